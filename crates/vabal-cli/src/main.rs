@@ -1,0 +1,2 @@
+//! The command `vabal`.
+fn main() {}

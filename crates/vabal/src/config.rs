@@ -1,0 +1,1 @@
+//! Settings files, presets and `--set`.

@@ -1,0 +1,216 @@
+//! What went wrong, said once: what, where, expected, got, and a hint.
+//!
+//! Every fallible function of the library returns [`Error`]. A front end prints it with
+//! [`std::fmt::Display`] and exits with [`Error::exit_code`]. Nothing in this room prints or panics.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The library's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Every way the library can fail.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Something the caller gave is wrong: data, settings, arguments.
+    #[error("{0}")]
+    Input(Box<Complaint>),
+    /// The operating system refused: reading, writing, no space left.
+    #[error("cannot {action} {}\n  got: {source}\n  hint: {}", path.display(), io_hint(source))]
+    Io {
+        /// What was tried, as a verb: "read", "write", "create".
+        action: &'static str,
+        /// The file or folder it was tried on.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The run store cannot be used.
+    #[error("the run store {} cannot be used\n  got: {source}\n  hint: {}", path.display(), store_hint(source))]
+    Store {
+        /// The SQLite file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// Training produced a loss that is not a number.
+    #[error(
+        "training diverged: the loss of the {network} became {loss}\n  where: step {step}, learning rate {learning_rate}\n  \
+         expected: a finite loss\n  hint: lower the learning rate, or look for constant or non-finite inputs"
+    )]
+    Diverged {
+        /// "classifier" or "VAE".
+        network: &'static str,
+        /// The optimiser step, counted from 1.
+        step: usize,
+        /// The learning rate of that step.
+        learning_rate: f64,
+        /// The loss itself: NaN or infinite.
+        loss: f64,
+    },
+    /// The caller answered [`crate::Flow::Stop`] (Ctrl-C, a stop button). What was finished is kept.
+    #[error("stopped on request; what was finished is kept")]
+    Stopped,
+}
+
+/// A complaint about something the caller gave. Built by [`Error::input`] and the methods below.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    what: String,
+    place: Option<String>,
+    expected: Option<String>,
+    got: Option<String>,
+    hint: Option<String>,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        let lines =
+            [("where", &self.place), ("expected", &self.expected), ("got", &self.got), ("hint", &self.hint)];
+        for (name, text) in lines {
+            if let Some(text) = text {
+                write!(f, "\n  {name}: {text}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Complaint {}
+
+impl Complaint {
+    /// Where it is: a file and a record, a row, a line, a key.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.place = Some(place.to_string());
+        self
+    }
+
+    /// What would have been right.
+    #[must_use]
+    pub fn expected(mut self, expected: impl fmt::Display) -> Self {
+        self.expected = Some(expected.to_string());
+        self
+    }
+
+    /// What was found instead.
+    #[must_use]
+    pub fn got(mut self, got: impl fmt::Display) -> Self {
+        self.got = Some(got.to_string());
+        self
+    }
+
+    /// What the person can do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl fmt::Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+}
+
+impl From<Complaint> for Error {
+    fn from(complaint: Complaint) -> Self {
+        Error::Input(Box::new(complaint))
+    }
+}
+
+impl Error {
+    /// Begins a complaint about something the caller gave:
+    /// `Error::input("label out of range").at("a.bin, record 7").expected("0 to 9").got(12).into()`.
+    #[must_use]
+    pub fn input(what: impl fmt::Display) -> Complaint {
+        Complaint { what: what.to_string(), place: None, expected: None, got: None, hint: None }
+    }
+
+    /// For `map_err` on an operation of the file system.
+    pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Error::Io { action, path, source }
+    }
+
+    /// For `map_err` on an operation of the run store.
+    pub fn store(path: impl AsRef<Path>) -> impl Fn(rusqlite::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Error::Store { path: path.clone(), source }
+    }
+
+    /// The process exit code that says the same: 2, or 130 where the person stopped it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Stopped => 130,
+            _ => 2,
+        }
+    }
+}
+
+fn io_hint(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match source.kind() {
+        ErrorKind::NotFound => "check the path; relative paths start from the current folder",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "check the permissions, or choose another folder"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "free some space and run the same command again; it goes on where it stopped"
+        }
+        _ => "run the same command again once this is mended; it goes on where it stopped",
+    }
+}
+
+fn store_hint(source: &rusqlite::Error) -> &'static str {
+    match source.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => {
+            "free some space and run the same command again; it goes on where it stopped"
+        }
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+            "another process is using this folder; wait for it or choose another --out"
+        }
+        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+            "the file is damaged or is no run store; move it away or choose another --out"
+        }
+        _ => "check the folder's permissions and free space",
+    }
+}
+
+/// The known name nearest to `unknown`, when one is near enough to be meant.
+#[must_use]
+pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&unknown.to_lowercase(), &name.to_lowercase()), name))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, name)| *distance <= 1 + name.len().max(unknown.len()) / 3)
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_reads_what_where_expected_got_hint() {
+        let error: Error = Error::input("label out of range")
+            .at("a.bin, record 7")
+            .expected("0 to 9")
+            .got(12)
+            .hint("check the file")
+            .into();
+        assert_eq!(
+            error.to_string(),
+            "label out of range\n  where: a.bin, record 7\n  expected: 0 to 9\n  got: 12\n  hint: check the file"
+        );
+        assert_eq!(error.exit_code(), 2);
+        assert_eq!(Error::Stopped.exit_code(), 130);
+    }
+
+    #[test]
+    fn the_nearest_name_is_offered_only_when_it_is_near() {
+        let known = ["epochs", "batch", "learning_rate"];
+        assert_eq!(nearest("epoch", known), Some("epochs"));
+        assert_eq!(nearest("learningrate", known), Some("learning_rate"));
+        assert_eq!(nearest("zebra", known), None);
+    }
+}

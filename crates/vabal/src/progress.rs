@@ -1,0 +1,56 @@
+//! How long work tells of itself and is asked to stop: one callback, shared by the terminal, the
+//! page and Python. The library never prints; it reports an [`Event`] and obeys the [`Flow`].
+
+use crate::error::{Error, Result};
+
+/// Something that happened during long work.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A phase advanced: `done` of `total` units, in order, from 0 to `total`.
+    Progress {
+        /// The phase: "train", "features", "vae", "score", …
+        phase: &'a str,
+        /// Units finished.
+        done: usize,
+        /// Units in all, at least 1.
+        total: usize,
+        /// What a unit is: "step", "image".
+        unit: &'a str,
+        /// The current loss, where the phase has one.
+        loss: Option<f64>,
+    },
+    /// Something the person should know that is no error: one sentence, no full stop.
+    Warning(&'a str),
+    /// Something worth a line in the log: one sentence, no full stop.
+    Note(&'a str),
+}
+
+/// What the caller answers to an [`Event`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// Stop as soon as nothing can be lost; the work returns [`Error::Stopped`].
+    Stop,
+}
+
+/// The callback that long work reports to. A closure `|event| Flow::Continue` is one.
+pub type Progress<'a> = dyn FnMut(Event<'_>) -> Flow + 'a;
+
+/// Reports `event` and turns [`Flow::Stop`] into [`Error::Stopped`], so that `?` stops the work.
+///
+/// # Errors
+/// [`Error::Stopped`] when the callback asks for it.
+pub fn report(progress: &mut Progress<'_>, event: Event<'_>) -> Result<()> {
+    match progress(event) {
+        Flow::Continue => Ok(()),
+        Flow::Stop => Err(Error::Stopped),
+    }
+}
+
+/// A callback that listens to nothing and never stops.
+#[must_use]
+pub fn silent() -> impl FnMut(Event<'_>) -> Flow {
+    |_| Flow::Continue
+}

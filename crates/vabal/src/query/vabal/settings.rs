@@ -1,0 +1,197 @@
+//! Every reading of the paper that is left open, as one setting each, and the three presets.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// What VaB-AL does where the text is silent, and where text and the authors' code differ.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// How each stage's features enter the VAE.
+    pub adapter: Adapter,
+    /// The hidden layers of encoder and decoder.
+    pub hidden: Hidden,
+    /// How the absence of a class's latents is measured, w_n of Eq. 7 and Table 2.
+    pub absence: Absence,
+    /// K, latents per class.
+    pub latents: usize,
+    /// λ of Eq. 10, the weight of the class loss.
+    pub lambda: f64,
+    /// Whether the block of the predicted class is zeroed before decoding while training.
+    pub mask_in_training: bool,
+    /// Passes over the unlabelled pool.
+    pub epochs: usize,
+    /// Images per step.
+    pub batch: usize,
+    /// Learning rate of Adam before `decay_epoch`.
+    pub learning_rate: f64,
+    /// Epoch, counted from 0, from which the learning rate is multiplied by `decay`; `epochs` or more is never.
+    pub decay_epoch: usize,
+    /// Factor of the learning rate at `decay_epoch`. Adam's moments are kept.
+    pub decay: f64,
+    /// S, draws of z for each image.
+    pub draws: usize,
+    /// Which classes the sum of Eq. 6 runs over.
+    pub class_sum: ClassSum,
+    /// How the likelihood is read off the VAE's loss.
+    pub likelihood: Likelihood,
+    /// Where the prior of Eq. 12 comes from.
+    pub prior: Prior,
+    /// Whether the difficulty of Eq. 11 takes part; without it, it is 1.
+    pub difficulty: bool,
+}
+
+/// How one stage's features become 128 of the VAE's 512 inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Adapter {
+    /// BatchNorm, Linear, Sigmoid: the text, section 3.4.
+    Sigmoid,
+    /// Linear, ReLU, BatchNorm: the authors' code.
+    Relu,
+}
+
+/// The hidden layers of encoder and decoder, 128 wide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hidden {
+    /// Linear, ReLU: the text.
+    Plain,
+    /// Linear, ReLU, BatchNorm: the authors' code.
+    Normalised,
+}
+
+/// w_n, a sum over the latents of class n.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Absence {
+    /// z².
+    Square,
+    /// |z|.
+    Abs,
+    /// 1 / (1 + e^−z).
+    Sigmoid,
+}
+
+/// Which classes the sum of Eq. 6 runs over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClassSum {
+    /// Only the class that the draw predicts by Eq. 7.
+    Predicted,
+    /// Every class.
+    All,
+}
+
+/// ℓ(x, z, n), read off the loss L(x, z, n).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Likelihood {
+    /// exp(−L).
+    Exp,
+    /// 1 / L.
+    Inverse,
+    /// L itself, which turns the sign round: the authors' code.
+    Energy,
+    /// 1.
+    None,
+}
+
+/// Where π_n comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prior {
+    /// The VAE's predictions on the labelled pool: the text, Eq. 12.
+    Labelled,
+    /// The VAE's predictions on the unlabelled pool: the authors' code.
+    Unlabelled,
+    /// 1 for every class.
+    Off,
+}
+
+/// A named bundle of settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// What the experiments of this repository show to be best.
+    Default,
+    /// The text to the letter.
+    Paper,
+    /// The authors' code.
+    Official,
+}
+
+impl Settings {
+    /// The settings of a preset.
+    #[must_use]
+    pub fn preset(preset: Preset) -> Self {
+        let paper = Self {
+            adapter: Adapter::Sigmoid,
+            hidden: Hidden::Plain,
+            absence: Absence::Square,
+            latents: 10,
+            lambda: 0.005,
+            mask_in_training: false,
+            epochs: 20,
+            batch: 128,
+            learning_rate: 1e-4,
+            decay_epoch: 20,
+            decay: 1.0,
+            draws: 100,
+            class_sum: ClassSum::Predicted,
+            likelihood: Likelihood::Exp,
+            prior: Prior::Labelled,
+            difficulty: true,
+        };
+        let official = Self {
+            adapter: Adapter::Relu,
+            hidden: Hidden::Normalised,
+            mask_in_training: true,
+            learning_rate: 1e-2,
+            decay_epoch: 16,
+            decay: 0.1,
+            class_sum: ClassSum::All,
+            likelihood: Likelihood::Energy,
+            prior: Prior::Unlabelled,
+            difficulty: false,
+            ..paper
+        };
+        match preset {
+            Preset::Paper => paper,
+            Preset::Default => Self { adapter: Adapter::Sigmoid, learning_rate: 1e-3, ..official },
+            Preset::Official => official,
+        }
+    }
+
+    /// Checks every value's range.
+    ///
+    /// # Errors
+    /// The first value out of range, by its key.
+    pub fn check(&self) -> Result<()> {
+        let least = |key: &str, value: usize, least: usize| {
+            if value >= least {
+                return Ok(());
+            }
+            Err(Error::from(
+                Error::input("a setting is out of range")
+                    .at(key)
+                    .expected(format!("at least {least}"))
+                    .got(value),
+            ))
+        };
+        least("latents", self.latents, 1)?;
+        least("epochs", self.epochs, 1)?;
+        least("batch", self.batch, 2)?;
+        least("draws", self.draws, 1)?;
+        let real = |key: &str, value: f64, range: &str, good: bool| {
+            if good && value.is_finite() {
+                return Ok(());
+            }
+            Err(Error::from(Error::input("a setting is out of range").at(key).expected(range).got(value)))
+        };
+        real("lambda", self.lambda, "0 or more", self.lambda >= 0.0)?;
+        real("learning_rate", self.learning_rate, "more than 0", self.learning_rate > 0.0)?;
+        real("decay", self.decay, "more than 0, at most 1", self.decay > 0.0 && self.decay <= 1.0)
+    }
+}
