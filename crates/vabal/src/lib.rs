@@ -10,6 +10,7 @@ pub mod data;
 pub mod device;
 pub mod error;
 pub mod experiment;
+mod kernels;
 pub mod metrics;
 pub mod progress;
 pub mod query;

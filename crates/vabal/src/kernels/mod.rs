@@ -1,0 +1,35 @@
+//! The one room with `unsafe`: arithmetic below the level of arrays. Each `unsafe` states its reason.
+//!
+//! Never here: anything that knows what the numbers mean.
+
+mod matmul;
+
+pub(crate) use matmul::{Threads, matmul};
+
+/// The floats the arithmetic is written for: f32 to work with, f64 to check it by.
+pub(crate) trait Real:
+    num_traits::Float + num_traits::NumAssign + std::iter::Sum + Send + Sync + std::fmt::Debug + 'static
+{
+    /// The nearest value of this type.
+    fn of(value: f64) -> Self;
+    /// As f64, exactly.
+    fn wide(self) -> f64;
+}
+
+impl Real for f32 {
+    fn of(value: f64) -> Self {
+        value as f32
+    }
+    fn wide(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Real for f64 {
+    fn of(value: f64) -> Self {
+        value
+    }
+    fn wide(self) -> f64 {
+        self
+    }
+}
