@@ -10,7 +10,9 @@ pub mod data;
 pub mod device;
 pub mod error;
 pub mod experiment;
+pub mod files;
 mod kernels;
+
 pub mod metrics;
 pub mod progress;
 pub mod query;

@@ -50,7 +50,6 @@ pub fn report(progress: &mut Progress<'_>, event: Event<'_>) -> Result<()> {
 }
 
 /// A callback that listens to nothing and never stops.
-#[must_use]
 pub fn silent() -> impl FnMut(Event<'_>) -> Flow {
     |_| Flow::Continue
 }

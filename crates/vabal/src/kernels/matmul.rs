@@ -28,7 +28,10 @@ pub(crate) fn matmul<T: Real>(
         Threads::All => gemm::Parallelism::Rayon(0),
     };
     let [c_rows, c_columns] = [c.strides()[0], c.strides()[1]];
-    #[expect(unsafe_code, reason = "gemm takes raw pointers; the views above prove shapes, strides and exclusivity")]
+    #[expect(
+        unsafe_code,
+        reason = "gemm takes raw pointers; the views above prove shapes, strides and exclusivity"
+    )]
     // SAFETY: every element (i, j) below the asserted dimensions is inside its view at these strides, `c` is
     // borrowed mutably so it aliases neither operand, and T is f32 or f64, the types gemm dispatches on.
     unsafe {

@@ -8,7 +8,7 @@ pub(crate) use matmul::{Threads, matmul};
 
 /// The floats the arithmetic is written for: f32 to work with, f64 to check it by.
 pub(crate) trait Real:
-    num_traits::Float + num_traits::NumAssign + std::iter::Sum + Send + Sync + std::fmt::Debug + 'static
+    num_traits::Float + num_traits::NumAssign + std::iter::Sum + Default + Send + Sync + std::fmt::Debug + 'static
 {
     /// The nearest value of this type.
     fn of(value: f64) -> Self;

@@ -1,37 +1,51 @@
 //! VaB-AL: asks for the images that the classifier is most likely to mislabel, by Bayes' rule over how
 //! hard a class is, how likely the image is under it, and how abundant it is (Choi, Yi et al., CVPR 2021).
 //!
-//! One file per idea. No tensor framework: the VAE is small, and written by hand it is faster than a
+//! One file per idea. No tensor framework: the VAE is small, and written by hand it is faster than with a
 //! framework, the same bit for bit with any number of threads, and usable on features from anywhere.
 
+mod fit;
+mod layers;
+mod loss;
+mod posterior;
+mod score;
 pub mod settings;
+#[cfg(test)]
+mod tests;
+mod vae;
+mod weights;
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 pub use settings::{Absence, Adapter, ClassSum, Hidden, Likelihood, Preset, Prior, Settings};
 
-use super::{Needs, Query, Selection, Strategy};
-use crate::error::Result;
-use crate::progress::Progress;
+use super::{Column, Needs, Query, Selection, Strategy};
+use crate::error::{Error, Result};
+use crate::progress::{Event, Progress, report};
+use crate::query::Signals;
+use crate::rng::Seed;
 
 /// The state of the VAE after fitting: whether its terms can be trusted, and what they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Health {
-    /// Mean squared error of the reconstruction on P_U, per input feature.
+    /// Mean squared error of the reconstruction on P_U in the last epoch, per input.
     pub reconstruction: f64,
-    /// KL term on P_U, per latent.
+    /// KL term on P_U in the last epoch, per latent.
     pub kl: f64,
-    /// Class loss (Eq. 8) on P_U.
+    /// Class loss (Eq. 8) on P_U in the last epoch, in nats; ln C is no better than guessing.
     pub class_loss: f64,
-    /// Share of draws on P_U whose ŷ is the classifier's prediction.
+    /// Share of draws on P_U whose ŷ (Eq. 7) is the classifier's prediction.
     pub agreement_unlabelled: f64,
     /// Share of draws on P_L whose ŷ is the true label.
     pub agreement_labelled: f64,
     /// Why the VAE must not be trusted, or `None` when it has learnt.
     pub warning: Option<String>,
-    /// d_n of Eq. 11, smoothed, by class.
+    /// d_n of Eq. 11, smoothed, by class: the share of right answers where the VAE says n; small is hard.
+    /// Reported even where the score leaves it out.
     pub difficulty: Vec<f64>,
-    /// π_n of Eq. 12, smoothed, by class, as the settings read it; 1 where it is off.
+    /// π_n of Eq. 12, smoothed, by class, from the pool that the settings name; from P_L where it is off.
     pub prior: Vec<f64>,
 }
 
@@ -58,7 +72,183 @@ impl Strategy for VaBal {
     }
 
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
-        let _ = (&self.settings, query, progress);
-        todo!()
+        if query.unlabelled.is_empty() || query.n == 0 {
+            return Selection::top(query, &vec![0.0; query.unlabelled.len()], Vec::new(), progress);
+        }
+        let model = Model::fit(&self.settings, query.unlabelled, query.classes, query.seed, progress)?;
+        model.select(query, progress)
+    }
+}
+
+/// A VAE fitted to one unlabelled pool, with the settings it was fitted and will score by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    settings: Settings,
+    fitted: fit::Fitted,
+}
+
+impl Model {
+    /// Fits a VAE to the stage features of `unlabelled` and the classifier's predictions on it: Eqs. 7–10.
+    ///
+    /// # Errors
+    /// Missing arrays, a pool without images, fewer than two classes, a prediction that is not below `classes`,
+    /// features that are not finite, [`Error::Diverged`], [`Error::Stopped`].
+    pub fn fit(
+        settings: &Settings,
+        unlabelled: &Signals,
+        classes: usize,
+        seed: Seed,
+        progress: &mut Progress<'_>,
+    ) -> Result<Self> {
+        settings.check()?;
+        if unlabelled.is_empty() {
+            return Err(Error::input("the unlabelled pool is empty").expected("at least one image").into());
+        }
+        let columns = unlabelled.probabilities()?.ncols();
+        if classes < 2 || columns != classes {
+            return Err(Error::input("the number of classes does not fit")
+                .expected("2 or more, one column of probabilities each")
+                .got(format!("{classes} classes and {columns} columns"))
+                .into());
+        }
+        let fitted = fit::fit(settings, unlabelled, classes, seed, progress)?;
+        Ok(Self { settings: settings.clone(), fitted })
+    }
+
+    /// Chooses `query.n` of the unlabelled pool by Eqs. 6, 11 and 12.
+    ///
+    /// # Errors
+    /// Missing arrays or arrays of other widths than the VAE was fitted to, labels out of range,
+    /// [`Error::Stopped`].
+    pub fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
+        for signals in [query.unlabelled, query.labelled] {
+            self.check_widths(signals)?;
+        }
+        let classes = self.fitted.vae.architecture.classes;
+        if let Some(row) = query.labels.iter().position(|&label| label as usize >= classes) {
+            return Err(Error::input("a label is out of range")
+                .at(format!("id {}", query.labelled.ids()[row]))
+                .expected(format!("0 to {}", classes - 1))
+                .got(query.labels[row])
+                .into());
+        }
+        let frozen = posterior::Frozen::new(&self.fitted.vae, &self.settings, query.seed);
+        let votes_labelled = frozen.votes(query.labelled, "difficulty", progress)?;
+        let measured = posterior::class_terms(&votes_labelled, query.labels, frozen.draws());
+        let mut terms = measured.clone();
+        match self.settings.prior {
+            Prior::Labelled => {}
+            Prior::Unlabelled => {
+                let votes = frozen.votes(query.unlabelled, "prior", progress)?;
+                terms.prior =
+                    posterior::class_terms(&votes, &vec![0; query.unlabelled.len()], frozen.draws()).prior;
+            }
+            Prior::Off => terms.prior.fill(1.0),
+        }
+        if !self.settings.difficulty {
+            terms.difficulty.fill(1.0);
+        }
+        let reading = (self.settings.class_sum, self.settings.likelihood);
+        let scored = score::score(&frozen, &terms, reading, query.unlabelled, progress)?;
+
+        let prior = if self.settings.prior == Prior::Off { &measured.prior } else { &terms.prior };
+        let health = self.health(query, &votes_labelled, &scored, &measured.difficulty, prior)?;
+        if let Some(warning) = &health.warning {
+            report(progress, Event::Warning(warning))?;
+        }
+        let column = |name, value: &dyn Fn(&score::Scored) -> f64| Column {
+            name,
+            values: scored.iter().map(value).collect(),
+        };
+        let columns = vec![
+            column("predicted", &|s| s.predicted as f64),
+            column("difficulty", &|s| health.difficulty[s.predicted]),
+            column("prior", &|s| health.prior[s.predicted]),
+            column("likelihood", &|s| s.likelihood),
+        ];
+        let scores: Vec<f64> = scored.iter().map(|s| s.score).collect();
+        let mut selection = Selection::top(query, &scores, columns, progress)?;
+        selection.health = Some(health);
+        Ok(selection)
+    }
+
+    fn check_widths(&self, signals: &Signals) -> Result<()> {
+        let got: Vec<usize> = signals.stages()?.iter().map(ndarray::Array2::ncols).collect();
+        let expected = &self.fitted.vae.architecture.stages;
+        if signals.is_empty() || &got == expected {
+            return Ok(());
+        }
+        Err(Error::input("stage features of other widths than the VAE was fitted to")
+            .expected(format!("{expected:?}"))
+            .got(format!("{got:?}"))
+            .into())
+    }
+
+    fn health(
+        &self,
+        query: &Query<'_>,
+        votes_labelled: &ndarray::Array2<u32>,
+        scored: &[score::Scored],
+        difficulty: &[f64],
+        prior: &[f64],
+    ) -> Result<Health> {
+        let classes = self.fitted.vae.architecture.classes;
+        let draws = f64::from(u32::try_from(self.settings.draws).unwrap_or(u32::MAX));
+        let predicted = query.unlabelled.predicted()?;
+        let (mut says, mut means, mut agree) = (vec![0.0; classes], vec![0.0; classes], 0.0);
+        let n = scored.len() as f64;
+        for (image, &label) in scored.iter().zip(&predicted) {
+            agree += f64::from(image.votes[label as usize]) / draws / n;
+            means[label as usize] += 1.0 / n;
+            image.votes.iter().zip(&mut says).for_each(|(&v, says)| *says += f64::from(v) / draws / n);
+        }
+        let right = votes_labelled.rows().into_iter().zip(query.labels);
+        let right = right.map(|(votes, &label)| f64::from(votes[label as usize]) / draws);
+        let losses = self.fitted.losses;
+        // Cohen's kappa: agreement beyond what two independent answers with these shares would reach.
+        let chance: f64 = says.iter().zip(&means).map(|(a, b)| a * b).sum();
+        let kappa = if chance < 1.0 { (agree - chance) / (1.0 - chance) } else { 1.0 };
+        let warning = if kappa < 0.2 {
+            Some(format!(
+                "the VAE has not learnt the classes: its prediction agrees with the classifier's on {:.0} % of the \
+                 unlabelled pool, where chance gives {:.0} %; raise epochs, learning_rate or lambda",
+                100.0 * agree,
+                100.0 * chance
+            ))
+        } else if losses.reconstruction >= self.fitted.target_variance {
+            Some(format!(
+                "the VAE has not learnt the features: its reconstruction error {:.3} is no better than answering \
+                 with the mean ({:.3}); raise epochs or learning_rate",
+                losses.reconstruction, self.fitted.target_variance
+            ))
+        } else {
+            None
+        };
+        Ok(Health {
+            reconstruction: losses.reconstruction,
+            kl: losses.kl,
+            class_loss: losses.class,
+            agreement_unlabelled: agree,
+            agreement_labelled: crate::metrics::mean(right),
+            warning,
+            difficulty: difficulty.to_vec(),
+            prior: prior.to_vec(),
+        })
+    }
+
+    /// Writes networks, settings and shapes as safetensors, names and layout as PyTorch's.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        weights::save(self, path)
+    }
+
+    /// Reads what [`Model::save`] wrote.
+    ///
+    /// # Errors
+    /// A file that is missing, torn, of another kind, or from a newer version.
+    pub fn load(path: &Path) -> Result<Self> {
+        weights::load(path)
     }
 }

@@ -1,0 +1,225 @@
+//! Fitting the VAE to the unlabelled pool: Adam over epochs of shuffled batches, on one screen.
+//!
+//! The labelled pool never enters: the classifier may have overfitted to it (section 3.3).
+
+use ndarray::{Array2, Axis};
+use rand::seq::SliceRandom;
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+
+use super::loss::{Losses, Objective, Scratch, step};
+use super::settings::Settings;
+use super::vae::{Architecture, Vae};
+use crate::error::{Error, Result};
+use crate::progress::{Event, Progress, report};
+use crate::query::Signals;
+use crate::rng::Seed;
+
+/// A fitted VAE, and how its last epoch went.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Fitted {
+    pub vae: Vae<f32>,
+    /// Means over the last epoch.
+    pub losses: Losses,
+    /// Variance of x over the last epoch, the mean over its columns: the reconstruction error of a decoder that
+    /// always answers with the mean.
+    pub target_variance: f64,
+}
+
+/// Fits a new VAE to the stage features of `unlabelled` and the classifier's predictions on it.
+///
+/// # Errors
+/// Missing arrays, features that are not finite, [`Error::Diverged`], [`Error::Stopped`].
+pub(super) fn fit(
+    settings: &Settings,
+    unlabelled: &Signals,
+    classes: usize,
+    seed: Seed,
+    progress: &mut Progress<'_>,
+) -> Result<Fitted> {
+    let stages = unlabelled.stages()?;
+    check_finite(unlabelled)?;
+    let labels = unlabelled.predicted()?;
+    let architecture = Architecture::new(settings, stages.iter().map(Array2::ncols).collect(), classes);
+    let mut vae = Vae::<f32>::new(architecture, seed);
+    let objective =
+        Objective { lambda: settings.lambda, absence: settings.absence, mask: settings.mask_in_training };
+    let mut adam = Adam::new(vae.parameters.len());
+    let (mut tape, mut scratch) = (vae.tape(), Scratch::default());
+    let mut gradient = vec![0.0; vae.parameters.len()];
+
+    // By id, so that the order in which the pool is listed changes nothing.
+    let mut order: Vec<usize> = (0..unlabelled.len()).collect();
+    order.sort_unstable_by_key(|&row| unlabelled.ids()[row]);
+    let total = settings.epochs * batches(order.len(), settings.batch).count();
+    let mut steps = 0;
+    let mut summary = EpochSummary::new(vae.architecture.inputs());
+    for epoch in 0..settings.epochs {
+        let seed = seed.child("vae-epoch", epoch as u64);
+        let mut noise_stream = seed.stream("noise");
+        order.shuffle(&mut seed.stream("shuffle"));
+        let decayed = if epoch >= settings.decay_epoch { settings.decay } else { 1.0 };
+        let learning_rate = settings.learning_rate * decayed;
+        summary.reset();
+        for batch in batches(order.len(), settings.batch) {
+            let rows = &order[batch];
+            let batch_stages: Vec<_> = stages.iter().map(|stage| stage.select(Axis(0), rows)).collect();
+            let batch_labels: Vec<_> = rows.iter().map(|&row| labels[row]).collect();
+            let noise = Array2::from_shape_simple_fn((rows.len(), vae.architecture.code()), || {
+                StandardNormal.sample(&mut noise_stream)
+            });
+            let input = (&batch_stages[..], &batch_labels[..], &noise);
+            let losses = step(&vae, objective, input, &mut tape, &mut scratch, &mut gradient);
+            steps += 1;
+            let loss = losses.total(settings.lambda);
+            if !loss.is_finite() {
+                return Err(Error::Diverged { network: "VAE", step: steps, learning_rate, loss });
+            }
+            adam.step(&mut vae.parameters, &gradient, learning_rate);
+            vae.update_running(&tape);
+            if epoch + 1 == settings.epochs {
+                summary.add(losses, &tape.x);
+            }
+            report(
+                progress,
+                Event::Progress { phase: "vae", done: steps, total, unit: "step", loss: Some(loss) },
+            )?;
+        }
+    }
+    Ok(Fitted { losses: summary.losses(), target_variance: summary.variance(), vae })
+}
+
+/// The batches of one epoch, as ranges of the shuffled order. A last batch of one joins the one before, since
+/// BatchNorm cannot learn from a single image.
+fn batches(n: usize, batch: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let count = if n > batch && n % batch == 1 { n / batch } else { n.div_ceil(batch) };
+    (0..count).map(move |i| i * batch..if i + 1 == count { n } else { (i + 1) * batch })
+}
+
+fn check_finite(signals: &Signals) -> Result<()> {
+    for (l, stage) in signals.stages()?.iter().enumerate() {
+        for (row, &id) in stage.rows().into_iter().zip(signals.ids()) {
+            if let Some(bad) = row.iter().find(|value| !value.is_finite()) {
+                return Err(Error::input("a feature is not finite")
+                    .at(format!("id {id}, stage {}", l + 1))
+                    .expected("finite numbers")
+                    .got(bad)
+                    .hint("look for divisions by zero or an overflow in the network that made the features")
+                    .into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adam (Kingma & Ba 2015) with PyTorch's defaults.
+#[derive(Debug, Clone)]
+struct Adam {
+    first: Vec<f32>,
+    second: Vec<f32>,
+    steps: i32,
+}
+
+impl Adam {
+    fn new(parameters: usize) -> Self {
+        Self { first: vec![0.0; parameters], second: vec![0.0; parameters], steps: 0 }
+    }
+
+    fn step(&mut self, parameters: &mut [f32], gradient: &[f32], learning_rate: f64) {
+        const BETA: (f64, f64) = (0.9, 0.999);
+        const CHUNK: usize = 1 << 14;
+        self.steps += 1;
+        let rate = (learning_rate / (1.0 - BETA.0.powi(self.steps))) as f32;
+        let root = (1.0 - BETA.1.powi(self.steps)).sqrt() as f32;
+        let (b1, b2) = (BETA.0 as f32, BETA.1 as f32);
+        let chunks = (parameters.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)))
+            .zip(self.first.par_chunks_mut(CHUNK).zip(self.second.par_chunks_mut(CHUNK)));
+        chunks.for_each(|((parameters, gradient), (first, second))| {
+            for (((p, &g), m), v) in parameters.iter_mut().zip(gradient).zip(first).zip(second) {
+                *m = b1 * *m + (1.0 - b1) * g;
+                *v = b2 * *v + (1.0 - b2) * g * g;
+                *p -= rate * *m / (v.sqrt() / root + 1e-8);
+            }
+        });
+    }
+}
+
+/// Means over one epoch, in f64.
+struct EpochSummary {
+    images: f64,
+    losses: Losses,
+    sum: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl EpochSummary {
+    fn new(inputs: usize) -> Self {
+        Self { images: 0.0, losses: Losses::default(), sum: vec![0.0; inputs], squares: vec![0.0; inputs] }
+    }
+
+    fn reset(&mut self) {
+        *self = Self::new(self.sum.len());
+    }
+
+    fn add(&mut self, losses: Losses, x: &Array2<f32>) {
+        let images = x.nrows() as f64;
+        self.images += images;
+        self.losses.reconstruction += losses.reconstruction * images;
+        self.losses.kl += losses.kl * images;
+        self.losses.class += losses.class * images;
+        for row in x.rows() {
+            for ((sum, squares), &x) in self.sum.iter_mut().zip(&mut self.squares).zip(row) {
+                *sum += f64::from(x);
+                *squares += f64::from(x) * f64::from(x);
+            }
+        }
+    }
+
+    fn losses(&self) -> Losses {
+        Losses {
+            reconstruction: self.losses.reconstruction / self.images,
+            kl: self.losses.kl / self.images,
+            class: self.losses.class / self.images,
+        }
+    }
+
+    fn variance(&self) -> f64 {
+        let columns = self.sum.iter().zip(&self.squares);
+        let variances = columns.map(|(sum, squares)| squares / self.images - (sum / self.images).powi(2));
+        crate::metrics::mean(variances)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_cover_every_image_once_and_never_hold_one_alone() {
+        for n in 1..200 {
+            for batch in 2..40 {
+                let all: Vec<_> = batches(n, batch).collect();
+                let covered: Vec<usize> = all.iter().cloned().flatten().collect();
+                assert_eq!(covered, (0..n).collect::<Vec<_>>());
+                assert!(
+                    all.iter().all(|b| b.len() > 1 || n == 1),
+                    "{n} images in batches of {batch}: {all:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn adam_takes_the_published_first_steps() {
+        // With a constant gradient, every bias-corrected step is the learning rate against its sign.
+        let mut adam = Adam::new(2);
+        let mut parameters = [1.0_f32, -2.0];
+        for steps in 1..=3 {
+            adam.step(&mut parameters, &[0.5, -4.0], 0.1);
+            let moved = 0.1 * steps as f32;
+            assert!(
+                (parameters[0] - (1.0 - moved)).abs() < 1e-5 && (parameters[1] - (-2.0 + moved)).abs() < 1e-5
+            );
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The layers of the VAE, forward and backward, over one flat vector of parameters.
+//!
+//! A layer is only offsets: it owns no number, so that the optimiser, the weight file and the gradient
+//! check see plain slices. Arrays are [batch, width], row-major. Never here: losses, classes, draws.
+
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+
+use crate::kernels::{Real, Threads, matmul};
+
+/// What every BatchNorm adds to the variance.
+pub(super) const EPSILON: f64 = 1e-5;
+/// How far one batch moves the running statistics.
+const MOMENTUM: f64 = 0.1;
+
+/// y = x·Wᵀ + b, with W [outputs, inputs] as in PyTorch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Linear {
+    pub weight: usize,
+    pub bias: usize,
+    pub inputs: usize,
+    pub outputs: usize,
+}
+
+impl Linear {
+    pub fn weight<'a, T: Real>(&self, parameters: &'a [T]) -> ArrayView2<'a, T> {
+        let slice = &parameters[self.weight..][..self.outputs * self.inputs];
+        ArrayView2::from_shape((self.outputs, self.inputs), slice).expect("the slice has just this length")
+    }
+
+    pub fn bias<'a, T: Real>(&self, parameters: &'a [T]) -> &'a [T] {
+        &parameters[self.bias..][..self.outputs]
+    }
+
+    pub fn forward<T: Real>(&self, parameters: &[T], x: ArrayView2<'_, T>, mut y: ArrayViewMut2<'_, T>) {
+        for mut row in y.rows_mut() {
+            row.assign(&ArrayView1::from(self.bias(parameters)));
+        }
+        matmul(x, self.weight(parameters).reversed_axes(), T::one(), y, Threads::All);
+    }
+
+    /// Adds to `gradient`; writes the gradient of x into `dx` where it is wanted.
+    pub fn backward<T: Real>(
+        &self,
+        parameters: &[T],
+        x: ArrayView2<'_, T>,
+        dy: ArrayView2<'_, T>,
+        gradient: &mut [T],
+        dx: Option<ArrayViewMut2<'_, T>>,
+    ) {
+        let weight = &mut gradient[self.weight..][..self.outputs * self.inputs];
+        let dw = ArrayViewMut2::from_shape((self.outputs, self.inputs), weight)
+            .expect("the slice has just this length");
+        matmul(dy.reversed_axes(), x, T::one(), dw, Threads::All);
+        add_rows(dy, &mut gradient[self.bias..][..self.outputs]);
+        if let Some(dx) = dx {
+            matmul(dy, self.weight(parameters), T::zero(), dx, Threads::All);
+        }
+    }
+}
+
+/// BatchNorm over the batch: y = γ·(x − mean)/√(variance + ε) + β.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Norm {
+    pub weight: usize,
+    pub bias: usize,
+    /// Offsets into the running statistics, not the parameters.
+    pub mean: usize,
+    pub variance: usize,
+    pub width: usize,
+}
+
+/// What the backward pass of a [`Norm`] needs of its forward pass.
+#[derive(Debug, Clone, Default)]
+pub(super) struct NormTape<T> {
+    normalised: Array2<T>,
+    inverse_deviation: Vec<T>,
+    mean: Vec<T>,
+    variance: Vec<T>,
+}
+
+impl Norm {
+    /// Training mode: normalises by the batch itself.
+    pub fn forward<T: Real>(
+        &self,
+        parameters: &[T],
+        x: ArrayView2<'_, T>,
+        mut y: ArrayViewMut2<'_, T>,
+        tape: &mut NormTape<T>,
+    ) {
+        let batch = T::of(x.nrows() as f64);
+        tape.mean.clear();
+        tape.mean.resize(self.width, T::zero());
+        add_rows(x, &mut tape.mean);
+        tape.mean.iter_mut().for_each(|sum| *sum /= batch);
+        tape.variance.clear();
+        tape.variance.resize(self.width, T::zero());
+        resize(&mut tape.normalised, x.nrows(), self.width);
+        for (row, mut centred) in x.rows().into_iter().zip(tape.normalised.rows_mut()) {
+            let columns = row.iter().zip(&mut centred).zip(&tape.mean).zip(&mut tape.variance);
+            for (((&x, centred), &mean), square) in columns {
+                *centred = x - mean;
+                *square += *centred * *centred;
+            }
+        }
+        tape.variance.iter_mut().for_each(|sum| *sum /= batch);
+        tape.inverse_deviation.clear();
+        tape.inverse_deviation
+            .extend(tape.variance.iter().map(|&variance| T::one() / (variance + T::of(EPSILON)).sqrt()));
+        let (weight, bias) =
+            (&parameters[self.weight..][..self.width], &parameters[self.bias..][..self.width]);
+        for (mut normalised, mut y) in tape.normalised.rows_mut().into_iter().zip(y.rows_mut()) {
+            let columns =
+                normalised.iter_mut().zip(&mut y).zip(&tape.inverse_deviation).zip(weight).zip(bias);
+            for ((((normalised, y), &inverse), &weight), &bias) in columns {
+                *normalised *= inverse;
+                *y = *normalised * weight + bias;
+            }
+        }
+    }
+
+    /// Adds to `gradient`, and turns the gradient of y into that of x in place.
+    pub fn backward<T: Real>(
+        &self,
+        parameters: &[T],
+        tape: &NormTape<T>,
+        gradient: &mut [T],
+        mut dy: ArrayViewMut2<'_, T>,
+    ) {
+        let (mut sum, mut sum_normalised) = (vec![T::zero(); self.width], vec![T::zero(); self.width]);
+        for (dy, normalised) in dy.rows().into_iter().zip(tape.normalised.rows()) {
+            let columns = dy.iter().zip(&normalised).zip(&mut sum).zip(&mut sum_normalised);
+            for (((&dy, &normalised), sum), sum_normalised) in columns {
+                *sum += dy;
+                *sum_normalised += dy * normalised;
+            }
+        }
+        for column in 0..self.width {
+            gradient[self.bias + column] += sum[column];
+            gradient[self.weight + column] += sum_normalised[column];
+        }
+        let batch = T::of(dy.nrows() as f64);
+        let weight = &parameters[self.weight..][..self.width];
+        let scale: Vec<T> =
+            weight.iter().zip(&tape.inverse_deviation).map(|(&w, &inverse)| w * inverse).collect();
+        sum.iter_mut().chain(&mut sum_normalised).for_each(|sum| *sum /= batch);
+        for (mut dy, normalised) in dy.rows_mut().into_iter().zip(tape.normalised.rows()) {
+            let columns = dy.iter_mut().zip(&normalised).zip(&scale).zip(&sum).zip(&sum_normalised);
+            for ((((dy, &normalised), &scale), &mean), &mean_normalised) in columns {
+                *dy = scale * (*dy - mean - normalised * mean_normalised);
+            }
+        }
+    }
+
+    /// Moves the running statistics towards those of the batch, with PyTorch's momentum and its unbiased variance.
+    pub fn update<T: Real>(&self, tape: &NormTape<T>, running: &mut [T]) {
+        let batch = tape.normalised.nrows() as f64;
+        let unbiased = T::of(if batch > 1.0 { batch / (batch - 1.0) } else { 1.0 });
+        let momentum = T::of(MOMENTUM);
+        for column in 0..self.width {
+            let mean = &mut running[self.mean + column];
+            *mean += momentum * (tape.mean[column] - *mean);
+            let variance = &mut running[self.variance + column];
+            *variance += momentum * (tape.variance[column] * unbiased - *variance);
+        }
+    }
+
+    /// Evaluation mode as one multiplication and one addition per column: (scale, shift).
+    pub fn folded(&self, parameters: &[f32], running: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        (0..self.width)
+            .map(|column| {
+                let deviation = (f64::from(running[self.variance + column]) + EPSILON).sqrt();
+                let scale = f64::from(parameters[self.weight + column]) / deviation;
+                let shift = f64::from(parameters[self.bias + column])
+                    - f64::from(running[self.mean + column]) * scale;
+                (scale as f32, shift as f32)
+            })
+            .unzip()
+    }
+}
+
+/// Linear, ReLU and, where there is one, BatchNorm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HiddenLayer {
+    pub linear: Linear,
+    pub norm: Option<Norm>,
+}
+
+/// What the backward pass of a [`HiddenLayer`] needs of its forward pass.
+#[derive(Debug, Clone, Default)]
+pub(super) struct HiddenTape<T> {
+    /// After the ReLU, before the norm. The output where there is no norm.
+    activation: Array2<T>,
+    output: Array2<T>,
+    norm: NormTape<T>,
+    /// The gradient of the activation.
+    scratch: Array2<T>,
+}
+
+impl<T: Real> HiddenTape<T> {
+    pub fn norm(&self) -> &NormTape<T> {
+        &self.norm
+    }
+}
+
+impl HiddenLayer {
+    pub fn forward<'a, T: Real>(
+        &self,
+        parameters: &[T],
+        x: ArrayView2<'_, T>,
+        tape: &'a mut HiddenTape<T>,
+    ) -> ArrayView2<'a, T> {
+        resize(&mut tape.activation, x.nrows(), self.linear.outputs);
+        self.linear.forward(parameters, x, tape.activation.view_mut());
+        tape.activation.mapv_inplace(|v| v.max(T::zero()));
+        self.normalise(parameters, tape)
+    }
+
+    fn normalise<'a, T: Real>(&self, parameters: &[T], tape: &'a mut HiddenTape<T>) -> ArrayView2<'a, T> {
+        let Some(norm) = self.norm else { return tape.activation.view() };
+        resize(&mut tape.output, tape.activation.nrows(), norm.width);
+        norm.forward(parameters, tape.activation.view(), tape.output.view_mut(), &mut tape.norm);
+        tape.output.view()
+    }
+
+    pub fn output<'a, T: Real>(&self, tape: &'a HiddenTape<T>) -> ArrayView2<'a, T> {
+        if self.norm.is_some() { tape.output.view() } else { tape.activation.view() }
+    }
+
+    /// Adds to `gradient`; writes the gradient of x into `dx` where it is wanted.
+    pub fn backward<T: Real>(
+        &self,
+        parameters: &[T],
+        x: ArrayView2<'_, T>,
+        dy: ArrayView2<'_, T>,
+        tape: &mut HiddenTape<T>,
+        gradient: &mut [T],
+        dx: Option<ArrayViewMut2<'_, T>>,
+    ) {
+        resize(&mut tape.scratch, x.nrows(), self.linear.outputs);
+        tape.scratch.assign(&dy);
+        if let Some(norm) = self.norm {
+            norm.backward(parameters, &tape.norm, gradient, tape.scratch.view_mut());
+        }
+        for (dy, activation) in tape.scratch.iter_mut().zip(&tape.activation) {
+            *dy = if *activation > T::zero() { *dy } else { T::zero() };
+        }
+        self.linear.backward(parameters, x, tape.scratch.view(), gradient, dx);
+    }
+}
+
+/// 1 / (1 + e^−v).
+pub(super) fn sigmoid<T: Real>(v: T) -> T {
+    T::one() / (T::one() + (-v).exp())
+}
+
+/// Adds every row of `x` to `sum`.
+fn add_rows<T: Real>(x: ArrayView2<'_, T>, sum: &mut [T]) {
+    for row in x.rows() {
+        for (sum, &value) in sum.iter_mut().zip(row) {
+            *sum += value;
+        }
+    }
+}
+
+/// Makes `array` [rows, columns]; the values are whatever was there. Keeps the allocation where it can.
+pub(super) fn resize<T: Real>(array: &mut Array2<T>, rows: usize, columns: usize) {
+    if array.dim() != (rows, columns) {
+        let mut data = std::mem::take(array).into_raw_vec_and_offset().0;
+        data.resize(rows * columns, T::zero());
+        *array = Array2::from_shape_vec((rows, columns), data).expect("resized to just this length");
+    }
+}

@@ -1,0 +1,376 @@
+//! The VAE's networks: adapters, encoder, decoder, and the one flat vector of their parameters.
+//!
+//! Shapes: B batch, C classes, K latents per class, H = 128 hidden units, D = 128 · number of stages.
+//! Never here: losses, the optimiser, Monte-Carlo draws.
+
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
+use rand::Rng as _;
+
+use super::layers::{HiddenLayer, HiddenTape, Linear, Norm, NormTape, resize, sigmoid};
+use super::settings::{Adapter, Hidden, Settings};
+use crate::kernels::Real;
+use crate::rng::{Rng, Seed};
+
+/// Width of every hidden layer and of every adapter.
+pub(super) const HIDDEN: usize = 128;
+/// Hidden layers of the encoder, and of the decoder.
+const DEPTH: usize = 3;
+
+/// What decides every shape of the networks.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Architecture {
+    /// Width of each stage's features.
+    pub stages: Vec<usize>,
+    /// C.
+    pub classes: usize,
+    /// K.
+    pub latents: usize,
+    pub adapter: Adapter,
+    pub hidden: Hidden,
+}
+
+impl Architecture {
+    pub fn new(settings: &Settings, stages: Vec<usize>, classes: usize) -> Self {
+        Self {
+            stages,
+            classes,
+            latents: settings.latents,
+            adapter: settings.adapter,
+            hidden: settings.hidden,
+        }
+    }
+
+    /// D, the length of x.
+    pub fn inputs(&self) -> usize {
+        HIDDEN * self.stages.len()
+    }
+
+    /// C·K, the length of z.
+    pub fn code(&self) -> usize {
+        self.classes * self.latents
+    }
+
+    /// C_n, the latents of class `n`.
+    pub fn block(&self, n: usize) -> Range<usize> {
+        n * self.latents..(n + 1) * self.latents
+    }
+}
+
+/// How one stage's features become [`HIDDEN`] columns of x.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AdapterLayer {
+    Sigmoid { norm: Norm, linear: Linear },
+    Relu(HiddenLayer),
+}
+
+/// One named array among the parameters or the running statistics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Named {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub range: Range<usize>,
+    /// In the running statistics, not the parameters.
+    pub running: bool,
+}
+
+/// The networks and their numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Vae<T> {
+    pub architecture: Architecture,
+    pub adapters: Vec<AdapterLayer>,
+    pub encoder: Vec<HiddenLayer>,
+    pub mean: Linear,
+    pub log_variance: Linear,
+    pub decoder: Vec<HiddenLayer>,
+    pub output: Linear,
+    pub parameters: Vec<T>,
+    pub running: Vec<T>,
+    pub named: Vec<Named>,
+}
+
+/// Lays the layers out one behind the other, and draws their first values as PyTorch does.
+struct Builder<T> {
+    parameters: Vec<T>,
+    running: Vec<T>,
+    named: Vec<Named>,
+    rng: Rng,
+}
+
+impl<T: Real> Builder<T> {
+    fn add(
+        &mut self,
+        name: String,
+        shape: Vec<usize>,
+        running: bool,
+        mut value: impl FnMut(&mut Rng) -> f64,
+    ) -> usize {
+        let into = if running { &mut self.running } else { &mut self.parameters };
+        let start = into.len();
+        let length: usize = shape.iter().product();
+        into.extend((0..length).map(|_| T::of(value(&mut self.rng))));
+        self.named.push(Named { name, shape, range: start..start + length, running });
+        start
+    }
+
+    /// Weights and biases uniform in ±1/√inputs, PyTorch's default for a linear layer.
+    fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Linear {
+        let bound = 1.0 / (inputs as f64).sqrt();
+        // 24 bits, so that the same seed gives the same value in f32 and f64.
+        let uniform = |rng: &mut Rng| (f64::from(rng.next_u32() >> 8) / f64::from(1 << 23) - 1.0) * bound;
+        let weight = self.add(format!("{name}.weight"), vec![outputs, inputs], false, uniform);
+        let bias = self.add(format!("{name}.bias"), vec![outputs], false, uniform);
+        Linear { weight, bias, inputs, outputs }
+    }
+
+    fn norm(&mut self, name: &str, width: usize) -> Norm {
+        let weight = self.add(format!("{name}.weight"), vec![width], false, |_| 1.0);
+        let bias = self.add(format!("{name}.bias"), vec![width], false, |_| 0.0);
+        let mean = self.add(format!("{name}.running_mean"), vec![width], true, |_| 0.0);
+        let variance = self.add(format!("{name}.running_var"), vec![width], true, |_| 1.0);
+        Norm { weight, bias, mean, variance, width }
+    }
+
+    fn hidden(&mut self, name: &str, inputs: usize, normalised: bool) -> HiddenLayer {
+        let linear = self.linear(&format!("{name}.linear"), inputs, HIDDEN);
+        HiddenLayer { linear, norm: normalised.then(|| self.norm(&format!("{name}.norm"), HIDDEN)) }
+    }
+
+    fn stack(&mut self, name: &str, inputs: usize, normalised: bool) -> Vec<HiddenLayer> {
+        (0..DEPTH)
+            .map(|i| self.hidden(&format!("{name}.{i}"), if i == 0 { inputs } else { HIDDEN }, normalised))
+            .collect()
+    }
+}
+
+/// What the backward pass needs of the forward pass; kept from step to step so that nothing is allocated.
+#[derive(Debug, Clone)]
+pub(super) struct Tape<T> {
+    adapters: Vec<AdapterTape<T>>,
+    encoder: Vec<HiddenTape<T>>,
+    decoder: Vec<HiddenTape<T>>,
+    /// x [B, D]
+    pub x: Array2<T>,
+    /// μ and log σ² [B, C·K]
+    pub mean: Array2<T>,
+    pub log_variance: Array2<T>,
+    /// x̂ [B, D]
+    pub output: Array2<T>,
+    up: Array2<T>,
+    down: Array2<T>,
+    wide: Array2<T>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct AdapterTape<T> {
+    /// The normalised features, for the sigmoid adapter.
+    normalised: Array2<T>,
+    norm: NormTape<T>,
+    hidden: HiddenTape<T>,
+}
+
+impl<T: Real> Vae<T> {
+    /// The networks with their first values, drawn from `seed`.
+    pub fn new(architecture: Architecture, seed: Seed) -> Self {
+        let rng = seed.stream("vae-weights");
+        let mut b = Builder { parameters: Vec::new(), running: Vec::new(), named: Vec::new(), rng };
+        let normalised = architecture.hidden == Hidden::Normalised;
+        let adapters = (architecture.stages.iter().enumerate())
+            .map(|(l, &width)| match architecture.adapter {
+                Adapter::Sigmoid => {
+                    let norm = b.norm(&format!("adapter.{l}.norm"), width);
+                    AdapterLayer::Sigmoid {
+                        norm,
+                        linear: b.linear(&format!("adapter.{l}.linear"), width, HIDDEN),
+                    }
+                }
+                Adapter::Relu => AdapterLayer::Relu(b.hidden(&format!("adapter.{l}"), width, true)),
+            })
+            .collect();
+        let encoder = b.stack("encoder", architecture.inputs(), normalised);
+        let mean = b.linear("mean", HIDDEN, architecture.code());
+        let log_variance = b.linear("log_variance", HIDDEN, architecture.code());
+        let decoder = b.stack("decoder", architecture.code(), normalised);
+        let output = b.linear("output", HIDDEN, architecture.inputs());
+        let Builder { parameters, running, named, .. } = b;
+        Self {
+            architecture,
+            adapters,
+            encoder,
+            mean,
+            log_variance,
+            decoder,
+            output,
+            parameters,
+            running,
+            named,
+        }
+    }
+
+    /// An empty tape for this network.
+    pub fn tape(&self) -> Tape<T> {
+        Tape {
+            adapters: vec![AdapterTape::default(); self.adapters.len()],
+            encoder: vec![HiddenTape::default(); self.encoder.len()],
+            decoder: vec![HiddenTape::default(); self.decoder.len()],
+            x: Array2::default((0, 0)),
+            mean: Array2::default((0, 0)),
+            log_variance: Array2::default((0, 0)),
+            output: Array2::default((0, 0)),
+            up: Array2::default((0, 0)),
+            down: Array2::default((0, 0)),
+            wide: Array2::default((0, 0)),
+        }
+    }
+
+    /// Training mode: stage features [B, d_l] to x, μ and log σ², on the tape.
+    pub fn encode(&self, stages: &[Array2<T>], tape: &mut Tape<T>) {
+        let (p, batch) = (&self.parameters[..], stages[0].nrows());
+        resize(&mut tape.x, batch, self.architecture.inputs());
+        for (l, (layer, features)) in self.adapters.iter().zip(stages).enumerate() {
+            let adapter = &mut tape.adapters[l];
+            let mut x = tape.x.slice_mut(s![.., l * HIDDEN..(l + 1) * HIDDEN]);
+            match layer {
+                AdapterLayer::Sigmoid { norm, linear } => {
+                    resize(&mut adapter.normalised, batch, norm.width);
+                    norm.forward(p, features.view(), adapter.normalised.view_mut(), &mut adapter.norm);
+                    linear.forward(p, adapter.normalised.view(), x.view_mut());
+                    x.mapv_inplace(sigmoid);
+                }
+                AdapterLayer::Relu(hidden) => {
+                    x.assign(&hidden.forward(p, features.view(), &mut adapter.hidden))
+                }
+            }
+        }
+        forward_stack(&self.encoder, p, tape.x.view(), &mut tape.encoder);
+        let hidden = self.encoder[DEPTH - 1].output(&tape.encoder[DEPTH - 1]);
+        resize(&mut tape.mean, batch, self.architecture.code());
+        resize(&mut tape.log_variance, batch, self.architecture.code());
+        self.mean.forward(p, hidden, tape.mean.view_mut());
+        self.log_variance.forward(p, hidden, tape.log_variance.view_mut());
+    }
+
+    /// Training mode: z [B, C·K] to x̂, on the tape.
+    pub fn decode(&self, z: ArrayView2<'_, T>, tape: &mut Tape<T>) {
+        let p = &self.parameters[..];
+        resize(&mut tape.output, z.nrows(), self.architecture.inputs());
+        forward_stack(&self.decoder, p, z, &mut tape.decoder);
+        let hidden = self.decoder[DEPTH - 1].output(&tape.decoder[DEPTH - 1]);
+        self.output.forward(p, hidden, tape.output.view_mut());
+    }
+
+    /// From the gradient of x̂ to the gradient of z, adding those of the decoder to `gradient`.
+    pub fn decode_backward(
+        &self,
+        z: ArrayView2<'_, T>,
+        d_output: ArrayView2<'_, T>,
+        tape: &mut Tape<T>,
+        gradient: &mut [T],
+        dz: ArrayViewMut2<'_, T>,
+    ) {
+        let p = &self.parameters[..];
+        resize(&mut tape.up, z.nrows(), HIDDEN);
+        let hidden = self.decoder[DEPTH - 1].output(&tape.decoder[DEPTH - 1]);
+        self.output.backward(p, hidden, d_output, gradient, Some(tape.up.view_mut()));
+        backward_stack(&self.decoder, p, z, &mut tape.decoder, &mut tape.up, &mut tape.down, gradient, dz);
+    }
+
+    /// From the gradients of μ and log σ² to those of encoder and adapters, added to `gradient`. The
+    /// reconstruction target is not differentiated: without that the adapters could shrink x to cheat.
+    pub fn encode_backward(
+        &self,
+        stages: &[Array2<T>],
+        d_mean: ArrayView2<'_, T>,
+        d_log_variance: ArrayView2<'_, T>,
+        tape: &mut Tape<T>,
+        gradient: &mut [T],
+    ) {
+        let (p, batch) = (&self.parameters[..], d_mean.nrows());
+        resize(&mut tape.up, batch, HIDDEN);
+        resize(&mut tape.down, batch, HIDDEN);
+        let hidden = self.encoder[DEPTH - 1].output(&tape.encoder[DEPTH - 1]);
+        self.mean.backward(p, hidden, d_mean, gradient, Some(tape.up.view_mut()));
+        self.log_variance.backward(p, hidden, d_log_variance, gradient, Some(tape.down.view_mut()));
+        tape.up += &tape.down;
+        resize(&mut tape.wide, batch, self.architecture.inputs());
+        let (x, dx) = (tape.x.view(), tape.wide.view_mut());
+        backward_stack(&self.encoder, p, x, &mut tape.encoder, &mut tape.up, &mut tape.down, gradient, dx);
+        for (l, (layer, features)) in self.adapters.iter().zip(stages).enumerate() {
+            let adapter = &mut tape.adapters[l];
+            let columns = s![.., l * HIDDEN..(l + 1) * HIDDEN];
+            let mut dx = tape.wide.slice_mut(columns);
+            match layer {
+                AdapterLayer::Sigmoid { norm, linear } => {
+                    dx.zip_mut_with(&tape.x.slice(columns), |dx, &x| *dx *= x * (T::one() - x));
+                    let mut d_normalised = Array2::zeros((batch, norm.width));
+                    linear.backward(
+                        p,
+                        adapter.normalised.view(),
+                        dx.view(),
+                        gradient,
+                        Some(d_normalised.view_mut()),
+                    );
+                    norm.backward(p, &adapter.norm, gradient, d_normalised.view_mut());
+                }
+                AdapterLayer::Relu(hidden) => {
+                    hidden.backward(p, features.view(), dx.view(), &mut adapter.hidden, gradient, None);
+                }
+            }
+        }
+    }
+
+    /// Moves every running statistic towards the batch on the tape.
+    pub fn update_running(&mut self, tape: &Tape<T>) {
+        for (layer, tape) in self.adapters.iter().zip(&tape.adapters) {
+            match layer {
+                AdapterLayer::Sigmoid { norm, .. } => norm.update(&tape.norm, &mut self.running),
+                AdapterLayer::Relu(HiddenLayer { norm: Some(norm), .. }) => {
+                    norm.update(tape.hidden.norm(), &mut self.running);
+                }
+                AdapterLayer::Relu(_) => {}
+            }
+        }
+        let layers = self.encoder.iter().chain(&self.decoder);
+        for (layer, tape) in layers.zip(tape.encoder.iter().chain(&tape.decoder)) {
+            if let Some(norm) = layer.norm {
+                norm.update(tape.norm(), &mut self.running);
+            }
+        }
+    }
+}
+
+fn forward_stack<T: Real>(
+    layers: &[HiddenLayer],
+    p: &[T],
+    x: ArrayView2<'_, T>,
+    tapes: &mut [HiddenTape<T>],
+) {
+    layers[0].forward(p, x, &mut tapes[0]);
+    for i in 1..layers.len() {
+        let (before, after) = tapes.split_at_mut(i);
+        layers[i].forward(p, layers[i - 1].output(&before[i - 1]), &mut after[0]);
+    }
+}
+
+/// `up` holds the gradient of the last layer's output; `down` is scratch; `dx` gets the gradient of `x`.
+#[expect(clippy::too_many_arguments, reason = "the buffers are lent so that a step allocates nothing")]
+fn backward_stack<T: Real>(
+    layers: &[HiddenLayer],
+    p: &[T],
+    x: ArrayView2<'_, T>,
+    tapes: &mut [HiddenTape<T>],
+    up: &mut Array2<T>,
+    down: &mut Array2<T>,
+    gradient: &mut [T],
+    dx: ArrayViewMut2<'_, T>,
+) {
+    resize(down, up.nrows(), HIDDEN);
+    for i in (1..layers.len()).rev() {
+        let (before, after) = tapes.split_at_mut(i);
+        let input = layers[i - 1].output(&before[i - 1]);
+        layers[i].backward(p, input, up.view(), &mut after[0], gradient, Some(down.view_mut()));
+        std::mem::swap(up, down);
+    }
+    layers[0].backward(p, x, up.view(), &mut tapes[0], gradient, Some(dx));
+}
