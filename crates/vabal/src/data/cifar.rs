@@ -354,3 +354,6 @@ const CLASSES_100: [&str; 100] = [
     "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank", "telephone", "television", "tiger", "tractor",
     "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf", "woman", "worm",
 ];
+
+#[cfg(test)]
+mod tests;

@@ -243,3 +243,6 @@ pub(super) fn read_bytes(name: &str, pairs: [[Bytes<'_>; 2]; 2], classes: &[&str
     }
     assemble(name, opened, classes.iter().map(|name| (*name).into()).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -231,3 +231,6 @@ impl fmt::Display for Imbalance {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -260,3 +260,6 @@ impl DataSet {
         (0..classes).filter(rare).map(|n| n as Label).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

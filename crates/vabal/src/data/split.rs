@@ -138,3 +138,6 @@ impl HoldOut {
         Ok(test)
     }
 }
+
+#[cfg(test)]
+mod tests;
