@@ -259,7 +259,7 @@ impl Download<'_> {
         let resume = if kept > 0 {
             format!("run the same command again, it goes on after {kept} bytes; or get")
         } else {
-            "connect and run the same command again; or get".into()
+            "run the same command again with a network; or get".into()
         };
         Error::input("a file could not be fetched")
             .at(self.url)

@@ -61,8 +61,6 @@ pub enum Colour {
 const MOST_BYTES: u64 = 512 << 20;
 /// Images decoded between two looks at the progress callback.
 const BLOCK: usize = 256;
-/// How deep a class folder is searched for images.
-const DEPTH: usize = 16;
 
 /// A file of the folder, before it is known to be an image.
 struct Candidate {
@@ -238,7 +236,7 @@ fn survey(folder: &Path) -> Result<(Vec<String>, Vec<Candidate>, Vec<String>)> {
         for path in entries(part)?.iter().filter(|path| path.is_dir()) {
             let name = file_name(path);
             let label = classes.binary_search(&name).unwrap_or_default() as Label;
-            walk(folder, path, label, *test, 0, &mut candidates)?;
+            walk(folder, path, label, *test, &mut candidates)?;
         }
         candidates[start..].sort_by(|a, b| a.name.cmp(&b.name));
     }
@@ -263,18 +261,12 @@ fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn walk(
-    root: &Path,
-    folder: &Path,
-    label: Label,
-    test: bool,
-    depth: usize,
-    found: &mut Vec<Candidate>,
-) -> Result<()> {
+/// Every file below a class folder. Links to folders are not followed: they may lead in a circle.
+fn walk(root: &Path, folder: &Path, label: Label, test: bool, found: &mut Vec<Candidate>) -> Result<()> {
     for path in entries(folder)? {
         let data = std::fs::metadata(&path).map_err(Error::io("read", &path))?;
-        if data.is_dir() && depth < DEPTH {
-            walk(root, &path, label, test, depth + 1, found)?;
+        if data.is_dir() && !path.is_symlink() {
+            walk(root, &path, label, test, found)?;
         } else if data.is_file() {
             let below = path.strip_prefix(root).unwrap_or(&path);
             let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();

@@ -189,7 +189,7 @@ impl Imbalance {
             let unknown = |hint: String| {
                 Error::from(
                     Error::input("unknown class")
-                        .at("imbalance.classes")
+                        .at("data.imbalance.classes")
                         .expected(format!("a class name, or a label number from 0 to {}", names.len() - 1))
                         .got(format!("\"{class}\""))
                         .hint(hint),

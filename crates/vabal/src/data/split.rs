@@ -111,7 +111,7 @@ impl HoldOut {
             let path = images.path(id).ok_or_else(|| {
                 Error::input("images without a file of their own have no group")
                     .at(images.source(id))
-                    .hint("use holdout.by = \"stratified\"")
+                    .hint("use data.holdout.by = \"stratified\"")
             })?;
             let name = path.rsplit('/').next().unwrap_or(path);
             let group = name.split_once(self.separator.as_str()).map_or(name, |(group, _)| group);
@@ -129,10 +129,10 @@ impl HoldOut {
         }
         if test.is_empty() {
             return Err(Error::input("no group is small enough to be held out")
-                .at("holdout.separator")
+                .at("data.holdout.separator")
                 .expected(format!("a group of at most {wanted} images"))
                 .got(format!("{count} groups of {} images", ids.len()))
-                .hint("check the separator against the files' names, or raise holdout.fraction")
+                .hint("check the separator against the files' names, or raise data.holdout.fraction")
                 .into());
         }
         Ok(test)

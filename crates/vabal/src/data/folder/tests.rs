@@ -3,6 +3,7 @@
 use std::fs;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::super::tests::{assert_tells, complaint};
@@ -346,4 +347,42 @@ fn reading_stops_when_asked() {
         _ => crate::Flow::Continue,
     };
     assert!(matches!(read(folder.0.path(), AS_IS, None, &mut stop), Err(Error::Stopped)));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_linked_class_folder_is_read_and_a_link_in_a_circle_is_not_followed() {
+    let folder = Folder::two_classes();
+    let elsewhere = Folder::two_classes();
+    std::os::unix::fs::symlink(elsewhere.0.path().join("ant"), folder.0.path().join("cat")).unwrap();
+    std::os::unix::fs::symlink(folder.0.path().join("ant"), folder.0.path().join("ant/again")).unwrap();
+    let set = folder.read(AS_IS).unwrap();
+    assert_eq!(paths(&set, &set.pool), ["ant/1.png", "bee/1.png", "cat/1.png"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// Whatever a damaged file holds, it is read or refused; a decoder that panics would end the test.
+    #[test]
+    fn damaged_images_are_read_or_refused(
+        format in prop::sample::select(vec!["jpg", "png", "bmp", "webp", "tiff"]),
+        damage in prop::collection::vec((0.0_f64..1.0, any::<u8>()), 1..8),
+        cut in 0.2_f64..1.2,
+    ) {
+        let folder = Folder::two_classes();
+        let image = RgbImage::from_fn(9, 7, |x, y| Rgb([(x * 20) as u8, (y * 30) as u8, 99]));
+        let path = folder.path(&format!("ant/2.{format}"));
+        image.save(&path).unwrap();
+        let mut content = fs::read(&path).unwrap();
+        for (place, value) in damage {
+            let place = (place * content.len() as f64) as usize;
+            content[place] = value;
+        }
+        content.truncate((cut * content.len() as f64) as usize);
+        fs::write(&path, content).unwrap();
+        let set = folder.read(Reading { size: 4, skip_bad: true, ..AS_IS }).unwrap();
+        prop_assert!((2..=3).contains(&set.pool.len()));
+        prop_assert_eq!(set.images.label(0), 0);
+    }
 }

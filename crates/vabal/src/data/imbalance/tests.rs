@@ -61,7 +61,7 @@ fn classes_go_by_name_or_number_and_unknown_ones_get_the_nearest() {
     // A name comes before a number.
     assert_eq!(check(&dominant("[\"7\"]")).unwrap(), [false, false, true]);
     let text = complaint(check(&dominant("[\"airplan\"]")));
-    assert_tells(&text, &["imbalance.classes", "did you mean \"airplane\"?"]);
+    assert_tells(&text, &["data.imbalance.classes", "did you mean \"airplane\"?"]);
     assert_tells(&complaint(check(&dominant("[3]"))), &["0 to 2", "got: \"3\""]);
     assert_tells(&complaint(check(&dominant("[\"2..1\"]"))), &["unknown class"]);
 }
