@@ -1,8 +1,18 @@
 //! What there is to label: images in memory as u8, once, and the lists of ids that take part.
 //!
 //! Every reader fills one [`ImageSet`]; splits and imbalance are lists of ids into it and copy no pixel.
-//! Never here: networks, floats (except in [`batch`]), strategies.
+//! Never here: networks, strategies, floats made from pixels.
 
+pub mod cifar;
+pub mod demo;
+pub mod idx;
+pub mod imbalance;
+pub mod source;
+pub mod split;
+
+pub use source::Source;
+
+use crate::error::{Error, Result};
 use crate::{Id, Label};
 
 /// Channels, height and width of every image of a set.
@@ -24,6 +34,39 @@ impl ImageShape {
     }
 }
 
+/// Where the images of a set came from, in as little memory as the answer allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Files of many images, in order: a name, and how many images the file holds.
+    Records(Vec<(String, usize)>),
+    /// One file per image, with `/` between its parts, relative to the folder read.
+    Paths(Vec<Box<str>>),
+}
+
+impl Origin {
+    fn len(&self) -> usize {
+        match self {
+            Origin::Records(files) => files.iter().map(|(_, count)| count).sum(),
+            Origin::Paths(paths) => paths.len(),
+        }
+    }
+
+    fn name(&self, mut row: usize) -> String {
+        match self {
+            Origin::Records(files) => {
+                for (file, count) in files {
+                    if row < *count {
+                        return format!("{file}, record {row}");
+                    }
+                    row -= count;
+                }
+                String::new()
+            }
+            Origin::Paths(paths) => paths[row].to_string(),
+        }
+    }
+}
+
 /// Images of one shape, their labels and their class names. The [`Id`] of an image is its row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSet {
@@ -32,11 +75,57 @@ pub struct ImageSet {
     pixels: Vec<u8>,
     labels: Vec<Label>,
     classes: Vec<String>,
-    /// Where each image came from, for errors and reports.
-    sources: Vec<String>,
+    origin: Origin,
 }
 
 impl ImageSet {
+    /// Puts together `pixels` [n, channels, height, width], `labels` [n] (each below the number of
+    /// classes), the names of the classes, and where each image came from. Copies nothing.
+    ///
+    /// # Errors
+    /// Lengths that do not fit together, an image without pixels, a number of channels other than 1
+    /// and 3, fewer than two classes, two classes of one name, a label out of range.
+    pub fn new(
+        shape: ImageShape,
+        pixels: Vec<u8>,
+        labels: Vec<Label>,
+        classes: Vec<String>,
+        origin: Origin,
+    ) -> Result<Self> {
+        if !matches!(shape.channels, 1 | 3) || shape.height == 0 || shape.width == 0 {
+            return Err(Error::input("images of a shape that cannot be used")
+                .expected("1 or 3 channels, at least 1 × 1 pixels")
+                .got(format!("{} channels, {} × {}", shape.channels, shape.height, shape.width))
+                .into());
+        }
+        if labels.len().checked_mul(shape.bytes()) != Some(pixels.len()) || labels.len() != origin.len() {
+            return Err(Error::input("images, labels and origins do not fit together")
+                .expected(format!("{} images of {} bytes", labels.len(), shape.bytes()))
+                .got(format!("{} bytes, {} origins", pixels.len(), origin.len()))
+                .into());
+        }
+        if classes.len() < 2 {
+            return Err(Error::input("one class only: there is nothing to tell apart")
+                .expected("at least 2 classes")
+                .got(classes.join(", "))
+                .hint("a folder of images needs one sub-folder per class")
+                .into());
+        }
+        for (n, name) in classes.iter().enumerate() {
+            if classes[..n].contains(name) {
+                return Err(Error::input("two classes of one name").got(format!("\"{name}\"")).into());
+            }
+        }
+        if let Some(row) = labels.iter().position(|&label| label as usize >= classes.len()) {
+            return Err(Error::input("label out of range")
+                .at(origin.name(row))
+                .expected(format!("0 to {}", classes.len() - 1))
+                .got(labels[row])
+                .into());
+        }
+        Ok(Self { shape, pixels, labels, classes, origin })
+    }
+
     /// Number of images.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -80,10 +169,25 @@ impl ImageSet {
         &self.pixels[id as usize * bytes..][..bytes]
     }
 
-    /// Where an image came from: a path below the folder read, or a file and a record.
+    /// Where an image came from: a path below the folder read, or a file and a record counted from 0.
+    ///
+    /// # Panics
+    /// If `id` is not of this set, as indexing does.
     #[must_use]
-    pub fn source(&self, id: Id) -> &str {
-        &self.sources[id as usize]
+    pub fn source(&self, id: Id) -> String {
+        self.origin.name(id as usize)
+    }
+
+    /// The path of an image below the folder read, where it has a file of its own.
+    ///
+    /// # Panics
+    /// If `id` is not of this set, as indexing does.
+    #[must_use]
+    pub fn path(&self, id: Id) -> Option<&str> {
+        match &self.origin {
+            Origin::Records(_) => None,
+            Origin::Paths(paths) => Some(&paths[id as usize]),
+        }
     }
 }
 
@@ -109,6 +213,39 @@ impl DataSet {
             counts[self.images.label(id) as usize] += 1;
         }
         counts
+    }
+
+    /// Checks that there is something to choose from and something to measure on.
+    ///
+    /// # Errors
+    /// An empty pool or test set, a class that the pool holds no image of.
+    pub fn check(&self) -> Result<()> {
+        if self.pool.is_empty() || self.test.is_empty() {
+            return Err(Error::input("a data set without images in its pool or its test set")
+                .at(&self.name)
+                .expected("at least one image in each")
+                .got(format!("{} in the pool, {} in the test set", self.pool.len(), self.test.len()))
+                .into());
+        }
+        let counts = self.class_counts(&self.pool);
+        let empty: Vec<_> = (0..counts.len()).filter(|&n| counts[n] == 0).collect();
+        if let [first, ..] = empty[..] {
+            let names: Vec<_> =
+                empty.iter().take(10).map(|&n| format!("\"{}\"", self.images.classes[n])).collect();
+            let more = if empty.len() > names.len() { ", …" } else { "" };
+            return Err(Error::input("a class with no image in the pool")
+                .at(&self.name)
+                .expected("at least one image of every class")
+                .got(format!(
+                    "none of {}{more} ({} of {} classes)",
+                    names.join(", "),
+                    empty.len(),
+                    counts.len()
+                ))
+                .hint(format!("add images of class {first}, or leave the class out"))
+                .into());
+        }
+        Ok(())
     }
 
     /// The rare classes: those with less than three quarters of an equal share of the pool.

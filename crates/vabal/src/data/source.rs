@@ -1,0 +1,135 @@
+//! The `[data]` table of a configuration file, and how it becomes a [`DataSet`].
+//!
+//! Never here: the formats themselves, downloading, the environment.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::cifar::{self, Labels};
+use super::imbalance::Imbalance;
+use super::split::HoldOut;
+use super::{DataSet, demo, idx};
+use crate::error::{Error, Result};
+use crate::progress::{Event, Progress, report};
+use crate::rng::Seed;
+
+/// Where the images come from and what is done to the pool. Every key is always written out.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Source {
+    /// The format.
+    pub kind: Kind,
+    /// The folder or archive; empty is the place where `vabal fetch` puts it.
+    pub path: PathBuf,
+    /// Which of CIFAR-100's labels is the class.
+    pub labels: Labels,
+    /// Chooses the held-out images and those that imbalance takes away, together with the seed given
+    /// to [`Source::load`].
+    pub seed: u64,
+    /// The test set, for data that come without one.
+    pub holdout: HoldOut,
+    /// Which classes lose images of the pool.
+    pub imbalance: Imbalance,
+}
+
+/// The formats that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The embedded set: 7,000 images of Fashion-MNIST.
+    #[default]
+    Demo,
+    /// CIFAR-10, binary.
+    Cifar10,
+    /// CIFAR-100, binary.
+    Cifar100,
+    /// Fashion-MNIST as four IDX files.
+    FashionMnist,
+    /// Any four IDX files, as MNIST has them.
+    Idx,
+}
+
+/// Where Debian's package `dataset-fashion-mnist` puts its files.
+pub const FASHION_PACKAGE: &str = "/usr/share/datasets/fashion-mnist";
+
+impl Kind {
+    /// The name in a configuration file, for `vabal fetch`, and of the folder below the data folder.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Demo => "demo",
+            Kind::Cifar10 => "cifar10",
+            Kind::Cifar100 => "cifar100",
+            Kind::FashionMnist => "fashion-mnist",
+            Kind::Idx => "idx",
+        }
+    }
+}
+
+impl Source {
+    /// Checks what can be checked without reading the data.
+    ///
+    /// # Errors
+    /// The first value out of range, by its key.
+    pub fn check(&self) -> Result<()> {
+        self.holdout.check("data.holdout.")?;
+        self.imbalance.check("data.imbalance.")?;
+        if self.path.as_os_str().is_empty() && self.kind == Kind::Idx {
+            return Err(Error::input("a setting is missing")
+                .at("data.path")
+                .expected("the folder of the data")
+                .got("\"\"")
+                .into());
+        }
+        Ok(())
+    }
+
+    /// Reads the images, holds out a test set where the data have none, and applies the imbalance to
+    /// the pool. `data_dir` is where `vabal fetch` puts data sets, each in a folder of its name.
+    ///
+    /// # Errors
+    /// What [`Source::check`] and the readers say, a class without an image, or [`Error::Stopped`].
+    pub fn load(&self, seed: Seed, data_dir: &Path, progress: &mut Progress<'_>) -> Result<DataSet> {
+        self.check()?;
+        let path = self.place(data_dir);
+        let mut set = match self.kind {
+            Kind::Demo => demo::read()?,
+            Kind::Cifar10 => cifar::read(&path, cifar::Version::Ten, progress)?,
+            Kind::Cifar100 => cifar::read(&path, cifar::Version::Hundred(self.labels), progress)?,
+            Kind::FashionMnist => idx::read(&path, "Fashion-MNIST", &idx::FASHION, progress)?,
+            Kind::Idx => idx::read(&path, &folder_name(&path), &[], progress)?,
+        };
+        let seed = seed.child("data", self.seed);
+        if set.test.is_empty() {
+            (set.pool, set.test) = self.holdout.split(&set.images, &set.pool, seed)?;
+        }
+        set.check()?;
+        if !self.imbalance.is_none() {
+            set.pool = self.imbalance.apply(&set.images, &set.pool, seed)?;
+            set.name = format!("{}, {}", set.name, self.imbalance);
+        }
+        let absent = set.class_counts(&set.test).iter().filter(|&&count| count == 0).count();
+        if absent > 0 {
+            let text = format!("{absent} of the classes have no image in the test set");
+            report(progress, Event::Warning(&text))?;
+        }
+        Ok(set)
+    }
+
+    /// The folder or archive that is read.
+    fn place(&self, data_dir: &Path) -> PathBuf {
+        if !self.path.as_os_str().is_empty() {
+            return self.path.clone();
+        }
+        let package = Path::new(FASHION_PACKAGE);
+        if self.kind == Kind::FashionMnist && package.is_dir() {
+            return package.to_path_buf();
+        }
+        data_dir.join(self.kind.name())
+    }
+}
+
+fn folder_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
