@@ -152,7 +152,8 @@ fn assemble(name: &str, pairs: Vec<Pair<'_>>, classes: Vec<String>) -> Result<Da
                 .got(format!("{} × {}", pair.shape().height, pair.shape().width))
                 .into());
         }
-        records.push((pair.images.name.clone(), pair.images.dimensions[0]));
+        let file = pair.images.name.rsplit(['/', '\\']).next().unwrap_or_default().to_string();
+        records.push((file, pair.images.dimensions[0]));
         pair.images.append(&mut pixels)?;
         pair.labels.append(&mut labels)?;
     }

@@ -3,8 +3,10 @@
 //! Every reader fills one [`ImageSet`]; splits and imbalance are lists of ids into it and copy no pixel.
 //! Never here: networks, strategies, floats made from pixels.
 
+mod cache;
 pub mod cifar;
 pub mod demo;
+pub mod folder;
 pub mod idx;
 pub mod imbalance;
 pub mod source;

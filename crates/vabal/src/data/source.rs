@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::cifar::{self, Labels};
+use super::folder::{Aspect, Colour, Reading};
 use super::imbalance::Imbalance;
 use super::split::HoldOut;
-use super::{DataSet, demo, idx};
+use super::{DataSet, demo, folder, idx};
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 use crate::rng::Seed;
@@ -24,6 +25,14 @@ pub struct Source {
     pub path: PathBuf,
     /// Which of CIFAR-100's labels is the class.
     pub labels: Labels,
+    /// Folder only: height and width that every image is brought to; 0 is the size they all have.
+    pub size: usize,
+    /// Folder only: what becomes of an image that is not square when `size` is given.
+    pub aspect: Aspect,
+    /// Folder only: one channel or three.
+    pub colour: Colour,
+    /// Folder only: leave out, with a warning each, images that cannot be decoded.
+    pub skip_bad: bool,
     /// Chooses the held-out images and those that imbalance takes away, together with the seed given
     /// to [`Source::load`].
     pub seed: u64,
@@ -48,7 +57,12 @@ pub enum Kind {
     FashionMnist,
     /// Any four IDX files, as MNIST has them.
     Idx,
+    /// A folder with one sub-folder of images per class.
+    Folder,
 }
+
+/// The largest `size`.
+const MOST_SIZE: usize = 4096;
 
 /// Where Debian's package `dataset-fashion-mnist` puts its files.
 pub const FASHION_PACKAGE: &str = "/usr/share/datasets/fashion-mnist";
@@ -63,6 +77,7 @@ impl Kind {
             Kind::Cifar100 => "cifar100",
             Kind::FashionMnist => "fashion-mnist",
             Kind::Idx => "idx",
+            Kind::Folder => "folder",
         }
     }
 }
@@ -75,7 +90,18 @@ impl Source {
     pub fn check(&self) -> Result<()> {
         self.holdout.check("data.holdout.")?;
         self.imbalance.check("data.imbalance.")?;
-        if self.path.as_os_str().is_empty() && self.kind == Kind::Idx {
+        if self.size > MOST_SIZE || (self.size > 0 && self.kind != Kind::Folder) {
+            let expected = match self.kind {
+                Kind::Folder => format!("0 to {MOST_SIZE}"),
+                _ => format!("0: the images of {} have one size", self.kind.name()),
+            };
+            return Err(Error::input("a setting is out of range")
+                .at("data.size")
+                .expected(expected)
+                .got(self.size)
+                .into());
+        }
+        if self.path.as_os_str().is_empty() && matches!(self.kind, Kind::Idx | Kind::Folder) {
             return Err(Error::input("a setting is missing")
                 .at("data.path")
                 .expected("the folder of the data")
@@ -86,7 +112,8 @@ impl Source {
     }
 
     /// Reads the images, holds out a test set where the data have none, and applies the imbalance to
-    /// the pool. `data_dir` is where `vabal fetch` puts data sets, each in a folder of its name.
+    /// the pool. `data_dir` is where `vabal fetch` puts data sets, each in a folder of its name;
+    /// decoded images of folders are kept in `cache` below it.
     ///
     /// # Errors
     /// What [`Source::check`] and the readers say, a class without an image, or [`Error::Stopped`].
@@ -99,6 +126,11 @@ impl Source {
             Kind::Cifar100 => cifar::read(&path, cifar::Version::Hundred(self.labels), progress)?,
             Kind::FashionMnist => idx::read(&path, "Fashion-MNIST", &idx::FASHION, progress)?,
             Kind::Idx => idx::read(&path, &folder_name(&path), &[], progress)?,
+            Kind::Folder => {
+                let Self { size, aspect, colour, skip_bad, .. } = *self;
+                let reading = Reading { size, aspect, colour, skip_bad };
+                folder::read(&path, reading, Some(&data_dir.join("cache")), progress)?
+            }
         };
         let seed = seed.child("data", self.seed);
         if set.test.is_empty() {

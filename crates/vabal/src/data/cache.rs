@@ -1,0 +1,165 @@
+//! Decoded images on disk, so that a folder of images is decoded once and read fast from then on.
+//!
+//! One file per folder and reading. It is used only if every file of the folder has the name, size and
+//! time it had; a torn or foreign file is ignored and written again. Never here: how images are decoded.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::folder::Reading;
+use super::{DataSet, ImageSet, ImageShape, Origin};
+use crate::error::{Error, Result};
+use crate::{Id, Label};
+
+/// The first bytes of the file; the number changes with the layout.
+const MAGIC: &[u8; 16] = b"vabal images 1\n\0";
+const DIGEST: usize = 32;
+
+/// Everything but the pixels, as JSON behind the magic and its own length (u64, little-endian).
+/// Behind the pixels stands the SHA-256 of all that is before it.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    /// The listing that the images were decoded from.
+    key: String,
+    name: String,
+    shape: ImageShape,
+    classes: Vec<String>,
+    labels: Vec<Label>,
+    paths: Vec<Box<str>>,
+    /// The first images are the pool, the others the test set.
+    pool: usize,
+    warnings: Vec<String>,
+}
+
+/// What the cache holds for a folder.
+pub(super) struct Found {
+    /// The images.
+    pub(super) set: DataSet,
+    /// What was said when they were decoded.
+    pub(super) warnings: Vec<String>,
+}
+
+/// The place of one folder, read one way, in the cache.
+pub(super) struct Slot {
+    path: PathBuf,
+    key: String,
+}
+
+impl Slot {
+    /// `listing` holds name, bytes and time of change of every file.
+    pub(super) fn new(cache: &Path, folder: &Path, reading: &Reading, listing: &[(&str, u64, u128)]) -> Self {
+        let folder = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
+        let place = format!("{reading:?}\n{}", folder.display());
+        let mut key = Sha256::new();
+        for (name, size, time) in listing {
+            key.update(format!("{}:{name}{size} {time}\n", name.len()));
+        }
+        let short = &hex(&Sha256::digest(place))[..16];
+        Self { path: cache.join(format!("{short}.images")), key: hex(&key.finalize()) }
+    }
+
+    /// The images, if they are there, whole and up to date.
+    pub(super) fn read(&self) -> Option<Found> {
+        let file = File::open(&self.path).ok()?;
+        let size = usize::try_from(file.metadata().ok()?.len()).ok()?;
+        let mut file = Hashing { inner: BufReader::new(file), hash: Sha256::new() };
+        let mut start = [0; MAGIC.len() + 8];
+        file.read_exact(&mut start).ok()?;
+        let (magic, length) = start.split_at(MAGIC.len());
+        let length = usize::try_from(u64::from_le_bytes(length.try_into().ok()?)).ok()?;
+        let rest = size.checked_sub(start.len() + DIGEST)?.checked_sub(length)?;
+        if magic != MAGIC {
+            return None;
+        }
+        let mut header = vec![0; length];
+        file.read_exact(&mut header).ok()?;
+        let header: Header = serde_json::from_slice(&header).ok()?;
+        if header.key != self.key || header.labels.len().checked_mul(header.shape.bytes()) != Some(rest) {
+            return None;
+        }
+        let mut pixels = vec![0; rest];
+        file.read_exact(&mut pixels).ok()?;
+        let mut digest = [0; DIGEST];
+        file.inner.read_exact(&mut digest).ok()?;
+        if file.hash.finalize()[..] != digest {
+            return None;
+        }
+        let (pool, all) = (header.pool as Id, header.labels.len() as Id);
+        let origin = Origin::Paths(header.paths);
+        let images = ImageSet::new(header.shape, pixels, header.labels, header.classes, origin).ok()?;
+        let set =
+            DataSet { name: header.name, images, pool: (0..pool).collect(), test: (pool..all).collect() };
+        Some(Found { set, warnings: header.warnings })
+    }
+
+    /// Writes the images beside their place, then renames.
+    pub(super) fn write(&self, set: &DataSet, warnings: &[String]) -> Result<()> {
+        let Origin::Paths(paths) = &set.images.origin else { return Ok(()) };
+        let header = Header {
+            key: self.key.clone(),
+            name: set.name.clone(),
+            shape: set.images.shape,
+            classes: set.images.classes.clone(),
+            labels: set.images.labels.clone(),
+            paths: paths.clone(),
+            pool: set.pool.len(),
+            warnings: warnings.to_vec(),
+        };
+        let header =
+            serde_json::to_vec(&header).map_err(|error| Error::input(error).at(self.path.display()))?;
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        // The process in the name: two of them may decode the same folder.
+        let temporary = self.path.with_extension(format!("{}.tmp", std::process::id()));
+        let written = (|| {
+            let mut file = Hashing { inner: BufWriter::new(File::create(&temporary)?), hash: Sha256::new() };
+            file.write_all(MAGIC)?;
+            file.write_all(&(header.len() as u64).to_le_bytes())?;
+            file.write_all(&header)?;
+            file.write_all(&set.images.pixels)?;
+            let Hashing { mut inner, hash } = file;
+            inner.write_all(&hash.finalize())?;
+            inner.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
+            std::fs::rename(&temporary, &self.path)
+        })();
+        if written.is_err() {
+            // Best effort: what matters is the first error.
+            let _ = std::fs::remove_file(&temporary);
+        }
+        written.map_err(Error::io("write", &self.path))
+    }
+}
+
+/// Reads or writes, and digests what passes.
+struct Hashing<T> {
+    inner: T,
+    hash: Sha256,
+}
+
+impl<T: Read> Read for Hashing<T> {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.inner.read(to)?;
+        self.hash.update(&to[..n]);
+        Ok(n)
+    }
+}
+
+impl<T: Write> Write for Hashing<T> {
+    fn write(&mut self, from: &[u8]) -> std::io::Result<usize> {
+        let n = self.inner.write(from)?;
+        self.hash.update(&from[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
