@@ -3,10 +3,14 @@
 //!
 //! Never here: which images to label. burn's types stay inside this room.
 
+mod resnet;
 pub mod scorer;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 pub mod train;
+mod weights;
 
 pub use scorer::Scorer;
 pub use settings::Settings;
-pub use train::train;
+pub use train::Training;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
 /// Network and recipe. [`Settings::paper`] is the recipe of the paper (section 4.2).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,28 +22,16 @@ pub struct Settings {
     pub learning_rate: f64,
     /// Momentum of SGD.
     pub momentum: f64,
-    /// L2 penalty on every weight.
+    /// L2 penalty on every weight, those of BatchNorm and the biases too, as PyTorch does by default.
     pub weight_decay: f64,
     /// Epochs, counted from 0, from which the learning rate is multiplied by `gamma` once more.
     pub milestones: Vec<usize>,
     /// Factor of the learning rate at each milestone.
     pub gamma: f64,
-    /// Random crop after padding by this many zero pixels on every side; 0 is no crop.
+    /// Random crop after padding by this many pixels of the mean colour on every side; 0 is no crop.
     pub crop_padding: usize,
     /// Random horizontal flip.
     pub flip: bool,
-    /// Arithmetic of the forward and backward pass on CUDA: "f32" or "mixed". The CPU always uses f32.
-    pub precision: Precision,
-}
-
-/// Arithmetic of the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Precision {
-    /// 32-bit floats throughout.
-    F32,
-    /// bf16 convolutions with f32 weights, on devices that have them.
-    Mixed,
 }
 
 impl Settings {
@@ -61,7 +51,6 @@ impl Settings {
             gamma: 0.1,
             crop_padding: 4,
             flip: true,
-            precision: Precision::F32,
         }
     }
 
@@ -76,5 +65,43 @@ impl Settings {
             milestones: vec![12, 17],
             ..Self::paper()
         }
+    }
+
+    /// The learning rate of an epoch, counted from 0.
+    #[must_use]
+    pub fn learning_rate_at(&self, epoch: usize) -> f64 {
+        let passed = self.milestones.iter().filter(|&&milestone| milestone <= epoch).count();
+        self.learning_rate * self.gamma.powi(passed as i32)
+    }
+
+    /// Checks every value's range.
+    ///
+    /// # Errors
+    /// The first value out of range, by its key.
+    pub fn check(&self) -> Result<()> {
+        let bad = |key: &str, expected: &str, got: &dyn std::fmt::Display| -> Result<()> {
+            Err(Error::input("a setting is out of range").at(key).expected(expected).got(got).into())
+        };
+        let within = |key: &str, value: usize, low: usize, high: usize| match (low..=high).contains(&value) {
+            true => Ok(()),
+            false => bad(key, &format!("{low} to {high}"), &value),
+        };
+        let real = |key: &str, value: f64, expected: &str, good: bool| match good && value.is_finite() {
+            true => Ok(()),
+            false => bad(key, expected, &value),
+        };
+        if ![18, 34].contains(&self.depth) {
+            return bad("depth", "18 or 34", &self.depth);
+        }
+        within("width", self.width, 1, 1024)?;
+        within("epochs", self.epochs, 1, 100_000)?;
+        within("batch", self.batch, 2, 65_536)?;
+        within("crop_padding", self.crop_padding, 0, 1024)?;
+        let unit = |value: f64| (0.0..1.0).contains(&value);
+        real("dropout", self.dropout, "0 or more, less than 1", unit(self.dropout))?;
+        real("learning_rate", self.learning_rate, "more than 0", self.learning_rate > 0.0)?;
+        real("momentum", self.momentum, "0 or more, less than 1", unit(self.momentum))?;
+        real("weight_decay", self.weight_decay, "0 or more", self.weight_decay >= 0.0)?;
+        real("gamma", self.gamma, "more than 0, at most 1", self.gamma > 0.0 && self.gamma <= 1.0)
     }
 }

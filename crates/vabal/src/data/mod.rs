@@ -1,8 +1,9 @@
 //! What there is to label: images in memory as u8, once, and the lists of ids that take part.
 //!
 //! Every reader fills one [`ImageSet`]; splits and imbalance are lists of ids into it and copy no pixel.
-//! Never here: networks, strategies, floats made from pixels.
+//! Never here: networks, strategies, floats made from pixels (except in [`batch`]).
 
+pub mod batch;
 mod cache;
 pub mod cifar;
 pub mod demo;
@@ -190,6 +191,19 @@ impl ImageSet {
             Origin::Records(_) => None,
             Origin::Paths(paths) => Some(&paths[id as usize]),
         }
+    }
+
+    /// Makes sure that every id is of this set.
+    ///
+    /// # Errors
+    /// The first id that is not.
+    pub(crate) fn check_ids(&self, ids: &[Id]) -> Result<()> {
+        let Some(id) = ids.iter().find(|&&id| id >= self.len() as Id) else { return Ok(()) };
+        Err(Error::input("there is no such image")
+            .at(format!("id {id}"))
+            .expected(format!("ids below {}, the number of images", self.len()))
+            .hint("use the ids of the same image set")
+            .into())
     }
 }
 

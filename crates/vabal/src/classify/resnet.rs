@@ -1,0 +1,236 @@
+//! Residual networks for small images (He et al. 2016, "Deep Residual Learning", ResNet-18 and -34 with a
+//! 3×3 first convolution and no max-pool), named and laid out as torchvision's.
+//!
+//! Never here: training, files, randomness: the caller says what every weight is.
+
+use std::ops::ControlFlow;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Initializer, PaddingConfig2d};
+use burn::tensor::activation::relu;
+use burn::tensor::module::linear;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::Settings;
+
+/// The network. With the tensors of an autodiff device BatchNorm trains, with others it is frozen.
+#[derive(Module, Debug)]
+pub(super) struct ResNet {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    layer1: Vec<Block>,
+    layer2: Vec<Block>,
+    layer3: Vec<Block>,
+    layer4: Vec<Block>,
+    fc: Linear,
+}
+
+/// Two 3×3 convolutions and the way round them.
+#[derive(Module, Debug)]
+struct Block {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    conv2: Conv2d,
+    bn2: BatchNorm,
+    downsample: Option<(Conv2d, BatchNorm)>,
+}
+
+/// A fully connected layer with its weight [out, in], as PyTorch keeps it.
+#[derive(Module, Debug)]
+struct Linear {
+    weight: Param<Tensor<2>>,
+    bias: Param<Tensor<1>>,
+}
+
+/// What one pass gives.
+pub(super) struct Output {
+    /// [B, C]
+    pub logits: Tensor<2>,
+    /// What each of the four stages puts out, [B, width_l, H_l, W_l].
+    pub stages: [Tensor<4>; 4],
+}
+
+/// The mean over each map, [B, C, H, W] to [B, C].
+pub(super) fn global_average_pool(maps: Tensor<4>) -> Tensor<2> {
+    let [batch, channels, height, width] = maps.dims();
+    maps.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels])
+}
+
+impl ResNet {
+    /// A network for `channels` input channels and `classes` classes, its weights as `weight` gives them.
+    ///
+    /// `weight` is asked for every parameter and running statistic by its PyTorch name and shape, in the
+    /// order of the network, and answers the values or breaks off.
+    pub fn build<E>(
+        settings: &Settings,
+        channels: usize,
+        classes: usize,
+        device: &Device,
+        weight: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>,
+    ) -> Result<Self, E> {
+        let blocks: [usize; 4] = if settings.depth == 34 { [3, 4, 6, 3] } else { [2, 2, 2, 2] };
+        let width = settings.width;
+        let stage = |l: usize| -> Vec<Block> {
+            let to = width << l;
+            let block = |b: usize| match (l, b) {
+                (0, _) => Block::empty(to, to, 1, device),
+                (_, 0) => Block::empty(to / 2, to, 2, device),
+                _ => Block::empty(to, to, 1, device),
+            };
+            (0..blocks[l]).map(block).collect()
+        };
+        let empty = Self {
+            conv1: conv(channels, width, 3, 1, device),
+            bn1: BatchNormConfig::new(width).init(device),
+            layer1: stage(0),
+            layer2: stage(1),
+            layer3: stage(2),
+            layer4: stage(3),
+            fc: Linear {
+                weight: Initializer::Zeros.init([classes, 8 * width], device),
+                bias: Initializer::Zeros.init([classes], device),
+            },
+        };
+        let mut filler = Filler { path: Path::default(), device, weight, state: ControlFlow::Continue(()) };
+        let network = empty.map(&mut filler);
+        match filler.state {
+            ControlFlow::Continue(()) => Ok(network),
+            ControlFlow::Break(error) => Err(error),
+        }
+    }
+
+    /// Images [B, channels, H, W] to logits and stage outputs. `before_stage` may change what enters each
+    /// stage, counted from 0: dropout.
+    pub fn forward(
+        &self,
+        images: Tensor<4>,
+        mut before_stage: impl FnMut(usize, Tensor<4>) -> Tensor<4>,
+    ) -> Output {
+        let mut x = relu(self.bn1.forward(self.conv1.forward(images)));
+        let layers = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
+        let mut index = 0;
+        let stages = layers.map(|layer| {
+            x = before_stage(index, x.clone());
+            index += 1;
+            for block in layer {
+                x = block.forward(x.clone());
+            }
+            x.clone()
+        });
+        let logits = self.fc.forward(global_average_pool(x));
+        Output { logits, stages }
+    }
+
+    /// Every parameter and running statistic in the order of the network: PyTorch name, shape, values.
+    pub fn weights(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+        let mut reader = Reader { path: Path::default(), weights: Vec::new() };
+        self.visit(&mut reader);
+        reader.weights
+    }
+
+    /// Whether every parameter and running statistic is finite.
+    pub fn is_finite(&self) -> bool {
+        self.weights().iter().all(|(_, _, values)| values.iter().all(|value| value.is_finite()))
+    }
+}
+
+impl Block {
+    fn empty(from: usize, to: usize, stride: usize, device: &Device) -> Self {
+        let norm = || BatchNormConfig::new(to).init(device);
+        Self {
+            conv1: conv(from, to, 3, stride, device),
+            bn1: norm(),
+            conv2: conv(to, to, 3, 1, device),
+            bn2: norm(),
+            downsample: (from != to).then(|| (conv(from, to, 1, stride, device), norm())),
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let y = relu(self.bn1.forward(self.conv1.forward(x.clone())));
+        let y = self.bn2.forward(self.conv2.forward(y));
+        let x = match &self.downsample {
+            Some((conv, norm)) => norm.forward(conv.forward(x)),
+            None => x,
+        };
+        relu(y + x)
+    }
+}
+
+impl Linear {
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        linear(x, self.weight.val().transpose(), Some(self.bias.val()))
+    }
+}
+
+fn conv(from: usize, to: usize, size: usize, stride: usize, device: &Device) -> Conv2d {
+    let p = size / 2;
+    Conv2dConfig::new([from, to], [size, size])
+        .with_stride([stride, stride])
+        .with_padding(PaddingConfig2d::Explicit(p, p, p, p))
+        .with_bias(false)
+        .with_initializer(Initializer::Zeros)
+        .init(device)
+}
+
+/// The way to a weight: burn's names of rooms, PyTorch's names of weights.
+#[derive(Default)]
+struct Path(Vec<String>);
+
+impl Path {
+    fn name(&self) -> String {
+        self.0.join(".").replace(".gamma", ".weight").replace(".beta", ".bias")
+    }
+}
+
+struct Filler<'a, E, F> {
+    path: Path,
+    device: &'a Device,
+    weight: F,
+    state: ControlFlow<E>,
+}
+
+impl<E, F: FnMut(&str, &[usize]) -> Result<Vec<f32>, E>> ModuleMapper for Filler<'_, E, F> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.0.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.0.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.state.is_break() {
+            return param;
+        }
+        let shape = param.lazy_shape().to_vec();
+        match (self.weight)(&self.path.name(), &shape) {
+            Ok(values) => Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), self.device)),
+            Err(error) => {
+                self.state = ControlFlow::Break(error);
+                param
+            }
+        }
+    }
+}
+
+struct Reader {
+    path: Path,
+    weights: Vec<(String, Vec<usize>, Vec<f32>)>,
+}
+
+impl ModuleVisitor for Reader {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.0.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.0.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let data = param.val().into_data();
+        self.weights.push((self.path.name(), data.shape().to_vec(), data.iter::<f32>().collect()));
+    }
+}
