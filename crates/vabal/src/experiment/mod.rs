@@ -3,3 +3,4 @@
 //! Never here: how a strategy chooses, how a classifier trains.
 
 pub mod record;
+pub mod summary;
