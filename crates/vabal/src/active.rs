@@ -46,13 +46,13 @@ pub trait Learner {
         labels: &[Label],
         seed: Seed,
         progress: &mut Progress<'_>,
-    ) -> Result<Box<dyn Classifier>>;
+    ) -> Result<Box<dyn Classifier + '_>>;
 
     /// Reads back what [`Classifier::save`] wrote.
     ///
     /// # Errors
     /// A file that is missing, torn, or of another network.
-    fn load(&self, path: &Path) -> Result<Box<dyn Classifier>>;
+    fn load(&self, path: &Path) -> Result<Box<dyn Classifier + '_>>;
 }
 
 /// A frozen classifier.
@@ -236,9 +236,9 @@ pub fn choose(
 mod tests {
     use super::*;
     use crate::progress::silent;
+    use crate::query::Strategy;
     use crate::query::{self, Column};
     use ndarray::Array2;
-    use crate::query::Strategy;
     use proptest::prelude::{prop, prop_assert_eq, proptest};
 
     /// Probabilities that depend on the id alone.
