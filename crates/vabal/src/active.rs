@@ -1,1 +1,352 @@
-//! One round, and the loop of rounds.
+//! One round of active learning: train on what is labelled, look at what is not, choose, ask.
+//!
+//! The parts are traits, so that the same round serves a hidden label, a person and a test without a
+//! network. Never here: files, the order of runs, what an experiment records.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use rand::seq::index;
+
+use crate::data::ImageSet;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::query::{Needs, Query, Selection, Signals, Strategy};
+use crate::rng::Seed;
+use crate::{Id, Label};
+
+/// Who answers which class an image is of.
+pub trait Oracle {
+    /// The label of each id, in the same order.
+    ///
+    /// # Errors
+    /// Whatever keeps the answer from coming, or [`Error::Stopped`].
+    fn label(&mut self, ids: &[Id]) -> Result<Vec<Label>>;
+}
+
+/// The oracle of experiments: the labels are known, and hidden from the strategy.
+#[derive(Debug, Clone, Copy)]
+pub struct HiddenLabels<'a>(pub &'a ImageSet);
+
+impl Oracle for HiddenLabels<'_> {
+    fn label(&mut self, ids: &[Id]) -> Result<Vec<Label>> {
+        Ok(ids.iter().map(|&id| self.0.label(id)).collect())
+    }
+}
+
+/// Makes classifiers.
+pub trait Learner {
+    /// Trains from scratch on `ids` with their `labels`; every random draw comes from `seed`.
+    ///
+    /// # Errors
+    /// A training that fails, or [`Error::Stopped`].
+    fn train(
+        &self,
+        ids: &[Id],
+        labels: &[Label],
+        seed: Seed,
+        progress: &mut Progress<'_>,
+    ) -> Result<Box<dyn Classifier + '_>>;
+
+    /// Reads back what [`Classifier::save`] wrote.
+    ///
+    /// # Errors
+    /// A file that is missing, torn, or of another network.
+    fn load(&self, path: &Path) -> Result<Box<dyn Classifier + '_>>;
+}
+
+/// A frozen classifier.
+pub trait Classifier {
+    /// Computes exactly what `needs` names for `ids`.
+    ///
+    /// # Errors
+    /// Images that do not fit, or [`Error::Stopped`].
+    fn signals(&self, ids: &[Id], needs: Needs, progress: &mut Progress<'_>) -> Result<Signals>;
+
+    /// Writes it to a file, whole or not at all.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    fn save(&self, path: &Path) -> Result<()>;
+}
+
+/// What is labelled, in the order it was asked, and what is not. Ids only: a position means nothing.
+///
+/// Labelled and unlabelled ids are disjoint, and together always the ids it was made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    labelled: Vec<Id>,
+    labels: Vec<Label>,
+    /// Ascending.
+    unlabelled: Vec<Id>,
+}
+
+impl Pool {
+    /// A pool with nothing labelled.
+    ///
+    /// # Errors
+    /// An id that is there twice.
+    pub fn new(ids: &[Id]) -> Result<Self> {
+        let mut unlabelled = ids.to_vec();
+        unlabelled.sort_unstable();
+        if let Some(pair) = unlabelled.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::input("an image is in the pool twice")
+                .at(format!("id {}", pair[0]))
+                .expected("ids that do not repeat")
+                .into());
+        }
+        Ok(Self { labelled: Vec::new(), labels: Vec::new(), unlabelled })
+    }
+
+    /// The labelled ids, in the order they were asked.
+    #[must_use]
+    pub fn labelled(&self) -> &[Id] {
+        &self.labelled
+    }
+
+    /// The labels of [`Pool::labelled`], row by row.
+    #[must_use]
+    pub fn labels(&self) -> &[Label] {
+        &self.labels
+    }
+
+    /// The ids without a label, ascending.
+    #[must_use]
+    pub fn unlabelled(&self) -> &[Id] {
+        &self.unlabelled
+    }
+
+    /// Labelled images of each of `classes` classes.
+    #[must_use]
+    pub fn class_counts(&self, classes: usize) -> Vec<usize> {
+        let mut counts = vec![0; classes];
+        for &label in &self.labels {
+            if let Some(count) = counts.get_mut(label as usize) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    /// Checks that `ids` may be asked: each unlabelled, none twice.
+    fn check(&self, ids: &[Id]) -> Result<()> {
+        let mut seen = HashSet::new();
+        let complaint = |what: &str, id: Id| {
+            let place = format!("id {id}");
+            Error::from(Error::input(what).at(place).expected("ids of the unlabelled pool, each once"))
+        };
+        for &id in ids {
+            if self.unlabelled.binary_search(&id).is_err() {
+                return Err(complaint("an image was chosen that is not in the unlabelled pool", id));
+            }
+            if !seen.insert(id) {
+                return Err(complaint("an image was chosen twice", id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves `ids` to the labelled side, in this order. On an error nothing has moved.
+    ///
+    /// # Errors
+    /// An id that is not unlabelled or is there twice; another number of labels than of ids.
+    pub fn learn(&mut self, ids: &[Id], labels: &[Label]) -> Result<()> {
+        self.check(ids)?;
+        if labels.len() != ids.len() {
+            return Err(Error::input("labels and ids disagree")
+                .expected(format!("{} labels, one per id", ids.len()))
+                .got(format!("{} labels", labels.len()))
+                .into());
+        }
+        let gone: HashSet<Id> = ids.iter().copied().collect();
+        self.unlabelled.retain(|id| !gone.contains(id));
+        self.labelled.extend(ids);
+        self.labels.extend(labels);
+        Ok(())
+    }
+
+    /// The first images to label: `n` of the unlabelled, uniformly, without replacement.
+    ///
+    /// # Errors
+    /// Fewer unlabelled images than asked for.
+    pub fn draw(&self, n: usize, seed: Seed) -> Result<Vec<Id>> {
+        if n > self.unlabelled.len() {
+            return Err(Error::input("the pool is smaller than the first budget")
+                .at("rounds.initial")
+                .expected(format!("at most {}, the images of the pool", self.unlabelled.len()))
+                .got(n)
+                .hint("lower rounds.initial, or keep more images of the data")
+                .into());
+        }
+        let mut rng = seed.stream("initial-pool");
+        Ok(index::sample(&mut rng, self.unlabelled.len(), n)
+            .into_iter()
+            .map(|row| self.unlabelled[row])
+            .collect())
+    }
+}
+
+/// What `strategy` needs to see of both pools: (unlabelled, labelled), from the frozen classifier.
+///
+/// # Errors
+/// As [`Classifier::signals`].
+pub fn look(
+    classifier: &dyn Classifier,
+    pool: &Pool,
+    strategy: &dyn Strategy,
+    progress: &mut Progress<'_>,
+) -> Result<(Signals, Signals)> {
+    let needs = strategy.needs();
+    if needs == Needs::IDS {
+        return Ok((Signals::new(pool.unlabelled.clone()), Signals::new(pool.labelled.clone())));
+    }
+    let unlabelled = classifier.signals(&pool.unlabelled, needs, progress)?;
+    Ok((unlabelled, classifier.signals(&pool.labelled, needs, progress)?))
+}
+
+/// Lets `strategy` choose `n` images of `pool`, and checks its answer: unlabelled ids, each once, as many
+/// as asked or as are left.
+///
+/// # Errors
+/// What the strategy says, an answer that is not allowed, or [`Error::Stopped`].
+#[expect(clippy::too_many_arguments, reason = "each is a part of the question, and none has a default")]
+pub fn choose(
+    strategy: &dyn Strategy,
+    pool: &Pool,
+    (unlabelled, labelled): (&Signals, &Signals),
+    classes: usize,
+    n: usize,
+    seed: Seed,
+    progress: &mut Progress<'_>,
+) -> Result<Selection> {
+    let query = Query { unlabelled, labelled, labels: &pool.labels, classes, n, seed };
+    let selection = strategy.select(&query, progress)?;
+    pool.check(&selection.ids)?;
+    let expected = n.min(pool.unlabelled.len());
+    if selection.ids.len() != expected || selection.scores.len() != expected {
+        return Err(Error::input("a strategy chose another number of images than it was asked for")
+            .expected(expected)
+            .got(format!("{} ids, {} scores", selection.ids.len(), selection.scores.len()))
+            .into());
+    }
+    Ok(selection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::silent;
+    use crate::query::Strategy;
+    use crate::query::{self, Column};
+    use ndarray::Array2;
+    use proptest::prelude::{prop, prop_assert_eq, proptest};
+
+    /// Probabilities that depend on the id alone.
+    struct Fixed;
+
+    impl Classifier for Fixed {
+        fn signals(&self, ids: &[Id], _: Needs, _: &mut Progress<'_>) -> Result<Signals> {
+            let p = |id: Id| ((id * 37) % 100) as f32 / 100.0;
+            let rows = Array2::from_shape_fn((ids.len(), 2), |(row, class)| {
+                if class == 0 { p(ids[row]) } else { 1.0 - p(ids[row]) }
+            });
+            Signals::new(ids.to_vec()).with_probabilities(rows)
+        }
+
+        fn save(&self, _: &Path) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Answers(Vec<Id>);
+
+    impl Strategy for Answers {
+        fn needs(&self) -> Needs {
+            Needs::IDS
+        }
+
+        fn select(&self, _: &Query<'_>, _: &mut Progress<'_>) -> Result<Selection> {
+            let scores = vec![0.0; self.0.len()];
+            Ok(Selection { ids: self.0.clone(), scores, terms: Vec::<Column>::new(), health: None })
+        }
+    }
+
+    fn ask(strategy: &dyn Strategy, pool: &Pool, n: usize, seed: Seed) -> Result<Selection> {
+        let (unlabelled, labelled) = look(&Fixed, pool, strategy, &mut silent())?;
+        choose(strategy, pool, (&unlabelled, &labelled), 2, n, seed, &mut silent())
+    }
+
+    proptest! {
+        #[test]
+        fn rounds_never_lose_repeat_or_invent_an_image(
+            ids in prop::collection::hash_set(0_u64..10_000, 2..200),
+            initial in 0_usize..50,
+            budget in 1_usize..60,
+            seed in 0_u64..100,
+            strategy in 0_usize..4,
+        ) {
+            let strategy = query::by_name(query::NAMES[strategy]).unwrap();
+            let ids: Vec<Id> = ids.into_iter().collect();
+            let mut everything = ids.clone();
+            everything.sort_unstable();
+            let mut pool = Pool::new(&ids).unwrap();
+            let seed = Seed::new(seed);
+            let first = pool.draw(initial.min(ids.len()), seed).unwrap();
+            pool.learn(&first, &vec![0; first.len()]).unwrap();
+            for round in 0..5 {
+                let asked = ask(&*strategy, &pool, budget, seed.child("query", round)).unwrap();
+                prop_assert_eq!(asked.ids.len(), budget.min(pool.unlabelled().len()));
+                pool.learn(&asked.ids, &vec![1; asked.ids.len()]).unwrap();
+                prop_assert_eq!(pool.labelled().len(), pool.labels().len());
+                let mut all = [pool.labelled(), pool.unlabelled()].concat();
+                all.sort_unstable();
+                prop_assert_eq!(&all, &everything);
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_in_which_a_pool_is_listed_changes_no_first_pool() {
+        let (up, down): (Vec<Id>, Vec<Id>) = ((0..50).collect(), (0..50).rev().collect());
+        let draw = |ids: &[Id]| Pool::new(ids).unwrap().draw(10, Seed::new(3)).unwrap();
+        assert_eq!(draw(&up), draw(&down));
+    }
+
+    #[test]
+    fn a_strategy_that_repeats_or_invents_or_falls_short_is_stopped() {
+        let mut pool = Pool::new(&[1, 2, 3, 4]).unwrap();
+        pool.learn(&[4], &[0]).unwrap();
+        for (answer, part) in
+            [(vec![1, 1], "twice"), (vec![1, 4], "id 4"), (vec![1, 9], "id 9"), (vec![1], "another number")]
+        {
+            let error = ask(&Answers(answer), &pool, 2, Seed::new(1)).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!(ask(&Answers(vec![3, 1]), &pool, 2, Seed::new(1)).unwrap().ids, [3, 1]);
+    }
+
+    #[test]
+    fn a_refused_answer_moves_nothing() {
+        let mut pool = Pool::new(&[1, 2, 3]).unwrap();
+        let before = pool.clone();
+        assert!(pool.learn(&[1, 7], &[0, 0]).is_err());
+        assert!(pool.learn(&[1, 1], &[0, 0]).is_err());
+        assert!(pool.learn(&[1, 2], &[0]).is_err());
+        assert_eq!(pool, before);
+        assert!(Pool::new(&[5, 5]).is_err());
+    }
+
+    #[test]
+    fn a_first_pool_larger_than_the_pool_says_both_numbers() {
+        let error = Pool::new(&[1, 2]).unwrap().draw(3, Seed::new(1)).unwrap_err().to_string();
+        assert!(error.contains("at most 2") && error.contains("got: 3"), "{error}");
+    }
+
+    #[test]
+    fn the_oracle_answers_in_the_order_of_the_question() {
+        let set = crate::data::demo::read().unwrap();
+        let ids = [set.pool[700], set.pool[0]];
+        let labels = HiddenLabels(&set.images).label(&ids).unwrap();
+        assert_eq!(labels, [set.images.label(ids[0]), set.images.label(ids[1])]);
+    }
+}

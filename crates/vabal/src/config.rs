@@ -1,1 +1,198 @@
-//! Settings files, presets and `--set`.
+//! The configuration of an experiment: every key, the presets, and the checks that come before any work.
+//!
+//! A configuration is data. [`resolve`] lays a preset, a file and `--set` over one another, refuses what
+//! it does not know, and gives back a [`Config`] in which every key has a value; written as TOML and read
+//! again it is the same. Never here: the environment, defaults that depend on the machine.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+mod resolve;
+
+use crate::data::source::Source;
+use crate::error::{Error, Result};
+use crate::query::{self, Strategy, vabal};
+use crate::{classify, error};
+
+/// A resolved configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// A short name: the folder below `runs`, the title of the report.
+    pub name: String,
+    /// The values that everything else in the file overrides.
+    pub preset: Preset,
+    /// One run of every strategy for each.
+    pub seeds: Vec<u64>,
+    /// The strategies to compare: names of [`query::NAMES`] or of a table `[strategy.NAME]`.
+    pub strategies: Vec<String>,
+    /// How many labels, and how often.
+    pub rounds: Rounds,
+    /// The images.
+    pub data: Source,
+    /// The network and its training, the same for every strategy.
+    pub classifier: classify::Settings,
+    /// The settings of the strategies that have any, by name.
+    pub strategy: BTreeMap<String, Variant>,
+}
+
+/// How many labels are asked for, and how often.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rounds {
+    /// Images labelled at random before the first round.
+    pub initial: usize,
+    /// Images asked for at the end of each round but the last.
+    pub budget: usize,
+    /// Rounds: classifiers trained, points of a learning curve.
+    pub count: usize,
+}
+
+/// A named bundle of values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// The numbers of the paper, section 4.2: days on a CPU, hours on a GPU.
+    Paper,
+    /// A narrow network and a short training, for a CPU; labels and rounds as in the paper.
+    Quick,
+}
+
+/// A strategy with settings of its own: the table `[strategy.NAME]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Variant {
+    /// Which strategy it is a variant of.
+    pub kind: Kind,
+    /// The bundle that the keys below override.
+    pub preset: vabal::Preset,
+    /// Every setting.
+    #[serde(flatten)]
+    pub settings: vabal::Settings,
+}
+
+/// The strategies that have settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// [`vabal::VaBal`].
+    Vabal,
+}
+
+impl Config {
+    /// The values of a preset, before a file.
+    #[must_use]
+    pub fn preset(preset: Preset) -> Self {
+        Self {
+            name: "experiment".into(),
+            preset,
+            seeds: vec![1, 2, 3],
+            strategies: ["random", "entropy", "vabal"].map(String::from).into(),
+            rounds: Rounds { initial: 500, budget: 500, count: 6 },
+            data: Source::default(),
+            classifier: match preset {
+                Preset::Paper => classify::Settings::paper(),
+                Preset::Quick => classify::Settings::quick(),
+            },
+            strategy: BTreeMap::new(),
+        }
+    }
+
+    /// The configuration as TOML, every key with its value.
+    ///
+    /// # Errors
+    /// A value that TOML cannot hold: none that [`Config::check`] lets through.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self)
+            .map_err(|error| Error::input("the configuration cannot be written as TOML").got(error).into())
+    }
+
+    /// Checks everything that can be checked without the data.
+    ///
+    /// # Errors
+    /// The first value out of range, by its key.
+    pub fn check(&self) -> Result<()> {
+        check_name("name", &self.name)?;
+        check_list("seeds", &self.seeds)?;
+        check_list("strategies", &self.strategies)?;
+        for &seed in &self.seeds {
+            if i64::try_from(seed).is_err() {
+                return Err(out_of_range("seeds", "whole numbers from 0 to 2^63 − 1", seed));
+            }
+        }
+        let least = [
+            ("rounds.initial", self.rounds.initial, 2),
+            ("rounds.budget", self.rounds.budget, 1),
+            ("rounds.count", self.rounds.count, 1),
+        ];
+        for (key, value, least) in least {
+            if value < least {
+                return Err(out_of_range(key, format!("at least {least}"), value));
+            }
+        }
+        self.data.check()?;
+        self.classifier.check().map_err(|error| error.below("classifier"))?;
+        for (name, variant) in &self.strategy {
+            let key = format!("strategy.{name}");
+            check_name(&key, name)?;
+            variant.settings.check().map_err(|error| error.below(&key))?;
+        }
+        for name in &self.strategies {
+            self.strategy(name)?;
+        }
+        Ok(())
+    }
+
+    /// The strategy called `name` in this configuration.
+    ///
+    /// # Errors
+    /// An unknown name, with the nearest known one as the hint.
+    pub fn strategy(&self, name: &str) -> Result<Box<dyn Strategy>> {
+        if let Some(variant) = self.strategy.get(name) {
+            return Ok(Box::new(vabal::VaBal::new(variant.settings.clone())?));
+        }
+        if query::NAMES.contains(&name) {
+            return query::by_name(name);
+        }
+        let known: Vec<&str> =
+            query::NAMES.into_iter().chain(self.strategy.keys().map(String::as_str)).collect();
+        let complaint = Error::input("unknown strategy")
+            .at("strategies")
+            .expected(known.join(", "))
+            .got(format!("\"{name}\""));
+        Err(match error::nearest(name, known) {
+            Some(near) => complaint.hint(format!("did you mean \"{near}\"?")),
+            None => {
+                complaint.hint(format!("define it as a table [strategy.{name}], or see docs/strategies.md"))
+            }
+        }
+        .into())
+    }
+}
+
+fn out_of_range(key: &str, expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Error {
+    Error::input("a setting is out of range").at(key).expected(expected).got(got).into()
+}
+
+/// Names become names of files and folders.
+fn check_name(key: &str, name: &str) -> Result<()> {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || !name.chars().all(good) {
+        let expected = "letters, digits, - and _, at least one: names become names of files";
+        return Err(out_of_range(key, expected, format!("\"{name}\"")));
+    }
+    Ok(())
+}
+
+fn check_list<T: PartialEq + std::fmt::Debug>(key: &str, list: &[T]) -> Result<()> {
+    if list.is_empty() {
+        return Err(out_of_range(key, "at least one", "[]"));
+    }
+    match list.iter().enumerate().find(|(n, item)| list[..*n].contains(item)) {
+        Some((_, twice)) => Err(out_of_range(key, "each only once", format!("{twice:?} twice"))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

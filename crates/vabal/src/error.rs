@@ -136,6 +136,21 @@ impl Error {
         move |source| Error::Store { path: path.clone(), source }
     }
 
+    /// The same error with its place one level deeper: "epochs" below "classifier" is "classifier.epochs".
+    #[must_use]
+    pub fn below(self, prefix: &str) -> Self {
+        match self {
+            Error::Input(mut complaint) => {
+                complaint.place = Some(match complaint.place.take() {
+                    Some(place) => format!("{prefix}.{place}"),
+                    None => prefix.to_string(),
+                });
+                Error::Input(complaint)
+            }
+            other => other,
+        }
+    }
+
     /// The process exit code that says the same: 2, or 130 where the person stopped it.
     #[must_use]
     pub fn exit_code(&self) -> u8 {

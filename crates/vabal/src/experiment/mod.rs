@@ -2,4 +2,34 @@
 //!
 //! Never here: how a strategy chooses, how a classifier trains.
 
+mod measure;
 pub mod record;
+mod run;
+pub mod store;
+pub mod summary;
+
+use std::path::Path;
+
+pub use run::{Event, Observer, Outcome, run, run_with};
+
+use crate::error::{Error, Result};
+use record::{RunRecord, Summary};
+use store::Store;
+
+/// Reads what a run folder holds, finished or not: the experiment, and every run as far as it has come.
+///
+/// # Errors
+/// A folder that holds no run, or none that has begun; a store that is damaged or of a newer version.
+pub fn read(folder: &Path) -> Result<(Summary, Vec<RunRecord>)> {
+    let store = Store::open_for_reading(folder)?;
+    let summary = store.summary()?.ok_or_else(|| {
+        Error::input("this run has not begun: it stopped before the data were read")
+            .at(folder.display())
+            .hint("start it again with `vabal run`")
+    })?;
+    let runs = store.runs()?.into_iter().map(|run| run.record).collect();
+    Ok((summary, runs))
+}
+
+#[cfg(test)]
+mod tests;

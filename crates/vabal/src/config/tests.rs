@@ -1,0 +1,127 @@
+use super::*;
+use proptest::prelude::*;
+
+fn parse(text: &str, sets: &[&str]) -> Result<Config> {
+    let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
+    Config::parse(text, "test.toml", "test", &sets)
+}
+
+fn complaint(text: &str, sets: &[&str]) -> String {
+    parse(text, sets).unwrap_err().to_string()
+}
+
+#[test]
+fn an_empty_file_is_the_papers_numbers_and_the_files_name() {
+    let config = parse("", &[]).unwrap();
+    assert_eq!(config.classifier, classify::Settings::paper());
+    assert_eq!((config.rounds.initial, config.rounds.budget, config.rounds.count), (500, 500, 6));
+    assert_eq!((config.name.as_str(), config.seeds.as_slice()), ("test", &[1, 2, 3][..]));
+}
+
+#[test]
+fn the_file_overrides_the_preset_and_set_overrides_the_file() {
+    let text = "preset = \"quick\"\n[classifier]\nwidth = 8\nepochs = 3\n";
+    let config = parse(text, &["classifier.epochs=4", "name=other", "classifier.learning_rate=1"]).unwrap();
+    assert_eq!(config.preset, Preset::Quick);
+    assert_eq!((config.classifier.width, config.classifier.epochs), (8, 4));
+    assert_eq!(config.classifier.learning_rate, 1.0);
+    assert_eq!(config.classifier.batch, classify::Settings::quick().batch);
+    assert_eq!(config.name, "other");
+}
+
+#[test]
+fn set_takes_bare_words_lists_and_tables() {
+    let config =
+        parse("", &["strategies=[random, vabal-paper]", "seeds=[7]", "strategy.vabal-paper.prior=off"]);
+    let config = config.unwrap();
+    assert_eq!(config.strategies, ["random", "vabal-paper"]);
+    assert_eq!(config.seeds, [7]);
+    assert_eq!(config.strategy["vabal-paper"].settings.prior, vabal::Prior::Off);
+}
+
+#[test]
+fn a_strategy_table_is_a_preset_with_differences() {
+    let text = "strategies = [\"no-prior\", \"vabal\"]\n[strategy.no-prior]\nkind = \"vabal\"\npreset = \"paper\"\n\
+                prior = \"off\"\n";
+    let config = parse(text, &[]).unwrap();
+    let expected =
+        vabal::Settings { prior: vabal::Prior::Off, ..vabal::Settings::preset(vabal::Preset::Paper) };
+    assert_eq!(config.strategy["no-prior"].settings, expected);
+    assert_eq!(config.strategy["vabal"].settings, vabal::Settings::preset(vabal::Preset::Default));
+    assert!(config.strategy("no-prior").is_ok());
+}
+
+#[test]
+fn every_setting_of_the_strategies_in_use_stands_in_the_resolved_configuration() {
+    // Else a run folder would silently change its meaning when a default changes.
+    let text = parse("", &[]).unwrap().to_toml().unwrap();
+    assert!(text.contains("[strategy.vabal]") && text.contains("draws = 100"), "{text}");
+}
+
+#[test]
+fn the_resolved_configuration_resolves_to_itself() {
+    let variant = "strategies = [\"x\", \"entropy\", \"vabal-official\"]\n[strategy.x]\nkind = \"vabal\"\nlambda = 0\n\
+                   [data.imbalance]\nkind = \"dominant\"\nclasses = [0, \"bag\", \"3..4\"]\n";
+    for (text, sets) in [("", vec![]), ("preset = \"quick\"", vec!["rounds.count=2"]), (variant, vec![])] {
+        let config = parse(text, &sets).unwrap();
+        let printed = config.to_toml().unwrap();
+        let again = Config::parse(&printed, "printed", "another-name", &[]).unwrap();
+        assert_eq!(again, config);
+        assert_eq!(again.to_toml().unwrap(), printed);
+        assert_eq!(config.first_difference(&printed).unwrap(), None);
+    }
+}
+
+#[test]
+fn wrong_keys_and_values_are_named_with_both_values() {
+    let check = |text: &str, sets: &[&str], parts: &[&str]| {
+        let complaint = complaint(text, sets);
+        for part in parts {
+            assert!(complaint.contains(part), "{part:?} is not in:\n{complaint}");
+        }
+    };
+    check("sedes = [1]", &[], &["unknown setting", "sedes, in test.toml", "did you mean \"seeds\"?"]);
+    check("[classifier]\nepoch = 1", &[], &["classifier.epoch,", "did you mean \"epochs\"?"]);
+    check("[data.imbalance]\nkeeps = 1", &[], &["data.imbalance.keeps,", "\"keep\""]);
+    check("", &["rounds.budgte=1"], &["rounds.budgte, in --set rounds.budgte=1", "\"budget\""]);
+    check("[strategy.vabal]\nlamda = 1", &[], &["strategy.vabal.lamda", "\"lambda\""]);
+    check("", &["classifier.epochs=many"], &["wrong type", "a whole number", "got: \"many\", a text"]);
+    check("[classifier]\nepochs = 2.5", &[], &["wrong type", "classifier.epochs", "got: 2.5, a number"]);
+    check("classifier = 3", &[], &["wrong type", "a table"]);
+    check("[seeds]\na = 1", &[], &["wrong type", "a list"]);
+    check("[classifier]\nepochs = -1", &[], &["classifier.epochs", "0 or more", "got: -1"]);
+    check("seeds = [1, \"two\"]", &[], &["wrong value", "seeds"]);
+    check("", &["data.kind=cifar11"], &["data.kind", "cifar100", "did you mean \"cifar10\"?"]);
+    check("preset = \"fast\"", &[], &["preset, in test.toml", "paper or quick", "\"fast\""]);
+    check("", &["strategy.vabal.preset=papr"], &["strategy.vabal.preset", "did you mean \"paper\"?"]);
+    check("", &["strategy.vabal.prior=of"], &["strategy.vabal.prior", "did you mean \"off\"?"]);
+    check("", &["strategy.vabal.draws=0"], &["out of range", "strategy.vabal.draws", "at least 1", "got: 0"]);
+    check("", &["rounds.budget=0"], &["out of range", "rounds.budget", "at least 1", "got: 0"]);
+    check("", &["data.imbalance.keep=2"], &["data.imbalance.keep", "got: 2"]);
+    check("", &["strategies=[entorpy]"], &["unknown strategy", "did you mean \"entropy\"?"]);
+    check("", &["strategies=[]"], &["strategies", "at least one"]);
+    check("", &["seeds=[1,1]"], &["seeds", "1 twice"]);
+    check("[strategy.mine]\nprior = \"off\"", &[], &["strategy.mine.kind", "kind = \"vabal\""]);
+    check("", &["name=../up"], &["name", "../up"]);
+    check("", &["rounds"], &["--set rounds", "key=value"]);
+    check("", &["rounds..budget=1"], &["key=value"]);
+    check("a = [1,", &[], &["not TOML", "test.toml, line 1"]);
+    check("a = 1\nb = = 2", &[], &["test.toml, line 2"]);
+}
+
+#[test]
+fn the_first_difference_names_key_and_both_values() {
+    let config = parse("", &[]).unwrap();
+    let other = parse("", &["classifier.epochs=7"]).unwrap().to_toml().unwrap();
+    let (key, stored, ours) = config.first_difference(&other).unwrap().unwrap();
+    assert_eq!((key.as_str(), stored.as_str(), ours.as_str()), ("classifier.epochs", "7", "200"));
+    let fewer = parse("", &["strategies=[random]"]).unwrap().to_toml().unwrap();
+    assert!(config.first_difference(&fewer).unwrap().is_some());
+}
+
+proptest! {
+    #[test]
+    fn no_text_and_no_set_panics(text in "\\PC{0,60}", set in "\\PC{0,30}") {
+        let _ = Config::parse(&text, "any", "any", &[set]);
+    }
+}

@@ -1,0 +1,587 @@
+//! The grid: every strategy with every seed, round by round, each finished step stored before the next.
+//!
+//! A round is two steps: a classifier trained and measured; images asked. Both are functions of the
+//! configuration, the seed and what the store holds, so a run that was killed goes on as if it had not
+//! been. Never here: how the store keeps its promise, what a front end shows.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use sha2::{Digest, Sha256};
+
+use super::measure::{machine, measured};
+use super::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
+use super::store::{Progressed, Store, to_json};
+use crate::active::{Classifier, HiddenLabels, Learner, Oracle, Pool, choose, look};
+use crate::classify::{Scorer, Settings, Training};
+use crate::config::Config;
+use crate::data::{DataSet, ImageSet};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::metrics::Metrics;
+use crate::progress::{self, Flow, Progress};
+use crate::query::{Needs, Selection, Signals, Strategy};
+use crate::rng::Seed;
+use crate::{Id, Label};
+
+/// Something that happened to an experiment.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The data are read and the folder is ready; the rounds come next.
+    Begun {
+        /// The experiment.
+        summary: &'a Summary,
+        /// The rounds that an earlier start has finished.
+        done: usize,
+        /// The rounds in all.
+        rounds: usize,
+    },
+    /// Something happened within a phase of a round, or, without strategy, while the data were read.
+    Work {
+        /// Strategy, seed and round.
+        at: Option<(&'a str, u64, usize)>,
+        /// How much of the whole experiment is done, from 0 to 1: an estimate by image passes.
+        whole: f64,
+        /// What happened.
+        event: progress::Event<'a>,
+    },
+    /// A round is trained, measured and stored.
+    Round {
+        /// The strategy.
+        strategy: &'a str,
+        /// The seed.
+        seed: u64,
+        /// The round; its picks come after.
+        record: &'a RoundRecord,
+        /// Share of rare classes among the labelled images.
+        rare_share: f64,
+        /// How much of the whole experiment is done, from 0 to 1.
+        whole: f64,
+    },
+}
+
+/// The callback that an experiment reports to.
+pub type Observer<'a> = dyn FnMut(Event<'_>) -> Flow + 'a;
+
+/// A finished experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The experiment.
+    pub summary: Summary,
+    /// Its runs.
+    pub runs: Vec<RunRecord>,
+    /// Whether it was finished before: nothing was done.
+    pub already: bool,
+}
+
+/// Runs what `config` says in the folder `out`, or what is left of it. `data_dir` is where data sets are.
+///
+/// # Errors
+/// What the configuration, the folder, the data, the device, the training or a strategy says, or
+/// [`Error::Stopped`]. What was finished is kept, and the same call goes on after it.
+pub fn run(
+    config: &Config,
+    out: &Path,
+    device: Device,
+    data_dir: &Path,
+    observer: &mut Observer<'_>,
+) -> Result<Outcome> {
+    config.check()?;
+    device.open()?;
+    let mut store = Store::open(out, config)?;
+    if store.is_finished()? {
+        return outcome(&store, true);
+    }
+    store.event("started", &format!("on {device}"))?;
+    let mut listen = |event: progress::Event<'_>| observer(Event::Work { at: None, whole: 0.0, event });
+    // The data are the same for every seed of the experiment: `data.seed` alone decides over them.
+    let data = config.data.load(Seed::new(0), data_dir, &mut listen)?;
+    let trainer = Trainer { images: &data.images, settings: &config.classifier, device };
+    grid(config, store, out, device, &data, &trainer, observer)
+}
+
+/// The same with data and a learner of one's own, on the CPU.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    config: &Config,
+    out: &Path,
+    data: &DataSet,
+    learner: &dyn Learner,
+    observer: &mut Observer<'_>,
+) -> Result<Outcome> {
+    config.check()?;
+    let store = Store::open(out, config)?;
+    if store.is_finished()? {
+        return outcome(&store, true);
+    }
+    grid(config, store, out, Device::Cpu, data, learner, observer)
+}
+
+fn outcome(store: &Store, already: bool) -> Result<Outcome> {
+    let summary = store.summary()?.ok_or_else(|| Error::input("a finished run holds no summary"))?;
+    Ok(Outcome { summary, runs: store.runs()?.into_iter().map(|run| run.record).collect(), already })
+}
+
+/// The classifier of this library as a [`Learner`].
+struct Trainer<'a> {
+    images: &'a ImageSet,
+    settings: &'a Settings,
+    device: Device,
+}
+
+impl Learner for Trainer<'_> {
+    fn train(
+        &self,
+        ids: &[Id],
+        labels: &[Label],
+        seed: Seed,
+        progress: &mut Progress<'_>,
+    ) -> Result<Box<dyn Classifier + '_>> {
+        let &Self { images, settings, device } = self;
+        let scorer = Training { images, settings, device, seed }.fit(ids, labels, progress)?;
+        Ok(Box::new(Frozen { scorer, images }))
+    }
+
+    fn load(&self, path: &Path) -> Result<Box<dyn Classifier + '_>> {
+        Ok(Box::new(Frozen { scorer: Scorer::load(path, self.device)?, images: self.images }))
+    }
+}
+
+struct Frozen<'a> {
+    scorer: Scorer,
+    images: &'a ImageSet,
+}
+
+impl Classifier for Frozen<'_> {
+    fn signals(&self, ids: &[Id], needs: Needs, progress: &mut Progress<'_>) -> Result<Signals> {
+        self.scorer.signals(self.images, ids, needs, progress)
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        self.scorer.save(path)
+    }
+}
+
+/// The first round of a seed, which all strategies share: same pool, same weights, same quality.
+struct First<'a> {
+    record: RoundRecord,
+    /// In memory, where this process trained or read it.
+    classifier: Option<Rc<dyn Classifier + 'a>>,
+}
+
+/// What stays the same over the grid.
+struct Grid<'a> {
+    config: &'a Config,
+    data: &'a DataSet,
+    learner: &'a dyn Learner,
+    weights: PathBuf,
+    store: Store,
+    summary: Summary,
+    /// Image passes done and in all.
+    done: f64,
+    total: f64,
+}
+
+fn grid(
+    config: &Config,
+    mut store: Store,
+    out: &Path,
+    device: Device,
+    data: &DataSet,
+    learner: &dyn Learner,
+    observer: &mut Observer<'_>,
+) -> Result<Outcome> {
+    let weights = out.join("weights");
+    let firsts: HashMap<u64, Vec<Pick>> = config
+        .seeds
+        .iter()
+        .map(|&seed| Ok((seed, first_pool(config, data, seed)?)))
+        .collect::<Result<_>>()?;
+    fs::create_dir_all(&weights).map_err(Error::io("create", &weights))?;
+    let summary = describe(&mut store, config, data, device)?;
+    let mut stored: HashMap<(String, u64), Progressed> = HashMap::new();
+    for run in store.runs()? {
+        stored.insert((run.record.strategy.clone(), run.record.seed), run);
+    }
+
+    let mut grid = Grid { config, data, learner, weights, store, summary, done: 0.0, total: 0.0 };
+    for name in &config.strategies {
+        let strategy = config.strategy(name)?;
+        grid.total +=
+            grid.rounds().map(|round| grid.train_cost(round) + grid.ask_cost(&*strategy, round)).sum::<f64>()
+                * config.seeds.len() as f64;
+    }
+    let rounds = grid.rounds().count() * config.strategies.len() * config.seeds.len();
+    let done = stored.values().map(|run| run.record.rounds.len()).sum();
+    let summary = grid.summary.clone();
+    if observer(Event::Begun { summary: &summary, done, rounds }) == Flow::Stop {
+        return Err(Error::Stopped);
+    }
+    for &seed in &config.seeds {
+        let record = config.strategies.iter().find_map(|name| {
+            stored.get(&(name.clone(), seed)).and_then(|run| run.record.rounds.first().cloned())
+        });
+        let mut first = record.map(|record| First { record, classifier: None });
+        for name in &config.strategies {
+            let progressed = match stored.remove(&(name.clone(), seed)) {
+                Some(progressed) => progressed,
+                None => {
+                    let initial = firsts.get(&seed).cloned().unwrap_or_default();
+                    let run = grid.store.begin(name, seed, &initial)?;
+                    let record = RunRecord { strategy: name.clone(), seed, rounds: Vec::new() };
+                    Progressed { run, initial, record }
+                }
+            };
+            grid.run(progressed, &mut first, observer)?;
+        }
+    }
+    let outcome = outcome(&grid.store, false)?;
+    grid.store.finish()?;
+    Ok(outcome)
+}
+
+/// The first pool of a seed, with its answers.
+fn first_pool(config: &Config, data: &DataSet, seed: u64) -> Result<Vec<Pick>> {
+    let ids = Pool::new(&data.pool)?.draw(config.rounds.initial, Seed::new(seed))?;
+    let labels = HiddenLabels(&data.images).label(&ids)?;
+    if labels.iter().all(|label| Some(label) == labels.first()) {
+        let class = labels.first().map_or("", |&label| &data.images.classes()[label as usize]);
+        return Err(Error::input("the first pool holds one class only")
+            .at(format!("seed {seed}"))
+            .expected("images of at least two classes")
+            .got(format!("{} images, all of {class}", ids.len()))
+            .hint("raise rounds.initial, or take other seeds")
+            .into());
+    }
+    let pick = |(&id, label)| Pick { id, label, score: 0.0, terms: Vec::new() };
+    Ok(ids.iter().zip(labels).map(pick).collect())
+}
+
+/// Stores what the experiment is about, or checks that it is still about the same.
+fn describe(store: &mut Store, config: &Config, data: &DataSet, device: Device) -> Result<Summary> {
+    let fingerprint = fingerprint(data);
+    if let (Some(summary), Some(stored)) = (store.summary()?, store.value("data_sha256")?) {
+        if stored != fingerprint {
+            return Err(Error::input("the data are not those that this run began with")
+                .at(&data.name)
+                .expected(format!("SHA-256 {stored}"))
+                .got(format!("SHA-256 {fingerprint}"))
+                .hint("bring the old data back, or choose another --out")
+                .into());
+        }
+        return Ok(summary);
+    }
+    let mut machine = machine();
+    machine.push(("device".into(), device.to_string()));
+    let summary = Summary {
+        name: config.name.clone(),
+        data: data.name.clone(),
+        classes: data.images.classes().to_vec(),
+        pool_counts: data.class_counts(&data.pool),
+        test_counts: data.class_counts(&data.test),
+        rare: data.rare_classes(),
+        config: config.to_toml()?,
+        machine,
+    };
+    store.put_values(&[("summary", to_json(&summary)?), ("data_sha256", fingerprint)])?;
+    Ok(summary)
+}
+
+/// SHA-256 over the ids, labels and pixels of pool and test set.
+fn fingerprint(data: &DataSet) -> String {
+    let mut hash = Sha256::new();
+    for ids in [&data.pool, &data.test] {
+        hash.update((ids.len() as u64).to_le_bytes());
+        for &id in ids {
+            hash.update(id.to_le_bytes());
+            hash.update(data.images.label(id).to_le_bytes());
+            hash.update(data.images.pixels(id));
+        }
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl<'a> Grid<'a> {
+    /// Labelled images that a round trains on.
+    fn labelled(&self, round: usize) -> usize {
+        let rounds = &self.config.rounds;
+        rounds.initial.saturating_add((round - 1).saturating_mul(rounds.budget)).min(self.data.pool.len())
+    }
+
+    /// The rounds of every run: as many as asked, unless the pool ends before.
+    fn rounds(&self) -> impl Iterator<Item = usize> + use<> {
+        let (initial, budget) = (self.config.rounds.initial, self.config.rounds.budget);
+        let left = self.data.pool.len().saturating_sub(initial);
+        1..=self.config.rounds.count.min(1 + left.div_ceil(budget))
+    }
+
+    fn is_last(&self, round: usize) -> bool {
+        self.rounds().last() == Some(round)
+    }
+
+    /// Image passes of training and measuring: a backward pass costs about two forward ones.
+    fn train_cost(&self, round: usize) -> f64 {
+        (3 * self.config.classifier.epochs * self.labelled(round) + self.data.test.len()) as f64
+    }
+
+    /// Image passes of looking at both pools and choosing; a VAE costs about half a pass for each image.
+    fn ask_cost(&self, strategy: &dyn Strategy, round: usize) -> f64 {
+        let needs = strategy.needs();
+        let pool = self.data.pool.len() as f64;
+        match (needs == Needs::IDS || self.is_last(round), needs.stages) {
+            (true, _) => 0.0,
+            (false, false) => pool,
+            (false, true) => 1.5 * pool,
+        }
+    }
+
+    /// One run, from where it stands to its last round.
+    fn run(
+        &mut self,
+        progressed: Progressed,
+        first: &mut Option<First<'a>>,
+        observer: &mut Observer<'_>,
+    ) -> Result<()> {
+        let Progressed { run, initial, mut record } = progressed;
+        let strategy = self.config.strategy(&record.strategy)?;
+        let mut pool = Pool::new(&self.data.pool)?;
+        learn(&mut pool, &initial)?;
+        for round in self.rounds() {
+            let mut classifier = None;
+            if record.rounds.len() < round {
+                let (made, frozen) = self.train(run, &record, round, &pool, first, observer)?;
+                record.rounds.push(made);
+                classifier = frozen;
+            } else {
+                self.done += self.train_cost(round);
+            }
+            if self.is_last(round) {
+                break;
+            }
+            if record.rounds[round - 1].picks.is_empty() {
+                let asked = self.ask(run, &record, round, &pool, (&*strategy, classifier), observer)?;
+                record.rounds[round - 1] = asked;
+            } else {
+                self.done += self.ask_cost(&*strategy, round);
+            }
+            learn(&mut pool, &record.rounds[round - 1].picks)?;
+        }
+        Ok(())
+    }
+
+    /// Where the weights of a round are; those of the first are the same for every strategy.
+    fn weights(&self, run: &RunRecord, round: usize) -> PathBuf {
+        self.weights.join(match round {
+            1 => format!("first-{}.safetensors", run.seed),
+            _ => format!("{}-{}.safetensors", run.strategy, run.seed),
+        })
+    }
+
+    fn classifier_seed(seed: u64, round: usize) -> Seed {
+        Seed::new(seed).child("classifier", round as u64)
+    }
+
+    /// The first step of a round: trains, measures, stores.
+    fn train(
+        &mut self,
+        run: i64,
+        so_far: &RunRecord,
+        round: usize,
+        pool: &Pool,
+        first: &mut Option<First<'a>>,
+        observer: &mut Observer<'_>,
+    ) -> Result<(RoundRecord, Option<Rc<dyn Classifier + 'a>>)> {
+        let (name, seed) = (so_far.strategy.as_str(), so_far.seed);
+        let cost = self.train_cost(round);
+        let shared = first.as_ref().filter(|_| round == 1);
+        let (record, classifier, warnings) = if let Some(shared) = shared {
+            // What this strategy would have paid on its own stays in its record.
+            let record = RoundRecord {
+                picks: Vec::new(),
+                vae: None,
+                phases: shared.record.phases.iter().filter(|phase| own(phase)).cloned().collect(),
+                ..shared.record.clone()
+            };
+            (record, shared.classifier.clone(), Vec::new())
+        } else {
+            let mut listener = Listener::new(self, (name, seed, round), observer);
+            let seed = Self::classifier_seed(seed, round);
+            let test_cost = self.data.test.len() as f64;
+            let (classifier, train) = measured(TRAIN, || {
+                listener.phase(TRAIN, 0.0, cost - test_cost);
+                self.learner.train(pool.labelled(), pool.labels(), seed, &mut |event| listener.hear(event))
+            })?;
+            let (metrics, evaluate) = measured(EVALUATE, || {
+                listener.phase(EVALUATE, cost - test_cost, test_cost);
+                let test = &self.data.test;
+                let signals =
+                    classifier.signals(test, Needs::PROBABILITIES, &mut |event| listener.hear(event))?;
+                let labels: Vec<Label> = test.iter().map(|&id| self.data.images.label(id)).collect();
+                Ok(Metrics::of(signals.probabilities()?, &labels))
+            })?;
+            let record = RoundRecord {
+                round,
+                class_counts: pool.class_counts(self.data.images.classes().len()),
+                unlabelled: pool.unlabelled().len(),
+                metrics,
+                picks: Vec::new(),
+                vae: None,
+                phases: vec![train, evaluate],
+            };
+            // Before the round is stored: a stored round always has its weights.
+            classifier.save(&self.weights(so_far, round))?;
+            let classifier: Rc<dyn Classifier + 'a> = classifier.into();
+            (record, Some(classifier), listener.warnings)
+        };
+        self.store.put_round(run, &record, &self.summary.rare, &warnings)?;
+        self.done += cost;
+        if round == 1 && first.is_none() {
+            *first = Some(First { record: record.clone(), classifier: classifier.clone() });
+        }
+        let event = Event::Round {
+            strategy: name,
+            seed,
+            record: &record,
+            rare_share: super::summary::rare_share(&record, &self.summary.rare),
+            whole: self.done / self.total,
+        };
+        if observer(event) == Flow::Stop {
+            return Err(Error::Stopped);
+        }
+        Ok((record, classifier))
+    }
+
+    /// The second step of a round: looks at both pools, chooses, asks, stores. Gives back the round's record
+    /// with what was asked.
+    fn ask(
+        &mut self,
+        run: i64,
+        so_far: &RunRecord,
+        round: usize,
+        pool: &Pool,
+        (strategy, classifier): (&dyn Strategy, Option<Rc<dyn Classifier + 'a>>),
+        observer: &mut Observer<'_>,
+    ) -> Result<RoundRecord> {
+        let (name, seed) = (so_far.strategy.as_str(), so_far.seed);
+        let cost = self.ask_cost(strategy, round);
+        let mut listener = Listener::new(self, (name, seed, round), observer);
+        let classifier = match classifier {
+            Some(classifier) => classifier,
+            None => self.again(so_far, round, pool, &mut listener)?,
+        };
+        let features_cost = cost.min(self.data.pool.len() as f64);
+        let ((unlabelled, labelled), features) = measured(FEATURES, || {
+            listener.phase(FEATURES, 0.0, features_cost);
+            look(&*classifier, pool, strategy, &mut |event| listener.hear(event))
+        })?;
+        let classes = self.data.images.classes().len();
+        let query_seed = Seed::new(seed).child("query", round as u64);
+        let (selection, select) = measured(SELECT, || {
+            listener.phase(SELECT, features_cost, cost - features_cost);
+            let signals = (&unlabelled, &labelled);
+            let budget = self.config.rounds.budget;
+            choose(strategy, pool, signals, classes, budget, query_seed, &mut |event| listener.hear(event))
+        })?;
+        let labels = HiddenLabels(&self.data.images).label(&selection.ids)?;
+        let warnings = listener.warnings;
+        let phases = [features, select];
+        let mut record = so_far.rounds[round - 1].clone();
+        record.phases.extend(phases.iter().cloned());
+        record.vae = selection.health.clone();
+        record.picks = picks(&selection, &labels);
+        self.store.put_picks(run, &record, &phases, &warnings)?;
+        self.done += cost;
+        Ok(record)
+    }
+
+    /// The classifier of a round that an earlier start stored: read back, or where its file is lost,
+    /// trained again, which gives the same.
+    fn again(
+        &self,
+        so_far: &RunRecord,
+        round: usize,
+        pool: &Pool,
+        listener: &mut Listener<'_, '_>,
+    ) -> Result<Rc<dyn Classifier + 'a>> {
+        let path = self.weights(so_far, round);
+        let classifier = match self.learner.load(&path) {
+            Ok(classifier) => classifier,
+            Err(_) => {
+                let seed = Self::classifier_seed(so_far.seed, round);
+                let (ids, labels) = (pool.labelled(), pool.labels());
+                self.learner.train(ids, labels, seed, &mut |event| listener.hear(event))?
+            }
+        };
+        Ok(classifier.into())
+    }
+}
+
+const TRAIN: &str = "train";
+const EVALUATE: &str = "evaluate";
+const FEATURES: &str = "features";
+const SELECT: &str = "select";
+
+/// Whether a phase belongs to the step that the strategies share.
+fn own(phase: &Phase) -> bool {
+    phase.name == TRAIN || phase.name == EVALUATE
+}
+
+fn learn(pool: &mut Pool, picks: &[Pick]) -> Result<()> {
+    let (ids, labels): (Vec<Id>, Vec<Label>) = picks.iter().map(|pick| (pick.id, pick.label)).unzip();
+    pool.learn(&ids, &labels)
+}
+
+fn picks(selection: &Selection, labels: &[Label]) -> Vec<Pick> {
+    let terms =
+        |row: usize| selection.terms.iter().map(|term| (term.name.to_string(), term.values[row])).collect();
+    let rows = selection.ids.iter().zip(&selection.scores).zip(labels).enumerate();
+    rows.map(|(row, ((&id, &score), &label))| Pick { id, label, score, terms: terms(row) }).collect()
+}
+
+/// Passes a phase's events on, with its place in the whole, and keeps its warnings for the store.
+struct Listener<'l, 'o> {
+    observer: &'l mut Observer<'o>,
+    at: (&'l str, u64, usize),
+    done: f64,
+    total: f64,
+    phase: &'static str,
+    /// Image passes of this step before the phase, and of the phase.
+    span: (f64, f64),
+    warnings: Vec<String>,
+}
+
+impl<'l, 'o> Listener<'l, 'o> {
+    fn new(grid: &Grid<'_>, at: (&'l str, u64, usize), observer: &'l mut Observer<'o>) -> Self {
+        let (done, total) = (grid.done, grid.total);
+        Self { observer, at, done, total, phase: TRAIN, span: (0.0, 0.0), warnings: Vec::new() }
+    }
+
+    fn phase(&mut self, phase: &'static str, before: f64, cost: f64) {
+        (self.phase, self.span) = (phase, (before, cost));
+    }
+
+    fn hear(&mut self, event: progress::Event<'_>) -> Flow {
+        let mut share = 0.0;
+        let event = match event {
+            progress::Event::Progress { phase, done, total, unit, loss } => {
+                share = done as f64 / total.max(1) as f64;
+                // A test set is looked at like a pool; only the loop knows which it is.
+                let phase = if self.phase == EVALUATE { EVALUATE } else { phase };
+                progress::Event::Progress { phase, done, total, unit, loss }
+            }
+            progress::Event::Warning(text) => {
+                let (strategy, seed, round) = self.at;
+                self.warnings.push(format!("{strategy}, seed {seed}, round {round}: {text}"));
+                event
+            }
+            progress::Event::Note(_) => event,
+        };
+        let whole = (self.done + self.span.0 + self.span.1 * share) / self.total;
+        (self.observer)(Event::Work { at: Some(self.at), whole: whole.min(1.0), event })
+    }
+}

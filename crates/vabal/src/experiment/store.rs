@@ -1,0 +1,461 @@
+//! The run folder: `config.toml`, the SQLite store, the lock that keeps a second process out.
+//!
+//! Every finished step is one transaction, flushed to the disk before it counts: what is in the store has
+//! happened, whole, and nothing else has. Never here: what a step is, what is worth storing.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
+
+use super::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
+use super::summary::rare_share;
+use crate::Label;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::metrics::Metrics;
+use crate::query::vabal::Health;
+
+/// The version of the schema that this code writes; `PRAGMA user_version` of the file.
+pub const VERSION: i64 = 1;
+/// The SQLite file of a run folder.
+pub const FILE: &str = "store.sqlite";
+const APPLICATION: i64 = 1_986_093_665;
+
+/// The store of one run folder.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+    /// Held while this process writes; the system releases it however the process ends.
+    _lock: Option<File>,
+}
+
+/// A run as far as it has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progressed {
+    /// The row of the run.
+    pub run: i64,
+    /// The images labelled before the first round.
+    pub initial: Vec<Pick>,
+    /// Its rounds; one without picks has not asked, because it is the last or was cut short.
+    pub record: RunRecord,
+}
+
+impl Store {
+    /// Opens the store of `folder` for writing, and makes folder and store where there are none.
+    ///
+    /// # Errors
+    /// A folder that cannot be written, that another process is using, or that belongs to another
+    /// configuration; a store that is damaged or of a newer version.
+    pub fn open(folder: &Path, config: &Config) -> Result<Self> {
+        fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        let lock = lock(folder)?;
+        let path = folder.join(FILE);
+        let fail = Error::store(path.clone());
+        let mut connection = Connection::open(&path).map_err(&fail)?;
+        let made = check_version(&connection, &path)?;
+        check_config(folder, config)?;
+        // WAL and FULL: a committed step survives a power cut, and a reader never waits.
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
+            .map_err(&fail)?;
+        if !made {
+            let transaction = connection.transaction().map_err(&fail)?;
+            transaction.execute_batch(include_str!("schema.sql")).map_err(&fail)?;
+            transaction.commit().map_err(&fail)?;
+        }
+        Ok(Self { connection, path, _lock: Some(lock) })
+    }
+
+    /// Opens the store of `folder` for reading only.
+    ///
+    /// # Errors
+    /// A folder that holds no run, a store that is damaged or of a newer version.
+    pub fn open_for_reading(folder: &Path) -> Result<Self> {
+        let path = folder.join(FILE);
+        if !path.is_file() {
+            return Err(Error::input("this folder holds no run")
+                .at(folder.display())
+                .expected(format!("a folder that `vabal run` wrote, with a file {FILE}"))
+                .hint("give the folder of one experiment, such as runs/NAME")
+                .into());
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags).map_err(Error::store(&path))?;
+        check_version(&connection, &path)?;
+        Ok(Self { connection, path, _lock: None })
+    }
+
+    fn fail(&self) -> impl Fn(rusqlite::Error) -> Error + use<> {
+        Error::store(self.path.clone())
+    }
+
+    /// Runs `write` in one transaction.
+    fn step(&mut self, write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>) -> Result<()> {
+        let fail = self.fail();
+        let transaction = self.connection.transaction().map_err(&fail)?;
+        write(&transaction).map_err(&fail)?;
+        transaction.commit().map_err(&fail)
+    }
+
+    /// A value of the experiment by its key.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn value(&self, key: &str) -> Result<Option<String>> {
+        self.connection
+            .query_row("SELECT value FROM experiment WHERE key = ?1", [key], |row| row.get(0))
+            .optional()
+            .map_err(self.fail())
+    }
+
+    /// Stores values of the experiment by their keys.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn put_values(&mut self, values: &[(&str, String)]) -> Result<()> {
+        self.step(|sql| {
+            for (key, value) in values {
+                sql.execute("INSERT OR REPLACE INTO experiment VALUES (?1, ?2)", params![key, value])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds an event: what happened to the experiment, and when.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn event(&mut self, kind: &str, text: &str) -> Result<()> {
+        self.step(|sql| insert_event(sql, kind, text))
+    }
+
+    /// Begins a run with its first pool, as round 0.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn begin(&mut self, strategy: &str, seed: u64, initial: &[Pick]) -> Result<i64> {
+        let mut run = 0;
+        self.step(|sql| {
+            let insert = "INSERT INTO runs (strategy, seed) VALUES (?1, ?2)";
+            sql.execute(insert, params![strategy, seed.cast_signed()])?;
+            run = sql.last_insert_rowid();
+            insert_picks(sql, run, 0, initial)
+        })?;
+        Ok(run)
+    }
+
+    /// Stores a round that is trained and measured; its picks come later, by [`Store::put_picks`].
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn put_round(
+        &mut self,
+        run: i64,
+        record: &RoundRecord,
+        rare: &[Label],
+        warnings: &[String],
+    ) -> Result<()> {
+        let RoundRecord { round, metrics: m, .. } = record;
+        self.step(|sql| {
+            sql.execute("INSERT INTO rounds VALUES (?1, ?2, ?3)", params![run, round, record.unlabelled])?;
+            sql.execute(
+                "INSERT INTO metrics VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![
+                    run,
+                    round,
+                    m.accuracy,
+                    m.balanced_accuracy,
+                    m.macro_f1,
+                    m.calibration_error,
+                    rare_share(record, rare)
+                ],
+            )?;
+            let mut insert = sql.prepare_cached("INSERT INTO classes VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            for (class, (labelled, recall)) in record.class_counts.iter().zip(&m.recall).enumerate() {
+                insert.execute(params![run, round, class, labelled, recall])?;
+            }
+            insert_phases(sql, run, *round, 0, &record.phases)?;
+            warnings.iter().try_for_each(|text| insert_event(sql, "warning", text))
+        })
+    }
+
+    /// Stores what a round asked for, why, and with what answers; `phases` follow those stored before.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn put_picks(
+        &mut self,
+        run: i64,
+        record: &RoundRecord,
+        phases: &[Phase],
+        warnings: &[String],
+    ) -> Result<()> {
+        let state = match &record.vae {
+            Some(health) => Some(to_json(health)?),
+            None => None,
+        };
+        self.step(|sql| {
+            insert_picks(sql, run, record.round, &record.picks)?;
+            if let Some(state) = state {
+                sql.execute("INSERT INTO health VALUES (?1, ?2, ?3)", params![run, record.round, state])?;
+            }
+            insert_phases(sql, run, record.round, record.phases.len() - phases.len(), phases)?;
+            warnings.iter().try_for_each(|text| insert_event(sql, "warning", text))
+        })
+    }
+
+    /// Marks the experiment as finished, and folds the write-ahead log into the one file, so that it can be
+    /// copied and read from anywhere.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn finish(mut self) -> Result<()> {
+        self.step(|sql| {
+            insert_event(sql, "finished", "")?;
+            sql.execute("INSERT OR REPLACE INTO experiment VALUES ('finished', 'true')", []).map(|_| ())
+        })?;
+        self.connection.execute_batch("PRAGMA journal_mode = DELETE").map_err(self.fail())
+    }
+
+    /// Whether [`Store::finish`] was reached.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn is_finished(&self) -> Result<bool> {
+        Ok(self.value("finished")?.is_some())
+    }
+
+    /// What the report must know beside the runs; `None` before the data were first read.
+    ///
+    /// # Errors
+    /// The store cannot be read, or is damaged.
+    pub fn summary(&self) -> Result<Option<Summary>> {
+        self.value("summary")?.map(|text| from_json(&text, &self.path)).transpose()
+    }
+
+    /// Every run as far as it has come, in the order in which they began.
+    ///
+    /// # Errors
+    /// The store cannot be read, or is damaged.
+    pub fn runs(&self) -> Result<Vec<Progressed>> {
+        let fail = self.fail();
+        let mut select =
+            self.connection.prepare("SELECT run, strategy, seed FROM runs ORDER BY run").map_err(&fail)?;
+        let heads = select
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?)))
+            .and_then(Iterator::collect::<rusqlite::Result<Vec<(i64, String, i64)>>>)
+            .map_err(&fail)?;
+        heads.into_iter().map(|(run, strategy, seed)| self.run(run, strategy, seed.cast_unsigned())).collect()
+    }
+
+    fn run(&self, run: i64, strategy: String, seed: u64) -> Result<Progressed> {
+        let fail = self.fail();
+        let sql = &self.connection;
+        let mut rounds = Vec::new();
+        let mut select = sql
+            .prepare_cached(
+                "SELECT round, unlabelled, accuracy, balanced_accuracy, macro_f1, calibration_error, state
+                 FROM rounds JOIN metrics USING (run, round) LEFT JOIN health USING (run, round)
+                 WHERE run = ?1 ORDER BY round",
+            )
+            .map_err(&fail)?;
+        let mut rows = select.query([run]).map_err(&fail)?;
+        while let Some(row) = rows.next().map_err(&fail)? {
+            let round: usize = row.get(0).map_err(&fail)?;
+            let (class_counts, recall) = self.classes(run, round).map_err(&fail)?;
+            let read = |column| row.get::<_, f64>(column).map_err(&fail);
+            let state: Option<String> = row.get(6).map_err(&fail)?;
+            rounds.push(RoundRecord {
+                round,
+                class_counts,
+                unlabelled: row.get(1).map_err(&fail)?,
+                metrics: Metrics {
+                    accuracy: read(2)?,
+                    balanced_accuracy: read(3)?,
+                    macro_f1: read(4)?,
+                    recall,
+                    calibration_error: read(5)?,
+                },
+                picks: self.picks(run, round).map_err(&fail)?,
+                vae: state.map(|text| from_json::<Health>(&text, &self.path)).transpose()?,
+                phases: self.phases(run, round).map_err(&fail)?,
+            });
+        }
+        let initial = self.picks(run, 0).map_err(&fail)?;
+        Ok(Progressed { run, initial, record: RunRecord { strategy, seed, rounds } })
+    }
+
+    fn classes(&self, run: i64, round: usize) -> rusqlite::Result<(Vec<usize>, Vec<Option<f64>>)> {
+        let rows = self
+            .connection
+            .prepare_cached(
+                "SELECT labelled, recall FROM classes WHERE run = ?1 AND round = ?2 ORDER BY class",
+            )?
+            .query_map(params![run, round], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<Vec<(usize, Option<f64>)>>>()?;
+        Ok(rows.into_iter().unzip())
+    }
+
+    fn picks(&self, run: i64, round: usize) -> rusqlite::Result<Vec<Pick>> {
+        let mut picks = self
+            .connection
+            .prepare_cached("SELECT id, label, score FROM picks WHERE run = ?1 AND round = ?2 ORDER BY rank")?
+            .query_map(params![run, round], |row| {
+                let id = row.get::<_, i64>(0)?.cast_unsigned();
+                Ok(Pick { id, label: row.get(1)?, score: row.get(2)?, terms: Vec::new() })
+            })?
+            .collect::<rusqlite::Result<Vec<Pick>>>()?;
+        let mut select = self.connection.prepare_cached(
+            "SELECT rank, name, value FROM terms WHERE run = ?1 AND round = ?2 ORDER BY rank, position",
+        )?;
+        let mut rows = select.query(params![run, round])?;
+        while let Some(row) = rows.next()? {
+            if let Some(pick) = picks.get_mut(row.get::<_, usize>(0)?) {
+                pick.terms.push((row.get(1)?, row.get(2)?));
+            }
+        }
+        Ok(picks)
+    }
+
+    fn phases(&self, run: i64, round: usize) -> rusqlite::Result<Vec<Phase>> {
+        let phase = |row: &rusqlite::Row<'_>| {
+            let peak_bytes = row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned);
+            Ok(Phase { name: row.get(0)?, seconds: row.get(1)?, peak_bytes })
+        };
+        self.connection
+            .prepare_cached(
+                "SELECT name, seconds, peak_bytes FROM phases WHERE run = ?1 AND round = ?2 ORDER BY position",
+            )?
+            .query_map(params![run, round], phase)?
+            .collect()
+    }
+}
+
+fn insert_event(sql: &Transaction<'_>, kind: &str, text: &str) -> rusqlite::Result<()> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let insert = "INSERT INTO events (unix_seconds, kind, text) VALUES (?1, ?2, ?3)";
+    sql.execute(insert, params![now.cast_signed(), kind, text]).map(|_| ())
+}
+
+fn insert_picks(sql: &Transaction<'_>, run: i64, round: usize, picks: &[Pick]) -> rusqlite::Result<()> {
+    let mut pick = sql.prepare_cached("INSERT INTO picks VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let mut term = sql.prepare_cached("INSERT INTO terms VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    for (rank, row) in picks.iter().enumerate() {
+        pick.execute(params![run, round, rank, row.id.cast_signed(), row.label, row.score])?;
+        for (position, (name, value)) in row.terms.iter().enumerate() {
+            term.execute(params![run, round, rank, position, name, value])?;
+        }
+    }
+    Ok(())
+}
+
+fn insert_phases(
+    sql: &Transaction<'_>,
+    run: i64,
+    round: usize,
+    first: usize,
+    phases: &[Phase],
+) -> rusqlite::Result<()> {
+    let mut insert = sql.prepare_cached("INSERT INTO phases VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    for (n, phase) in phases.iter().enumerate() {
+        let peak = phase.peak_bytes.map(u64::cast_signed);
+        insert.execute(params![run, round, first + n, phase.name, phase.seconds, peak])?;
+    }
+    Ok(())
+}
+
+pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| Error::input("a record cannot be written as JSON").got(error).into())
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| {
+        Error::input("the run store holds a record that cannot be read")
+            .at(path.display())
+            .got(error)
+            .hint("the file is damaged; move it away or choose another --out")
+            .into()
+    })
+}
+
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("lock");
+    let file = File::options().create(true).append(true).open(&path).map_err(Error::io("create", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::input("another process is using this folder")
+            .at(folder.display())
+            .hint("wait for it, or choose another --out")
+            .into()),
+        Err(fs::TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
+    }
+}
+
+/// Whether the store has its tables; an error where they are not ours, or newer than this code.
+fn check_version(connection: &Connection, path: &Path) -> Result<bool> {
+    let fail = Error::store(path);
+    let pragma =
+        |name| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).map_err(&fail);
+    let (version, application) = (pragma("user_version")?, pragma("application_id")?);
+    if version == 0 && application == 0 {
+        let tables = "SELECT count(*) FROM sqlite_master";
+        let tables: i64 = connection.query_row(tables, [], |row| row.get(0)).map_err(&fail)?;
+        if tables == 0 {
+            return Ok(false);
+        }
+    }
+    if application != APPLICATION {
+        return Err(Error::input("this file is no run store")
+            .at(path.display())
+            .expected("a file that `vabal run` wrote")
+            .hint("move it away, or choose another --out")
+            .into());
+    }
+    if version > VERSION {
+        return Err(Error::input("the run store was written by a newer vabal")
+            .at(path.display())
+            .expected(format!("version {VERSION}"))
+            .got(format!("version {version}"))
+            .hint("update vabal, or choose another --out")
+            .into());
+    }
+    Ok(true)
+}
+
+/// Keeps the resolved configuration as `config.toml`; an error where another one is there.
+fn check_config(folder: &Path, config: &Config) -> Result<()> {
+    let path = folder.join("config.toml");
+    let stored = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return write(&path, config.to_toml()?.as_bytes());
+        }
+        Err(error) => return Err(Error::io("read", &path)(error)),
+    };
+    match config.first_difference(&stored)? {
+        None => Ok(()),
+        Some((key, stored, ours)) => Err(Error::input("the output folder belongs to another configuration")
+            .at(format!("{key}, in {}", path.display()))
+            .expected(stored)
+            .got(ours)
+            .hint("choose another folder with --out, or go back to the configuration it began with")
+            .into()),
+    }
+}
+
+/// Writes a small file whole or not at all.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let part = path.with_extension("part");
+    let written = || {
+        let mut file = File::create(&part)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&part, path)
+    };
+    written().map_err(Error::io("write", path))
+}

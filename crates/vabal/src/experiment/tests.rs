@@ -1,0 +1,263 @@
+//! The grid with a learner that needs no network: sharing, resuming, and what a folder refuses.
+
+use std::cell::Cell;
+use std::fs;
+
+use ndarray::Array2;
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::active::{Classifier, Learner};
+use crate::config::Config;
+use crate::data::DataSet;
+use crate::progress::{Flow, Progress, report};
+use crate::query::{Needs, Signals};
+use crate::rng::Seed;
+use crate::{Id, Label};
+
+/// "Trains" to a digest of everything that a training may depend on.
+#[derive(Default)]
+struct Digesting {
+    trained: Cell<usize>,
+}
+
+struct Digested(Vec<u8>);
+
+impl Learner for Digesting {
+    fn train(
+        &self,
+        ids: &[Id],
+        labels: &[Label],
+        seed: Seed,
+        progress: &mut Progress<'_>,
+    ) -> Result<Box<dyn Classifier + '_>> {
+        for done in 0..=2 {
+            let event = crate::Event::Progress { phase: "train", done, total: 2, unit: "step", loss: None };
+            report(progress, event)?;
+        }
+        self.trained.set(self.trained.get() + 1);
+        let hash = Sha256::new().chain_update(format!("{ids:?} {labels:?} {seed:?}"));
+        Ok(Box::new(Digested(hash.finalize().to_vec())))
+    }
+
+    fn load(&self, path: &Path) -> Result<Box<dyn Classifier + '_>> {
+        Ok(Box::new(Digested(fs::read(path).map_err(Error::io("read", path))?)))
+    }
+}
+
+impl Classifier for Digested {
+    fn signals(&self, ids: &[Id], _: Needs, progress: &mut Progress<'_>) -> Result<Signals> {
+        report(progress, crate::Event::Warning("a digest is no classifier"))?;
+        let p = Array2::from_shape_fn((ids.len(), 10), |(row, class)| {
+            let digest = Sha256::new().chain_update(&self.0).chain_update(ids[row].to_le_bytes()).finalize();
+            (1.0 + f32::from(digest[class])) / 2570.0
+        });
+        Signals::new(ids.to_vec()).with_probabilities(p)
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        fs::write(path, &self.0).map_err(Error::io("write", path))
+    }
+}
+
+fn data() -> DataSet {
+    let mut data = crate::data::demo::read().unwrap();
+    data.pool = data.pool.iter().copied().step_by(60).collect();
+    data.test = data.test.iter().copied().step_by(20).collect();
+    data
+}
+
+fn config(sets: &[&str]) -> Config {
+    let text = "preset = \"quick\"\nseeds = [1, 2]\nstrategies = [\"random\", \"entropy\", \"margin\"]\n\
+                [rounds]\ninitial = 20\nbudget = 15\ncount = 3\n";
+    let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
+    Config::parse(text, "test", "test", &sets).unwrap()
+}
+
+fn go_on(_: Event<'_>) -> Flow {
+    Flow::Continue
+}
+
+/// What must be the same bit for bit: everything but the time.
+fn results(folder: &Path) -> Vec<RunRecord> {
+    let (_, mut runs) = read(folder).unwrap();
+    for round in runs.iter_mut().flat_map(|run| &mut run.rounds) {
+        round.phases.clear();
+    }
+    runs
+}
+
+#[test]
+fn every_strategy_starts_from_the_same_pool_and_the_same_first_classifier_of_its_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let learner = Digesting::default();
+    let outcome = run_with(&config(&[]), folder.path(), &data(), &learner, &mut go_on).unwrap();
+    assert_eq!(outcome.runs.len(), 6);
+    // 2 first rounds, and 2 more rounds of 3 strategies with 2 seeds.
+    assert_eq!(learner.trained.get(), 2 + 2 * 3 * 2);
+    for runs in outcome.runs.chunks(3) {
+        for run in runs {
+            let labelled: Vec<usize> = run.rounds.iter().map(record::RoundRecord::labelled).collect();
+            assert_eq!(labelled, [20, 35, 50]);
+            assert_eq!(run.rounds[0].metrics, runs[0].rounds[0].metrics);
+            assert_eq!(run.rounds[0].class_counts, runs[0].rounds[0].class_counts);
+            assert!(run.rounds[2].picks.is_empty() && run.rounds[2].unlabelled == 50);
+        }
+        assert_ne!(runs[0].rounds[0].picks, runs[1].rounds[0].picks);
+    }
+    let (one, two) = (&outcome.runs[0].rounds[0], &outcome.runs[3].rounds[0]);
+    assert_ne!((&one.metrics, &one.class_counts), (&two.metrics, &two.class_counts), "seeds differ");
+}
+
+#[test]
+fn an_experiment_stopped_at_any_event_ends_as_if_it_had_not_been_stopped() {
+    let (config, data) = (config(&["strategies=[random,entropy]"]), data());
+    let whole = tempfile::tempdir().unwrap();
+    let mut events = 0;
+    let mut count = |_: Event<'_>| {
+        events += 1;
+        Flow::Continue
+    };
+    run_with(&config, whole.path(), &data, &Digesting::default(), &mut count).unwrap();
+    let expected = results(whole.path());
+    assert!(events > 50);
+    for stop in (1..events).step_by(3) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut heard = 0;
+        let mut stop_once = |_: Event<'_>| {
+            heard += 1;
+            if heard == stop { Flow::Stop } else { Flow::Continue }
+        };
+        let learner = Digesting::default();
+        let stopped = run_with(&config, folder.path(), &data, &learner, &mut stop_once);
+        assert!(matches!(stopped, Err(Error::Stopped)), "at event {stop}");
+        if stop % 2 == 0 {
+            // Lost weights are made again.
+            fs::remove_dir_all(folder.path().join("weights")).unwrap();
+        }
+        run_with(&config, folder.path(), &data, &learner, &mut go_on).unwrap();
+        assert_eq!(results(folder.path()), expected, "at event {stop}");
+    }
+}
+
+#[test]
+fn a_finished_experiment_is_not_run_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let learner = Digesting::default();
+    let first = run_with(&config(&[]), folder.path(), &data(), &learner, &mut go_on).unwrap();
+    let trained = learner.trained.get();
+    let again = run_with(&config(&[]), folder.path(), &data(), &learner, &mut go_on).unwrap();
+    assert!(again.already && !first.already);
+    assert_eq!((again.runs, learner.trained.get()), (first.runs, trained));
+}
+
+#[test]
+fn the_share_done_grows_from_0_to_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut last = 0.0;
+    let mut check = |event: Event<'_>| {
+        if let Event::Work { whole, .. } | Event::Round { whole, .. } = event {
+            assert!((last..=1.0).contains(&whole) || whole > last - 0.05, "{whole} after {last}");
+            last = whole;
+        }
+        Flow::Continue
+    };
+    run_with(&config(&[]), folder.path(), &data(), &Digesting::default(), &mut check).unwrap();
+    assert!((last - 1.0).abs() < 1e-9, "{last}");
+}
+
+#[test]
+fn a_pool_that_runs_out_ends_the_runs_early_with_everything_labelled() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&["rounds.count=9", "rounds.budget=50", "seeds=[1]"]);
+    let outcome = run_with(&config, folder.path(), &data(), &Digesting::default(), &mut go_on).unwrap();
+    for run in &outcome.runs {
+        let labelled: Vec<usize> = run.rounds.iter().map(record::RoundRecord::labelled).collect();
+        assert_eq!(labelled, [20, 70, 100]);
+    }
+}
+
+#[test]
+fn scores_terms_and_phases_survive_the_store_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let outcome =
+        run_with(&config(&["seeds=[1]"]), folder.path(), &data(), &Digesting::default(), &mut go_on).unwrap();
+    let pick = &outcome.runs[1].rounds[0].picks[0];
+    assert_eq!(
+        pick.terms.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["predicted", "confidence"]
+    );
+    assert!(pick.score > 0.0);
+    let names: Vec<&str> = outcome.runs[1].rounds[0].phases.iter().map(|phase| phase.name.as_str()).collect();
+    assert_eq!(names, ["train", "evaluate", "features", "select"]);
+    assert_eq!(read(folder.path()).unwrap(), (outcome.summary, outcome.runs));
+}
+
+#[test]
+fn a_folder_refuses_another_configuration_other_data_and_a_second_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stop = |_: Event<'_>| Flow::Stop;
+    let stopped = run_with(&config(&[]), folder.path(), &data(), &Digesting::default(), &mut stop);
+    assert!(matches!(stopped, Err(Error::Stopped)));
+    let complaint = |config: &Config, data: &DataSet| {
+        let result = run_with(config, folder.path(), data, &Digesting::default(), &mut go_on);
+        result.unwrap_err().to_string()
+    };
+
+    let other = complaint(&config(&["rounds.budget=16"]), &data());
+    for part in ["another configuration", "rounds.budget", "expected: 15", "got: 16", "--out"] {
+        assert!(other.contains(part), "{other}");
+    }
+    let mut fewer = data();
+    fewer.test.pop();
+    assert!(complaint(&config(&[]), &fewer).contains("data are not those"));
+
+    let held = Store::open(folder.path(), &config(&[])).unwrap();
+    assert!(complaint(&config(&[]), &data()).contains("another process"));
+    drop(held);
+    assert!(run_with(&config(&[]), folder.path(), &data(), &Digesting::default(), &mut go_on).is_ok());
+}
+
+#[test]
+fn a_store_of_a_newer_version_and_a_file_that_is_no_store_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Store::open(folder.path(), &config(&[])).unwrap());
+    let file = folder.path().join(store::FILE);
+    rusqlite::Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    for error in [
+        Store::open(folder.path(), &config(&[])).unwrap_err().to_string(),
+        read(folder.path()).unwrap_err().to_string(),
+    ] {
+        assert!(error.contains("newer") && error.contains("version 99") && error.contains("hint"), "{error}");
+    }
+    fs::write(&file, b"not a store, but long enough to be looked at as one: ".repeat(40)).unwrap();
+    assert!(Store::open(folder.path(), &config(&[])).unwrap_err().to_string().contains("no run store"));
+    fs::remove_file(&file).unwrap();
+    rusqlite::Connection::open(&file).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    assert!(Store::open(folder.path(), &config(&[])).unwrap_err().to_string().contains("no run store"));
+}
+
+#[test]
+fn a_folder_without_a_run_says_what_to_give() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(read(folder.path()).unwrap_err().to_string().contains("holds no run"));
+    drop(Store::open(folder.path(), &config(&[])).unwrap());
+    assert!(read(folder.path()).unwrap_err().to_string().contains("has not begun"));
+}
+
+#[test]
+fn a_first_pool_of_one_class_or_larger_than_the_pool_is_refused_before_any_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let learner = Digesting::default();
+    let mut one = data();
+    let class = one.images.label(one.pool[0]);
+    one.pool = one.pool.iter().copied().filter(|&id| one.images.label(id) == class).collect();
+    let small = config(&["rounds.initial=5"]);
+    let error = run_with(&small, folder.path(), &one, &learner, &mut go_on).unwrap_err().to_string();
+    assert!(error.contains("one class only") && error.contains("seed 1"), "{error}");
+    let large = config(&["rounds.initial=101"]);
+    let other = tempfile::tempdir().unwrap();
+    let error = run_with(&large, other.path(), &data(), &learner, &mut go_on).unwrap_err().to_string();
+    assert!(error.contains("at most 100") && error.contains("got: 101"), "{error}");
+    assert_eq!(learner.trained.get(), 0);
+}
