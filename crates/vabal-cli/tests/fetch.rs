@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 fn vabal(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vabal"));
-    command.args(arguments).env("NO_PROXY", "*").output().unwrap()
+    command.args(arguments).env("NO_PROXY", "*").output().expect("the program starts")
 }
 
 #[test]

@@ -51,10 +51,18 @@ pub(super) struct Slot {
 
 impl Slot {
     /// `listing` holds name, bytes and time of change of every file.
-    pub(super) fn new(cache: &Path, folder: &Path, reading: &Reading, listing: &[(&str, u64, u128)]) -> Self {
+    pub(super) fn new(
+        cache: &Path,
+        folder: &Path,
+        reading: &Reading,
+        classes: &[String],
+        listing: &[(&str, u64, u128)],
+    ) -> Self {
         let folder = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
         let place = format!("{reading:?}\n{}", folder.display());
         let mut key = Sha256::new();
+        // A class may have no file, and then must be complained of.
+        key.update(format!("{classes:?}"));
         for (name, size, time) in listing {
             key.update(format!("{}:{name}{size} {time}\n", name.len()));
         }

@@ -107,7 +107,7 @@ pub fn read(
     for note in notes {
         report(progress, Event::Note(&note))?;
     }
-    let slot = cache.map(|cache| cache::Slot::new(cache, folder, &reading, &listing(&candidates)));
+    let slot = cache.map(|cache| cache::Slot::new(cache, folder, &reading, &classes, &listing(&candidates)));
     if let Some(found) = slot.as_ref().and_then(cache::Slot::read) {
         for warning in &found.warnings {
             report(progress, Event::Warning(warning))?;

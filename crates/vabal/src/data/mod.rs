@@ -82,7 +82,7 @@ pub struct ImageSet {
 }
 
 impl ImageSet {
-    /// Puts together `pixels` [n, channels, height, width], `labels` [n] (each below the number of
+    /// Puts together `pixels` [n, channels, height, width], n `labels` (each below the number of
     /// classes), the names of the classes, and where each image came from. Copies nothing.
     ///
     /// # Errors

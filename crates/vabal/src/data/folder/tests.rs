@@ -307,6 +307,10 @@ fn the_cache_gives_the_same_set_without_decoding_and_notices_changes() {
     assert_eq!(larger.unwrap().images.shape().height, 4);
     assert_eq!(read(), first);
     assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 2);
+    // A new class without an image is noticed, though no file has changed.
+    fs::create_dir(folder.path("cat")).unwrap();
+    let (set, _) = folder.read_and_listen(reading, Some(cache.path()));
+    assert_tells(&complaint(set), &["a class with no image", "cat"]);
 }
 
 #[test]
