@@ -24,7 +24,9 @@ fn main() -> Result<()> {
     let [folder, rows, classes, sum] = arguments.as_slice() else {
         return Err(Error::input("wrong arguments").expected("FOLDER ROWS CLASSES all|predicted").into());
     };
-    let number = |text: &String| text.parse::<usize>().map_err(|_| Error::from(Error::input("not a number").got(text)));
+    let number = |text: &String| {
+        text.parse::<usize>().map_err(|_| Error::from(Error::input("not a number").got(text)))
+    };
     let (folder, rows, classes) = (Path::new(folder), number(rows)?, number(classes)?);
     let settings = Settings {
         class_sum: if sum == "all" { ClassSum::All } else { ClassSum::Predicted },
@@ -39,8 +41,14 @@ fn main() -> Result<()> {
     let model = Model::fit(&settings, &unlabelled, classes, Seed::new(1), &mut silent())?;
     let fit = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let query =
-        Query { unlabelled: &unlabelled, labelled: &labelled, labels: &labels, classes, n: rows, seed: Seed::new(1) };
+    let query = Query {
+        unlabelled: &unlabelled,
+        labelled: &labelled,
+        labels: &labels,
+        classes,
+        n: rows,
+        seed: Seed::new(1),
+    };
     let selection = model.select(&query, &mut silent())?;
     let score = start.elapsed().as_secs_f64();
     let peak = peak_bytes();
@@ -89,9 +97,12 @@ fn pool(first: u64, rows: usize, classes: usize) -> Result<(Signals, Vec<Label>)
     };
     let stages = WIDTHS.map(|width| {
         let mut rng = Seed::new(7).stream("centres");
-        let centres = Array2::<f32>::from_shape_simple_fn((classes, width), || StandardNormal.sample(&mut rng));
+        let centres =
+            Array2::<f32>::from_shape_simple_fn((classes, width), || StandardNormal.sample(&mut rng));
         let noise = normal(rows, width, "noise");
-        Array2::from_shape_fn((rows, width), |(i, j)| (centres[[labels[i] as usize, j]] + noise[[i, j]]).abs())
+        Array2::from_shape_fn((rows, width), |(i, j)| {
+            (centres[[labels[i] as usize, j]] + noise[[i, j]]).abs()
+        })
     });
     let probabilities =
         Array2::from_shape_fn((rows, classes), |(i, n)| f32::from(u8::from(labels[i] as usize == n)));

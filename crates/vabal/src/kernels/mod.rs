@@ -6,6 +6,13 @@ mod matmul;
 
 pub(crate) use matmul::{Threads, matmul};
 
+/// Runs plain loops compiled for the widest vectors that this processor has. Same bits on every processor:
+/// wider vectors change neither the order of a sum nor how it is rounded.
+#[inline(always)]
+pub(crate) fn wide<R>(loops: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(loops)
+}
+
 /// The floats the arithmetic is written for: f32 to work with, f64 to check it by.
 pub(crate) trait Real:
     num_traits::Float + num_traits::NumAssign + std::iter::Sum + Default + Send + Sync + std::fmt::Debug + 'static

@@ -5,11 +5,11 @@
 
 use ndarray::{Array2, ArrayView1};
 
-use super::layers::{resize, sigmoid};
+use super::layers::{resize, rows, rows_mut, sigmoid};
 use super::settings::Absence;
 use super::vae::{Tape, Vae};
 use crate::Label;
-use crate::kernels::Real;
+use crate::kernels::{Real, wide};
 
 /// The three terms of Eq. 10 on one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -128,10 +128,16 @@ pub(super) fn step<T: Real>(
     resize(&mut scratch.d_output, batch, architecture.inputs());
     let slope = T::of(2.0 / (batch * architecture.inputs()) as f64);
     let mut squares = 0.0;
-    for ((d, &output), &x) in scratch.d_output.iter_mut().zip(&tape.output).zip(&tape.x) {
-        let difference = output - x;
-        squares += (difference * difference).wide();
-        *d = slope * difference;
+    let (d, output, x) =
+        (rows_mut(scratch.d_output.view_mut()), rows(tape.output.view()), rows(tape.x.view()));
+    for ((d, output), x) in d.zip(output).zip(x) {
+        wide(|| {
+            for ((d, &output), &x) in d.iter_mut().zip(output).zip(x) {
+                *d = output - x;
+            }
+            squares += d.iter().map(|&d| (d * d).wide()).sum::<f64>();
+            d.iter_mut().for_each(|d| *d *= slope);
+        });
     }
     losses.reconstruction = squares / (batch * architecture.inputs()) as f64;
 

@@ -3,7 +3,7 @@
 //!
 //! In evaluation mode every BatchNorm folds into the Linear beside it, in f64. Never here: the score.
 
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
@@ -12,7 +12,7 @@ use super::loss::{kl, predicted};
 use super::settings::{Absence, Settings};
 use super::vae::{AdapterLayer, Architecture, HIDDEN, Vae};
 use crate::error::Result;
-use crate::kernels::{Threads, matmul};
+use crate::kernels::{Threads, matmul, wide};
 use crate::progress::{Event, Progress, report};
 use crate::query::Signals;
 use crate::rng::Seed;
@@ -21,10 +21,10 @@ use crate::{Id, Label};
 /// Images that one thread encodes at a time.
 const CHUNK: usize = 32;
 
-/// y = x·Wᵀ + b with everything folded in.
+/// y = x·W + b with everything folded in.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Dense {
-    /// [outputs, inputs]
+    /// [inputs, outputs]: the layout that a product reads without rearranging it first.
     pub weight: Array2<f32>,
     pub bias: Vec<f32>,
 }
@@ -41,12 +41,12 @@ impl Dense {
                 row.iter_mut().zip(scale).for_each(|(w, &s)| *w *= s);
             }
         }
-        Self { weight, bias }
+        Self { weight: weight.t().as_standard_layout().into_owned(), bias }
     }
 
-    /// x·Wᵀ into `y`, without the bias.
-    pub fn product(&self, x: ArrayView2<'_, f32>, y: ndarray::ArrayViewMut2<'_, f32>) {
-        matmul(x, self.weight.t(), 0.0, y, Threads::One);
+    /// x·W into `y`, without the bias.
+    pub fn product(&self, x: ArrayView2<'_, f32>, y: ArrayViewMut2<'_, f32>) {
+        matmul(x, self.weight.view(), 0.0, y, Threads::One);
     }
 
     fn apply(&self, x: ArrayView2<'_, f32>, activation: impl Fn(f32) -> f32) -> Array2<f32> {
@@ -59,11 +59,14 @@ impl Dense {
 
 /// y = activation(y + bias), row by row.
 pub(super) fn add_bias(y: &mut Array2<f32>, bias: &[f32], activation: impl Fn(f32) -> f32) {
-    for row in y.as_slice_mut().expect("row-major").chunks_exact_mut(bias.len()) {
-        for (y, &bias) in row.iter_mut().zip(bias) {
-            *y = activation(*y + bias);
+    let y = y.as_slice_mut().expect("row-major");
+    wide(|| {
+        for row in y.chunks_exact_mut(bias.len()) {
+            for (y, &bias) in row.iter_mut().zip(bias) {
+                *y = activation(*y + bias);
+            }
         }
-    }
+    });
 }
 
 /// The VAE, frozen and folded, ready to encode and to draw.

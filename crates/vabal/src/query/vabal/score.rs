@@ -11,7 +11,7 @@ use super::posterior::{ClassTerms, Encoded, Frozen, add_bias};
 use super::settings::{ClassSum, Likelihood};
 use super::vae::HIDDEN;
 use crate::error::Result;
-use crate::kernels::{Threads, matmul};
+use crate::kernels::{Threads, matmul, wide};
 use crate::progress::Progress;
 use crate::query::Signals;
 
@@ -89,11 +89,11 @@ pub(super) fn score(
 /// The decoder, arranged for errors rather than reconstructions.
 pub(super) struct Decoder<'a> {
     frozen: &'a Frozen,
-    /// −W₁ of the block of each class, [H, K] each.
+    /// −W₁ of the block of each class, [K, H] each.
     minus_first: Vec<Array2<f32>>,
-    /// R [H, H], upper triangular.
+    /// Rᵀ [H, H], lower triangular.
     r: Array2<f32>,
-    /// Qᵀ [H, D]
+    /// Q [D, H]
     q: Array2<f32>,
 }
 
@@ -128,24 +128,22 @@ impl<'a> Decoder<'a> {
         let architecture = &frozen.architecture;
         let first = &frozen.decoder[0].weight;
         let minus_first = (0..architecture.classes)
-            .map(|n| first.slice(s![.., architecture.block(n)]).mapv(|w| -w))
+            .map(|n| first.slice(s![architecture.block(n), ..]).mapv(|w| -w))
             .collect();
         let (q, r) = orthogonalise(&frozen.output.weight);
         Self { frozen, minus_first, r, q }
     }
 
     pub fn target(&self, encoded: &Encoded, row: usize) -> Target {
-        let x = encoded.x.row(row);
-        let rest: Vec<f64> =
-            self.frozen.output.bias.iter().zip(x).map(|(&b, &x)| f64::from(b) - f64::from(x)).collect();
-        let project =
-            |q: ndarray::ArrayView1<'_, f32>| q.iter().zip(&rest).map(|(&q, r)| f64::from(q) * r).sum();
-        let v: Vec<f64> = self.q.rows().into_iter().map(project).collect();
-        let square = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>();
+        let x = encoded.x.slice(s![row..=row, ..]);
+        let rest = &ndarray::ArrayView1::from(&self.frozen.output.bias) - &x;
+        let mut v = Array2::zeros((1, HIDDEN));
+        matmul(rest.view(), self.q.view(), 0.0, v.view_mut(), Threads::One);
+        let square = |values: &Array2<f32>| values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
         let inputs = rest.len() as f64;
         Target {
             offset: (square(&rest) - square(&v)).max(0.0) / inputs + encoded.kl[row],
-            v: v.into_iter().map(|v| v as f32).collect(),
+            v: v.into_raw_vec_and_offset().0,
             inputs,
         }
     }
@@ -169,7 +167,7 @@ impl<'a> Decoder<'a> {
                 let mut tile = work.a.slice_mut(s![i * draws..(i + 1) * draws, ..]);
                 tile.assign(&work.base);
                 let block = z.slice(s![.., self.frozen.architecture.block(n)]);
-                matmul(block, self.minus_first[n].t(), 1.0, tile, Threads::One);
+                matmul(block, self.minus_first[n].view(), 1.0, tile, Threads::One);
             }
             let predicted = std::mem::take(&mut work.predicted);
             self.errors(target, work, rows, |row, error| {
@@ -211,20 +209,23 @@ impl<'a> Decoder<'a> {
             add_bias(&mut work.b, &layer.bias, relu);
             std::mem::swap(&mut work.a, &mut work.b);
         }
-        // R is upper triangular: its lower half needs only the later half of h.
+        // R is upper triangular: the later half of R·h needs only the later half of h.
         const HALF: usize = HIDDEN / 2;
         let h = work.a.slice(s![..rows, ..]);
-        let (upper, lower) = (self.r.slice(s![..HALF, ..]), self.r.slice(s![HALF.., HALF..]));
-        matmul(h, upper.t(), 0.0, work.b.slice_mut(s![..rows, ..HALF]), Threads::One);
-        matmul(h.slice(s![.., HALF..]), lower.t(), 0.0, work.b.slice_mut(s![..rows, HALF..]), Threads::One);
+        let (early, late) = (self.r.slice(s![.., ..HALF]), self.r.slice(s![HALF.., HALF..]));
+        matmul(h, early, 0.0, work.b.slice_mut(s![..rows, ..HALF]), Threads::One);
+        matmul(h.slice(s![.., HALF..]), late, 0.0, work.b.slice_mut(s![..rows, HALF..]), Threads::One);
         let flat = work.b.as_slice().expect("row-major");
-        for (row, y) in flat.chunks_exact(HIDDEN).take(rows).enumerate() {
-            each(row, squared_distance(y, &target.v));
-        }
+        wide(|| {
+            for (row, y) in flat.chunks_exact(HIDDEN).take(rows).enumerate() {
+                each(row, squared_distance(y, &target.v));
+            }
+        });
     }
 }
 
 /// Σ (y + v)², in sixteen lanes that the compiler keeps in vector registers.
+#[inline(always)]
 fn squared_distance(y: &[f32], v: &[f32]) -> f32 {
     const LANES: usize = 16;
     let mut sums = [0.0_f32; LANES];
@@ -237,15 +238,15 @@ fn squared_distance(y: &[f32], v: &[f32]) -> f32 {
     sums.iter().sum()
 }
 
-/// W [D, H] = Q·R as (Qᵀ [H, D], R [H, H]), in f64 by Gram–Schmidt, run twice over each column so that Q is orthogonal to
+/// Wᵀ [H, D] as (Q [D, H], Rᵀ [H, H]) with W = Q·R, in f64 by Gram–Schmidt, run twice over each column so that Q is orthogonal to
 /// rounding. A column that depends on those before it gets a zero in Q and in R's diagonal.
 fn orthogonalise(weight: &Array2<f32>) -> (Array2<f32>, Array2<f32>) {
-    let columns = weight.ncols();
+    let columns = weight.nrows();
     let mut q: Vec<Vec<f64>> = Vec::with_capacity(columns);
     let mut r = Array2::<f64>::zeros((columns, columns));
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     for j in 0..columns {
-        let mut column: Vec<f64> = weight.column(j).iter().map(|&w| f64::from(w)).collect();
+        let mut column: Vec<f64> = weight.row(j).iter().map(|&w| f64::from(w)).collect();
         let before = dot(&column, &column).sqrt();
         for _ in 0..2 {
             for (i, q) in q.iter().enumerate() {
@@ -263,8 +264,8 @@ fn orthogonalise(weight: &Array2<f32>) -> (Array2<f32>, Array2<f32>) {
         }
         q.push(column);
     }
-    let transposed = Array2::from_shape_fn((columns, weight.nrows()), |(i, d)| q[i][d] as f32);
-    (transposed, r.mapv(|v| v as f32))
+    let q = Array2::from_shape_fn((weight.ncols(), columns), |(d, i)| q[i][d] as f32);
+    (q, Array2::from_shape_fn((columns, columns), |(i, j)| r[[j, i]] as f32))
 }
 
 #[cfg(test)]
@@ -273,18 +274,18 @@ mod tests {
 
     #[test]
     fn orthogonalise_gives_back_the_matrix_even_when_columns_depend_on_each_other() {
-        let mut weight = Array2::from_shape_fn((40, 12), |(i, j)| ((i * 7 + j * 13) % 17) as f32 / 5.0 - 1.3);
-        let copy = weight.column(2).mapv(|w| 2.0 * w);
-        weight.column_mut(5).assign(&copy);
-        weight.column_mut(7).fill(0.0);
+        let mut weight = Array2::from_shape_fn((12, 40), |(i, j)| ((i * 7 + j * 13) % 17) as f32 / 5.0 - 1.3);
+        let copy = weight.row(2).mapv(|w| 2.0 * w);
+        weight.row_mut(5).assign(&copy);
+        weight.row_mut(7).fill(0.0);
         let (q, r) = orthogonalise(&weight);
-        let difference = q.t().dot(&r) - &weight;
+        let difference = r.dot(&q.t()) - &weight;
         assert!(difference.iter().all(|d| d.abs() < 1e-5));
         for (i, j) in (0..12).flat_map(|i| (0..12).map(move |j| (i, j))) {
-            let dot = q.row(i).dot(&q.row(j));
+            let dot = q.column(i).dot(&q.column(j));
             let unit = if i == j && ![5, 7].contains(&i) { 1.0 } else { 0.0 };
             assert!((dot - unit).abs() < 1e-5, "q{i}·q{j} = {dot}");
-            assert!(j >= i || r[[i, j]] == 0.0);
+            assert!(j <= i || r[[i, j]] == 0.0);
         }
     }
 
