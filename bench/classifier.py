@@ -1,0 +1,133 @@
+"""The classifier against PyTorch eager, in one run: a ResNet-18 training step and inference with the
+features of all four stages, batch 128, 3 x 32 x 32, f32, the same threads.
+
+    pip install torch && python bench/classifier.py
+
+PyTorch gets its best memory layout of two (contiguous, channels-last), measured apart for training and
+inference. Its input is a ready tensor; vabal's times hold normalisation and augmentation too. Median of
+the steps after one for warm-up.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+BATCH = 128
+
+
+class Block(nn.Module):
+    def __init__(self, i, o, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(i, o, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(o)
+        self.conv2 = nn.Conv2d(o, o, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(o)
+        shortcut = nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
+        self.downsample = shortcut if i != o else nn.Identity()
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.downsample(x))
+
+
+class ResNet18(nn.Module):
+    def __init__(self, width, classes=10):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        widths = [width, width, 2 * width, 4 * width, 8 * width]
+        for stage, (i, o) in enumerate(zip(widths, widths[1:]), 1):
+            blocks = nn.Sequential(Block(i, o, 1 if stage == 1 else 2), Block(o, o, 1))
+            setattr(self, f"layer{stage}", blocks)
+        self.fc = nn.Linear(8 * width, classes)
+
+    def forward(self, x):
+        x = F.relu(self.bn1(self.conv1(x)))
+        features = []
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+            features.append(x.mean((2, 3)))
+        return self.fc(features[-1]), features
+
+
+def median_seconds(step, steps):
+    seconds = []
+    for _ in range(steps + 1):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
+
+
+def pytorch(width, steps, layout):
+    torch.manual_seed(1)
+    net = ResNet18(width).to(memory_format=layout)
+    x = torch.randn(BATCH, 3, 32, 32).to(memory_format=layout)
+    y = torch.arange(BATCH) % 10
+    optimiser = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
+
+    def train():
+        optimiser.zero_grad()
+        F.cross_entropy(net(x)[0], y).backward()
+        optimiser.step()
+
+    def features():
+        with torch.inference_mode():
+            logits, stages = net(x)
+            logits.softmax(1)
+
+    train_seconds = median_seconds(train, steps)
+    net.eval()
+    return {"train": train_seconds, "features": median_seconds(features, steps)}
+
+
+def vabal(widths, steps, threads):
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+    # The whole workspace, for the same features of the dependencies as every other build: with
+    # `-p vabal` cargo would compile burn once more.
+    build = ["cargo", "build", "--release", "--workspace", "--example", "bench_classifier"]
+    subprocess.run(build, check=True, cwd=root)
+    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(root, "target"))
+    run = subprocess.run(
+        [os.path.join(target, "release", "examples", "bench_classifier"), str(steps), *map(str, widths)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env={**os.environ, "RAYON_NUM_THREADS": str(threads)},
+    )
+    return {line["width"]: line for line in map(json.loads, run.stdout.splitlines())}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--widths", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--steps", type=int, default=5, help="timed steps (default 5)")
+    parser.add_argument("--threads", type=int, default=2, help="threads for both (default 2)")
+    args = parser.parse_args()
+
+    torch.set_num_threads(args.threads)
+    ours = vabal(args.widths, args.steps, args.threads)
+    rustc = subprocess.run(["rustc", "--version"], stdout=subprocess.PIPE, text=True).stdout.strip()
+    print(f"PyTorch {torch.__version__}, Python {platform.python_version()}, {rustc}, {args.threads} threads\n")
+    print("| width | what | vabal (burn), images/s | PyTorch, images/s | its layout | vabal / PyTorch |")
+    print("|---|---|---|---|---|---|")
+    layouts = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
+    for width in args.widths:
+        theirs = {name: pytorch(width, args.steps, layout) for name, layout in layouts.items()}
+        for key, what in (("train", "training step"), ("features", "features")):
+            name = min(theirs, key=lambda name: theirs[name][key])
+            a, b = BATCH / ours[width][key], BATCH / theirs[name][key]
+            print(f"| {width} | {what} | {a:.0f} | {b:.0f} | {name} | {a / b:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

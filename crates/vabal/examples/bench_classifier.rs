@@ -1,0 +1,63 @@
+//! Times training steps and stage features of the classifier, one line of JSON per width, for
+//! `bench/classifier.py`: `bench_classifier STEPS WIDTH...`. Random images: speed does not depend on them.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::time::Instant;
+
+use rand::Rng as _;
+use vabal::classify::{Settings, Training};
+use vabal::data::{ImageSet, ImageShape, Origin};
+use vabal::query::Needs;
+use vabal::{Device, Event, Flow, Id, Label, Seed};
+
+const BATCH: usize = 128;
+const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let steps: usize = args.next().ok_or("how many steps?")?.parse()?;
+    let mut pixels = vec![0; BATCH * SHAPE.bytes()];
+    Seed::new(1).stream("pixels").fill_bytes(&mut pixels);
+    let labels: Vec<Label> = (0..BATCH as Label).map(|image| image % 10).collect();
+    let classes = (0..10).map(|class| class.to_string()).collect();
+    let origin = Origin::Records(vec![("random".to_owned(), BATCH)]);
+    let images = ImageSet::new(SHAPE, pixels, labels.clone(), classes, origin)?;
+    let ids: Vec<Id> = (0..BATCH as Id).collect();
+
+    for width in args {
+        // One batch an epoch; the first step is the warm-up.
+        let settings = Settings {
+            width: width.parse()?,
+            epochs: steps + 1,
+            batch: BATCH,
+            learning_rate: 1e-3,
+            ..Settings::paper()
+        };
+        let training =
+            Training { images: &images, settings: &settings, device: Device::Cpu, seed: Seed::new(1) };
+        let mut ends = Vec::new();
+        let scorer = training.fit(&ids, &labels, &mut |_: Event<'_>| {
+            ends.push(Instant::now());
+            Flow::Continue
+        })?;
+        let train = median(ends.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect());
+        let mut seconds = Vec::new();
+        for _ in 0..=steps {
+            let start = Instant::now();
+            scorer.signals(&images, &ids, Needs::PROBABILITIES.and(Needs::STAGES), &mut |_: Event<'_>| {
+                Flow::Continue
+            })?;
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        let features = median(seconds.split_off(1));
+        let line = serde_json::json!({ "width": settings.width, "train": train, "features": features });
+        writeln!(std::io::stdout(), "{line}")?;
+    }
+    Ok(())
+}
+
+fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_unstable_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}
