@@ -26,6 +26,7 @@ enum Command {
     Run(commands::run::Run),
     Demo(commands::demo::Demo),
     Fetch(commands::fetch::Fetch),
+    Report(commands::report::Report),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Fetch(args) => {
             commands::fetch::run(&args, &data_dir::data_dir(), &mut commands::fetch::bar())
         }
+        Command::Report(args) => commands::report::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,7 +2,9 @@
 
 use vabal::Result;
 use vabal::config::Config;
+use vabal::experiment;
 
+use super::report;
 use super::run::{Shared, execute};
 
 /// The demo's configuration, also a file of the repository.
@@ -26,7 +28,9 @@ pub struct Demo {
 pub fn run(args: &Demo) -> Result<()> {
     let config = Config::parse(CONFIG, "the demo's configuration", "demo", &args.shared.set)?;
     if let Some((out, mut screen)) = execute(&config, &args.shared)? {
-        screen.hint(&format!("vabal report {} --out report.html", out.display()));
+        let page = out.join("report.html");
+        report::write(&[out], &page, &experiment::report::files_beside(&page))?;
+        screen.hint(&format!("open {}", page.display()));
     }
     Ok(())
 }

@@ -2,4 +2,5 @@
 
 pub mod demo;
 pub mod fetch;
+pub mod report;
 pub mod run;

@@ -154,9 +154,12 @@ pub struct Scatter {
     pub x_label: String,
     /// What the vertical axis shows.
     pub y_label: String,
-    /// Points as (x, y, name).
-    pub series: Vec<(Entry, Vec<(f64, f64, String)>)>,
+    /// The series with their points.
+    pub series: Vec<(Entry, Vec<Named>)>,
 }
+
+/// A point of a [`Scatter`]: x, y and a name.
+pub type Named = (f64, f64, String);
 
 impl Chart for Scatter {
     fn size(&self) -> (f64, f64) {
@@ -346,32 +349,35 @@ impl Chart for Bars {
 /// Rows of pictures with two lines of words under each; two columns wide.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pictures {
-    /// Name of the row, and picture, first and second line for each of its images.
-    pub rows: Vec<(String, Vec<(Option<Thumbnail>, String, String)>)>,
+    /// Name of each row, and its images.
+    pub rows: Vec<(String, Vec<Tile>)>,
 }
 
-const TILE: f64 = 72.0;
+/// An image of [`Pictures`]: the picture where there is one, the first and the second line.
+pub type Tile = (Option<Thumbnail>, String, String);
+
+const SIDE: f64 = 72.0;
 
 impl Chart for Pictures {
     fn size(&self) -> (f64, f64) {
-        (TWO_COLUMNS, 6.0 + (TILE + 48.0) * self.rows.len() as f64)
+        (TWO_COLUMNS, 6.0 + (SIDE + 48.0) * self.rows.len() as f64)
     }
 
     fn draw(&self, svg: &mut Svg) -> Result<()> {
         let columns = self.rows.iter().map(|(_, images)| images.len()).max().unwrap_or(1).max(1);
         let pitch = svg.width / (columns as f64).max(8.0);
         for (n, (name, images)) in self.rows.iter().enumerate() {
-            let y = 14.0 + (TILE + 48.0) * n as f64;
+            let y = 14.0 + (SIDE + 48.0) * n as f64;
             svg.strong((0.0, y), name, SIZE, Anchor::Start, Ink::Text);
             for (k, (picture, first, second)) in images.iter().enumerate() {
                 let x = pitch * k as f64;
                 match picture {
-                    Some(picture) => svg.picture(x, y + 6.0, TILE, picture)?,
-                    None => svg.rect(x, y + 6.0, TILE, TILE, Ink::Grid),
+                    Some(picture) => svg.picture(x, y + 6.0, SIDE, picture)?,
+                    None => svg.rect(x, y + 6.0, SIDE, SIDE, Ink::Grid),
                 }
                 let words = |text: &str| fit(text, SMALL, pitch - 5.0);
-                svg.text((x, y + TILE + 17.0), &words(first), SMALL, Anchor::Start, Ink::Text);
-                svg.text((x, y + TILE + 28.0), &words(second), SMALL, Anchor::Start, Ink::Muted);
+                svg.text((x, y + SIDE + 17.0), &words(first), SMALL, Anchor::Start, Ink::Text);
+                svg.text((x, y + SIDE + 28.0), &words(second), SMALL, Anchor::Start, Ink::Muted);
             }
         }
         Ok(())

@@ -19,7 +19,7 @@ mod text;
 
 use std::path::{Path, PathBuf};
 
-pub use gather::join;
+pub use gather::{join, read};
 pub use section::Experiment;
 
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ pub struct Report {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-/// Makes the report of `experiments`, which [`join`] has put together. `files` is what the page calls
+/// Makes the report of `experiments`, as [`read`] or [`join`] give them. `files` is what the page calls
 /// the folder beside it.
 ///
 /// # Errors

@@ -80,7 +80,7 @@ pub fn html(sections: &[(Section<'_>, Vec<Figure>)], files: &str) -> Result<Stri
     let _ = write!(
         page,
         "</header>\n<main>\n{body}</main>\n<footer>\n<p>The same numbers as CSV and Markdown, and every figure as SVG and PNG, are in \
-         the folder <code>{}</code> beside this page. Made by vabal; set in Inter, licensed under the SIL Open Font License 1.1.</p>\n\
+         the folder <code>{}</code>. Made by vabal; set in Inter, licensed under the SIL Open Font License 1.1.</p>\n\
          </footer>\n</body>\n</html>\n",
         escape(files)
     );

@@ -327,10 +327,21 @@ fn folders_of_one_configuration_are_joined_and_others_stand_side_by_side() {
         part.summary.config = format!("rounds = 2\nseeds = [{seed}]\n");
         part
     };
-    let folder = PathBuf::from;
+    let folder = |text: &str| PathBuf::from(text);
     let joined = join(vec![(folder("a"), part(1)), (folder("b"), part(2))]).unwrap();
     assert_eq!(joined.len(), 1);
     assert_eq!(joined[0].runs.len(), 4);
+    assert!(
+        joined[0].summary.config.contains("seeds = [1]") && joined[0].summary.config.contains("seeds = [2]")
+    );
+    let settings = |seed: u64, text: &str| {
+        let mut part = part(seed);
+        part.summary.config += text;
+        (folder(text), part)
+    };
+    let groups = |given| join(given).unwrap().len();
+    assert_eq!(groups(vec![settings(1, "[strategy.a]\nk = 1"), settings(2, "[strategy.b]\nk = 2")]), 1);
+    assert_eq!(groups(vec![settings(1, "[strategy.a]\nk = 1"), settings(2, "[strategy.a]\nk = 2")]), 2);
     let mut other = part(2);
     other.summary.config = "rounds = 3".into();
     assert_eq!(join(vec![(folder("a"), part(1)), (folder("b"), other)]).unwrap().len(), 2);
@@ -359,4 +370,11 @@ fn the_page_is_written_after_its_files_and_not_at_all_where_they_cannot_be() {
     std::fs::write(folder.path().join("second-files"), "in the way").unwrap();
     assert!(write(&report, &page, &files_beside(&page)).is_err());
     assert!(!page.exists());
+}
+
+#[test]
+fn a_folder_that_holds_no_run_is_named_with_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = read(&[folder.path().to_path_buf()]).unwrap_err().to_string();
+    assert!(error.contains(&folder.path().display().to_string()) && error.contains("hint:"), "{error}");
 }

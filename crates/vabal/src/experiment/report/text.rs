@@ -121,7 +121,7 @@ pub fn term(value: f64) -> String {
         return "0".into();
     }
     let text = match value.abs() {
-        size if size >= 1e6 || size < 1e-4 => return minus(format!("{value:.1e}")),
+        size if !(1e-4..1e6).contains(&size) => return minus(format!("{value:.1e}")),
         size if size >= 100.0 => return minus(format!("{value:.0}")),
         size if size >= 10.0 => format!("{value:.1}"),
         size if size >= 0.1 => format!("{value:.2}"),
