@@ -111,3 +111,20 @@ fn a_finished_run_says_so_and_shows_its_results_again() {
     let table = |text: &str| text[text.find("\naccuracy in %").unwrap()..].to_string();
     assert_eq!(table(&again), table(&first));
 }
+
+#[test]
+fn every_experiment_of_the_repository_resolves() {
+    let place = Place::new();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let path = path.to_str().unwrap();
+            let printed = succeeded(place.vabal(&["run", path, "--print-config"]).output().unwrap());
+            assert!(printed.contains("[strategy.") && printed.contains("[classifier]"), "{path}");
+            count += 1;
+        }
+    }
+    assert!(count >= 8, "{count}");
+}
