@@ -1,29 +1,51 @@
 //! The command `vabal`: reads the arguments, calls the library, prints its errors once.
+//!
+//! Never here, or in any file beside it: what the library can do for every front end.
 
 mod commands;
 mod data_dir;
+mod interrupt;
+mod output;
+mod terminal;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use vabal::Error;
 
+/// Chooses which images to label next when classes are imbalanced and labels are few
 #[derive(Parser)]
-#[command(name = "vabal", version, about = "Chooses which images to label next")]
+#[command(
+    name = "vabal",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:\n  vabal demo\n  vabal run experiments/cifar10-plus-1.toml --device cuda\n  \
+                  vabal report runs/cifar10-plus-1 --out report.html"
+)]
 enum Command {
+    Run(commands::run::Run),
+    Demo(commands::demo::Demo),
     Fetch(commands::fetch::Fetch),
+    Report(commands::report::Report),
 }
 
-#[expect(clippy::print_stderr, reason = "the program's one place for errors")]
 fn main() -> ExitCode {
     let result = match Command::parse() {
+        Command::Run(args) => commands::run::run(&args),
+        Command::Demo(args) => commands::demo::run(&args),
         Command::Fetch(args) => {
             commands::fetch::run(&args, &data_dir::data_dir(), &mut commands::fetch::bar())
         }
+        Command::Report(args) => commands::report::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error @ Error::Stopped) => {
+            output::complain("stopped; what was finished is kept, and the same command goes on from there");
+            ExitCode::from(error.exit_code())
+        }
         Err(error) => {
-            eprintln!("error: {error}");
+            output::complain(format!("error: {error}"));
             ExitCode::from(error.exit_code())
         }
     }

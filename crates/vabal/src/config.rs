@@ -154,8 +154,8 @@ impl Config {
         if query::NAMES.contains(&name) {
             return query::by_name(name);
         }
-        let known: Vec<&str> =
-            query::NAMES.into_iter().chain(self.strategy.keys().map(String::as_str)).collect();
+        let mine = self.strategy.keys().map(String::as_str).filter(|name| !query::NAMES.contains(name));
+        let known: Vec<&str> = query::NAMES.into_iter().chain(mine).collect();
         let complaint = Error::input("unknown strategy")
             .at("strategies")
             .expected(known.join(", "))

@@ -168,6 +168,9 @@ fn io_hint(source: &std::io::Error) -> &'static str {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             "check the permissions, or choose another folder"
         }
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory | ErrorKind::IsADirectory => {
+            "a file is where a folder should be, or the other way round; choose another path"
+        }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "free some space and run the same command again; it goes on where it stopped"
         }

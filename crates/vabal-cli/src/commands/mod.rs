@@ -1,3 +1,6 @@
-//! The commands, one file each.
+//! One file per command.
 
+pub mod demo;
 pub mod fetch;
+pub mod report;
+pub mod run;

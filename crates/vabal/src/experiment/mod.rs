@@ -4,9 +4,11 @@
 
 mod measure;
 pub mod record;
+pub mod report;
 mod run;
 pub mod store;
 pub mod summary;
+pub mod thumbnail;
 
 use std::path::Path;
 

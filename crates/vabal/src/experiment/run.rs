@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::measure::{machine, measured};
 use super::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
 use super::store::{Progressed, Store, to_json};
+use super::thumbnail::{self, Thumbnail};
 use crate::active::{Classifier, HiddenLabels, Learner, Oracle, Pool, choose, look};
 use crate::classify::{Scorer, Settings, Training};
 use crate::config::Config;
@@ -179,6 +180,7 @@ struct Grid<'a> {
     config: &'a Config,
     data: &'a DataSet,
     learner: &'a dyn Learner,
+    out: PathBuf,
     weights: PathBuf,
     store: Store,
     summary: Summary,
@@ -209,7 +211,17 @@ fn grid(
         stored.insert((run.record.strategy.clone(), run.record.seed), run);
     }
 
-    let mut grid = Grid { config, data, learner, weights, store, summary, done: 0.0, total: 0.0 };
+    let mut grid = Grid {
+        config,
+        data,
+        learner,
+        out: out.to_path_buf(),
+        weights,
+        store,
+        summary,
+        done: 0.0,
+        total: 0.0,
+    };
     for name in &config.strategies {
         let strategy = config.strategy(name)?;
         grid.total +=
@@ -488,6 +500,7 @@ impl<'a> Grid<'a> {
             choose(strategy, pool, signals, classes, budget, query_seed, &mut |event| listener.hear(event))
         })?;
         let labels = HiddenLabels(&self.data.images).label(&selection.ids)?;
+        self.keep_pictures(seed, &selection.ids)?;
         let warnings = listener.warnings;
         let phases = [features, select];
         let mut record = so_far.rounds[round - 1].clone();
@@ -497,6 +510,18 @@ impl<'a> Grid<'a> {
         self.store.put_picks(run, &record, &phases, &warnings)?;
         self.done += cost;
         Ok(record)
+    }
+
+    /// Keeps small pictures of what was asked first, for the report: of the lowest seed, which it shows.
+    fn keep_pictures(&self, seed: u64, ids: &[Id]) -> Result<()> {
+        if self.config.seeds.iter().min() != Some(&seed) {
+            return Ok(());
+        }
+        let images = &self.data.images;
+        for &id in ids.iter().take(thumbnail::PER_ROUND) {
+            thumbnail::write(&self.out, id, &Thumbnail::of(images.shape(), images.pixels(id))?)?;
+        }
+        Ok(())
     }
 
     /// The classifier of a round that an earlier start stored: read back, or where its file is lost,

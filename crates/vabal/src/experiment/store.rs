@@ -4,13 +4,13 @@
 //! happened, whole, and nothing else has. Never here: what a step is, what is worth storing.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
 
 use super::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
+use super::report::output;
 use super::summary::rare_share;
 use crate::Label;
 use crate::config::Config;
@@ -433,7 +433,7 @@ fn check_config(folder: &Path, config: &Config) -> Result<()> {
     let stored = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return write(&path, config.to_toml()?.as_bytes());
+            return output::write(&path, config.to_toml()?.as_bytes());
         }
         Err(error) => return Err(Error::io("read", &path)(error)),
     };
@@ -446,16 +446,4 @@ fn check_config(folder: &Path, config: &Config) -> Result<()> {
             .hint("choose another folder with --out, or go back to the configuration it began with")
             .into()),
     }
-}
-
-/// Writes a small file whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let part = path.with_extension("part");
-    let written = || {
-        let mut file = File::create(&part)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&part, path)
-    };
-    written().map_err(Error::io("write", path))
 }

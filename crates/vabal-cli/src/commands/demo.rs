@@ -1,0 +1,36 @@
+//! `vabal demo`: the whole loop on the embedded set, and its report.
+
+use vabal::Result;
+use vabal::config::Config;
+use vabal::experiment;
+
+use super::report;
+use super::run::{Shared, execute};
+
+/// The demo's configuration, also a file of the repository.
+const CONFIG: &str = include_str!("../../../../experiments/demo.toml");
+
+/// Run the whole loop on a small embedded set, in a few minutes
+///
+/// Clothes of Fashion-MNIST, one class common and nine rare: random, entropy and vabal ask for labels in
+/// turn, and a report compares them. Needs no network and no data.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  vabal demo\n  vabal demo --out my-demo --set 'seeds=[1, 2, 3]'")]
+pub struct Demo {
+    #[command(flatten)]
+    pub shared: Shared,
+}
+
+/// Runs the demo.
+///
+/// # Errors
+/// What the library says.
+pub fn run(args: &Demo) -> Result<()> {
+    let config = Config::parse(CONFIG, "the demo's configuration", "demo", &args.shared.set)?;
+    if let Some((out, mut screen)) = execute(&config, &args.shared)? {
+        let page = out.join("report.html");
+        report::write(&[out], &page, &experiment::report::files_beside(&page))?;
+        screen.hint(&format!("open {}", page.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! What `--help` says.
+
+use crate::support::{Place, succeeded};
+
+fn help(args: &[&str]) -> String {
+    succeeded(Place::new().vabal(args).output().unwrap())
+}
+
+#[test]
+fn the_program_says_what_it_does() {
+    insta::assert_snapshot!(help(&["--help"]));
+}
+
+#[test]
+fn run_says_what_it_does() {
+    insta::assert_snapshot!(help(&["run", "--help"]));
+}
+
+#[test]
+fn demo_says_what_it_does() {
+    insta::assert_snapshot!(help(&["demo", "--help"]));
+}
+
+#[test]
+fn the_help_of_every_command_has_an_example() {
+    let commands = help(&["--help"]);
+    let list = commands.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
+    let names: Vec<&str> = list
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(names.len() >= 3, "{names:?}");
+    for name in names {
+        let text = help(&[name, "--help"]);
+        assert!(text.contains("Example") && text.contains(&format!("vabal {name}")), "{text}");
+    }
+}

@@ -1,0 +1,243 @@
+//! The report's numbers as CSV: fractions in full precision, one header line, commas, `\n`.
+
+use super::section::{Experiment, Section};
+use super::tables::best;
+use super::text::csv_field;
+use crate::experiment::record::{RoundRecord, RunRecord};
+use crate::experiment::summary::{Figure, Measure, against, rare_share, spread};
+
+use super::section::BASELINE;
+
+struct Csv(String);
+
+impl Csv {
+    fn new(head: &[&str]) -> Self {
+        let mut csv = Self(String::new());
+        csv.row(head.iter().map(|&name| name.to_owned()));
+        csv
+    }
+
+    fn row(&mut self, fields: impl Iterator<Item = String>) {
+        let fields: Vec<String> = fields.map(|field| csv_field(&field)).collect();
+        self.0 += &fields.join(",");
+        self.0.push('\n');
+    }
+}
+
+fn optional<T: ToString>(value: Option<T>) -> String {
+    value.map_or(String::new(), |value| value.to_string())
+}
+
+fn rounds_of(experiment: &Experiment) -> impl Iterator<Item = (&RunRecord, &RoundRecord)> {
+    experiment.runs.iter().flat_map(|run| run.rounds.iter().map(move |round| (run, round)))
+}
+
+fn prefix(experiment: &Experiment, run: &RunRecord, round: &RoundRecord) -> Vec<String> {
+    vec![
+        experiment.summary.name.clone(),
+        experiment.summary.data.clone(),
+        run.strategy.clone(),
+        run.seed.to_string(),
+        round.round.to_string(),
+    ]
+}
+
+/// One line per run and round: quality, share of rare classes, seconds, memory, the state of the VAE.
+#[must_use]
+pub fn rounds(experiments: &[Experiment]) -> String {
+    let mut csv = Csv::new(&[
+        "experiment",
+        "data",
+        "strategy",
+        "seed",
+        "round",
+        "labelled",
+        "unlabelled",
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "calibration_error",
+        "rare_share",
+        "seconds",
+        "peak_bytes",
+        "vae_reconstruction",
+        "vae_kl",
+        "vae_class_loss",
+        "vae_agreement_unlabelled",
+        "vae_agreement_labelled",
+        "vae_warning",
+    ]);
+    for experiment in experiments {
+        for (run, round) in rounds_of(experiment) {
+            let (metrics, vae) = (&round.metrics, round.vae.as_ref());
+            let mut row = prefix(experiment, run, round);
+            row.extend([round.labelled(), round.unlabelled].map(|n| n.to_string()));
+            row.extend(
+                [metrics.accuracy, metrics.balanced_accuracy, metrics.macro_f1, metrics.calibration_error]
+                    .map(|value| value.to_string()),
+            );
+            row.push(rare_share(round, &experiment.summary.rare).to_string());
+            row.push(round.phases.iter().map(|phase| phase.seconds).sum::<f64>().to_string());
+            row.push(optional(round.phases.iter().filter_map(|phase| phase.peak_bytes).max()));
+            row.extend(
+                [
+                    vae.map(|vae| vae.reconstruction),
+                    vae.map(|vae| vae.kl),
+                    vae.map(|vae| vae.class_loss),
+                    vae.map(|vae| vae.agreement_unlabelled),
+                    vae.map(|vae| vae.agreement_labelled),
+                ]
+                .map(optional),
+            );
+            row.push(optional(vae.and_then(|vae| vae.warning.clone())));
+            csv.row(row.into_iter());
+        }
+    }
+    csv.0
+}
+
+/// One line per run, round and class: labelled images and recall.
+#[must_use]
+pub fn classes(experiments: &[Experiment]) -> String {
+    let mut csv = Csv::new(&[
+        "experiment",
+        "data",
+        "strategy",
+        "seed",
+        "round",
+        "label",
+        "class",
+        "rare",
+        "labelled",
+        "recall",
+    ]);
+    for experiment in experiments {
+        let section = Section::new(experiment);
+        for (run, round) in rounds_of(experiment) {
+            for class in 0..experiment.summary.classes.len() {
+                let mut row = prefix(experiment, run, round);
+                row.extend([
+                    class.to_string(),
+                    section.class(class),
+                    section.rare(class).to_string(),
+                    optional(round.class_counts.get(class)),
+                    optional(round.metrics.recall.get(class).copied().flatten()),
+                ]);
+                csv.row(row.into_iter());
+            }
+        }
+    }
+    csv.0
+}
+
+/// One line per run, round and phase: seconds and memory.
+#[must_use]
+pub fn phases(experiments: &[Experiment]) -> String {
+    let mut csv =
+        Csv::new(&["experiment", "data", "strategy", "seed", "round", "phase", "seconds", "peak_bytes"]);
+    for experiment in experiments {
+        for (run, round) in rounds_of(experiment) {
+            for phase in &round.phases {
+                let mut row = prefix(experiment, run, round);
+                row.extend([phase.name.clone(), phase.seconds.to_string(), optional(phase.peak_bytes)]);
+                csv.row(row.into_iter());
+            }
+        }
+    }
+    csv.0
+}
+
+/// One line per strategy, measure and figure: mean, standard deviation, and the difference from random.
+#[must_use]
+pub fn results(experiments: &[Experiment]) -> String {
+    let mut csv = Csv::new(&[
+        "experiment",
+        "data",
+        "strategy",
+        "measure",
+        "figure",
+        "seeds",
+        "mean",
+        "sd",
+        "best",
+        "minus_random_mean",
+        "minus_random_sd",
+        "interval_low",
+        "interval_high",
+        "seeds_won",
+        "seeds_paired",
+    ]);
+    for experiment in experiments {
+        let section = Section::new(experiment);
+        for (name, _) in &section.strategies {
+            for (measure, figure) in Measure::ALL.into_iter().flat_map(|m| Figure::ALL.map(|f| (m, f))) {
+                let Some(value) = spread(&section.judged, name, measure, figure) else { continue };
+                let pair = (name != BASELINE)
+                    .then(|| against(&section.judged, name, BASELINE, measure, figure))
+                    .flatten();
+                let pair = pair.as_ref();
+                csv.row(
+                    [
+                        experiment.summary.name.clone(),
+                        experiment.summary.data.clone(),
+                        name.clone(),
+                        measure.name().into(),
+                        figure.name().into(),
+                        value.count.to_string(),
+                        value.mean.to_string(),
+                        optional(value.sd),
+                        (best(&section, (measure, figure)) == Some(value.mean)).to_string(),
+                        optional(pair.map(|pair| pair.spread.mean)),
+                        optional(pair.and_then(|pair| pair.spread.sd)),
+                        optional(pair.and_then(|pair| pair.interval).map(|interval| interval.0)),
+                        optional(pair.and_then(|pair| pair.interval).map(|interval| interval.1)),
+                        optional(pair.map(|pair| pair.won)),
+                        optional(pair.map(|pair| pair.spread.count)),
+                    ]
+                    .into_iter(),
+                );
+            }
+        }
+    }
+    csv.0
+}
+
+/// One line per image asked, best first, with a column for every term that any strategy has.
+#[must_use]
+pub fn picks(experiments: &[Experiment]) -> String {
+    let mut terms: Vec<&str> = Vec::new();
+    let picks = || {
+        experiments.iter().flat_map(|experiment| {
+            rounds_of(experiment).flat_map(move |(run, round)| {
+                round.picks.iter().enumerate().map(move |(n, pick)| (experiment, run, round, n, pick))
+            })
+        })
+    };
+    for name in picks().flat_map(|(.., pick)| pick.terms.iter().map(|(name, _)| name.as_str())) {
+        if !terms.contains(&name) {
+            terms.push(name);
+        }
+    }
+    let mut head: Vec<String> =
+        ["experiment", "data", "strategy", "seed", "round", "rank", "id", "label", "class", "score"]
+            .map(String::from)
+            .to_vec();
+    head.extend(terms.iter().map(|name| format!("term_{name}")));
+    let mut csv = Csv(String::new());
+    csv.row(head.into_iter());
+    for (experiment, run, round, n, pick) in picks() {
+        let mut row = prefix(experiment, run, round);
+        row.extend([
+            (n + 1).to_string(),
+            pick.id.to_string(),
+            pick.label.to_string(),
+            experiment.summary.classes.get(pick.label as usize).cloned().unwrap_or_default(),
+            pick.score.to_string(),
+        ]);
+        row.extend(terms.iter().map(|name| {
+            optional(pick.terms.iter().find(|(other, _)| other == name).map(|(_, value)| value))
+        }));
+        csv.row(row.into_iter());
+    }
+    csv.0
+}

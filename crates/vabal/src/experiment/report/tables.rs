@@ -1,0 +1,374 @@
+//! The tables of the report as rows of cells, and those rows as Markdown.
+//!
+//! The page renders the same rows as HTML, so that no number has two sources.
+
+use super::section::{BASELINE, Section};
+use super::text::{
+    capital, count, duration, enumerate, markdown_cell, percent, plural, points, spread, term,
+};
+use crate::experiment::record::RoundRecord;
+use crate::experiment::summary::{self, Figure, Measure, Paired, Spread};
+use crate::query::vabal::Health;
+
+/// One cell.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cell {
+    /// What it says.
+    pub text: String,
+    /// Whether it is the best of its column.
+    pub best: bool,
+    /// Whether it is bad news.
+    pub bad: bool,
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self { text, ..Self::default() }
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::from(text.to_owned())
+    }
+}
+
+/// A table: a head, and rows as long as it. The first cell of a row names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// What it shows and how to read it.
+    pub caption: String,
+    /// The names of the columns.
+    pub head: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// The table in GitHub's Markdown. The best of a column is bold.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let line = |cells: &mut dyn Iterator<Item = String>| {
+            format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
+        };
+        let mut out = format!("{}\n\n", self.caption);
+        out += &line(&mut self.head.iter().map(|name| markdown_cell(name)));
+        out +=
+            &line(&mut (0..self.head.len()).map(|n| if n == 0 { "---".into() } else { "---:".to_owned() }));
+        for row in &self.rows {
+            out += &line(&mut row.iter().map(|cell| {
+                let text = markdown_cell(&cell.text);
+                if cell.best { format!("**{text}**") } else { text }
+            }));
+        }
+        out
+    }
+}
+
+/// The qualities of the table of results.
+pub const JUDGED: [Measure; 2] = [Measure::Accuracy, Measure::BalancedAccuracy];
+
+/// Mean ± standard deviation of average, area and final, the best of each column marked.
+#[must_use]
+pub fn results(section: &Section<'_>) -> Table {
+    let columns: Vec<(Measure, Figure)> =
+        JUDGED.into_iter().flat_map(|measure| Figure::ALL.map(|figure| (measure, figure))).collect();
+    let mut head = vec!["Strategy".to_owned(), "Seeds".to_owned()];
+    head.extend(
+        columns.iter().map(|(measure, figure)| format!("{}, {}", capital(measure.name()), figure.name())),
+    );
+    let of = |name: &str, (measure, figure): (Measure, Figure)| {
+        summary::spread(&section.judged, name, measure, figure)
+    };
+    let best: Vec<Option<f64>> = columns.iter().map(|&column| best(section, column)).collect();
+    let rows = section.strategies.iter().map(|(name, _)| {
+        let mut row = vec![Cell::from(name.clone()), Cell::from(seeds(section, name))];
+        row.extend(columns.iter().zip(&best).map(|(&column, &best)| match of(name, column) {
+            Some(value) => Cell { text: spread(value), best: best == Some(value.mean), bad: false },
+            None => "–".into(),
+        }));
+        row
+    });
+    let over = if section.seeds > 1 { "mean ± standard deviation over seeds" } else { "one seed" };
+    Table {
+        caption: format!(
+            "Quality on the test set in percent, {over}. Average: mean over rounds; area: under the curve over \
+             the number of labels, divided by its range; final: the last round. The best of each column is marked."
+        ),
+        head,
+        rows: rows.collect(),
+    }
+}
+
+/// The highest mean of a column, where there are several to choose from.
+#[must_use]
+pub fn best(section: &Section<'_>, (measure, figure): (Measure, Figure)) -> Option<f64> {
+    let means: Vec<f64> = section
+        .strategies
+        .iter()
+        .filter_map(|(name, _)| Some(summary::spread(&section.judged, name, measure, figure)?.mean))
+        .collect();
+    (means.len() > 1).then(|| means.into_iter().fold(f64::NEG_INFINITY, f64::max))
+}
+
+fn seeds(section: &Section<'_>, name: &str) -> String {
+    let judged = section.judged.iter().filter(|run| run.strategy == name).count();
+    let begun = section.runs(name).len();
+    if judged == begun { count(judged) } else { format!("{judged} of {begun}") }
+}
+
+/// What a paired comparison says, in words; the sign and the word say the same.
+#[must_use]
+pub fn verdict(paired: &Paired) -> Cell {
+    let sure = match paired.interval {
+        Some((low, high)) => low > 0.0 || high < 0.0,
+        None => false,
+    };
+    let mean = paired.spread.mean;
+    if sure {
+        let text = if mean > 0.0 { "▲ better" } else { "▼ worse" };
+        return Cell { text: text.into(), best: mean > 0.0, bad: mean < 0.0 };
+    }
+    if paired.interval.is_some() {
+        return "no clear difference".into();
+    }
+    let few = plural(paired.spread.count, "seed");
+    match mean {
+        mean if mean > 0.0 => format!("▲ ahead ({few}, may be chance)").into(),
+        mean if mean < 0.0 => {
+            Cell { text: format!("▼ behind ({few}, may be chance)"), best: false, bad: true }
+        }
+        _ => format!("equal ({few})").into(),
+    }
+}
+
+/// Every strategy against random choice, seed by seed; `None` where there is no such pair.
+#[must_use]
+pub fn comparison(section: &Section<'_>) -> Option<Table> {
+    let mut rows = Vec::new();
+    for (name, _) in section.strategies.iter().filter(|(name, _)| name != BASELINE) {
+        for (measure, figure) in
+            section.measures().iter().flat_map(|&m| [Figure::Average, Figure::Final].map(|f| (m, f)))
+        {
+            let Some(paired) = summary::against(&section.judged, name, BASELINE, measure, figure) else {
+                continue;
+            };
+            let sd = paired.spread.sd.map_or(String::new(), |sd| format!(" ± {}", percent(sd)));
+            let interval = paired
+                .interval
+                .map_or("–".to_owned(), |(low, high)| format!("{} to {}", points(low), points(high)));
+            rows.push(vec![
+                name.clone().into(),
+                format!("{}, {}", capital(measure.name()), figure.name()).into(),
+                format!("{}{sd}", points(paired.spread.mean)).into(),
+                interval.into(),
+                format!("{} of {}", paired.won, paired.spread.count).into(),
+                verdict(&paired),
+            ]);
+        }
+    }
+    let head = ["Strategy", "Measure", "Difference, points", "95 % interval", "Seeds won", "Against random"];
+    (!rows.is_empty()).then(|| Table {
+        caption: "Each strategy against random choice in percentage points, paired by seed: both began with the \
+                  same labels and the same initial weights. Mean ± standard deviation of the differences; the \
+                  interval is that of the paired t-test and is given from three seeds on. The intervals are not \
+                  corrected for the number of comparisons."
+            .into(),
+        head: head.map(String::from).to_vec(),
+        rows,
+    })
+}
+
+/// Images of each class in pool and test set, and among the labels at the end.
+#[must_use]
+pub fn data(section: &Section<'_>) -> Table {
+    let summary = &section.experiment.summary;
+    let total: usize = summary.pool_counts.iter().sum();
+    let mut head: Vec<String> = ["Class", "Pool", "Share of pool, %", "Test"].map(String::from).to_vec();
+    head.extend(section.strategies.iter().map(|(name, _)| format!("Labelled by {name}")));
+    let labelled = |name: &str, value: &dyn Fn(&RoundRecord) -> f64| {
+        section.last_round(name, |round| Some(value(round))).map_or("–".to_owned(), mean_count)
+    };
+    let mut rows: Vec<Vec<Cell>> = (0..summary.classes.len())
+        .map(|class| {
+            let pool = summary.pool_counts.get(class).copied().unwrap_or(0);
+            let rare = if section.rare(class) { " (rare)" } else { "" };
+            let mut row: Vec<Cell> = vec![
+                format!("{}{rare}", section.class(class)).into(),
+                count(pool).into(),
+                percent(pool as f64 / total.max(1) as f64).into(),
+                count(summary.test_counts.get(class).copied().unwrap_or(0)).into(),
+            ];
+            row.extend(section.strategies.iter().map(|(name, _)| {
+                Cell::from(labelled(name, &|round| round.class_counts.get(class).map_or(0.0, |&n| n as f64)))
+            }));
+            row
+        })
+        .collect();
+    let mut last: Vec<Cell> = vec![
+        "All".into(),
+        count(total).into(),
+        percent(1.0).into(),
+        count(summary.test_counts.iter().sum()).into(),
+    ];
+    last.extend(
+        section
+            .strategies
+            .iter()
+            .map(|(name, _)| Cell::from(labelled(name, &|round| round.labelled() as f64))),
+    );
+    rows.push(last);
+    let means = if section.seeds > 1 { ", means over seeds" } else { "" };
+    Table {
+        caption: format!(
+            "Images of each class in the pool before the first round, in the test set, and among the labels of \
+             the last round{means}."
+        ),
+        head,
+        rows,
+    }
+}
+
+fn mean_count(spread: Spread) -> String {
+    match spread.mean {
+        mean if mean.fract() == 0.0 || mean >= 100.0 => count(mean.round() as usize),
+        mean => format!("{mean:.1}"),
+    }
+}
+
+/// The state of every strategy's VAE by round; `None` where there is none.
+#[must_use]
+pub fn health(section: &Section<'_>) -> Option<Table> {
+    type Column = (&'static str, fn(&Health) -> f64);
+    let columns: [Column; 5] = [
+        ("Reconstruction", |vae| vae.reconstruction),
+        ("KL", |vae| vae.kl),
+        ("Class loss", |vae| vae.class_loss),
+        ("Agrees with classifier, %", |vae| vae.agreement_unlabelled),
+        ("Agrees with truth, %", |vae| vae.agreement_labelled),
+    ];
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    for (name, _) in &section.strategies {
+        let series = columns.map(|(_, value)| section.by_round(name, |round| round.vae.as_ref().map(value)));
+        let warned = |n: usize| {
+            let vaes =
+                section.runs(name).into_iter().flat_map(|run| &run.rounds).filter(|round| round.round == n);
+            let all: Vec<&Health> = vaes.filter_map(|round| round.vae.as_ref()).collect();
+            (all.iter().filter(|vae| vae.warning.is_some()).count(), all.len())
+        };
+        for (k, &(round, _, _)) in series[0].iter().enumerate() {
+            let mut row: Vec<Cell> = vec![name.clone().into(), count(round).into()];
+            row.extend(series.iter().enumerate().map(|(n, values)| {
+                let mean = values[k].2.mean;
+                Cell::from(if n < 3 { term(mean) } else { percent(mean) })
+            }));
+            row.push(match warned(round) {
+                (0, _) => "none".into(),
+                (bad, all) => {
+                    Cell { text: format!("⚠ {bad} of {}", plural(all, "seed")), best: false, bad: true }
+                }
+            });
+            rows.push(row);
+        }
+    }
+    let mut head: Vec<String> = vec!["Strategy".into(), "Round".into()];
+    head.extend(columns.iter().map(|column| column.0.to_owned()));
+    head.push("Warnings".into());
+    (!rows.is_empty()).then(|| Table {
+        caption:
+            "The state of the VAE after each fit, means over seeds: squared error of the reconstruction per \
+                  input feature, KL per latent, class loss, and how often its own class is the classifier’s \
+                  (unlabelled pool) and the true one (labelled pool)."
+                .into(),
+        head,
+        rows,
+    })
+}
+
+/// Time and memory by phase; `None` where no phase was timed.
+#[must_use]
+pub fn time(section: &Section<'_>) -> Option<Table> {
+    let phases = section.phases();
+    if phases.is_empty() {
+        return None;
+    }
+    let mut head = vec!["Strategy".to_owned()];
+    head.extend(phases.iter().cloned());
+    head.extend(["All".to_owned(), "Peak memory, MiB".to_owned()]);
+    let rows = section.strategies.iter().map(|(name, _)| {
+        let seconds = super::figures::seconds(section, name, &phases);
+        let mut row = vec![Cell::from(name.clone())];
+        row.extend(seconds.iter().map(|&s| Cell::from(duration(s))));
+        row.push(duration(seconds.iter().sum()).into());
+        let peak = section
+            .runs(name)
+            .into_iter()
+            .flat_map(|run| &run.rounds)
+            .flat_map(|round| &round.phases)
+            .filter_map(|phase| phase.peak_bytes)
+            .max();
+        row.push(peak.map_or("–".into(), |bytes| count((bytes >> 20) as usize).into()));
+        row
+    });
+    Some(Table {
+        caption: "Time of one run by phase, mean over seeds, and the highest memory of any phase.".into(),
+        head,
+        rows: rows.collect(),
+    })
+}
+
+/// What the numbers say, as sentences.
+#[must_use]
+pub fn findings(section: &Section<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    for &measure in section.measures() {
+        let column = (measure, Figure::Average);
+        let Some(best) = best(section, column) else { continue };
+        let winners: Vec<String> = section
+            .strategies
+            .iter()
+            .filter_map(|(name, _)| {
+                let value = summary::spread(&section.judged, name, measure, Figure::Average)?;
+                (value.mean == best).then(|| format!("{name} ({} %)", spread(value)))
+            })
+            .collect();
+        out.push(format!("Highest {}, average over rounds: {}.", measure.name(), enumerate(&winners)));
+    }
+    let others = || section.strategies.iter().filter(|(name, _)| name != BASELINE);
+    let compared: Vec<(&str, Paired)> = others()
+        .filter_map(|(name, _)| {
+            let paired =
+                summary::against(&section.judged, name, BASELINE, Measure::Accuracy, Figure::Average)?;
+            Some((name.as_str(), paired))
+        })
+        .collect();
+    if compared.is_empty() {
+        if others().next().is_some() {
+            out.push("No strategy can be compared with random: they share no finished seed.".into());
+        }
+        return out;
+    }
+    let list = |which: &dyn Fn(f64) -> bool| -> Vec<String> {
+        let chosen = compared.iter().filter(|(_, paired)| which(paired.spread.mean));
+        chosen.map(|(name, paired)| format!("{name} ({} points)", points(paired.spread.mean))).collect()
+    };
+    let (above, below) = (list(&|mean| mean > 0.0), list(&|mean| mean < 0.0));
+    if !above.is_empty() {
+        out.push(format!("Ahead of random in average accuracy: {}.", enumerate(&above)));
+    }
+    if !below.is_empty() {
+        out.push(format!("Behind random in average accuracy: {}.", enumerate(&below)));
+    }
+    let unclear: Vec<String> = compared
+        .iter()
+        .filter(|(_, paired)| paired.interval.is_some_and(|(low, high)| low <= 0.0 && high >= 0.0))
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
+    if !unclear.is_empty() {
+        out.push(format!(
+            "Not told apart from random by the 95 % interval of the paired differences: {}.",
+            enumerate(&unclear)
+        ));
+    }
+    out
+}
