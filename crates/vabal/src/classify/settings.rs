@@ -16,6 +16,8 @@ pub struct Settings {
     pub dropout: f64,
     /// Passes over the labelled pool.
     pub epochs: usize,
+    /// Steps that even a small pool gets, by more passes with the milestones moved in proportion; 0 is no floor.
+    pub minimum_steps: usize,
     /// Images per step.
     pub batch: usize,
     /// Learning rate of SGD before the first milestone.
@@ -43,6 +45,7 @@ impl Settings {
             width: 64,
             dropout: 0.0,
             epochs: 200,
+            minimum_steps: 0,
             batch: 128,
             learning_rate: 0.1,
             momentum: 0.9,
@@ -54,13 +57,14 @@ impl Settings {
         }
     }
 
-    /// A narrow network and a short training, for a CPU: 12 passes in small steps, with small crops, which
-    /// few passes can make use of.
+    /// A narrow network and a short training, for a CPU: few passes in small steps, but never so few that a small
+    /// pool leaves the network untrained.
     #[must_use]
     pub fn quick() -> Self {
         Self {
             width: 16,
             epochs: 12,
+            minimum_steps: 1250,
             batch: 16,
             learning_rate: 0.02,
             milestones: vec![8, 11],
@@ -69,10 +73,17 @@ impl Settings {
         }
     }
 
-    /// The learning rate of an epoch, counted from 0.
+    /// Passes over a pool of `steps` batches.
     #[must_use]
-    pub fn learning_rate_at(&self, epoch: usize) -> f64 {
-        let passed = self.milestones.iter().filter(|&&milestone| milestone <= epoch).count();
+    pub fn epochs_for(&self, steps: usize) -> usize {
+        self.epochs.max(self.minimum_steps.div_ceil(steps.max(1)))
+    }
+
+    /// The learning rate of an epoch, counted from 0, of a training of `epochs`.
+    #[must_use]
+    pub fn learning_rate_at(&self, epoch: usize, epochs: usize) -> f64 {
+        let passed =
+            self.milestones.iter().filter(|&&milestone| milestone * epochs <= epoch * self.epochs).count();
         self.learning_rate * self.gamma.powi(passed as i32)
     }
 

@@ -338,6 +338,24 @@ fn settings_out_of_range_are_named_by_their_key() {
 #[test]
 fn the_learning_rate_falls_at_each_milestone() {
     let settings = Settings { learning_rate: 1.0, gamma: 0.5, milestones: vec![4, 2], ..Settings::paper() };
-    let rates: Vec<f64> = (0..6).map(|epoch| settings.learning_rate_at(epoch)).collect();
+    let rates: Vec<f64> = (0..6).map(|epoch| settings.learning_rate_at(epoch, settings.epochs)).collect();
     assert_eq!(rates, [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]);
+}
+
+#[test]
+fn a_small_pool_gets_the_minimum_of_steps_with_its_milestones_in_proportion() {
+    let settings = Settings {
+        epochs: 6,
+        minimum_steps: 100,
+        milestones: vec![2, 4],
+        learning_rate: 1.0,
+        gamma: 0.1,
+        ..Settings::paper()
+    };
+    assert_eq!(settings.epochs_for(50), 6, "enough steps already");
+    assert_eq!(settings.epochs_for(7), 15, "15 passes of 7 batches are the first to reach 100 steps");
+    let changes: Vec<usize> = (1..15)
+        .filter(|&e| settings.learning_rate_at(e, 15) != settings.learning_rate_at(e - 1, 15))
+        .collect();
+    assert_eq!(changes, [5, 10]);
 }

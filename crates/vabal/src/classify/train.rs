@@ -54,9 +54,10 @@ impl Training<'_> {
         let cross_entropy = CrossEntropyLossConfig::new().init(&device);
 
         let batches = ranges(pool.len(), settings.batch);
-        let (mut step, total) = (0, settings.epochs * batches.len());
-        for epoch in 0..settings.epochs {
-            let learning_rate = settings.learning_rate_at(epoch);
+        let epochs = settings.epochs_for(batches.len());
+        let (mut step, total) = (0, epochs * batches.len());
+        for epoch in 0..epochs {
+            let learning_rate = settings.learning_rate_at(epoch, epochs);
             let seed = seed.child("epoch", epoch as u64);
             let augment = seed.stream("augment");
             let mut pool = pool.clone();
