@@ -209,7 +209,6 @@ pub fn look(
 ///
 /// # Errors
 /// What the strategy says, an answer that is not allowed, or [`Error::Stopped`].
-#[expect(clippy::too_many_arguments, reason = "each is a part of the question, and none has a default")]
 pub fn choose(
     strategy: &dyn Strategy,
     pool: &Pool,
