@@ -1,5 +1,7 @@
 //! Whole commands, as a person runs them: one binary for all of them.
 
+#![expect(clippy::unwrap_used, reason = "the lint spares tests, but not the functions they share")]
+
 mod configuration;
 mod help;
 mod resume;
