@@ -184,12 +184,13 @@ def main():
         return torch_child(pathlib.Path(options.child), options.classes, options.sum == "all")
     threads = str(options.threads)
     subprocess.run(["cargo", "build", "--release", "--workspace", "--all-targets"], cwd=ROOT, check=True)
+    target = pathlib.Path(run(["cargo", "metadata", "--format-version", "1", "--no-deps"])["target_directory"])
     print("| class sum | rows | C | | fit s | score s | in all s | peak MiB |")
     print("|---|---|---|---|---|---|---|---|")
     for class_sum in ["all", "predicted"] if options.sum == "both" else [options.sum]:
         with tempfile.TemporaryDirectory() as folder:
             size = [str(options.rows), str(options.classes)]
-            example = ["cargo", "run", "--quiet", "--release", "--example", "bench_vabal", "--", folder]
+            example = [target / "release/examples/bench_vabal", folder]
             ours = run([*example, *size, class_sum], RAYON_NUM_THREADS=threads)
             rows = [("vabal " + ours["version"], ours)]
             if not options.no_torch:

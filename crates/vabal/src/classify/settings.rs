@@ -64,7 +64,7 @@ impl Settings {
         Self {
             width: 16,
             epochs: 12,
-            minimum_steps: 1250,
+            minimum_steps: 1000,
             batch: 16,
             learning_rate: 0.02,
             milestones: vec![8, 11],

@@ -51,14 +51,18 @@ pub(super) fn fit(
     // By id, so that the order in which the pool is listed changes nothing.
     let mut order: Vec<usize> = (0..unlabelled.len()).collect();
     order.sort_unstable_by_key(|&row| unlabelled.ids()[row]);
-    let total = settings.epochs * batches(order.len(), settings.batch).count();
+    let per_epoch = batches(order.len(), settings.batch).count();
+    let epochs = settings.epochs.max(settings.minimum_steps.div_ceil(per_epoch));
+    let total = epochs * per_epoch;
     let mut steps = 0;
     let mut summary = EpochSummary::new(vae.architecture.inputs());
-    for epoch in 0..settings.epochs {
+    for epoch in 0..epochs {
         let seed = seed.child("vae-epoch", epoch as u64);
         let mut noise_stream = seed.stream("noise");
         order.shuffle(&mut seed.stream("shuffle"));
-        let decayed = if epoch >= settings.decay_epoch { settings.decay } else { 1.0 };
+        // In proportion, where the minimum of steps makes more epochs of them.
+        let decayed = settings.decay_epoch * epochs <= epoch * settings.epochs;
+        let decayed = if decayed { settings.decay } else { 1.0 };
         let learning_rate = settings.learning_rate * decayed;
         summary.reset();
         for batch in batches(order.len(), settings.batch) {
@@ -77,7 +81,7 @@ pub(super) fn fit(
             }
             adam.step(&mut vae.parameters, &gradient, learning_rate);
             vae.update_running(&tape);
-            if epoch + 1 == settings.epochs {
+            if epoch + 1 == epochs {
                 summary.add(losses, &tape.x);
             }
             report(

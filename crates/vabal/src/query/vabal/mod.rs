@@ -208,7 +208,7 @@ impl Model {
         // Cohen's kappa: agreement beyond what two independent answers with these shares would reach.
         let chance: f64 = says.iter().zip(&means).map(|(a, b)| a * b).sum();
         let kappa = if chance < 1.0 { (agree - chance) / (1.0 - chance) } else { 1.0 };
-        let warning = if kappa < 0.2 {
+        let warning = if kappa < 0.1 {
             Some(format!(
                 "the VAE has not learnt the classes: its prediction agrees with the classifier's on {:.0} % of the \
                  unlabelled pool, where chance gives {:.0} %; raise epochs, learning_rate or lambda",

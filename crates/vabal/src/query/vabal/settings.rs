@@ -22,6 +22,8 @@ pub struct Settings {
     pub mask_in_training: bool,
     /// Passes over the unlabelled pool.
     pub epochs: usize,
+    /// Steps that even a small pool gets, by more passes with `decay_epoch` moved in proportion; 0 is no floor.
+    pub minimum_steps: usize,
     /// Images per step.
     pub batch: usize,
     /// Learning rate of Adam before `decay_epoch`.
@@ -134,6 +136,7 @@ impl Settings {
             lambda: 0.005,
             mask_in_training: false,
             epochs: 20,
+            minimum_steps: 0,
             batch: 128,
             learning_rate: 1e-4,
             decay_epoch: 20,
@@ -159,7 +162,9 @@ impl Settings {
         };
         match preset {
             Preset::Paper => paper,
-            Preset::Default => Self { adapter: Adapter::Sigmoid, learning_rate: 1e-3, ..official },
+            Preset::Default => {
+                Self { adapter: Adapter::Sigmoid, learning_rate: 1e-3, minimum_steps: 1400, ..official }
+            }
             Preset::Official => official,
         }
     }

@@ -57,7 +57,7 @@ fn learnt() -> Settings {
 }
 
 fn quick() -> Settings {
-    Settings { epochs: 3, batch: 16, draws: 7, ..Settings::preset(Preset::Default) }
+    Settings { epochs: 3, minimum_steps: 0, batch: 16, draws: 7, ..Settings::preset(Preset::Default) }
 }
 
 #[test]
@@ -462,7 +462,7 @@ fn a_model_read_back_chooses_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vae.safetensors");
     for preset in [Preset::Default, Preset::Paper, Preset::Official] {
-        let settings = Settings { epochs: 2, draws: 5, ..Settings::preset(preset) };
+        let settings = Settings { epochs: 2, minimum_steps: 0, draws: 5, ..Settings::preset(preset) };
         let model = Model::fit(&settings, &unlabelled, 2, Seed::new(1), &mut silent()).unwrap();
         model.save(&path).unwrap();
         let again = Model::load(&path).unwrap();
@@ -550,6 +550,23 @@ fn the_draws_have_the_mean_and_deviation_of_the_encoder() {
         assert!((mean - encoded.mean[[3, j]]).abs() < 5.0 * sigma / 4000_f32.sqrt());
         assert!((deviation / sigma - 1.0).abs() < 0.06);
     }
+}
+
+#[test]
+fn a_small_pool_gets_the_minimum_of_steps() {
+    let (unlabelled, _) = planted(&[30, 20], 0);
+    let (labelled, labels) = planted(&[5, 5], 100);
+    let mut steps = 0;
+    let settings = Settings { epochs: 2, minimum_steps: 30, ..quick() };
+    let mut count = |event: Event<'_>| {
+        if let Event::Progress { phase: "vae", done, total, .. } = event {
+            steps += 1;
+            assert_eq!((done, total), (steps, 32), "eight epochs of four batches are the first to reach 30");
+        }
+        Flow::Continue
+    };
+    VaBal::new(settings).unwrap().select(&query(&unlabelled, &labelled, &labels, 2, 3), &mut count).unwrap();
+    assert_eq!(steps, 32);
 }
 
 #[test]
