@@ -37,7 +37,7 @@ step lints
 cargo clippy --locked --release --workspace --all-targets -- -D warnings
 
 step tests
-cargo test --locked --release --workspace
+INSTA_UPDATE=no cargo test --locked --release --workspace
 
 step documentation
 RUSTDOCFLAGS='-D warnings' cargo doc --locked --release --workspace --no-deps
