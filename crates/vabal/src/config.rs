@@ -1,6 +1,6 @@
 //! The configuration of an experiment: every key, the presets, and the checks that come before any work.
 //!
-//! A configuration is data. [`resolve`] lays a preset, a file and `--set` over one another, refuses what
+//! A configuration is data. `resolve` lays a preset, a file and `--set` over one another, refuses what
 //! it does not know, and gives back a [`Config`] in which every key has a value; written as TOML and read
 //! again it is the same. Never here: the environment, defaults that depend on the machine.
 

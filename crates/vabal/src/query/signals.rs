@@ -8,7 +8,7 @@ use ndarray::{Array2, ArrayView2};
 use crate::error::{Error, Result};
 use crate::{Id, Label};
 
-/// The arrays a strategy reads. Combine with `|` or [`Needs::and`].
+/// The arrays a strategy reads. Combine with [`Needs::and`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Needs {
     /// Class probabilities [n, C].
