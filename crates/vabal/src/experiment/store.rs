@@ -10,11 +10,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
 
 use super::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
-use super::report::output;
 use super::summary::rare_share;
 use crate::Label;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::metrics::Metrics;
 use crate::query::vabal::Health;
 
@@ -85,7 +85,9 @@ impl Store {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(Error::store(&path))?;
-        check_version(&connection, &path)?;
+        if !check_version(&connection, &path)? {
+            return Err(not_begun(folder));
+        }
         Ok(Self { connection, path, _lock: None })
     }
 
@@ -396,6 +398,14 @@ fn lock(folder: &Path) -> Result<File> {
     }
 }
 
+/// A folder whose run was cut short before there was anything to show.
+pub(super) fn not_begun(folder: &Path) -> Error {
+    Error::input("this run has not begun: it stopped before the data were read")
+        .at(folder.display())
+        .hint("start it again with `vabal run`")
+        .into()
+}
+
 /// Whether the store has its tables; an error where they are not ours, or newer than this code.
 fn check_version(connection: &Connection, path: &Path) -> Result<bool> {
     let fail = Error::store(path);
@@ -433,7 +443,7 @@ fn check_config(folder: &Path, config: &Config) -> Result<()> {
     let stored = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return output::write(&path, config.to_toml()?.as_bytes());
+            return files::write(&path, config.to_toml()?.as_bytes());
         }
         Err(error) => return Err(Error::io("read", &path)(error)),
     };
