@@ -252,6 +252,16 @@ fn images_of_another_shape_are_not_scored() {
 }
 
 #[test]
+fn an_output_that_is_not_finite_is_an_error_and_no_signal() {
+    let (images, mut scorer) = untrained(SHAPE, 2, tiny());
+    scorer.normalisation.std.fill(f32::MIN_POSITIVE);
+    for needs in [Needs::PROBABILITIES, Needs::STAGES] {
+        let text = scorer.signals(&images, &[0, 1], needs, &mut silent()).unwrap_err().to_string();
+        assert!(text.contains("not finite") && text.contains("hint:"), "{text}");
+    }
+}
+
+#[test]
 fn a_saved_classifier_comes_back_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("classifier.safetensors");

@@ -101,7 +101,7 @@ impl Scorer {
         }
         let Header { settings, image, classes, normalisation, .. } =
             serde_json::from_value(json).map_err(bad_header)?;
-        settings.check()?;
+        settings.check().map_err(|error| foreign(error.to_string().replace("\n ", ",")))?;
         let channels = image.channels;
         let measured = [normalisation.mean.len(), normalisation.std.len()] == [channels; 2];
         if ![1, 3].contains(&channels) || image.bytes() == 0 || classes.is_empty() || !measured {

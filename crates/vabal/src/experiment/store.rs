@@ -22,6 +22,8 @@ use crate::query::vabal::Health;
 pub const VERSION: i64 = 1;
 /// The SQLite file of a run folder.
 pub const FILE: &str = "store.sqlite";
+/// The resolved configuration of a run folder.
+const CONFIG: &str = "config.toml";
 const APPLICATION: i64 = 1_986_093_665;
 
 /// The store of one run folder.
@@ -57,7 +59,12 @@ impl Store {
         let fail = Error::store(path.clone());
         let mut connection = Connection::open(&path).map_err(&fail)?;
         let made = check_version(&connection, &path)?;
-        check_config(folder, config)?;
+        if made && !has_begun(&connection).map_err(&fail)? {
+            // Its data could not be used, and nothing was done: mending the configuration goes on here.
+            files::write(&folder.join(CONFIG), config.to_toml()?.as_bytes())?;
+        } else {
+            check_config(folder, config)?;
+        }
         // WAL and FULL: a committed step survives a power cut, and a reader never waits.
         connection
             .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
@@ -77,9 +84,15 @@ impl Store {
     pub fn open_for_reading(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
         if !path.is_file() {
+            let got = match folder.exists() {
+                false => "no such folder",
+                true if folder.is_dir() => "a folder without it",
+                true => "a file",
+            };
             return Err(Error::input("this folder holds no run")
                 .at(folder.display())
                 .expected(format!("a folder that `vabal run` wrote, with a file {FILE}"))
+                .got(got)
                 .hint("give the folder of one experiment, such as runs/NAME")
                 .into());
         }
@@ -398,6 +411,11 @@ fn lock(folder: &Path) -> Result<File> {
     }
 }
 
+fn has_begun(connection: &Connection) -> rusqlite::Result<bool> {
+    let summary = "SELECT count(*) FROM experiment WHERE key = 'summary'";
+    connection.query_row(summary, [], |row| row.get::<_, i64>(0)).map(|count| count > 0)
+}
+
 /// A folder whose run was cut short before there was anything to show.
 pub(super) fn not_begun(folder: &Path) -> Error {
     Error::input("this run has not begun: it stopped before the data were read")
@@ -439,7 +457,7 @@ fn check_version(connection: &Connection, path: &Path) -> Result<bool> {
 
 /// Keeps the resolved configuration as `config.toml`; an error where another one is there.
 fn check_config(folder: &Path, config: &Config) -> Result<()> {
-    let path = folder.join("config.toml");
+    let path = folder.join(CONFIG);
     let stored = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -447,7 +465,14 @@ fn check_config(folder: &Path, config: &Config) -> Result<()> {
         }
         Err(error) => return Err(Error::io("read", &path)(error)),
     };
-    match config.first_difference(&stored)? {
+    let difference = config.first_difference(&stored).map_err(|error| match error {
+        Error::Input(complaint) => complaint
+            .at(path.display())
+            .hint("choose another folder with --out, or move the file away")
+            .into(),
+        other => other,
+    })?;
+    match difference {
         None => Ok(()),
         Some((key, stored, ours)) => Err(Error::input("the output folder belongs to another configuration")
             .at(format!("{key}, in {}", path.display()))

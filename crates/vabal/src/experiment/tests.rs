@@ -7,10 +7,10 @@ use ndarray::Array2;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::error::Error;
 use crate::active::{Classifier, Learner};
 use crate::config::Config;
 use crate::data::DataSet;
+use crate::error::Error;
 use crate::progress::{Flow, Progress, report};
 use crate::query::{Needs, Signals};
 use crate::rng::Seed;
@@ -244,6 +244,11 @@ fn a_folder_refuses_another_configuration_other_data_and_a_second_process() {
     let mut fewer = data();
     fewer.test.pop();
     assert!(complaint(&config(&[]), &fewer).contains("data are not those"));
+
+    let torn = tempfile::tempdir().unwrap();
+    fs::write(torn.path().join("config.toml"), "name = \"half of a").unwrap();
+    let error = Store::open(torn.path(), &config(&[])).unwrap_err().to_string();
+    assert!(error.contains("config.toml") && error.contains("--out"), "{error}");
 
     let held = Store::open(folder.path(), &config(&[])).unwrap();
     assert!(complaint(&config(&[]), &data()).contains("another process"));
