@@ -58,7 +58,7 @@ impl Place {
             "preset = \"quick\"\nseeds = [1, 2]\n{lines}\n\
              [rounds]\ninitial = 12\nbudget = 8\ncount = 3\n\
              [data]\nkind = \"idx\"\npath = '{}'\n\
-             [classifier]\nwidth = 2\nepochs = 2\nbatch = 8\n\
+             [classifier]\nwidth = 2\nepochs = 2\nminimum_steps = 0\nbatch = 8\n\
              [strategy.vabal]\nepochs = 2\ndraws = 5\n",
             self.path().display()
         );
