@@ -13,6 +13,8 @@ use vabal::data::source::FASHION_PACKAGE;
 use vabal::progress::report;
 use vabal::{Error, Event, Flow, Progress, Result};
 
+use crate::output::complain;
+
 /// Fetch a data set from its official address
 ///
 /// The download is verified, and goes on where it stopped when it broke off. Fashion-MNIST is not
@@ -122,16 +124,11 @@ pub fn bar() -> impl FnMut(Event<'_>) -> Flow {
                 bar.set_length(total as u64);
                 bar.set_position(done as u64);
             }
-            Event::Note(text) | Event::Warning(text) => bar.suspend(|| say(text)),
+            Event::Note(text) | Event::Warning(text) => bar.suspend(|| complain(text)),
             _ => {}
         }
         Flow::Continue
     }
-}
-
-#[expect(clippy::print_stderr, reason = "the command's own words to the person")]
-fn say(text: &str) {
-    eprintln!("{text}");
 }
 
 /// One file on its way.
