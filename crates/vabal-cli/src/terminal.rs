@@ -70,8 +70,9 @@ impl Screen {
         let shown = |bars: &MultiProgress| bars.add(ProgressBar::new(0));
         let make = if mode == Mode::Bars { shown } else { hidden };
         let (phase, whole) = (make(&bars), make(&bars));
+        // The bars stand still while the words beside them change.
         for (bar, template) in
-            [(&phase, "  {wide_bar} {msg}, {eta} left"), (&whole, "  {wide_bar} {percent} %, {msg}")]
+            [(&phase, "  {bar:24} {eta:>6} left  {msg}"), (&whole, "  {bar:24} {percent:>4} %{msg}")]
         {
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
@@ -206,7 +207,7 @@ impl Screen {
         let done = whole - start;
         if done > 0.0 {
             let left = since.elapsed().as_secs_f64() * (1.0 - whole) / done;
-            self.whole.set_message(format!("{} left in all", duration(left)));
+            self.whole.set_message(format!(" of all, {} left", duration(left)));
         }
     }
 

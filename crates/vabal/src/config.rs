@@ -1,6 +1,6 @@
 //! The configuration of an experiment: every key, the presets, and the checks that come before any work.
 //!
-//! A configuration is data. `resolve` lays a preset, a file and `--set` over one another, refuses what
+//! A configuration is data. [`Config::read`] lays a preset, a file and `--set` over one another, refuses what
 //! it does not know, and gives back a [`Config`] in which every key has a value; written as TOML and read
 //! again it is the same. Never here: the environment, defaults that depend on the machine.
 
@@ -174,10 +174,13 @@ fn out_of_range(key: &str, expected: impl std::fmt::Display, got: impl std::fmt:
     Error::input("a setting is out of range").at(key).expected(expected).got(got).into()
 }
 
+fn in_a_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+}
+
 /// Names become names of files and folders.
 fn check_name(key: &str, name: &str) -> Result<()> {
-    let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if name.is_empty() || !name.chars().all(good) {
+    if name.is_empty() || !name.chars().all(in_a_name) {
         let expected = "letters, digits, - and _, at least one: names become names of files";
         return Err(out_of_range(key, expected, format!("\"{name}\"")));
     }

@@ -22,7 +22,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Measures `probabilities` [n, C] against `labels`, one for each row.
+    /// Measures the probabilities of n images, [n, C], against their n labels.
     #[must_use]
     pub fn of(probabilities: ArrayView2<'_, f32>, labels: &[Label]) -> Self {
         const BINS: usize = 15;

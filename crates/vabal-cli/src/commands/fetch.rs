@@ -13,6 +13,8 @@ use vabal::data::source::FASHION_PACKAGE;
 use vabal::progress::report;
 use vabal::{Error, Event, Flow, Progress, Result};
 
+use crate::output::complain;
+
 /// Fetch a data set from its official address
 ///
 /// The download is verified, and goes on where it stopped when it broke off. Fashion-MNIST is not
@@ -122,16 +124,11 @@ pub fn bar() -> impl FnMut(Event<'_>) -> Flow {
                 bar.set_length(total as u64);
                 bar.set_position(done as u64);
             }
-            Event::Note(text) | Event::Warning(text) => bar.suspend(|| say(text)),
+            Event::Note(text) | Event::Warning(text) => bar.suspend(|| complain(text)),
             _ => {}
         }
         Flow::Continue
     }
-}
-
-#[expect(clippy::print_stderr, reason = "the command's own words to the person")]
-fn say(text: &str) {
-    eprintln!("{text}");
 }
 
 /// One file on its way.
@@ -146,7 +143,7 @@ struct Download<'a> {
 enum Attempt {
     /// Every byte is in the partial file.
     Whole,
-    /// It broke off after this many new bytes.
+    /// It broke off when there were this many bytes more than there had been before.
     Broken(u64, String),
 }
 
@@ -195,7 +192,8 @@ impl Download<'_> {
 
     /// Asks for what is missing of `part` and appends it.
     fn attempt(&self, part: &Path, progress: &mut Progress<'_>) -> Result<Attempt> {
-        let mut have = fs::metadata(part).map_or(0, |data| data.len());
+        let before = fs::metadata(part).map_or(0, |data| data.len());
+        let mut have = before;
         let mut request = self.agent.get(self.url);
         if have > 0 {
             request = request.header("Range", format!("bytes={have}-"));
@@ -228,13 +226,12 @@ impl Download<'_> {
             .append(have > 0)
             .open(part)
             .map_err(Error::io("create", part))?;
-        let before = have;
         let mut content = response.body_mut().as_reader();
         let mut buffer = vec![0; 1 << 16];
         loop {
             let n = match content.read(&mut buffer) {
                 Ok(n) => n,
-                Err(error) => return Ok(Attempt::Broken(have - before, error.to_string())),
+                Err(error) => return Ok(Attempt::Broken(have.saturating_sub(before), error.to_string())),
             };
             if n == 0 {
                 break;
@@ -247,9 +244,10 @@ impl Download<'_> {
             report(progress, event)?;
         }
         match total {
-            Some(total) if have < total => {
-                Ok(Attempt::Broken(have - before, format!("the connection ended at {have} of {total} bytes")))
-            }
+            Some(total) if have < total => Ok(Attempt::Broken(
+                have.saturating_sub(before),
+                format!("the connection ended at {have} of {total} bytes"),
+            )),
             _ => Ok(Attempt::Whole),
         }
     }

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "the lint spares tests, but not the functions they share")]
 
 mod configuration;
+mod data;
+mod demo;
 mod help;
+mod report;
 mod resume;
 mod support;

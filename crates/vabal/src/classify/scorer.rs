@@ -65,8 +65,8 @@ impl Scorer {
     /// "features" by images.
     ///
     /// # Errors
-    /// Images of another shape than the classifier was trained on, ids that are not of `images`, or
-    /// [`crate::Error::Stopped`].
+    /// Images of another shape than the classifier was trained on, ids that are not of `images`, an output that
+    /// is not finite, or [`crate::Error::Stopped`].
     pub fn signals(
         &self,
         images: &ImageSet,
@@ -137,6 +137,14 @@ impl Scorer {
     fn read(&self, from: Tensor<2>, to: &mut Array2<f32>, first: usize) -> Result<()> {
         let data = from.try_into_data().map_err(self.device.failed())?;
         let values: Vec<f32> = data.iter().collect();
+        // Here, where it is still known that it is the network's doing.
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(Error::input("the classifier's output is not finite")
+                .expected("finite numbers")
+                .got(value)
+                .hint("its training went wrong without a sign: lower classifier.learning_rate")
+                .into());
+        }
         let mut rows = to.slice_mut(s![first.., ..]);
         for (mut row, values) in rows.rows_mut().into_iter().zip(values.chunks_exact(data.shape()[1])) {
             row.assign(&aview1(values));

@@ -36,6 +36,9 @@ pub struct Settings {
     pub flip: bool,
 }
 
+/// More passes than anyone has time for; a longer number is a slip.
+const MOST_EPOCHS: usize = 100_000;
+
 impl Settings {
     /// ResNet-18 for 200 epochs, as in the paper, section 4.2.
     #[must_use]
@@ -107,9 +110,13 @@ impl Settings {
             return bad("depth", "18 or 34", &self.depth);
         }
         within("width", self.width, 1, 1024)?;
-        within("epochs", self.epochs, 1, 100_000)?;
+        within("epochs", self.epochs, 1, MOST_EPOCHS)?;
+        within("minimum_steps", self.minimum_steps, 0, 1_000_000_000)?;
         within("batch", self.batch, 2, 65_536)?;
         within("crop_padding", self.crop_padding, 0, 1024)?;
+        if let Some(late) = self.milestones.iter().find(|&&milestone| milestone > MOST_EPOCHS) {
+            return bad("milestones", &format!("epochs from 0 to {MOST_EPOCHS}"), late);
+        }
         let unit = |value: f64| (0.0..1.0).contains(&value);
         real("dropout", self.dropout, "0 or more, less than 1", unit(self.dropout))?;
         real("learning_rate", self.learning_rate, "more than 0", self.learning_rate > 0.0)?;

@@ -4,8 +4,7 @@
 //! Never here: tensors of any framework but through [`ResNet`].
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
@@ -17,6 +16,7 @@ use crate::data::ImageShape;
 use crate::data::batch::Normalisation;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::files;
 
 /// The version this program writes, and the newest it reads.
 const FORMAT: u32 = 1;
@@ -63,7 +63,7 @@ impl Scorer {
             .map_err(|error| unwritable(&error))?;
         let bytes = serialize(views, Some(HashMap::from([("vabal".to_owned(), header)])))
             .map_err(|error| unwritable(&error))?;
-        write_whole(path, &bytes).map_err(Error::io("write", path))
+        files::write(path, &bytes)
     }
 
     /// Reads what [`Scorer::save`] wrote.
@@ -101,7 +101,7 @@ impl Scorer {
         }
         let Header { settings, image, classes, normalisation, .. } =
             serde_json::from_value(json).map_err(bad_header)?;
-        settings.check()?;
+        settings.check().map_err(|error| foreign(error.to_string().replace("\n ", ",")))?;
         let channels = image.channels;
         let measured = [normalisation.mean.len(), normalisation.std.len()] == [channels; 2];
         if ![1, 3].contains(&channels) || image.bytes() == 0 || classes.is_empty() || !measured {
@@ -122,18 +122,4 @@ impl Scorer {
         let network = ResNet::build(&settings, channels, classes.len(), &device.open()?, weight)?;
         Ok(Self { network, settings, shape: image, classes, normalisation, device })
     }
-}
-
-/// Writes beside `path`, then renames: no half-written file is ever visible there.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(name);
-    let write = || {
-        let mut file = File::create(&part)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&part, path)
-    };
-    write().inspect_err(|_| drop(fs::remove_file(&part)))
 }

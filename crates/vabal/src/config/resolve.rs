@@ -25,7 +25,7 @@ impl Config {
     /// out of range.
     pub fn read(path: &Path, sets: &[String]) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        let name = path.file_stem().map_or_else(String::new, |stem| as_name(&stem.to_string_lossy()));
         Self::parse(&text, &path.display().to_string(), &name, sets)
     }
 
@@ -72,6 +72,11 @@ impl Config {
             .map_err(|error| Error::input("a stored configuration is not TOML").got(error.message()))?;
         Ok(difference(&Value::Table(stored), &Value::Table(table_of(self)?), ""))
     }
+}
+
+/// A file may be called anything; what a name may not hold becomes a dash.
+fn as_name(stem: &str) -> String {
+    stem.chars().map(|c| if super::in_a_name(c) { c } else { '-' }).collect()
 }
 
 fn table_of(config: &Config) -> Result<Table> {

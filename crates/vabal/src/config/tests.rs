@@ -19,6 +19,14 @@ fn an_empty_file_is_the_papers_numbers_and_the_files_name() {
 }
 
 #[test]
+fn a_file_may_be_called_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("Blood cells, 2nd try.v3.toml");
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(Config::read(&path, &[]).unwrap().name, "Blood-cells--2nd-try-v3");
+}
+
+#[test]
 fn the_file_overrides_the_preset_and_set_overrides_the_file() {
     let text = "preset = \"quick\"\n[classifier]\nwidth = 8\nepochs = 3\n";
     let config = parse(text, &["classifier.epochs=4", "name=other", "classifier.learning_rate=1"]).unwrap();

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::folder::Reading;
 use super::{DataSet, ImageSet, ImageShape, Origin};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::{Id, Label};
 
 /// The first bytes of the file; the number changes with the layout.
@@ -119,26 +120,16 @@ impl Slot {
         };
         let header =
             serde_json::to_vec(&header).map_err(|error| Error::input(error).at(self.path.display()))?;
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        // The process in the name: two of them may decode the same folder.
-        let temporary = self.path.with_extension(format!("{}.tmp", std::process::id()));
-        let written = (|| {
-            let mut file = Hashing { inner: BufWriter::new(File::create(&temporary)?), hash: Sha256::new() };
+        files::write_with(&self.path, |file| {
+            let mut file = Hashing { inner: BufWriter::new(file), hash: Sha256::new() };
             file.write_all(MAGIC)?;
             file.write_all(&(header.len() as u64).to_le_bytes())?;
             file.write_all(&header)?;
             file.write_all(&set.images.pixels)?;
             let Hashing { mut inner, hash } = file;
             inner.write_all(&hash.finalize())?;
-            inner.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-            std::fs::rename(&temporary, &self.path)
-        })();
-        if written.is_err() {
-            // Best effort: what matters is the first error.
-            let _ = std::fs::remove_file(&temporary);
-        }
-        written.map_err(Error::io("write", &self.path))
+            inner.flush()
+        })
     }
 }
 

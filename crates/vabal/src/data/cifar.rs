@@ -241,7 +241,15 @@ pub fn read(path: &Path, version: Version, progress: &mut Progress<'_>) -> Resul
         total += count;
     }
 
-    let mut pixels = vec![0; total * SHAPE.bytes()];
+    let mut pixels = Vec::new();
+    let bytes = total.saturating_mul(SHAPE.bytes());
+    if pixels.try_reserve_exact(bytes).is_err() {
+        return Err(Error::input(format!("these files of {} are more than memory holds", layout.name))
+            .at(container.path().display())
+            .got(format!("{total} images"))
+            .into());
+    }
+    pixels.resize(bytes, 0);
     let mut labels = vec![0; total];
     let mut done = 0;
     let wanted: Vec<&str> = layout.files.iter().map(|(name, _)| *name).collect();

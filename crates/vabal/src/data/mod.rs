@@ -30,10 +30,10 @@ pub struct ImageShape {
 }
 
 impl ImageShape {
-    /// Bytes of one image.
+    /// Bytes of one image; [`usize::MAX`] for a shape that no memory holds, as a forged header may claim.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        self.channels * self.height * self.width
+        self.channels.saturating_mul(self.height).saturating_mul(self.width)
     }
 }
 

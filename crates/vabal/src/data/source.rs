@@ -106,6 +106,7 @@ impl Source {
                 .at("data.path")
                 .expected("the folder of the data")
                 .got("\"\"")
+                .hint("write path = \"FOLDER\" below [data], or give --set data.path=FOLDER")
                 .into());
         }
         Ok(())

@@ -64,3 +64,12 @@ fn a_class_without_an_image_in_the_pool_is_named() {
     let set = DataSet { name: "set".into(), images: small_set(&[2, 2]), pool: vec![0, 1], test: vec![2] };
     assert_tells(&complaint(set.check()), &["a class with no image", "\"class 1\""]);
 }
+
+#[test]
+fn a_shape_that_no_memory_holds_is_refused_without_overflow() {
+    let shape = ImageShape { channels: 3, height: 1 << 40, width: 1 << 40 };
+    assert_eq!(shape.bytes(), usize::MAX);
+    let names = || vec!["a".to_string(), "b".to_string()];
+    let set = ImageSet::new(shape, vec![0; 7], vec![0], names(), Origin::Records(vec![("f".into(), 1)]));
+    assert!(set.unwrap_err().to_string().contains("do not fit together"));
+}

@@ -3,6 +3,7 @@
 //! Never here: how a strategy chooses, how a classifier trains.
 
 mod measure;
+mod observe;
 pub mod record;
 pub mod report;
 mod run;
@@ -12,9 +13,10 @@ pub mod thumbnail;
 
 use std::path::Path;
 
-pub use run::{Event, Observer, Outcome, run, run_with};
+pub use observe::{Event, Observer};
+pub use run::{Outcome, run, run_with};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use record::{RunRecord, Summary};
 use store::Store;
 
@@ -24,11 +26,7 @@ use store::Store;
 /// A folder that holds no run, or none that has begun; a store that is damaged or of a newer version.
 pub fn read(folder: &Path) -> Result<(Summary, Vec<RunRecord>)> {
     let store = Store::open_for_reading(folder)?;
-    let summary = store.summary()?.ok_or_else(|| {
-        Error::input("this run has not begun: it stopped before the data were read")
-            .at(folder.display())
-            .hint("start it again with `vabal run`")
-    })?;
+    let summary = store.summary()?.ok_or_else(|| store::not_begun(folder))?;
     let runs = store.runs()?.into_iter().map(|run| run.record).collect();
     Ok((summary, runs))
 }

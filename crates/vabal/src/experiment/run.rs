@@ -12,6 +12,7 @@ use std::rc::Rc;
 use sha2::{Digest, Sha256};
 
 use super::measure::{machine, measured};
+use super::observe::{EVALUATE, Event, FEATURES, Listener, Observer, SELECT, TRAIN};
 use super::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
 use super::store::{Progressed, Store, to_json};
 use super::thumbnail::{self, Thumbnail};
@@ -26,46 +27,6 @@ use crate::progress::{self, Flow, Progress};
 use crate::query::{Needs, Selection, Signals, Strategy};
 use crate::rng::Seed;
 use crate::{Id, Label};
-
-/// Something that happened to an experiment.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// The data are read and the folder is ready; the rounds come next.
-    Begun {
-        /// The experiment.
-        summary: &'a Summary,
-        /// The rounds that an earlier start has finished.
-        done: usize,
-        /// The rounds in all.
-        rounds: usize,
-    },
-    /// Something happened within a phase of a round, or, without strategy, while the data were read.
-    Work {
-        /// Strategy, seed and round.
-        at: Option<(&'a str, u64, usize)>,
-        /// How much of the whole experiment is done, from 0 to 1: an estimate by image passes.
-        whole: f64,
-        /// What happened.
-        event: progress::Event<'a>,
-    },
-    /// A round is trained, measured and stored.
-    Round {
-        /// The strategy.
-        strategy: &'a str,
-        /// The seed.
-        seed: u64,
-        /// The round; its picks come after.
-        record: &'a RoundRecord,
-        /// Share of rare classes among the labelled images.
-        rare_share: f64,
-        /// How much of the whole experiment is done, from 0 to 1.
-        whole: f64,
-    },
-}
-
-/// The callback that an experiment reports to.
-pub type Observer<'a> = dyn FnMut(Event<'_>) -> Flow + 'a;
 
 /// A finished experiment.
 #[derive(Debug, Clone, PartialEq)]
@@ -338,7 +299,9 @@ impl<'a> Grid<'a> {
 
     /// Image passes of training and measuring: a backward pass costs about two forward ones.
     fn train_cost(&self, round: usize) -> f64 {
-        (3 * self.config.classifier.epochs * self.labelled(round) + self.data.test.len()) as f64
+        let (classifier, labelled) = (&self.config.classifier, self.labelled(round));
+        let epochs = classifier.epochs_for(labelled.div_ceil(classifier.batch));
+        3.0 * epochs as f64 * labelled as f64 + self.data.test.len() as f64
     }
 
     /// Image passes of looking at both pools and choosing; a VAE costs about half a pass for each image.
@@ -386,10 +349,11 @@ impl<'a> Grid<'a> {
         Ok(())
     }
 
-    /// Where the weights of a round are; those of the first are the same for every strategy.
+    /// Where the weights of a round are; those of the first are the same for every strategy, and no name of a
+    /// strategy has a dot.
     fn weights(&self, run: &RunRecord, round: usize) -> PathBuf {
         self.weights.join(match round {
-            1 => format!("first-{}.safetensors", run.seed),
+            1 => format!("first.{}.safetensors", run.seed),
             _ => format!("{}-{}.safetensors", run.strategy, run.seed),
         })
     }
@@ -421,7 +385,7 @@ impl<'a> Grid<'a> {
             };
             (record, shared.classifier.clone(), Vec::new())
         } else {
-            let mut listener = Listener::new(self, (name, seed, round), observer);
+            let mut listener = Listener::new((self.done, self.total), (name, seed, round), observer);
             let seed = Self::classifier_seed(seed, round);
             let test_cost = self.data.test.len() as f64;
             let (classifier, train) = measured(TRAIN, || {
@@ -481,7 +445,7 @@ impl<'a> Grid<'a> {
     ) -> Result<RoundRecord> {
         let (name, seed) = (so_far.strategy.as_str(), so_far.seed);
         let cost = self.ask_cost(strategy, round);
-        let mut listener = Listener::new(self, (name, seed, round), observer);
+        let mut listener = Listener::new((self.done, self.total), (name, seed, round), observer);
         let classifier = match classifier {
             Some(classifier) => classifier,
             None => self.again(so_far, round, pool, &mut listener)?,
@@ -546,11 +510,6 @@ impl<'a> Grid<'a> {
     }
 }
 
-const TRAIN: &str = "train";
-const EVALUATE: &str = "evaluate";
-const FEATURES: &str = "features";
-const SELECT: &str = "select";
-
 /// Whether a phase belongs to the step that the strategies share.
 fn own(phase: &Phase) -> bool {
     phase.name == TRAIN || phase.name == EVALUATE
@@ -566,47 +525,4 @@ fn picks(selection: &Selection, labels: &[Label]) -> Vec<Pick> {
         |row: usize| selection.terms.iter().map(|term| (term.name.to_string(), term.values[row])).collect();
     let rows = selection.ids.iter().zip(&selection.scores).zip(labels).enumerate();
     rows.map(|(row, ((&id, &score), &label))| Pick { id, label, score, terms: terms(row) }).collect()
-}
-
-/// Passes a phase's events on, with its place in the whole, and keeps its warnings for the store.
-struct Listener<'l, 'o> {
-    observer: &'l mut Observer<'o>,
-    at: (&'l str, u64, usize),
-    done: f64,
-    total: f64,
-    phase: &'static str,
-    /// Image passes of this step before the phase, and of the phase.
-    span: (f64, f64),
-    warnings: Vec<String>,
-}
-
-impl<'l, 'o> Listener<'l, 'o> {
-    fn new(grid: &Grid<'_>, at: (&'l str, u64, usize), observer: &'l mut Observer<'o>) -> Self {
-        let (done, total) = (grid.done, grid.total);
-        Self { observer, at, done, total, phase: TRAIN, span: (0.0, 0.0), warnings: Vec::new() }
-    }
-
-    fn phase(&mut self, phase: &'static str, before: f64, cost: f64) {
-        (self.phase, self.span) = (phase, (before, cost));
-    }
-
-    fn hear(&mut self, event: progress::Event<'_>) -> Flow {
-        let mut share = 0.0;
-        let event = match event {
-            progress::Event::Progress { phase, done, total, unit, loss } => {
-                share = done as f64 / total.max(1) as f64;
-                // A test set is looked at like a pool; only the loop knows which it is.
-                let phase = if self.phase == EVALUATE { EVALUATE } else { phase };
-                progress::Event::Progress { phase, done, total, unit, loss }
-            }
-            progress::Event::Warning(text) => {
-                let (strategy, seed, round) = self.at;
-                self.warnings.push(format!("{strategy}, seed {seed}, round {round}: {text}"));
-                event
-            }
-            progress::Event::Note(_) => event,
-        };
-        let whole = (self.done + self.span.0 + self.span.1 * share) / self.total;
-        (self.observer)(Event::Work { at: Some(self.at), whole: whole.min(1.0), event })
-    }
 }

@@ -10,11 +10,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
 
 use super::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
-use super::report::output;
 use super::summary::rare_share;
 use crate::Label;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::metrics::Metrics;
 use crate::query::vabal::Health;
 
@@ -22,6 +22,8 @@ use crate::query::vabal::Health;
 pub const VERSION: i64 = 1;
 /// The SQLite file of a run folder.
 pub const FILE: &str = "store.sqlite";
+/// The resolved configuration of a run folder.
+const CONFIG: &str = "config.toml";
 const APPLICATION: i64 = 1_986_093_665;
 
 /// The store of one run folder.
@@ -57,7 +59,12 @@ impl Store {
         let fail = Error::store(path.clone());
         let mut connection = Connection::open(&path).map_err(&fail)?;
         let made = check_version(&connection, &path)?;
-        check_config(folder, config)?;
+        if made && !has_begun(&connection).map_err(&fail)? {
+            // Its data could not be used, and nothing was done: mending the configuration goes on here.
+            files::write(&folder.join(CONFIG), config.to_toml()?.as_bytes())?;
+        } else {
+            check_config(folder, config)?;
+        }
         // WAL and FULL: a committed step survives a power cut, and a reader never waits.
         connection
             .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
@@ -77,15 +84,23 @@ impl Store {
     pub fn open_for_reading(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
         if !path.is_file() {
+            let got = match folder.exists() {
+                false => "no such folder",
+                true if folder.is_dir() => "a folder without it",
+                true => "a file",
+            };
             return Err(Error::input("this folder holds no run")
                 .at(folder.display())
                 .expected(format!("a folder that `vabal run` wrote, with a file {FILE}"))
+                .got(got)
                 .hint("give the folder of one experiment, such as runs/NAME")
                 .into());
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(Error::store(&path))?;
-        check_version(&connection, &path)?;
+        if !check_version(&connection, &path)? {
+            return Err(not_begun(folder));
+        }
         Ok(Self { connection, path, _lock: None })
     }
 
@@ -396,6 +411,19 @@ fn lock(folder: &Path) -> Result<File> {
     }
 }
 
+fn has_begun(connection: &Connection) -> rusqlite::Result<bool> {
+    let summary = "SELECT count(*) FROM experiment WHERE key = 'summary'";
+    connection.query_row(summary, [], |row| row.get::<_, i64>(0)).map(|count| count > 0)
+}
+
+/// A folder whose run was cut short before there was anything to show.
+pub(super) fn not_begun(folder: &Path) -> Error {
+    Error::input("this run has not begun: it stopped before the data were read")
+        .at(folder.display())
+        .hint("start it again with `vabal run`")
+        .into()
+}
+
 /// Whether the store has its tables; an error where they are not ours, or newer than this code.
 fn check_version(connection: &Connection, path: &Path) -> Result<bool> {
     let fail = Error::store(path);
@@ -429,15 +457,22 @@ fn check_version(connection: &Connection, path: &Path) -> Result<bool> {
 
 /// Keeps the resolved configuration as `config.toml`; an error where another one is there.
 fn check_config(folder: &Path, config: &Config) -> Result<()> {
-    let path = folder.join("config.toml");
+    let path = folder.join(CONFIG);
     let stored = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return output::write(&path, config.to_toml()?.as_bytes());
+            return files::write(&path, config.to_toml()?.as_bytes());
         }
         Err(error) => return Err(Error::io("read", &path)(error)),
     };
-    match config.first_difference(&stored)? {
+    let difference = config.first_difference(&stored).map_err(|error| match error {
+        Error::Input(complaint) => complaint
+            .at(path.display())
+            .hint("choose another folder with --out, or move the file away")
+            .into(),
+        other => other,
+    })?;
+    match difference {
         None => Ok(()),
         Some((key, stored, ours)) => Err(Error::input("the output folder belongs to another configuration")
             .at(format!("{key}, in {}", path.display()))

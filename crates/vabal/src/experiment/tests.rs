@@ -10,6 +10,7 @@ use super::*;
 use crate::active::{Classifier, Learner};
 use crate::config::Config;
 use crate::data::DataSet;
+use crate::error::Error;
 use crate::progress::{Flow, Progress, report};
 use crate::query::{Needs, Signals};
 use crate::rng::Seed;
@@ -46,13 +47,14 @@ impl Learner for Digesting {
 }
 
 impl Classifier for Digested {
-    fn signals(&self, ids: &[Id], _: Needs, progress: &mut Progress<'_>) -> Result<Signals> {
+    fn signals(&self, ids: &[Id], needs: Needs, progress: &mut Progress<'_>) -> Result<Signals> {
         report(progress, crate::Event::Warning("a digest is no classifier"))?;
         let p = Array2::from_shape_fn((ids.len(), 10), |(row, class)| {
             let digest = Sha256::new().chain_update(&self.0).chain_update(ids[row].to_le_bytes()).finalize();
             (1.0 + f32::from(digest[class])) / 2570.0
         });
-        Signals::new(ids.to_vec()).with_probabilities(p)
+        let stages = if needs.stages { vec![p.clone(); 4] } else { vec![p.clone()] };
+        Signals::new(ids.to_vec()).with_probabilities(p)?.with_stages(stages)
     }
 
     fn save(&self, path: &Path) -> Result<()> {
@@ -141,6 +143,37 @@ fn an_experiment_stopped_at_any_event_ends_as_if_it_had_not_been_stopped() {
 }
 
 #[test]
+fn no_name_of_a_strategy_takes_the_place_of_the_shared_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let variant = "strategy.first={ kind = \"vabal\", epochs = 1, draws = 2 }";
+    let config = config(&["strategies=[first,entropy]", "seeds=[1]", variant]);
+    run_with(&config, folder.path(), &data(), &Digesting::default(), &mut go_on).unwrap();
+    let files = fs::read_dir(folder.path().join("weights")).unwrap();
+    let mut names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["entropy-1.safetensors", "first-1.safetensors", "first.1.safetensors"]);
+}
+
+#[test]
+fn pictures_are_kept_of_the_first_picks_of_the_lowest_seed_and_of_no_others() {
+    let (folder, data) = (tempfile::tempdir().unwrap(), data());
+    let config = config(&["seeds=[2, 1]", "strategies=[random,entropy]"]);
+    let outcome = run_with(&config, folder.path(), &data, &Digesting::default(), &mut go_on).unwrap();
+    let first = |run: &&RunRecord| run.seed == 1;
+    let rounds: Vec<_> = outcome.runs.iter().filter(first).flat_map(|run| &run.rounds).collect();
+    let picks = rounds.iter().flat_map(|round| round.picks.iter().take(thumbnail::PER_ROUND));
+    let shown: std::collections::BTreeSet<Id> = picks.map(|pick| pick.id).collect();
+    assert!(shown.len() > thumbnail::PER_ROUND);
+    assert_eq!(fs::read_dir(folder.path().join("thumbnails")).unwrap().count(), shown.len());
+    for id in shown {
+        let kept = thumbnail::read(folder.path(), id).unwrap().unwrap();
+        // Grey, and small enough to be kept as it is.
+        let pixels: Vec<u8> = data.images.pixels(id).iter().flat_map(|&value| [value; 3]).collect();
+        assert_eq!(kept.rgb, pixels, "id {id}");
+    }
+}
+
+#[test]
 fn a_finished_experiment_is_not_run_again() {
     let folder = tempfile::tempdir().unwrap();
     let learner = Digesting::default();
@@ -212,6 +245,11 @@ fn a_folder_refuses_another_configuration_other_data_and_a_second_process() {
     fewer.test.pop();
     assert!(complaint(&config(&[]), &fewer).contains("data are not those"));
 
+    let torn = tempfile::tempdir().unwrap();
+    fs::write(torn.path().join("config.toml"), "name = \"half of a").unwrap();
+    let error = Store::open(torn.path(), &config(&[])).unwrap_err().to_string();
+    assert!(error.contains("config.toml") && error.contains("--out"), "{error}");
+
     let held = Store::open(folder.path(), &config(&[])).unwrap();
     assert!(complaint(&config(&[]), &data()).contains("another process"));
     drop(held);
@@ -241,6 +279,9 @@ fn a_store_of_a_newer_version_and_a_file_that_is_no_store_are_refused() {
 fn a_folder_without_a_run_says_what_to_give() {
     let folder = tempfile::tempdir().unwrap();
     assert!(read(folder.path()).unwrap_err().to_string().contains("holds no run"));
+    // What a process leaves that is killed before it has made the tables.
+    fs::write(folder.path().join(store::FILE), b"").unwrap();
+    assert!(read(folder.path()).unwrap_err().to_string().contains("has not begun"));
     drop(Store::open(folder.path(), &config(&[])).unwrap());
     assert!(read(folder.path()).unwrap_err().to_string().contains("has not begun"));
 }

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use image::imageops::FilterType;
 use image::{ImageFormat, RgbImage};
 
-use super::report::output;
 use crate::Id;
 use crate::data::ImageShape;
 use crate::error::{Error, Result};
+use crate::files;
 
 /// How many of a round's first picks the report shows, and so how many a run folder keeps.
 pub const PER_ROUND: usize = 8;
@@ -98,7 +98,7 @@ fn path(folder: &Path, id: Id) -> PathBuf {
 /// # Errors
 /// The folder cannot be written.
 pub fn write(folder: &Path, id: Id, thumbnail: &Thumbnail) -> Result<()> {
-    output::write(&path(folder, id), &thumbnail.to_png()?)
+    files::write(&path(folder, id), &thumbnail.to_png()?)
 }
 
 /// The thumbnail of an image, or `None` where the run folder has none.

@@ -9,6 +9,8 @@ pub mod signals;
 pub mod uncertainty;
 pub mod vabal;
 
+use std::cmp::Ordering;
+
 pub use signals::{Needs, Signals};
 
 use crate::error::{Error, Result, nearest};
@@ -91,8 +93,9 @@ impl Selection {
         }
         let n = available(query, progress)?;
         let mut order: Vec<usize> = (0..ids.len()).collect();
-        let best_first =
-            |&a: &usize, &b: &usize| scores[b].total_cmp(&scores[a]).then_with(|| ids[a].cmp(&ids[b]));
+        // Not by total_cmp, for which 0 is more than −0: equal scores are equal.
+        let by_score = |a: usize, b: usize| scores[b].partial_cmp(&scores[a]).unwrap_or(Ordering::Equal);
+        let best_first = |&a: &usize, &b: &usize| by_score(a, b).then_with(|| ids[a].cmp(&ids[b]));
         if n < order.len() {
             order.select_nth_unstable_by(n, best_first);
             order.truncate(n);
@@ -159,3 +162,6 @@ pub fn by_name(name: &str) -> Result<Box<dyn Strategy>> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,9 +50,16 @@ impl Signals {
     /// Adds class probabilities [n, C]; rows need not sum to exactly 1.
     ///
     /// # Errors
-    /// A number of rows that is not the number of ids.
+    /// A number of rows that is not the number of ids, fewer than two columns.
     pub fn with_probabilities(mut self, probabilities: Array2<f32>) -> Result<Self> {
         self.check_rows("probabilities", probabilities.nrows())?;
+        if probabilities.ncols() < 2 {
+            return Err(Error::input("probabilities of fewer than two classes")
+                .expected("at least 2 columns, one per class")
+                .got(probabilities.ncols())
+                .hint("for two classes give both: p and 1 − p")
+                .into());
+        }
         self.probabilities = Some(probabilities);
         Ok(self)
     }

@@ -27,7 +27,8 @@ impl Measure {
     pub fn of(self, probabilities: impl Iterator<Item = f32>) -> f64 {
         let p = probabilities.map(f64::from);
         match self {
-            Measure::Entropy => -p.filter(|&p| p != 0.0).map(|p| p * p.ln()).sum::<f64>(),
+            // 0 − Σ, so that certainty is 0 and not −0.
+            Measure::Entropy => 0.0 - p.filter(|&p| p != 0.0).map(|p| p * p.ln()).sum::<f64>(),
             Measure::Margin => {
                 let (first, second) = p.fold((f64::NEG_INFINITY, f64::NEG_INFINITY), |(first, second), p| {
                     if p > first { (p, first) } else { (first, second.max(p)) }

@@ -17,6 +17,8 @@ enum Answer {
     Nothing,
     /// Ignores `Range`.
     FromTheStart,
+    /// Ignores `Range`, sends at most so many bytes, then hangs up.
+    PartFromTheStart(usize),
     Status(&'static str),
 }
 
@@ -36,7 +38,8 @@ fn serve(content: Vec<u8>, answers: Vec<Answer>) -> (String, Arc<Mutex<Vec<Optio
             });
             log.lock().unwrap().push(range);
             let answer = answers[n.min(answers.len() - 1)];
-            let start = if matches!(answer, Answer::FromTheStart) { 0 } else { range.unwrap_or(0) };
+            let from_the_start = matches!(answer, Answer::FromTheStart | Answer::PartFromTheStart(_));
+            let start = if from_the_start { 0 } else { range.unwrap_or(0) };
             let body = &content[start.min(content.len())..];
             let status = match (answer, range) {
                 (Answer::Nothing, _) => continue,
@@ -52,7 +55,10 @@ fn serve(content: Vec<u8>, answers: Vec<Answer>) -> (String, Arc<Mutex<Vec<Optio
             if status.starts_with("206") {
                 head += &format!("Content-Range: bytes {start}-{end}/{total}\r\n");
             }
-            let most = if let Answer::Part(most) = answer { most } else { body.len() };
+            let most = match answer {
+                Answer::Part(most) | Answer::PartFromTheStart(most) => most,
+                _ => body.len(),
+            };
             // The client may hang up first.
             let _ =
                 write!(stream, "{head}\r\n").and_then(|()| stream.write_all(&body[..most.min(body.len())]));
@@ -138,6 +144,14 @@ fn a_connection_that_stays_broken_is_one_error_and_keeps_what_came() {
 #[test]
 fn a_server_that_cannot_resume_is_read_from_the_start() {
     download(&[Answer::FromTheStart], Some(b"stale bytes"), &md5(&content())).assert_whole();
+}
+
+#[test]
+fn a_server_that_cannot_resume_and_always_breaks_off_is_given_up() {
+    let outcome = download(&[Answer::PartFromTheStart(70_000)], None, &md5(&content()));
+    let text = outcome.result.as_ref().unwrap_err().to_string();
+    assert!(text.contains("goes on after 70000 bytes"), "{text}");
+    assert_eq!(outcome.asked, [None, Some(70_000)]);
 }
 
 #[test]

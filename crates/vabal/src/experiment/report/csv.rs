@@ -8,6 +8,9 @@ use crate::experiment::summary::{Figure, Measure, against, rare_share, spread};
 
 use super::section::BASELINE;
 
+/// The columns of [`prefix`].
+const ROUND: [&str; 5] = ["experiment", "data", "strategy", "seed", "round"];
+
 struct Csv(String);
 
 impl Csv {
@@ -15,6 +18,11 @@ impl Csv {
         let mut csv = Self(String::new());
         csv.row(head.iter().map(|&name| name.to_owned()));
         csv
+    }
+
+    /// With the columns of [`prefix`] before those of `head`.
+    fn by_round(head: &[&str]) -> Self {
+        Self::new(&[&ROUND, head].concat())
     }
 
     fn row(&mut self, fields: impl Iterator<Item = String>) {
@@ -45,12 +53,7 @@ fn prefix(experiment: &Experiment, run: &RunRecord, round: &RoundRecord) -> Vec<
 /// One line per run and round: quality, share of rare classes, seconds, memory, the state of the VAE.
 #[must_use]
 pub fn rounds(experiments: &[Experiment]) -> String {
-    let mut csv = Csv::new(&[
-        "experiment",
-        "data",
-        "strategy",
-        "seed",
-        "round",
+    let mut csv = Csv::by_round(&[
         "labelled",
         "unlabelled",
         "accuracy",
@@ -99,18 +102,7 @@ pub fn rounds(experiments: &[Experiment]) -> String {
 /// One line per run, round and class: labelled images and recall.
 #[must_use]
 pub fn classes(experiments: &[Experiment]) -> String {
-    let mut csv = Csv::new(&[
-        "experiment",
-        "data",
-        "strategy",
-        "seed",
-        "round",
-        "label",
-        "class",
-        "rare",
-        "labelled",
-        "recall",
-    ]);
+    let mut csv = Csv::by_round(&["label", "class", "rare", "labelled", "recall"]);
     for experiment in experiments {
         let section = Section::new(experiment);
         for (run, round) in rounds_of(experiment) {
@@ -133,8 +125,7 @@ pub fn classes(experiments: &[Experiment]) -> String {
 /// One line per run, round and phase: seconds and memory.
 #[must_use]
 pub fn phases(experiments: &[Experiment]) -> String {
-    let mut csv =
-        Csv::new(&["experiment", "data", "strategy", "seed", "round", "phase", "seconds", "peak_bytes"]);
+    let mut csv = Csv::by_round(&["phase", "seconds", "peak_bytes"]);
     for experiment in experiments {
         for (run, round) in rounds_of(experiment) {
             for phase in &round.phases {
@@ -218,13 +209,9 @@ pub fn picks(experiments: &[Experiment]) -> String {
             terms.push(name);
         }
     }
-    let mut head: Vec<String> =
-        ["experiment", "data", "strategy", "seed", "round", "rank", "id", "label", "class", "score"]
-            .map(String::from)
-            .to_vec();
+    let mut head = ["rank", "id", "label", "class", "score"].map(String::from).to_vec();
     head.extend(terms.iter().map(|name| format!("term_{name}")));
-    let mut csv = Csv(String::new());
-    csv.row(head.into_iter());
+    let mut csv = Csv::by_round(&head.iter().map(String::as_str).collect::<Vec<_>>());
     for (experiment, run, round, n, pick) in picks() {
         let mut row = prefix(experiment, run, round);
         row.extend([

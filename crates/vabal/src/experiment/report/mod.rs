@@ -8,7 +8,6 @@ mod chart;
 mod csv;
 mod figures;
 mod gather;
-pub mod output;
 mod page;
 mod raster;
 mod reasons;
@@ -23,6 +22,7 @@ pub use gather::{join, read};
 pub use section::Experiment;
 
 use crate::error::{Error, Result};
+use crate::files;
 use section::Section;
 use svg::Theme;
 
@@ -114,10 +114,10 @@ fn markdown(sections: &[(Section<'_>, Vec<figures::Figure>)]) -> String {
 /// A folder that cannot be created, a file that cannot be written.
 pub fn write(report: &Report, page: &Path, folder: &Path) -> Result<()> {
     for (name, bytes) in &report.files {
-        output::write(&folder.join(name), bytes)?;
+        files::write(&folder.join(name), bytes)?;
     }
     // The page last: where it is new, everything it speaks of is there.
-    output::write(page, report.page.as_bytes())
+    files::write(page, report.page.as_bytes())
 }
 
 /// The folder for the files of a page where none is named: `report.html` has `report-files` beside it.
