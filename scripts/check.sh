@@ -53,7 +53,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 # A demo of seconds: what the page looks like does not depend on how well the networks have learnt.
 cargo run --locked --release --quiet -- demo --quiet --out "$folder/demo" --set rounds.count=3 --set classifier.epochs=2 \
-  --set classifier.minimum_steps=0 --set strategy.vabal.epochs=4
+  --set classifier.minimum_steps=0 --set strategy.vabal.epochs=4 --set strategy.vabal.minimum_steps=0
 npm --prefix tests/page ci --silent --no-audit --no-fund
 node tests/page/report.mjs "$folder/demo/report.html"
 
