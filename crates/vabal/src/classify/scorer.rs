@@ -134,7 +134,7 @@ impl Scorer {
     }
 
     /// Copies a batch's result [b, d] to rows `first..first + b` of `to`.
-    fn read(&self, from: Tensor<2>, to: &mut Array2<f32>, first: usize) -> Result<()> {
+    pub(super) fn read(&self, from: Tensor<2>, to: &mut Array2<f32>, first: usize) -> Result<()> {
         let data = from.try_into_data().map_err(self.device.failed())?;
         let values: Vec<f32> = data.iter().collect();
         // Here, where it is still known that it is the network's doing.

@@ -42,9 +42,22 @@ pub struct Section<'a> {
     pub notes: Vec<String>,
 }
 
-/// Whether a run reached its last round, in which nothing is asked.
-fn finished(run: &RunRecord) -> bool {
-    run.rounds.last().is_some_and(|round| round.picks.is_empty())
+/// Whether a run reached its last round, in which nothing is asked: the last of `planned`, or one that leaves
+/// nothing to ask. A round that was cut short before it asked has no picks either.
+fn finished(run: &RunRecord, planned: usize) -> bool {
+    let last = |round: &RoundRecord| round.unlabelled == 0 || round.round >= planned;
+    run.rounds.last().is_some_and(|round| round.picks.is_empty() && last(round))
+}
+
+/// The rounds of every run: as configured, or where that cannot be read, the most that a run has.
+fn planned(experiment: &Experiment) -> usize {
+    // Joined experiments have the same rounds; the configuration of the first stands before this line.
+    let config = experiment.summary.config.split("\n# Joined with").next().unwrap_or_default();
+    let count = config
+        .parse::<toml::Table>()
+        .ok()
+        .and_then(|table| usize::try_from(table.get("rounds")?.get("count")?.as_integer()?).ok());
+    count.unwrap_or_else(|| experiment.runs.iter().map(|run| run.rounds.len()).max().unwrap_or(0))
 }
 
 impl<'a> Section<'a> {
@@ -80,9 +93,10 @@ impl<'a> Section<'a> {
 
     fn judge(&mut self) {
         let runs = &self.experiment.runs;
+        let planned = planned(self.experiment);
         let unfinished: Vec<String> = runs
             .iter()
-            .filter(|run| !finished(run))
+            .filter(|run| !finished(run, planned))
             .map(|run| {
                 let rounds = match run.rounds.len() {
                     0 => "no round".to_owned(),
@@ -91,7 +105,7 @@ impl<'a> Section<'a> {
                 format!("{} with seed {} ({rounds})", run.strategy, run.seed)
             })
             .collect();
-        self.judged = runs.iter().filter(|run| finished(run)).cloned().collect();
+        self.judged = runs.iter().filter(|run| finished(run, planned)).cloned().collect();
         if !unfinished.is_empty() {
             self.notes.push(format!("Unfinished: {}.", enumerate(&unfinished)));
             if self.judged.is_empty() {
