@@ -174,21 +174,19 @@ impl Settings {
     /// # Errors
     /// The first value out of range, by its key.
     pub fn check(&self) -> Result<()> {
-        let least = |key: &str, value: usize, least: usize| {
-            if value >= least {
+        let within = |key: &str, value: usize, low: usize, high: usize| {
+            if (low..=high).contains(&value) {
                 return Ok(());
             }
-            Err(Error::from(
-                Error::input("a setting is out of range")
-                    .at(key)
-                    .expected(format!("at least {least}"))
-                    .got(value),
-            ))
+            let range = format!("{low} to {high}");
+            Err(Error::from(Error::input("a setting is out of range").at(key).expected(range).got(value)))
         };
-        least("latents", self.latents, 1)?;
-        least("epochs", self.epochs, 1)?;
-        least("batch", self.batch, 2)?;
-        least("draws", self.draws, 1)?;
+        within("latents", self.latents, 1, 1000)?;
+        within("epochs", self.epochs, 1, 100_000)?;
+        within("minimum_steps", self.minimum_steps, 0, 1_000_000)?;
+        within("batch", self.batch, 2, 65_536)?;
+        within("decay_epoch", self.decay_epoch, 0, 1_000_000)?;
+        within("draws", self.draws, 1, 100_000)?;
         let real = |key: &str, value: f64, range: &str, good: bool| {
             if good && value.is_finite() {
                 return Ok(());

@@ -511,7 +511,10 @@ fn bad_input_is_named() {
     assert!(text.contains("the loss of the VAE became") && text.contains("learning rate 1000"), "{text}");
 
     let text = message(&query(&unlabelled, &labelled, &labels, 2, 3), Settings { draws: 0, ..quick() });
-    assert!(text.contains("where: draws") && text.contains("at least 1"), "{text}");
+    assert!(text.contains("where: draws") && text.contains("1 to 100000"), "{text}");
+    let huge = Settings { epochs: usize::MAX, ..quick() };
+    let text = message(&query(&unlabelled, &labelled, &labels, 2, 3), huge);
+    assert!(text.contains("where: epochs") && text.contains("1 to 100000"), "{text}");
 }
 
 #[test]
