@@ -103,8 +103,12 @@ fn wrong_keys_and_values_are_named_with_both_values() {
     check("preset = \"fast\"", &[], &["preset, in test.toml", "paper or quick", "\"fast\""]);
     check("", &["strategy.vabal.preset=papr"], &["strategy.vabal.preset", "did you mean \"paper\"?"]);
     check("", &["strategy.vabal.prior=of"], &["strategy.vabal.prior", "did you mean \"off\"?"]);
-    check("", &["strategy.vabal.draws=0"], &["out of range", "strategy.vabal.draws", "1 to 100000", "got: 0"]);
-    check("", &["rounds.budget=0"], &["out of range", "rounds.budget", "1 to 100000", "got: 0"]);
+    check(
+        "",
+        &["strategy.vabal.draws=0"],
+        &["out of range", "strategy.vabal.draws", "1 to 100000", "got: 0"],
+    );
+    check("", &["rounds.budget=0"], &["out of range", "rounds.budget", "at least 1", "got: 0"]);
     check("", &["data.imbalance.keep=2"], &["data.imbalance.keep", "got: 2"]);
     check("", &["strategies=[entorpy]"], &["unknown strategy", "did you mean \"entropy\"?"]);
     check("", &["strategies=[]"], &["strategies", "at least one"]);
