@@ -1,3 +1,5 @@
+//! Configurations resolved: presets under files under `--set`, and every refusal by its key.
+
 use super::*;
 use proptest::prelude::*;
 
