@@ -116,7 +116,8 @@ pub enum Prior {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// What the experiments of this repository show to be best.
+    /// A cross of the two to start from: the text's adapter with the rest of the authors' code, at a tenth of its
+    /// learning rate. The experiments of this repository have yet to decide it.
     Default,
     /// The text to the letter.
     Paper,
