@@ -13,6 +13,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use vabal::Error;
 
+/// A training step takes and gives back the same few large buffers again and again: the system's allocator
+/// returns them to the kernel each time, which then clears every page anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Chooses which images to label next when classes are imbalanced and labels are few
 #[derive(Parser)]
 #[command(
@@ -30,6 +35,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // This thread works too, instead of sleeping until the others have done each of thousands of small tasks.
+    let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
     let result = match Command::parse() {
         Command::Run(args) => commands::run::run(&args),
         Command::Demo(args) => commands::demo::run(&args),

@@ -13,6 +13,8 @@ use burn::tensor::module::linear;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::Settings;
+use super::settings::Kernels;
+use crate::kernels::{Vectors, conv_norm};
 
 /// The network. With the tensors of an autodiff device BatchNorm trains, with others it is frozen.
 #[derive(Module, Debug)]
@@ -24,6 +26,8 @@ pub(super) struct ResNet {
     layer3: Vec<Block>,
     layer4: Vec<Block>,
     fc: Linear,
+    #[module(skip)]
+    kernels: Kernels,
 }
 
 /// Two 3×3 convolutions and the way round them.
@@ -91,6 +95,7 @@ impl ResNet {
                 weight: Initializer::Zeros.init([classes, 8 * width], device),
                 bias: Initializer::Zeros.init([classes], device),
             },
+            kernels: settings.kernels,
         };
         let mut filler = Filler { path: Path::default(), device, weight, state: ControlFlow::Continue(()) };
         let network = empty.map(&mut filler);
@@ -107,14 +112,14 @@ impl ResNet {
         images: Tensor<4>,
         mut before_stage: impl FnMut(usize, Tensor<4>) -> Tensor<4>,
     ) -> Output {
-        let mut x = relu(self.bn1.forward(self.conv1.forward(images)));
+        let mut x = conv_norm(self.kernels, &self.conv1, &self.bn1, images, None, true);
         let layers = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
         let mut index = 0;
         let stages = layers.map(|layer| {
             x = before_stage(index, x.clone());
             index += 1;
             for block in layer {
-                x = block.forward(x.clone());
+                x = block.forward(self.kernels, x.clone());
             }
             x.clone()
         });
@@ -147,15 +152,57 @@ impl Block {
         }
     }
 
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = relu(self.bn1.forward(self.conv1.forward(x.clone())));
-        let y = self.bn2.forward(self.conv2.forward(y));
+    fn forward(&self, kernels: Kernels, x: Tensor<4>) -> Tensor<4> {
+        let y = conv_norm(kernels, &self.conv1, &self.bn1, x.clone(), None, true);
         let x = match &self.downsample {
-            Some((conv, norm)) => norm.forward(conv.forward(x)),
+            Some((conv, norm)) => conv_norm(kernels, conv, norm, x, None, false),
             None => x,
         };
-        relu(y + x)
+        conv_norm(kernels, &self.conv2, &self.bn2, y, Some(x), true)
     }
+}
+
+/// A convolution and its BatchNorm, plus `residual`, and a ReLU if there is one: by the kernels of this library where they
+/// are wanted and the tensors are on the CPU, else by burn's operations, which are their definition.
+fn conv_norm(
+    kernels: Kernels,
+    conv: &Conv2d,
+    norm: &BatchNorm,
+    x: Tensor<4>,
+    residual: Option<Tensor<4>>,
+    with_relu: bool,
+) -> Tensor<4> {
+    let device = x.device();
+    let vectors = match kernels {
+        Kernels::Auto if conv_norm::on_cpu(&device) => Vectors::Widest,
+        Kernels::Plain if conv_norm::on_cpu(&device) => Vectors::Plain,
+        _ => {
+            let y = norm.forward(conv.forward(x));
+            let y = match residual {
+                Some(residual) => y + residual,
+                None => y,
+            };
+            return if with_relu { relu(y) } else { y };
+        }
+    };
+    let options = conv_norm::Options {
+        stride: conv.stride[0],
+        padding: conv.kernel_size[0] / 2,
+        epsilon: norm.epsilon,
+        relu: with_relu,
+        vectors,
+    };
+    let (weight, affine) = (conv.weight.val(), [norm.gamma.val(), norm.beta.val()]);
+    if !device.is_autodiff() {
+        let statistics = [norm.running_mean.value(), norm.running_var.value()];
+        return conv_norm::infer(x, weight, affine, statistics, residual, options);
+    }
+    let (y, of_batch) = conv_norm::train(x, weight, affine, residual, options);
+    for (running, of_batch) in [&norm.running_mean, &norm.running_var].into_iter().zip(of_batch) {
+        let before = running.value_sync().mul_scalar(1.0 - norm.momentum);
+        running.update((before + of_batch.detach().mul_scalar(norm.momentum)).detach());
+    }
+    y
 }
 
 impl Linear {

@@ -34,6 +34,21 @@ pub struct Settings {
     pub crop_padding: usize,
     /// Random horizontal flip.
     pub flip: bool,
+    /// What convolutions and BatchNorm are computed with on a CPU.
+    pub kernels: Kernels,
+}
+
+/// What convolutions and BatchNorm are computed with on a CPU. A GPU has burn's own operations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kernels {
+    /// The library's own, with the widest vectors that the processor has.
+    #[default]
+    Auto,
+    /// The library's own, without vectors: what a processor does that has none.
+    Plain,
+    /// burn's operations, against which the others are checked.
+    Burn,
 }
 
 /// More passes than anyone has time for; a longer number is a slip.
@@ -57,6 +72,7 @@ impl Settings {
             gamma: 0.1,
             crop_padding: 4,
             flip: true,
+            kernels: Kernels::Auto,
         }
     }
 

@@ -5,6 +5,7 @@ use std::fs;
 use burn::tensor::Tensor;
 use ndarray::Array2;
 
+use super::settings::Kernels;
 use super::{Scorer, Settings, Training};
 use crate::data::batch::tests::image_set;
 use crate::data::{ImageSet, ImageShape};
@@ -369,4 +370,26 @@ fn a_small_pool_gets_the_minimum_of_steps_with_its_milestones_in_proportion() {
         .filter(|&e| settings.learning_rate_at(e, 15) != settings.learning_rate_at(e - 1, 15))
         .collect();
     assert_eq!(changes, [5, 10]);
+}
+
+#[test]
+fn the_kernels_and_burns_operations_train_the_same_network() {
+    let images = image_set(ImageShape { channels: 3, height: 11, width: 9 }, 3, 24, |image, [c, y, x]| {
+        ((image * 7919 + c * 104_729 + y * 1_299_709 + x * 15_485_863) % 251) as u8
+    });
+    for (width, dropout) in [(4, 0.0), (20, 0.3)] {
+        let settings = Settings { width, dropout, epochs: 1, batch: 24, learning_rate: 0.1, ..tiny() };
+        let weights =
+            |kernels| train(&images, &Settings { kernels, ..settings.clone() }, 1).network.weights();
+        let reference = weights(Kernels::Burn);
+        for kernels in [Kernels::Auto, Kernels::Plain] {
+            for ((name, _, values), (_, _, expected)) in weights(kernels).iter().zip(&reference) {
+                let distance =
+                    |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum() };
+                let size = distance(expected, &vec![0.0; expected.len()]).max(1e-6);
+                let off = (distance(values, expected) / size).sqrt();
+                assert!(off < 2e-5, "{kernels:?}, width {width}: {name} is off by {off}");
+            }
+        }
+    }
 }

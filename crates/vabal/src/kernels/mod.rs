@@ -2,10 +2,16 @@
 //!
 //! Never here: anything that knows what the numbers mean.
 
+mod conv;
+pub(crate) mod conv_norm;
 mod matmul;
+mod norm;
+#[cfg(test)]
+mod tests;
+mod vectors;
 
 pub(crate) use matmul::{Threads, matmul};
-
+pub(crate) use vectors::Vectors;
 /// Runs plain loops compiled for the widest vectors that this processor has. Same bits on every processor:
 /// wider vectors change neither the order of a sum nor how it is rounded.
 #[inline(always)]

@@ -1,0 +1,563 @@
+//! Convolutions of channels-last images: the forward pass, the gradient of the input, the gradient of the
+//! weight. Direct: no patches are unrolled. A register tile of a few output pixels by one or two vectors of
+//! output channels runs over the taps of the kernel and the input channels.
+//!
+//! Images are [B, H, W, C], weights [to, from, k, k] as PyTorch has them. An image is computed by one thread and the terms of
+//! an element are added in one order, so that neither threads nor the processor's vectors change a bit, as
+//! long as it has fused multiply-add. Never here: normalisation, tensors of a framework.
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::vectors::{Vectors, load, store};
+
+/// The shape of a convolution. Square kernel, the same padding of zeros on every side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    pub batch: usize,
+    /// Rows and columns of an input image.
+    pub height: usize,
+    pub width: usize,
+    /// Input channels.
+    pub from: usize,
+    /// Output channels.
+    pub to: usize,
+    /// Rows, and columns, of the kernel.
+    pub size: usize,
+    pub stride: usize,
+    pub padding: usize,
+}
+
+impl Geometry {
+    /// Rows and columns of an output image.
+    pub fn out(&self) -> (usize, usize) {
+        let along =
+            |n: usize| (n + 2 * self.padding).checked_sub(self.size).map_or(0, |room| room / self.stride + 1);
+        (along(self.height), along(self.width))
+    }
+
+    /// Values of one input image.
+    pub fn image(&self) -> usize {
+        self.height * self.width * self.from
+    }
+
+    /// Values of one output image.
+    pub fn map(&self) -> usize {
+        let (height, width) = self.out();
+        height * width * self.to
+    }
+
+    /// Values of the weight.
+    pub fn weight(&self) -> usize {
+        self.to * self.from * self.size * self.size
+    }
+}
+
+/// Convolves `x` [B, H, W, from] with `weight` [to, from, k, k] into `out` [B, H', W', to]. `finish` is given each image of
+/// `out` while it is still in the cache, its index, and its share of `notes` [B, ·].
+pub(super) fn forward(
+    vectors: Vectors,
+    geometry: &Geometry,
+    x: &[f32],
+    weight: &[f32],
+    out: &mut [f32],
+    notes: &mut [f32],
+    finish: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+) {
+    let g = geometry;
+    assert_eq!((x.len(), weight.len(), out.len()), (g.batch * g.image(), g.weight(), g.batch * g.map()));
+    let k = g.size * g.size;
+    let weight = |to: usize, from: usize, tap: usize| weight[(to * g.from + from) * k + tap];
+    Plan::forward(g).run(vectors, x, weight, out, notes, finish);
+}
+
+/// The gradient of the input, `dx` [B, H, W, from], from that of the output, `dy` [B, H', W', to].
+pub(super) fn input_gradient(
+    vectors: Vectors,
+    geometry: &Geometry,
+    dy: &[f32],
+    weight: &[f32],
+    dx: &mut [f32],
+) {
+    let g = geometry;
+    assert_eq!((dx.len(), weight.len(), dy.len()), (g.batch * g.image(), g.weight(), g.batch * g.map()));
+    let k = g.size * g.size;
+    let weight = |from: usize, to: usize, tap: usize| weight[(to * g.from + from) * k + tap];
+    Plan::input_gradient(g).run(vectors, dy, weight, dx, &mut [], |_, _, _| {});
+}
+
+/// A convolution as gathering: what every pixel of the destination adds up from the source, which is copied
+/// image by image into a frame of zeros so that no tap falls outside.
+struct Plan {
+    /// Source: rows, columns, channels.
+    source: [usize; 3],
+    /// Destination: rows, columns, channels.
+    destination: [usize; 3],
+    /// Zeros before the first row and column, and after the last.
+    before: usize,
+    after: usize,
+    phases: Vec<Phase>,
+}
+
+/// Pixels of the destination that read the source through the same taps.
+struct Phase {
+    /// Which taps of the kernel, and where in the frame each reads, from the pixel's own place.
+    taps: Vec<(usize, isize)>,
+    /// Where each pixel is in the frame, and where in the destination, in values.
+    pixels: Vec<(usize, usize)>,
+}
+
+impl Plan {
+    fn forward(g: &Geometry) -> Self {
+        let (height, width) = g.out();
+        // What the last tap of the last pixel reads beyond the image.
+        let beyond = |out: usize, image: usize| {
+            ((out.max(1) - 1) * g.stride + g.size).saturating_sub(g.padding + image)
+        };
+        let mut plan = Self {
+            source: [g.height, g.width, g.from],
+            destination: [height, width, g.to],
+            before: g.padding,
+            after: beyond(height, g.height).max(beyond(width, g.width)),
+            phases: Vec::new(),
+        };
+        let taps = (0..g.size * g.size)
+            .map(|tap| (tap, plan.frame_at((tap / g.size) as isize, (tap % g.size) as isize)));
+        let taps = taps.collect();
+        let pixels = (0..height * width).map(|pixel| {
+            let (row, column) = (pixel / width * g.stride, pixel % width * g.stride);
+            (plan.frame_at(row as isize, column as isize) as usize, pixel * g.to)
+        });
+        let pixels = pixels.collect();
+        plan.phases.push(Phase { taps, pixels });
+        plan
+    }
+
+    /// Row y of the input was read by output row o through tap k where y + padding = o · stride + k: for each remainder of y
+    /// by the stride, through some of the taps only.
+    fn input_gradient(g: &Geometry) -> Self {
+        let (height, width) = g.out();
+        let (stride, padding, size) = (g.stride as isize, g.padding as isize, g.size as isize);
+        let last = |out: usize, image: usize| {
+            ((image.max(1) as isize - 1 + padding).div_euclid(stride) - (out as isize - 1)).max(0) as usize
+        };
+        let mut plan = Self {
+            source: [height, width, g.to],
+            destination: [g.height, g.width, g.from],
+            before: -(padding - (size - 1)).div_euclid(stride).min(0) as usize,
+            after: last(height, g.height).max(last(width, g.width)),
+            phases: Vec::new(),
+        };
+        // (tap, output row relative to y / stride), for the rows y of this remainder.
+        let reads = |remainder: usize| -> Vec<(usize, isize)> {
+            let start = remainder as isize + padding;
+            let exact = |tap: &usize| (start - *tap as isize).rem_euclid(stride) == 0;
+            (0..g.size).filter(exact).map(|tap| (tap, (start - tap as isize).div_euclid(stride))).collect()
+        };
+        for phase in 0..g.stride * g.stride {
+            let (down, right) = (phase / g.stride, phase % g.stride);
+            let mut taps = Vec::new();
+            for (row, from_row) in reads(down) {
+                for (column, from_column) in reads(right) {
+                    taps.push((row * g.size + column, plan.frame_at(from_row, from_column)));
+                }
+            }
+            let mut pixels = Vec::new();
+            for row in (down..g.height).step_by(g.stride) {
+                for column in (right..g.width).step_by(g.stride) {
+                    let (i, j) = (row / g.stride + plan.before, column / g.stride + plan.before);
+                    pixels.push((
+                        plan.frame_at(i as isize, j as isize) as usize,
+                        (row * g.width + column) * g.from,
+                    ));
+                }
+            }
+            plan.phases.push(Phase { taps, pixels });
+        }
+        plan
+    }
+
+    /// Columns of the frame.
+    fn columns(&self) -> usize {
+        self.before + self.source[1] + self.after
+    }
+
+    /// Where row and column are in the frame.
+    fn frame_at(&self, row: isize, column: isize) -> isize {
+        (row * self.columns() as isize + column) * self.source[2] as isize
+    }
+
+    /// Values of the frame.
+    fn frame(&self) -> usize {
+        (self.before + self.source[0] + self.after) * self.columns() * self.source[2]
+    }
+
+    fn fill(&self, source: &[f32], frame: &mut [f32]) {
+        let [rows, columns, channels] = self.source;
+        let row = columns * channels;
+        for i in 0..rows {
+            let at = self.frame_at((i + self.before) as isize, self.before as isize) as usize;
+            frame[at..at + row].copy_from_slice(&source[i * row..(i + 1) * row]);
+        }
+    }
+
+    /// `weight` is asked by destination channel, source channel, tap.
+    fn run(
+        &self,
+        vectors: Vectors,
+        source: &[f32],
+        weight: impl Fn(usize, usize, usize) -> f32 + Sync,
+        destination: &mut [f32],
+        notes: &mut [f32],
+        finish: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+    ) {
+        if destination.is_empty() {
+            return;
+        }
+        let lanes = vectors.block(self.destination[2]);
+        let packed = self.pack(weight, lanes);
+        let image: usize = self.source.iter().product();
+        let map: usize = self.destination.iter().product();
+        let images = destination.len() / map;
+        let per_image = notes.len() / images;
+        let notes: Vec<&mut [f32]> = match per_image {
+            0 => (0..images).map(|_| Default::default()).collect(),
+            _ => notes.chunks_exact_mut(per_image).collect(),
+        };
+        destination.par_chunks_exact_mut(map).zip(notes).enumerate().for_each_init(
+            || vec![0.0; self.frame()],
+            |frame, (index, (destination, notes))| {
+                self.fill(&source[index * image..(index + 1) * image], frame);
+                vectors.run(Image { plan: self, frame, packed: &packed, lanes, destination });
+                finish(index, destination, notes);
+            },
+        );
+    }
+
+    /// The weights in the order in which they are read: block of `lanes` destination channels, phase, tap, source
+    /// channel, lane.
+    fn pack(&self, weight: impl Fn(usize, usize, usize) -> f32 + Sync, lanes: usize) -> Vec<f32> {
+        let (from, to) = (self.source[2], self.destination[2]);
+        let taps: Vec<usize> =
+            self.phases.iter().flat_map(|phase| phase.taps.iter().map(|tap| tap.0)).collect();
+        let block = taps.len() * from * lanes;
+        let mut packed = vec![0.0; to.div_ceil(lanes) * block];
+        if block > 0 {
+            packed.par_chunks_exact_mut(block).enumerate().for_each(|(index, block)| {
+                let channels = index * lanes..to.min((index + 1) * lanes);
+                for (&tap, block) in taps.iter().zip(block.chunks_exact_mut(from * lanes)) {
+                    for (source, block) in block.chunks_exact_mut(lanes).enumerate() {
+                        for (value, channel) in block.iter_mut().zip(channels.clone()) {
+                            *value = weight(channel, source, tap);
+                        }
+                    }
+                }
+            });
+        }
+        packed
+    }
+}
+
+/// One image of a plan.
+struct Image<'a> {
+    plan: &'a Plan,
+    frame: &'a [f32],
+    packed: &'a [f32],
+    lanes: usize,
+    destination: &'a mut [f32],
+}
+
+impl WithSimd for Image<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // As many accumulators as the registers hold beside the vectors of the weight.
+        match (S::REGISTER_COUNT >= 32, self.lanes / S::F32_LANES) {
+            (true, 1) => self.tiles::<S, 8, 1>(simd),
+            (true, _) => self.tiles::<S, 8, 2>(simd),
+            (false, 1) => self.tiles::<S, 8, 1>(simd),
+            (false, _) => self.tiles::<S, 6, 2>(simd),
+        }
+    }
+}
+
+impl Image<'_> {
+    #[inline(always)]
+    fn tiles<S: Simd, const P: usize, const V: usize>(self, simd: S) {
+        let Self { plan, frame, packed, lanes, destination } = self;
+        assert!(lanes == V * S::F32_LANES && frame.len() == plan.frame());
+        let (from, to) = (plan.source[2], plan.destination[2]);
+        let mut packed = packed;
+        for first in (0..to).step_by(lanes) {
+            let live = lanes.min(to - first);
+            for phase in &plan.phases {
+                let (weights, rest) = packed.split_at(phase.taps.len() * from * lanes);
+                packed = rest;
+                for pixels in phase.pixels.chunks(P) {
+                    // A last tile that is not full computes its last pixel more than once.
+                    let mut starts = [std::ptr::null(); P];
+                    for (p, start) in starts.iter_mut().enumerate() {
+                        *start = frame[pixels[p.min(pixels.len() - 1)].0..].as_ptr();
+                    }
+                    #[expect(
+                        unsafe_code,
+                        reason = "a tile reads by pointer, so that nothing is checked inside its loop"
+                    )]
+                    // SAFETY: the frame was laid out by the plan so that every tap of every pixel, with all channels
+                    // of the source, lies inside it; the weights are taps × channels × lanes long.
+                    let sums = unsafe { tile::<S, P, V>(simd, starts, &phase.taps, from, weights.as_ptr()) };
+                    for (&(_, at), sums) in pixels.iter().zip(&sums) {
+                        store(simd, sums, &mut destination[at + first..at + first + live]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The sums of P pixels in V vectors of channels, over all taps and source channels.
+///
+/// # Safety
+/// For each pixel and tap, `from` values are readable at its start plus the tap's offset; taps × from × V vectors
+/// are readable at `weights`.
+#[inline(always)]
+#[expect(unsafe_code, reason = "reads by pointer")]
+unsafe fn tile<S: Simd, const P: usize, const V: usize>(
+    simd: S,
+    starts: [*const f32; P],
+    taps: &[(usize, isize)],
+    from: usize,
+    mut weights: *const f32,
+) -> [[S::f32s; V]; P] {
+    let mut sums = [[simd.splat_f32s(0.0); V]; P];
+    for &(_, offset) in taps {
+        let mut reads = starts;
+        for read in &mut reads {
+            *read = unsafe { read.offset(offset) };
+        }
+        for channel in 0..from {
+            let mut columns = [simd.splat_f32s(0.0); V];
+            for (v, column) in columns.iter_mut().enumerate() {
+                *column = unsafe { load(simd, weights.add(v * S::F32_LANES)) };
+            }
+            for (sums, read) in sums.iter_mut().zip(reads) {
+                let value = simd.splat_f32s(unsafe { *read.add(channel) });
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    *sum = simd.mul_add_e_f32s(value, column, *sum);
+                }
+            }
+            weights = unsafe { weights.add(V * S::F32_LANES) };
+        }
+    }
+    sums
+}
+
+/// Values of the weight's gradient that groups of images may sum apart, in all.
+const APART: usize = 1 << 20;
+
+/// Values of an image, before and after, that stay near enough to be read once for each block of channels.
+const NEAR: usize = 1 << 15;
+
+/// Output pixels whose products are added up before they join the sum of those before: an image's, or those of as
+/// many images as it takes.
+const PIXELS: usize = 256;
+
+/// The gradient of the weight, [to, from, k, k], from `x` [B, H, W, from] and the gradient of the output,
+/// `dy` [B, H', W', to]. How the sum over the batch is split depends on the geometry alone.
+pub(super) fn weight_gradient(vectors: Vectors, geometry: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let g = geometry;
+    assert_eq!((x.len(), dw.len(), dy.len()), (g.batch * g.image(), g.weight(), g.batch * g.map()));
+    dw.fill(0.0);
+    if g.batch * g.map() == 0 || g.weight() == 0 {
+        return;
+    }
+    // Each part is a group of images by a block of input channels. Large images are read once, by one thread.
+    let block = 8;
+    let apart = (APART / g.weight()).clamp(1, g.batch.min(16));
+    let (groups, channels) = match g.image() + g.map() >= NEAR && apart >= 8 {
+        true => (apart, g.from),
+        false => (16_usize.div_ceil(g.from.div_ceil(block)).clamp(1, apart), block),
+    };
+    let per_group = g.batch.div_ceil(groups);
+    let groups = g.batch.div_ceil(per_group);
+    let parts = g.from.div_ceil(channels);
+    let taps = g.size * g.size;
+    let part = channels * taps * g.to;
+    let at_once = (PIXELS * g.to / g.map()).max(1);
+    // [group, part, channel of the part, tap, to]
+    let mut sums = vec![0.0_f32; groups * parts * part];
+    sums.par_chunks_exact_mut(part).enumerate().for_each(|(index, sums)| {
+        let (group, part) = (index / parts, index % parts);
+        let channels = part * channels..g.from.min((part + 1) * channels);
+        let last = g.batch.min((group + 1) * per_group);
+        for first in (group * per_group..last).step_by(at_once) {
+            let images = first..last.min(first + at_once);
+            vectors.run(Weight { g, x, dy, images, channels: channels.clone(), sums });
+        }
+    });
+    // Sixteen output channels at a time: as many rows of the gradient are written side by side.
+    let all = g.from * taps;
+    dw.par_chunks_mut(16 * all).enumerate().for_each(|(index, dw)| {
+        for sums in sums.chunks_exact(parts * part) {
+            gather(dw, index * 16, sums, g.to, all);
+        }
+    });
+}
+
+/// Adds a group's sums [from · tap, to] to rows of the gradient, [to, from · tap], from row `first` on.
+fn gather(dw: &mut [f32], first: usize, sums: &[f32], to: usize, all: usize) {
+    let rows = dw.len() / all;
+    for (column, sums) in sums.chunks_exact(to).take(all).enumerate() {
+        for (row, sum) in sums[first..first + rows].iter().enumerate() {
+            dw[row * all + column] += sum;
+        }
+    }
+}
+
+/// The share of some images in the weight's gradient, for some of the input channels: sums [channel, tap, to].
+struct Weight<'a> {
+    g: &'a Geometry,
+    x: &'a [f32],
+    dy: &'a [f32],
+    images: std::ops::Range<usize>,
+    channels: std::ops::Range<usize>,
+    sums: &'a mut [f32],
+}
+
+impl WithSimd for Weight<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let mut channel = self.channels.start;
+        while channel < self.channels.end {
+            let left = self.channels.end - channel;
+            // With 16 registers a block of 8 by 2 vectors does not fit.
+            channel += match left {
+                8.. if S::REGISTER_COUNT >= 32 => self.rows::<S, 8>(simd, channel),
+                6.. if S::REGISTER_COUNT < 32 => self.rows::<S, 6>(simd, channel),
+                4.. => self.rows::<S, 4>(simd, channel),
+                3 => self.rows::<S, 3>(simd, channel),
+                2 => self.rows::<S, 2>(simd, channel),
+                _ => self.rows::<S, 1>(simd, channel),
+            };
+        }
+    }
+}
+
+impl Weight<'_> {
+    /// P source channels from `channel` on, by all destination channels.
+    #[inline(always)]
+    fn rows<S: Simd, const P: usize>(&mut self, simd: S, channel: usize) -> usize {
+        let to = self.g.to;
+        let mut first = 0;
+        while first < to {
+            first += match (to - first) / S::F32_LANES {
+                0 => self.taps::<S, P, 1>(simd, channel, first),
+                1 => self.taps::<S, P, 1>(simd, channel, first),
+                _ => self.taps::<S, P, 2>(simd, channel, first),
+            };
+        }
+        P
+    }
+
+    #[inline(always)]
+    fn taps<S: Simd, const P: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        channel: usize,
+        first: usize,
+    ) -> usize {
+        let g = self.g;
+        let (height, width) = g.out();
+        let live = (V * S::F32_LANES).min(g.to - first);
+        // The outputs whose tap is inside the image.
+        let inside = |tap: usize, n: usize, out: usize| {
+            let low = g.padding.saturating_sub(tap).div_ceil(g.stride);
+            let high = (n + g.padding).checked_sub(tap + 1).map_or(0, |room| (room / g.stride + 1).min(out));
+            low..high.max(low)
+        };
+        for tap in 0..g.size * g.size {
+            let (down, right) = (tap / g.size, tap % g.size);
+            let (rows, columns) = (inside(down, g.height, height), inside(right, g.width, width));
+            let mut sums = [[simd.splat_f32s(0.0); V]; P];
+            for image in self.images.clone() {
+                for row in rows.clone() {
+                    if columns.is_empty() {
+                        continue;
+                    }
+                    let (y, x) =
+                        (row * g.stride + down - g.padding, columns.start * g.stride + right - g.padding);
+                    let x = &self.x[((image * g.height + y) * g.width + x) * g.from + channel..];
+                    let dy = &self.dy[((image * height + row) * width + columns.start) * g.to + first..];
+                    strip::<S, P, V>(simd, x, g.stride * g.from, dy, g.to, columns.len(), live, &mut sums);
+                }
+            }
+            for (p, sums) in sums.iter().enumerate() {
+                let at = ((channel - self.channels.start + p) * g.size * g.size + tap) * g.to + first;
+                add(simd, sums, &mut self.sums[at..at + live]);
+            }
+        }
+        live
+    }
+}
+
+/// Adds the products of `n` pixels of a row: P channels of the input by V vectors of the output's gradient, of
+/// which `live` values are there. The steps are from pixel to pixel.
+#[inline(always)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the inside of a loop, where a struct would only name them again"
+)]
+fn strip<S: Simd, const P: usize, const V: usize>(
+    simd: S,
+    x: &[f32],
+    x_step: usize,
+    dy: &[f32],
+    dy_step: usize,
+    n: usize,
+    live: usize,
+    sums: &mut [[S::f32s; V]; P],
+) {
+    assert!(n > 0 && x.len() >= (n - 1) * x_step + P && dy.len() >= (n - 1) * dy_step + live);
+    let whole = live == V * S::F32_LANES;
+    let (mut x, mut dy) = (x.as_ptr(), dy.as_ptr());
+    let mut local = *sums;
+    for _ in 0..n {
+        #[expect(
+            unsafe_code,
+            reason = "a row is read by pointer, so that nothing is checked inside its loop"
+        )]
+        // SAFETY: as asserted, P values are readable at x and `live` at dy in each of n steps. Where `live` is
+        // not V vectors, there is one, and it is read by parts.
+        unsafe {
+            let mut columns = [simd.splat_f32s(0.0); V];
+            if whole {
+                for (v, column) in columns.iter_mut().enumerate() {
+                    *column = load(simd, dy.add(v * S::F32_LANES));
+                }
+            } else {
+                columns[0] = simd.partial_load_f32s(std::slice::from_raw_parts(dy, live));
+            }
+            for (p, sums) in local.iter_mut().enumerate() {
+                let value = simd.splat_f32s(*x.add(p));
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    *sum = simd.mul_add_e_f32s(value, column, *sum);
+                }
+            }
+        }
+        x = x.wrapping_add(x_step);
+        dy = dy.wrapping_add(dy_step);
+    }
+    *sums = local;
+}
+
+/// Adds vectors to as many values.
+#[inline(always)]
+fn add<S: Simd>(simd: S, sums: &[S::f32s], out: &mut [f32]) {
+    for (sum, out) in sums.iter().zip(out.chunks_mut(S::F32_LANES)) {
+        let before = simd.partial_load_f32s(out);
+        simd.partial_store_f32s(out, simd.add_f32s(before, *sum));
+    }
+}

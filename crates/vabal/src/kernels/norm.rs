@@ -1,0 +1,284 @@
+//! Batch normalisation of channels-last images, with an addition and a ReLU behind it: what the forward pass and
+//! its gradient do to every value.
+//!
+//! A plane is what one image has, [H · W, C]; every function here works on one. Channels are worked on a
+//! vector at a time, down the whole plane, so that what belongs to a channel stays in registers. Never here: sums
+//! over the batch.
+
+use pulp::{Scalar, Simd, WithSimd};
+
+use super::vectors::{Vectors, load, store};
+
+/// The mean of every channel, and the sum of the squared distances from it: `moments` [2, C].
+pub(super) fn moments(vectors: Vectors, plane: &[f32], moments: &mut [f32]) {
+    let (mean, squares) = moments.split_at_mut(moments.len() / 2);
+    vectors.run(Blocks { channels: mean.len(), work: Moments { plane, mean, squares } });
+}
+
+/// What normalisation does to each channel, C values each: `(x − mean) · scale + shift`.
+#[derive(Debug, Clone)]
+pub(super) struct Affine {
+    pub mean: Vec<f32>,
+    pub scale: Vec<f32>,
+    pub shift: Vec<f32>,
+}
+
+/// Normalises `plane` in place, or `from` into it, adds `residual`, and cuts off what is below zero.
+pub(super) fn normalise(
+    vectors: Vectors,
+    affine: &Affine,
+    from: Option<&[f32]>,
+    residual: Option<&[f32]>,
+    relu: bool,
+    plane: &mut [f32],
+) {
+    let channels = affine.mean.len();
+    let n = plane.len();
+    assert!(from.is_none_or(|from| from.len() == n) && residual.is_none_or(|residual| residual.len() == n));
+    vectors.run(Blocks { channels, work: Normalise { affine, from, residual, relu, plane } });
+}
+
+/// Values of a plane on the way back: the gradient of the output, the output where ReLU cut it, what was
+/// normalised.
+#[derive(Clone, Copy)]
+pub(super) struct Back<'a> {
+    pub dy: &'a [f32],
+    /// With ReLU: the output, 0 where nothing flows back.
+    pub y: Option<&'a [f32]>,
+    pub x: &'a [f32],
+}
+
+impl Back<'_> {
+    fn check(&self) {
+        let n = self.dy.len();
+        assert!(self.x.len() == n && self.y.is_none_or(|y| y.len() == n));
+    }
+
+    /// The gradient behind the ReLU at `at`.
+    #[inline(always)]
+    fn gradient<S: Simd>(&self, simd: S, at: usize) -> S::f32s {
+        let dy = read(simd, self.dy, at);
+        match self.y {
+            Some(y) => {
+                let zero = simd.splat_f32s(0.0);
+                simd.select_f32s(simd.less_than_f32s(zero, read(simd, y, at)), dy, zero)
+            }
+            None => dy,
+        }
+    }
+}
+
+/// For every channel the sums of the gradient and of the gradient times the distance from the mean: `sums` [2, C].
+pub(super) fn gradient_sums(vectors: Vectors, back: Back<'_>, mean: &[f32], sums: &mut [f32]) {
+    back.check();
+    let (plain, weighted) = sums.split_at_mut(mean.len());
+    vectors.run(Blocks { channels: mean.len(), work: GradientSums { back, mean, plain, weighted } });
+}
+
+/// The gradient of what was normalised, into `dx`: `scale · gradient + (x − mean) · slope + shift`; and
+/// that of the residual, if one was added.
+pub(super) fn input_gradient(
+    vectors: Vectors,
+    back: Back<'_>,
+    affine: &Affine,
+    slope: &[f32],
+    dx: &mut [f32],
+    residual: Option<&mut [f32]>,
+) {
+    back.check();
+    assert!(dx.len() == back.dy.len() && residual.as_ref().is_none_or(|residual| residual.len() == dx.len()));
+    let channels = affine.mean.len();
+    vectors.run(Blocks { channels, work: InputGradient { back, affine, slope, dx, residual } });
+}
+
+/// Work on the channels `first` and as many after it as a vector has.
+trait Block {
+    fn block<S: Simd>(&mut self, simd: S, first: usize);
+}
+
+/// Work on all channels: by vectors, and one at a time what is left.
+struct Blocks<W> {
+    channels: usize,
+    work: W,
+}
+
+impl<W: Block> WithSimd for Blocks<W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let whole = self.channels - self.channels % S::F32_LANES;
+        for first in (0..whole).step_by(S::F32_LANES) {
+            self.work.block(simd, first);
+        }
+        for first in whole..self.channels {
+            self.work.block(Scalar::new(), first);
+        }
+    }
+}
+
+/// The vector at `at`.
+#[inline(always)]
+fn read<S: Simd>(simd: S, values: &[f32], at: usize) -> S::f32s {
+    let values = &values[at..at + S::F32_LANES];
+    #[expect(unsafe_code, reason = "a vector is loaded by pointer")]
+    // SAFETY: the slice has as many values as the vector.
+    unsafe {
+        load(simd, values.as_ptr())
+    }
+}
+
+#[inline(always)]
+fn write<S: Simd>(simd: S, values: &mut [f32], at: usize, vector: S::f32s) {
+    store(simd, &[vector], &mut values[at..at + S::F32_LANES]);
+}
+
+/// Sums down a plane, four at a time so that no addition waits for the one before.
+#[inline(always)]
+fn sum<S: Simd>(
+    simd: S,
+    n: usize,
+    channels: usize,
+    first: usize,
+    value: impl Fn(usize) -> S::f32s,
+) -> S::f32s {
+    let mut sums = [simd.splat_f32s(0.0); 4];
+    let mut at = first;
+    for _ in 0..n / channels / 4 {
+        for sum in &mut sums {
+            *sum = simd.add_f32s(*sum, value(at));
+            at += channels;
+        }
+    }
+    while at < n {
+        sums[0] = simd.add_f32s(sums[0], value(at));
+        at += channels;
+    }
+    simd.add_f32s(simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3]))
+}
+
+struct Moments<'a> {
+    plane: &'a [f32],
+    mean: &'a mut [f32],
+    squares: &'a mut [f32],
+}
+
+impl Block for Moments<'_> {
+    #[inline(always)]
+    fn block<S: Simd>(&mut self, simd: S, first: usize) {
+        let (n, channels) = (self.plane.len(), self.mean.len());
+        let total = sum(
+            simd,
+            n,
+            channels,
+            first,
+            #[inline(always)]
+            |at| read(simd, self.plane, at),
+        );
+        let mean = simd.mul_f32s(total, simd.splat_f32s(1.0 / (n / channels) as f32));
+        let squares = sum(
+            simd,
+            n,
+            channels,
+            first,
+            #[inline(always)]
+            |at| {
+                let distance = simd.sub_f32s(read(simd, self.plane, at), mean);
+                simd.mul_f32s(distance, distance)
+            },
+        );
+        write(simd, self.mean, first, mean);
+        write(simd, self.squares, first, squares);
+    }
+}
+
+struct Normalise<'a> {
+    affine: &'a Affine,
+    from: Option<&'a [f32]>,
+    residual: Option<&'a [f32]>,
+    relu: bool,
+    plane: &'a mut [f32],
+}
+
+impl Block for Normalise<'_> {
+    #[inline(always)]
+    fn block<S: Simd>(&mut self, simd: S, first: usize) {
+        let Affine { mean, scale, shift } = self.affine;
+        let channels = mean.len();
+        let (mean, scale, shift) =
+            (read(simd, mean, first), read(simd, scale, first), read(simd, shift, first));
+        let least = simd.splat_f32s(if self.relu { 0.0 } else { f32::NEG_INFINITY });
+        for at in (first..self.plane.len()).step_by(channels) {
+            let x = read(simd, self.from.unwrap_or(self.plane), at);
+            let mut y = simd.mul_add_e_f32s(simd.sub_f32s(x, mean), scale, shift);
+            if let Some(residual) = self.residual {
+                y = simd.add_f32s(y, read(simd, residual, at));
+            }
+            // A number that is none stays one: a diverged training must be seen.
+            let y = simd.select_f32s(simd.less_than_f32s(y, least), least, y);
+            write(simd, self.plane, at, y);
+        }
+    }
+}
+
+struct GradientSums<'a> {
+    back: Back<'a>,
+    mean: &'a [f32],
+    plain: &'a mut [f32],
+    weighted: &'a mut [f32],
+}
+
+impl Block for GradientSums<'_> {
+    #[inline(always)]
+    fn block<S: Simd>(&mut self, simd: S, first: usize) {
+        let (n, channels) = (self.back.dy.len(), self.mean.len());
+        let back = self.back;
+        let mean = read(simd, self.mean, first);
+        let plain = sum(
+            simd,
+            n,
+            channels,
+            first,
+            #[inline(always)]
+            |at| back.gradient(simd, at),
+        );
+        let weighted = sum(
+            simd,
+            n,
+            channels,
+            first,
+            #[inline(always)]
+            |at| simd.mul_f32s(back.gradient(simd, at), simd.sub_f32s(read(simd, back.x, at), mean)),
+        );
+        write(simd, self.plain, first, plain);
+        write(simd, self.weighted, first, weighted);
+    }
+}
+
+struct InputGradient<'a> {
+    back: Back<'a>,
+    affine: &'a Affine,
+    slope: &'a [f32],
+    dx: &'a mut [f32],
+    residual: Option<&'a mut [f32]>,
+}
+
+impl Block for InputGradient<'_> {
+    #[inline(always)]
+    fn block<S: Simd>(&mut self, simd: S, first: usize) {
+        let Affine { mean, scale, shift } = self.affine;
+        let channels = mean.len();
+        let (mean, scale, shift) =
+            (read(simd, mean, first), read(simd, scale, first), read(simd, shift, first));
+        let slope = read(simd, self.slope, first);
+        for at in (first..self.dx.len()).step_by(channels) {
+            let gradient = self.back.gradient(simd, at);
+            let distance = simd.sub_f32s(read(simd, self.back.x, at), mean);
+            let dx = simd.mul_add_e_f32s(gradient, scale, simd.mul_add_e_f32s(distance, slope, shift));
+            write(simd, self.dx, at, dx);
+            if let Some(residual) = &mut self.residual {
+                write(simd, residual, at, gradient);
+            }
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The kernels against the plain loops in f64, and against burn's own operations, forward and backward.
+
+use burn::tensor::module::{batch_norm_train, conv2d};
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor, TensorData, activation};
+use proptest::prelude::{Just, Strategy, prop_oneof, proptest};
+use rand::RngExt as _;
+
+use super::conv::{self, Geometry};
+use super::conv_norm::{self, Options};
+use super::vectors::Vectors;
+use crate::rng::Seed;
+
+const VECTORS: [Vectors; 2] = [Vectors::Widest, Vectors::Plain];
+
+/// Uniform in ±1, another list for every name.
+fn noise(n: usize, name: &str) -> Vec<f32> {
+    let mut rng = Seed::new(n as u64).stream(name);
+    (0..n).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+/// Output, gradient of the input, gradient of the weight, by the definition, in f64.
+fn plain(g: &Geometry, x: &[f32], weight: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
+    let (height, width) = g.out();
+    let mut y = vec![0.0; g.batch * g.map()];
+    let (mut dx, mut dw) = (vec![0.0; x.len()], vec![0.0; weight.len()]);
+    for (at, y) in y.iter_mut().enumerate() {
+        let (to, column, row) = (at % g.to, at / g.to % width, at / g.to / width % height);
+        let image = at / g.map();
+        for tap in 0..g.size * g.size {
+            let i = (row * g.stride + tap / g.size).wrapping_sub(g.padding);
+            let j = (column * g.stride + tap % g.size).wrapping_sub(g.padding);
+            if i >= g.height || j >= g.width {
+                continue;
+            }
+            for from in 0..g.from {
+                let x_at = ((image * g.height + i) * g.width + j) * g.from + from;
+                let w_at = (to * g.from + from) * g.size * g.size + tap;
+                let (x, w, dy) = (f64::from(x[x_at]), f64::from(weight[w_at]), f64::from(dy[at]));
+                *y += x * w;
+                dx[x_at] += dy * w;
+                dw[w_at] += dy * x;
+            }
+        }
+    }
+    [y, dx, dw]
+}
+
+/// How far a sum may be off, in units of the rounding of 1 per term: its terms are up to 1 and of both signs, so that
+/// it stays small and the roundings, too, are of both signs.
+const BOUND: f64 = 2.0;
+
+/// The largest distance, in that unit.
+fn distance(got: &[f32], expected: &[f64], terms: usize) -> f64 {
+    assert_eq!(got.len(), expected.len());
+    let unit = f64::from(f32::EPSILON) * (terms.max(1) as f64);
+    got.iter()
+        .zip(expected)
+        .map(|(&got, expected)| (f64::from(got) - expected).abs() / unit)
+        .fold(0.0, f64::max)
+}
+
+fn check(g: &Geometry) {
+    let (x, weight) = (noise(g.batch * g.image(), "x"), noise(g.weight(), "weight"));
+    let dy = noise(g.batch * g.map(), "dy");
+    let [y, dx, dw] = plain(g, &x, &weight, &dy);
+    let taps = g.size * g.size;
+    for vectors in VECTORS {
+        let mut got = vec![f32::NAN; y.len()];
+        conv::forward(vectors, g, &x, &weight, &mut got, &mut [], |_, _, _| {});
+        assert!(distance(&got, &y, taps * g.from) <= BOUND, "{vectors:?}, forward, {g:?}");
+        let mut got = vec![f32::NAN; dx.len()];
+        conv::input_gradient(vectors, g, &dy, &weight, &mut got);
+        assert!(distance(&got, &dx, taps * g.to) <= BOUND, "{vectors:?}, gradient of the input, {g:?}");
+        let mut got = vec![f32::NAN; dw.len()];
+        conv::weight_gradient(vectors, g, &x, &dy, &mut got);
+        let terms = g.batch * g.map() / g.to.max(1);
+        assert!(distance(&got, &dw, terms) <= BOUND, "{vectors:?}, gradient of the weight, {g:?}");
+    }
+}
+
+fn geometries() -> impl Strategy<Value = Geometry> {
+    let kernel =
+        prop_oneof![Just((3, 1)), Just((1, 0)), Just((3, 0)), Just((5, 2)), Just((2, 1)), Just((1, 1))];
+    // Mostly odd small numbers, now and then one beyond any vector.
+    let channels = prop_oneof![4 => 1..20_usize, 1 => 30..70_usize];
+    let side = prop_oneof![6 => 1..13_usize, 1 => 60..66_usize];
+    (1..4_usize, side.clone(), prop_oneof![1..8_usize, side], channels.clone(), channels, kernel, 1..4_usize)
+        .prop_map(|(batch, height, width, from, to, (size, padding), stride)| {
+            let width = if height > 20 { width.min(9) } else { width };
+            Geometry { batch, height, width, from, to, size, stride, padding }
+        })
+}
+
+proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 96, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn convolutions_are_the_plain_loops_for_any_shape(g in geometries()) {
+        // A kernel larger than the padded image has no output.
+        if g.size <= g.height + 2 * g.padding && g.size <= g.width + 2 * g.padding {
+            check(&g);
+        }
+    }
+}
+
+#[test]
+fn the_shapes_of_a_residual_network_are_the_plain_loops() {
+    let g = |batch, side, from, to, size, stride| {
+        check(&Geometry { batch, height: side, width: side, from, to, size, stride, padding: size / 2 });
+    };
+    // Enough images and channels for every way in which the gradient of the weight is split.
+    for (batch, side, from, to, size, stride) in [
+        (17, 16, 3, 16, 3, 1),
+        (9, 32, 16, 16, 3, 1),
+        (2, 8, 16, 32, 3, 2),
+        (2, 9, 16, 32, 1, 2),
+        (3, 4, 128, 128, 3, 1),
+        (21, 2, 24, 40, 3, 1),
+        (1, 1, 64, 65, 3, 2),
+    ] {
+        g(batch, side, from, to, size, stride);
+    }
+}
+
+#[test]
+fn threads_change_no_bit_of_a_convolution() {
+    let g = Geometry { batch: 13, height: 9, width: 7, from: 24, to: 40, size: 3, stride: 2, padding: 1 };
+    let (x, weight) = (noise(g.batch * g.image(), "x"), noise(g.weight(), "weight"));
+    let dy = noise(g.batch * g.map(), "dy");
+    let all = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut out = [vec![0.0; g.batch * g.map()], vec![0.0; x.len()], vec![0.0; weight.len()]];
+            let [y, dx, dw] = &mut out;
+            conv::forward(Vectors::Widest, &g, &x, &weight, y, &mut [], |_, _, _| {});
+            conv::input_gradient(Vectors::Widest, &g, &dy, &weight, dx);
+            conv::weight_gradient(Vectors::Widest, &g, &x, &dy, dw);
+            out
+        })
+    };
+    let one = all(1);
+    for threads in [2, 3, 5] {
+        assert_eq!(one, all(threads), "{threads} threads");
+    }
+}
+
+/// A layer by burn's operations alone.
+fn reference(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    [gamma, beta]: [Tensor<1>; 2],
+    residual: Option<Tensor<4>>,
+    options: Options,
+) -> (Tensor<4>, [Tensor<1>; 2]) {
+    let (stride, padding) = ([options.stride; 2], [options.padding; 2]);
+    let y = conv2d(x, weight, None, ConvOptions::new(stride, padding, [1, 1], 1));
+    let normalised = batch_norm_train(y, gamma, beta, options.epsilon);
+    let y = match residual {
+        Some(residual) => normalised.output + residual,
+        None => normalised.output,
+    };
+    let y = if options.relu { activation::relu(y) } else { y };
+    (y, [normalised.mean, normalised.variance])
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().iter().collect()
+}
+
+#[test]
+fn a_layer_and_its_gradients_are_those_of_burns_operations() {
+    let device = Device::flex().autodiff();
+    // (batch, height, width, from, to, size, stride, padding)
+    for shape in [
+        (4, 6, 5, 3, 16, 3, 1, 1),
+        (5, 7, 7, 8, 19, 3, 2, 1),
+        (3, 4, 4, 33, 8, 1, 2, 0),
+        (2, 1, 1, 4, 4, 3, 1, 1),
+    ] {
+        for (with_residual, relu) in [(false, true), (true, true), (false, false), (true, false)] {
+            for vectors in VECTORS {
+                let (batch, height, width, from, to, size, stride, padding) = shape;
+                let g = Geometry { batch, height, width, from, to, size, stride, padding };
+                let (out_height, out_width) = g.out();
+                let of = |n, name, shape: [usize; 4]| {
+                    Tensor::<4>::from_data(TensorData::new(noise(n, name), shape), &device)
+                };
+                let map = [batch, to, out_height, out_width];
+                let n = batch * g.map();
+                let options = Options { stride, padding, epsilon: 1e-5, relu, vectors };
+                let run = |fused: bool| {
+                    let x = of(batch * g.image(), "x", [batch, from, height, width]).require_grad();
+                    let weight = of(g.weight(), "weight", [to, from, size, size]).require_grad();
+                    let gamma =
+                        Tensor::<1>::from_floats(noise(to, "gamma").as_slice(), &device).require_grad();
+                    let beta = Tensor::<1>::from_floats(noise(to, "beta").as_slice(), &device).require_grad();
+                    let residual = with_residual.then(|| of(n, "residual", map).require_grad());
+                    let layer = if fused { conv_norm::train } else { reference };
+                    let affine = [gamma.clone(), beta.clone()];
+                    let (y, [mean, variance]) =
+                        layer(x.clone(), weight.clone(), affine, residual.clone(), options);
+                    let gradients = (y.clone() * of(n, "dy", map)).sum().backward();
+                    [
+                        values(y),
+                        values(mean),
+                        values(variance),
+                        values(x.grad(&gradients).unwrap()),
+                        values(weight.grad(&gradients).unwrap()),
+                        values(gamma.grad(&gradients).unwrap()),
+                        values(beta.grad(&gradients).unwrap()),
+                        residual.map_or_else(Vec::new, |residual| values(residual.grad(&gradients).unwrap())),
+                    ]
+                };
+                let names = ["y", "mean", "variance", "dx", "dw", "dgamma", "dbeta", "dresidual"];
+                for ((name, got), expected) in names.iter().zip(run(true)).zip(run(false)) {
+                    let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+                    assert_eq!(got.len(), expected.len(), "{name}");
+                    for (got, expected) in got.iter().zip(&expected) {
+                        let off = (got - expected).abs() / largest.max(1.0);
+                        assert!(
+                            off < 2e-5,
+                            "{name} of {shape:?}, relu {relu}, {vectors:?}: {got} is not {expected}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_frozen_layer_normalises_by_the_statistics_it_is_given() {
+    let device = Device::flex();
+    let of =
+        |n, name, shape: [usize; 4]| Tensor::<4>::from_data(TensorData::new(noise(n, name), shape), &device);
+    let (x, weight) = (of(2 * 5 * 36, "x", [2, 5, 6, 6]), of(18 * 5 * 9, "weight", [18, 5, 3, 3]));
+    let residual = of(2 * 18 * 9, "residual", [2, 18, 3, 3]);
+    let vector = |name, shift: f32| {
+        let values: Vec<f32> = noise(18, name).iter().map(|value| value + shift).collect();
+        Tensor::<1>::from_floats(values.as_slice(), &device)
+    };
+    let (gamma, beta, mean, variance) =
+        (vector("g", 0.0), vector("b", 0.0), vector("m", 0.0), vector("v", 1.5));
+    let column = |of: &Tensor<1>| of.clone().reshape([1, 18, 1, 1]);
+    let convolved = conv2d(x.clone(), weight.clone(), None, ConvOptions::new([2, 2], [1, 1], [1, 1], 1));
+    let scale = column(&gamma) / (column(&variance) + 1e-5).sqrt();
+    let expected = (convolved - column(&mean)) * scale + column(&beta) + residual.clone();
+    let expected = values(activation::relu(expected));
+    for vectors in VECTORS {
+        let options = Options { stride: 2, padding: 1, epsilon: 1e-5, relu: true, vectors };
+        let statistics = [mean.clone(), variance.clone()];
+        let affine = [gamma.clone(), beta.clone()];
+        let got =
+            conv_norm::infer(x.clone(), weight.clone(), affine, statistics, Some(residual.clone()), options);
+        for (got, expected) in values(got).iter().zip(&expected) {
+            assert!((got - expected).abs() < 2e-5, "{got} is not {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_gradient_of_a_layer_is_its_finite_difference() {
+    let device = Device::flex().autodiff();
+    let x = noise(3 * 4 * 25, "x");
+    let weight = Tensor::<4>::from_data(TensorData::new(noise(6 * 4 * 9, "weight"), [6, 4, 3, 3]), &device);
+    let affine =
+        || [Tensor::<1>::from_floats([0.9; 6], &device), Tensor::<1>::from_floats([0.2; 6], &device)];
+    let dy = Tensor::<4>::from_data(TensorData::new(noise(3 * 6 * 25, "dy"), [3, 6, 5, 5]), &device);
+    // Without the ReLU, whose kink a difference would step over.
+    let options = Options { stride: 1, padding: 1, epsilon: 1e-5, relu: false, vectors: Vectors::Widest };
+    let loss = |x: Vec<f32>| {
+        let x = Tensor::<4>::from_data(TensorData::new(x, [3, 4, 5, 5]), &device).require_grad();
+        let (y, _) = conv_norm::train(x.clone(), weight.clone(), affine(), None, options);
+        (x, (y * dy.clone()).sum())
+    };
+    let (at, total) = loss(x.clone());
+    let gradient = values(at.grad(&total.backward()).unwrap());
+    let step = 1e-2;
+    for i in (0..x.len()).step_by(7) {
+        let moved = |by: f32| {
+            let mut x = x.clone();
+            x[i] += by;
+            f64::from(loss(x).1.into_scalar::<f32>())
+        };
+        let difference = (moved(step) - moved(-step)) / f64::from(2.0 * step);
+        assert!(
+            (difference - f64::from(gradient[i])).abs() < 2e-2,
+            "{i}: {difference} is not {}",
+            gradient[i]
+        );
+    }
+}
+
+#[test]
+fn a_number_that_is_none_goes_through_a_layer_unhidden() {
+    let device = Device::flex();
+    let x = Tensor::<4>::full([1, 2, 3, 3], f32::NAN, &device);
+    let weight = Tensor::<4>::ones([4, 2, 3, 3], &device);
+    let (one, zero) = (Tensor::<1>::ones([4], &device), Tensor::<1>::zeros([4], &device));
+    let options = Options { stride: 1, padding: 1, epsilon: 1e-5, relu: true, vectors: Vectors::Widest };
+    let y = conv_norm::infer(x, weight, [one.clone(), zero.clone()], [zero, one], None, options);
+    assert!(values(y).iter().all(|value| value.is_nan()));
+}
