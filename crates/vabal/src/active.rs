@@ -266,7 +266,7 @@ mod tests {
 
         fn select(&self, _: &Query<'_>, _: &mut Progress<'_>) -> Result<Selection> {
             let scores = vec![0.0; self.0.len()];
-            Ok(Selection { ids: self.0.clone(), scores, terms: Vec::<Column>::new(), health: None })
+            Ok(Selection { ids: self.0.clone(), scores, terms: Vec::<Column>::new(), ..Selection::default() })
         }
     }
 

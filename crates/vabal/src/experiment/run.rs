@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::data::{DataSet, ImageSet};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::metrics::Metrics;
 use crate::progress::{self, Flow, Progress};
 use crate::query::{Needs, Selection, Signals, Strategy};
@@ -465,6 +466,9 @@ impl<'a> Grid<'a> {
         })?;
         let labels = HiddenLabels(&self.data.images).label(&selection.ids)?;
         self.keep_pictures(seed, &selection.ids)?;
+        if let Some(model) = &selection.model {
+            files::write(&self.weights.join(format!("{name}-{seed}.model.safetensors")), model)?;
+        }
         let warnings = listener.warnings;
         let phases = [features, select];
         let mut record = so_far.rounds[round - 1].clone();

@@ -151,7 +151,9 @@ fn no_name_of_a_strategy_takes_the_place_of_the_shared_weights() {
     let files = fs::read_dir(folder.path().join("weights")).unwrap();
     let mut names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["entropy-1.safetensors", "first-1.safetensors", "first.1.safetensors"]);
+    let expected =
+        ["entropy-1.safetensors", "first-1.model.safetensors", "first-1.safetensors", "first.1.safetensors"];
+    assert_eq!(names, expected);
 }
 
 #[test]

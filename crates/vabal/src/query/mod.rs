@@ -58,12 +58,14 @@ pub struct Selection {
     pub terms: Vec<Column>,
     /// What a VAE-based strategy says of its own state.
     pub health: Option<vabal::Health>,
+    /// The model that the strategy fitted in order to choose, where it fits one: the bytes of a safetensors file.
+    pub model: Option<Vec<u8>>,
 }
 
 /// One named term, a value per chosen id.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
-    /// The field's name for it: "predicted", "difficulty", "prior", "likelihood", "confidence".
+    /// The field's name for it: "predicted" (by the classifier), "difficulty", "prior", "likelihood", "confidence".
     pub name: &'static str,
     /// One value per id of the selection.
     pub values: Vec<f64>,
@@ -111,7 +113,7 @@ impl Selection {
                     values: order.iter().map(|&row| column.values[row]).collect(),
                 })
                 .collect(),
-            health: None,
+            ..Self::default()
         })
     }
 

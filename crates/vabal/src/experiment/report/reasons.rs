@@ -24,10 +24,11 @@ pub fn of(section: &Section<'_>, pick: &Pick, vae: Option<&Health>) -> Reason {
         let value = *value;
         let phrase = match name.as_str() {
             "predicted" => continue,
+            "vae-predicted" if find("predicted") == Some(value) => continue,
+            "vae-predicted" => format!("the VAE says {}", section.class(value.max(0.0) as usize)),
             "confidence" if value < 0.5 => format!("only {:.0} % sure", 100.0 * value),
             "confidence" => format!("{:.0} % sure", 100.0 * value),
             "prior" => match compare(value, vae.map(|vae| vae.prior.as_slice())) {
-                Compared::Off => continue,
                 Compared::Unknown | Compared::Middle => format!("prior {}", term(value)),
                 Compared::Low => format!("rare (prior {})", term(value)),
 
@@ -35,7 +36,6 @@ pub fn of(section: &Section<'_>, pick: &Pick, vae: Option<&Health>) -> Reason {
             },
             // Eq. 11 is the share of right predictions, so that a low value is a hard class.
             "difficulty" => match compare(value, vae.map(|vae| vae.difficulty.as_slice())) {
-                Compared::Off => continue,
                 Compared::Unknown | Compared::Middle => format!("difficulty {}", term(value)),
                 Compared::Low => format!("hard (difficulty {})", term(value)),
 
@@ -56,8 +56,6 @@ pub fn of(section: &Section<'_>, pick: &Pick, vae: Option<&Health>) -> Reason {
 }
 
 enum Compared {
-    /// The term is switched off: the same for every class.
-    Off,
     /// Nothing to compare with.
     Unknown,
     Low,
@@ -70,9 +68,6 @@ fn compare(value: f64, classes: Option<&[f64]>) -> Compared {
     let Some(classes) = classes.filter(|classes| !classes.is_empty()) else {
         return Compared::Unknown;
     };
-    if classes.iter().all(|&other| other == 1.0) {
-        return Compared::Off;
-    }
     let mean = crate::metrics::mean(classes.iter().copied());
     match value / mean {
         ratio if ratio < 0.75 => Compared::Low,

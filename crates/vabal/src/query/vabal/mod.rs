@@ -156,20 +156,44 @@ impl Model {
         if let Some(warning) = &health.warning {
             report(progress, Event::Warning(warning))?;
         }
+        let columns = self.columns(query.unlabelled, &terms, &scored)?;
+        let scores: Vec<f64> = scored.iter().map(|s| s.score).collect();
+        let mut selection = Selection::top(query, &scores, columns, progress)?;
+        selection.health = Some(health);
+        selection.model = Some(weights::to_bytes(self)?);
+        Ok(selection)
+    }
+
+    /// The terms behind the scores, as far as they take part: the classifier's prediction, the VAE's; d and π of
+    /// that class where the sum is over it alone; ℓ, called "energy" where it is L itself.
+    fn columns(
+        &self,
+        unlabelled: &Signals,
+        terms: &posterior::ClassTerms,
+        scored: &[score::Scored],
+    ) -> Result<Vec<Column>> {
+        let Settings { class_sum, likelihood, prior, difficulty, .. } = self.settings;
         let column = |name, value: &dyn Fn(&score::Scored) -> f64| Column {
             name,
             values: scored.iter().map(value).collect(),
         };
-        let columns = vec![
-            column("predicted", &|s| s.predicted as f64),
-            column("difficulty", &|s| health.difficulty[s.predicted]),
-            column("prior", &|s| health.prior[s.predicted]),
-            column("likelihood", &|s| s.likelihood),
+        let predicted = unlabelled.predicted()?.into_iter().map(f64::from).collect();
+        let mut columns = vec![
+            Column { name: "predicted", values: predicted },
+            column("vae-predicted", &|s| s.predicted as f64),
         ];
-        let scores: Vec<f64> = scored.iter().map(|s| s.score).collect();
-        let mut selection = Selection::top(query, &scores, columns, progress)?;
-        selection.health = Some(health);
-        Ok(selection)
+        let of_one_class = class_sum == ClassSum::Predicted;
+        if of_one_class && difficulty {
+            columns.push(column("difficulty", &|s| terms.difficulty[s.predicted]));
+        }
+        if of_one_class && prior != Prior::Off {
+            columns.push(column("prior", &|s| terms.prior[s.predicted]));
+        }
+        if likelihood != Likelihood::None {
+            let name = if likelihood == Likelihood::Energy { "energy" } else { "likelihood" };
+            columns.push(column(name, &|s| s.likelihood.unwrap_or(f64::NAN)));
+        }
+        Ok(columns)
     }
 
     fn check_widths(&self, signals: &Signals) -> Result<()> {

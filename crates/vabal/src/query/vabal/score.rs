@@ -25,8 +25,9 @@ pub(super) struct Scored {
     pub score: f64,
     /// ŷ of most draws, the lowest class on ties.
     pub predicted: usize,
-    /// exp(−L), with L the mean over draws of L(x, z, ŷ(z)); 1 where the likelihood is switched off.
-    pub likelihood: f64,
+    /// ℓ as the score takes it, the mean over draws; with class sum `all` also over classes, each with its weight
+    /// d_n·π_n. `None` where the likelihood is switched off.
+    pub likelihood: Option<f64>,
     /// Votes of the draws for each class.
     pub votes: Vec<u32>,
 }
@@ -50,7 +51,7 @@ pub(super) fn score(
         work.predicted.iter().for_each(|&n| votes[n] += 1);
         let predicted = (0..classes).rev().max_by_key(|&n| votes[n]).unwrap_or(0);
 
-        let (mut sum, mut loss_of_predicted) = (0.0, 0.0);
+        let (mut sum, mut unweighted) = (0.0, 0.0);
         if likelihood == Likelihood::None {
             sum = match class_sum {
                 ClassSum::All => weight.iter().sum::<f64>() / per_draw,
@@ -66,21 +67,18 @@ pub(super) fn score(
                 Likelihood::None => 1.0,
             };
             match class_sum {
-                ClassSum::All => decoder.every_class(z, &target, work, |work, n, draw, error| {
-                    let loss = loss(error);
-                    sum += weight[n] * of(loss);
-                    if work[draw] == n {
-                        loss_of_predicted += loss;
-                    }
-                }),
+                ClassSum::All => {
+                    decoder.every_class(z, &target, work, |n, error| sum += weight[n] * of(loss(error)));
+                    unweighted = sum / weight.iter().sum::<f64>();
+                }
                 ClassSum::Predicted => decoder.predicted_class(z, &target, work, |n, error| {
-                    let loss = loss(error);
-                    sum += weight[n] * of(loss);
-                    loss_of_predicted += loss;
+                    let likelihood = of(loss(error));
+                    sum += weight[n] * likelihood;
+                    unweighted += likelihood;
                 }),
             }
         }
-        let likelihood = (-loss_of_predicted * per_draw).exp();
+        let likelihood = (likelihood != Likelihood::None).then_some(unweighted * per_draw);
         Scored { score: -sum * per_draw, predicted, likelihood, votes }
     };
     frozen.for_each_image(unlabelled, "score", progress, || Workspace::new(frozen.draws()), each)
@@ -148,14 +146,14 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// The squared error of every draw with the block of every class zeroed: `each(ŷ of all draws, n, draw, error)`,
-    /// less the part that [`Target::offset`] holds.
+    /// The squared error of every draw with the block of every class zeroed: `each(n, error)`, less the part that
+    /// [`Target::offset`] holds.
     pub fn every_class(
         &self,
         z: &Array2<f32>,
         target: &Target,
         work: &mut Workspace,
-        mut each: impl FnMut(&[usize], usize, usize, f32),
+        mut each: impl FnMut(usize, f32),
     ) {
         let (draws, classes) = (z.nrows(), self.minus_first.len());
         self.first(z, work);
@@ -169,11 +167,7 @@ impl<'a> Decoder<'a> {
                 let block = z.slice(s![.., self.frozen.architecture.block(n)]);
                 matmul(block, self.minus_first[n].view(), 1.0, tile, Threads::One);
             }
-            let predicted = std::mem::take(&mut work.predicted);
-            self.errors(target, work, rows, |row, error| {
-                each(&predicted, start + row / draws, row % draws, error)
-            });
-            work.predicted = predicted;
+            self.errors(target, work, rows, |row, error| each(start + row / draws, error));
         }
     }
 

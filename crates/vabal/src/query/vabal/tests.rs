@@ -290,6 +290,46 @@ fn scores_are_equations_6_to_12_written_out_for_every_switch() {
 }
 
 #[test]
+fn the_terms_of_a_score_are_those_that_take_part_and_give_it_back() {
+    let (unlabelled, _) = planted(&[9, 7, 5], 0);
+    let (labelled, labels) = planted(&[5, 3, 2], 100);
+    let query = query(&unlabelled, &labelled, &labels, 3, 21);
+    // With one draw the score is the product of its terms, not a mean of products.
+    let settings =
+        Settings { latents: 2, epochs: 2, batch: 8, draws: 1, class_sum: ClassSum::Predicted, ..quick() };
+    let fitted = Model::fit(&settings, &unlabelled, 3, query.seed, &mut silent()).unwrap();
+    for likelihood in [Likelihood::Exp, Likelihood::Inverse, Likelihood::Energy, Likelihood::None] {
+        for prior in [Prior::Labelled, Prior::Unlabelled, Prior::Off] {
+            for difficulty in [false, true] {
+                let settings = Settings { likelihood, prior, difficulty, ..settings.clone() };
+                let selection = Model { settings, ..fitted.clone() }.select(&query, &mut silent()).unwrap();
+                assert_eq!(selection.term("difficulty").is_some(), difficulty);
+                assert_eq!(selection.term("prior").is_some(), prior != Prior::Off);
+                assert_eq!(selection.term("energy").is_some(), likelihood == Likelihood::Energy);
+                let classes = unlabelled.predicted().unwrap();
+                for row in 0..21 {
+                    let at = unlabelled.ids().iter().position(|id| *id == selection.ids[row]).unwrap();
+                    assert_eq!(selection.term("predicted").unwrap()[row], f64::from(classes[at]));
+                    let factors = ["difficulty", "prior", "likelihood", "energy"];
+                    let product: f64 =
+                        factors.iter().filter_map(|name| Some(selection.term(name)?[row])).product();
+                    assert!((product + selection.scores[row]).abs() < 1e-12);
+                }
+            }
+        }
+    }
+    let settings =
+        Settings { class_sum: ClassSum::All, prior: Prior::Unlabelled, difficulty: false, ..settings };
+    let selection = Model { settings, ..fitted }.select(&query, &mut silent()).unwrap();
+    assert!(selection.term("prior").is_none(), "a sum over all classes is not of one class's prior");
+    let health = selection.health.unwrap();
+    let weight: f64 = health.prior.iter().sum();
+    for (likelihood, score) in selection.terms[2].values.iter().zip(&selection.scores) {
+        assert!((likelihood * weight + score).abs() < 1e-12);
+    }
+}
+
+#[test]
 fn the_class_loss_is_equation_8() {
     let z = Array1::from(vec![0.3, -0.4, 1.2, 0.1, -0.2, 0.05]);
     for absence in [Absence::Square, Absence::Abs, Absence::Sigmoid] {

@@ -29,6 +29,11 @@ struct Header {
 }
 
 pub(super) fn save(model: &Model, path: &Path) -> Result<()> {
+    crate::files::write(path, &to_bytes(model)?)
+}
+
+/// The file's bytes.
+pub(super) fn to_bytes(model: &Model) -> Result<Vec<u8>> {
     let Fitted { vae, losses, target_variance } = &model.fitted;
     let header = Header {
         version: VERSION,
@@ -45,8 +50,7 @@ pub(super) fn save(model: &Model, path: &Path) -> Result<()> {
             from[named.range.clone()].iter().flat_map(|v| v.to_le_bytes()).collect()
         })
         .collect();
-    let broken =
-        |what: String| Error::from(Error::input("the VAE cannot be written").at(path.display()).got(what));
+    let broken = |what: String| Error::from(Error::input("the VAE cannot be written").got(what));
     let tensors = (vae.named.iter().zip(&bytes))
         .map(|(named, bytes)| {
             Ok((named.name.as_str(), TensorView::new(Dtype::F32, named.shape.clone(), bytes)?))
@@ -54,9 +58,8 @@ pub(super) fn save(model: &Model, path: &Path) -> Result<()> {
         .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(|error| broken(error.to_string()))?;
     let json = serde_json::to_string(&header).map_err(|error| broken(error.to_string()))?;
-    let file = serialize(tensors, Some(HashMap::from([(KIND.to_string(), json)])))
-        .map_err(|error| broken(error.to_string()))?;
-    crate::files::write(path, &file)
+    serialize(tensors, Some(HashMap::from([(KIND.to_string(), json)])))
+        .map_err(|error| broken(error.to_string()))
 }
 
 pub(super) fn load(path: &Path) -> Result<Model> {
