@@ -20,6 +20,8 @@ const WIDTHS: [usize; 4] = [64, 128, 256, 512];
 const LABELLED: usize = 1000;
 
 fn main() -> Result<()> {
+    // As the program does.
+    let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [folder, rows, classes, sum] = arguments.as_slice() else {
         return Err(Error::input("wrong arguments").expected("FOLDER ROWS CLASSES all|predicted").into());

@@ -1,13 +1,16 @@
 //! Matrix products over the `gemm` crate, with shapes and strides taken from `ndarray` views so that
 //! the call is safe.
 
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
 use super::Real;
 
-/// Multiplications below which waking the other cores costs more than they help: a step of the VAE, whose products
-/// have 2 to 8 million, took 1.5 times as long on two cores as on one.
+/// Multiplications below which gemm's own way of sharing a product costs more than it helps: a step of the VAE, whose
+/// products have 2 to 8 million, took 1.5 times as long on two cores as on one.
 const WORTH_SHARING: usize = 1 << 25;
+
+/// Multiplications from which a product is worth two tasks, each of half the columns: some 10 µs each.
+const WORTH_HALVING: usize = 1 << 20;
 
 /// Whether one product may use every core, or is one of many that run side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,15 @@ pub(crate) fn matmul<T: Real>(
 ) {
     let ((m, k), (inner, n)) = (a.dim(), b.dim());
     assert!(k == inner && c.dim() == (m, n), "matmul of {:?} and {:?} into {:?}", a.dim(), b.dim(), c.dim());
+    if threads == Threads::All && (WORTH_HALVING..WORTH_SHARING).contains(&(m * n * k)) && n >= 64 {
+        let (b, later_b) = b.split_at(Axis(1), n / 2);
+        let (c, later_c) = c.split_at(Axis(1), n / 2);
+        rayon::join(
+            || matmul(a, b, keep, c, Threads::One),
+            || matmul(a, later_b, keep, later_c, Threads::One),
+        );
+        return;
+    }
     let parallelism = match threads {
         Threads::All if m * n * k >= WORTH_SHARING => gemm::Parallelism::Rayon(0),
         _ => gemm::Parallelism::None,
@@ -95,18 +107,20 @@ mod tests {
 
     #[test]
     fn threads_change_no_bit() {
-        let a = filled(128, 512, 1).mapv(|v| v as f32 * 1.1);
-        let b = filled(512, 600, 2).mapv(|v| v as f32 * 0.7);
-        const { assert!(128 * 512 * 600 >= WORTH_SHARING) };
-        let product = |threads| {
-            let mut c = Array2::<f32>::zeros((128, 600));
-            matmul(a.view(), b.view(), 0.0, c.view_mut(), threads);
-            c
-        };
-        let one = product(Threads::One);
-        for count in 1..=4 {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap();
-            assert_eq!(one, pool.install(|| product(Threads::All)), "{count} threads");
+        const { assert!(128 * 512 * 600 >= WORTH_SHARING && 128 * 512 * 67 < WORTH_SHARING) };
+        for n in [600, 128, 67] {
+            let a = filled(128, 512, 1).mapv(|v| v as f32 * 1.1);
+            let b = filled(512, n, 2).mapv(|v| v as f32 * 0.7);
+            let product = |threads| {
+                let mut c = Array2::<f32>::zeros((128, n));
+                matmul(a.view(), b.view(), 0.0, c.view_mut(), threads);
+                c
+            };
+            let one = product(Threads::One);
+            for count in 1..=4 {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap();
+                assert_eq!(one, pool.install(|| product(Threads::All)), "{n} columns, {count} threads");
+            }
         }
     }
 }

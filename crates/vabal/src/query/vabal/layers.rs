@@ -31,6 +31,11 @@ impl Linear {
         &parameters[self.bias..][..self.outputs]
     }
 
+    /// The layer in a slice of the parameters that starts at `start`.
+    pub fn within(self, start: usize) -> Self {
+        Self { weight: self.weight - start, bias: self.bias - start, ..self }
+    }
+
     pub fn forward<T: Real>(&self, parameters: &[T], x: ArrayView2<'_, T>, mut y: ArrayViewMut2<'_, T>) {
         for mut row in y.rows_mut() {
             row.assign(&ArrayView1::from(self.bias(parameters)));
@@ -50,11 +55,15 @@ impl Linear {
         let weight = &mut gradient[self.weight..][..self.outputs * self.inputs];
         let dw = ArrayViewMut2::from_shape((self.outputs, self.inputs), weight)
             .expect("the slice has just this length");
-        matmul(dy.reversed_axes(), x, T::one(), dw, Threads::All);
-        add_rows(dy, &mut gradient[self.bias..][..self.outputs]);
-        if let Some(dx) = dx {
-            matmul(dy, self.weight(parameters), T::zero(), dx, Threads::All);
+        match dx {
+            // Two products of the same size, and of the same operand.
+            Some(dx) => drop(rayon::join(
+                || matmul(dy.reversed_axes(), x, T::one(), dw, Threads::One),
+                || matmul(dy, self.weight(parameters), T::zero(), dx, Threads::One),
+            )),
+            None => matmul(dy.reversed_axes(), x, T::one(), dw, Threads::All),
         }
+        wide(|| add_rows(dy, &mut gradient[self.bias..][..self.outputs]));
     }
 }
 
@@ -79,6 +88,11 @@ pub(super) struct NormTape<T> {
 }
 
 impl Norm {
+    /// The layer in a slice of the parameters that starts at `start`.
+    pub fn within(self, start: usize) -> Self {
+        Self { weight: self.weight - start, bias: self.bias - start, ..self }
+    }
+
     /// Training mode: normalises by the batch itself.
     pub fn forward<T: Real>(
         &self,
@@ -207,6 +221,11 @@ impl<T: Real> HiddenTape<T> {
 }
 
 impl HiddenLayer {
+    /// The layer in a slice of the parameters that starts at `start`.
+    pub fn within(self, start: usize) -> Self {
+        Self { linear: self.linear.within(start), norm: self.norm.map(|norm| norm.within(start)) }
+    }
+
     pub fn forward<'a, T: Real>(
         &self,
         parameters: &[T],

@@ -5,12 +5,12 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use rand::Rng as _;
 
-use super::layers::{HiddenLayer, HiddenTape, Linear, Norm, NormTape, resize, sigmoid};
+use super::layers::{HiddenLayer, HiddenTape, Linear, Norm, NormTape, resize, rows, rows_mut, sigmoid};
 use super::settings::{Adapter, Hidden, Settings};
-use crate::kernels::Real;
+use crate::kernels::{Real, wide};
 use crate::rng::{Rng, Seed};
 
 /// Width of every hidden layer and of every adapter.
@@ -166,6 +166,7 @@ pub(super) struct Tape<T> {
 struct AdapterTape<T> {
     /// The normalised features, for the sigmoid adapter.
     normalised: Array2<T>,
+    d_normalised: Array2<T>,
     norm: NormTape<T>,
     hidden: HiddenTape<T>,
 }
@@ -228,21 +229,13 @@ impl<T: Real> Vae<T> {
     pub fn encode(&self, stages: &[Array2<T>], tape: &mut Tape<T>) {
         let (p, batch) = (&self.parameters[..], stages[0].nrows());
         resize(&mut tape.x, batch, self.architecture.inputs());
-        for (l, (layer, features)) in self.adapters.iter().zip(stages).enumerate() {
-            let adapter = &mut tape.adapters[l];
-            let mut x = tape.x.slice_mut(s![.., l * HIDDEN..(l + 1) * HIDDEN]);
-            match layer {
-                AdapterLayer::Sigmoid { norm, linear } => {
-                    resize(&mut adapter.normalised, batch, norm.width);
-                    norm.forward(p, features.view(), adapter.normalised.view_mut(), &mut adapter.norm);
-                    linear.forward(p, adapter.normalised.view(), x.view_mut());
-                    x.mapv_inplace(sigmoid);
-                }
-                AdapterLayer::Relu(hidden) => {
-                    x.assign(&hidden.forward(p, features.view(), &mut adapter.hidden))
-                }
-            }
-        }
+        let half = self.half_of_adapters();
+        let (tapes, later_tapes) = tape.adapters.split_at_mut(half);
+        let (x, later_x) = tape.x.view_mut().split_at(Axis(1), half * HIDDEN);
+        rayon::join(
+            || forward_adapters(&self.adapters[..half], p, &stages[..half], tapes, x),
+            || forward_adapters(&self.adapters[half..], p, &stages[half..], later_tapes, later_x),
+        );
         forward_stack(&self.encoder, p, tape.x.view(), &mut tape.encoder);
         let hidden = self.encoder[DEPTH - 1].output(&tape.encoder[DEPTH - 1]);
         resize(&mut tape.mean, batch, self.architecture.code());
@@ -296,28 +289,27 @@ impl<T: Real> Vae<T> {
         resize(&mut tape.wide, batch, self.architecture.inputs());
         let (x, dx) = (tape.x.view(), tape.wide.view_mut());
         backward_stack(&self.encoder, p, x, &mut tape.encoder, &mut tape.up, &mut tape.down, gradient, dx);
-        for (l, (layer, features)) in self.adapters.iter().zip(stages).enumerate() {
-            let adapter = &mut tape.adapters[l];
-            let columns = s![.., l * HIDDEN..(l + 1) * HIDDEN];
-            let mut dx = tape.wide.slice_mut(columns);
-            match layer {
-                AdapterLayer::Sigmoid { norm, linear } => {
-                    dx.zip_mut_with(&tape.x.slice(columns), |dx, &x| *dx *= x * (T::one() - x));
-                    let mut d_normalised = Array2::zeros((batch, norm.width));
-                    linear.backward(
-                        p,
-                        adapter.normalised.view(),
-                        dx.view(),
-                        gradient,
-                        Some(d_normalised.view_mut()),
-                    );
-                    norm.backward(p, &adapter.norm, gradient, d_normalised.view_mut());
-                }
-                AdapterLayer::Relu(hidden) => {
-                    hidden.backward(p, features.view(), dx.view(), &mut adapter.hidden, gradient, None);
-                }
-            }
-        }
+        let half = self.half_of_adapters();
+        let start = self.adapters.get(half).map_or(self.encoder[0].linear.weight, AdapterLayer::start);
+        let (gradient, later_gradient) = gradient.split_at_mut(start);
+        let (tapes, later_tapes) = tape.adapters.split_at_mut(half);
+        let (x, later_x) = tape.x.view().split_at(Axis(1), half * HIDDEN);
+        let (dx, later_dx) = tape.wide.view_mut().split_at(Axis(1), half * HIDDEN);
+        let later: Vec<_> = self.adapters[half..].iter().map(|layer| layer.within(start)).collect();
+        rayon::join(
+            || backward_adapters(&self.adapters[..half], p, &stages[..half], tapes, x, dx, gradient),
+            || {
+                let p = &p[start..];
+                backward_adapters(&later, p, &stages[half..], later_tapes, later_x, later_dx, later_gradient);
+            },
+        );
+    }
+
+    /// How many of the adapters make about half of the work of all.
+    fn half_of_adapters(&self) -> usize {
+        let widths = &self.architecture.stages;
+        let before = |l: usize| widths[..l].iter().sum::<usize>();
+        (0..=widths.len()).min_by_key(|&l| (2 * before(l)).abs_diff(before(widths.len()))).unwrap_or(0)
     }
 
     /// Moves every running statistic towards the batch on the tape.
@@ -335,6 +327,82 @@ impl<T: Real> Vae<T> {
         for (layer, tape) in layers.zip(tape.encoder.iter().chain(&tape.decoder)) {
             if let Some(norm) = layer.norm {
                 norm.update(tape.norm(), &mut self.running);
+            }
+        }
+    }
+}
+
+impl AdapterLayer {
+    /// Where its parameters start; they lie side by side.
+    fn start(&self) -> usize {
+        match self {
+            AdapterLayer::Sigmoid { norm, .. } => norm.weight,
+            AdapterLayer::Relu(hidden) => hidden.linear.weight,
+        }
+    }
+
+    /// The layer in a slice of the parameters that starts at `start`.
+    fn within(&self, start: usize) -> Self {
+        match *self {
+            AdapterLayer::Sigmoid { norm, linear } => {
+                AdapterLayer::Sigmoid { norm: norm.within(start), linear: linear.within(start) }
+            }
+            AdapterLayer::Relu(hidden) => AdapterLayer::Relu(hidden.within(start)),
+        }
+    }
+}
+
+/// Some adapters: stage features [B, d_l] to their columns of x, [B, H] each.
+fn forward_adapters<T: Real>(
+    layers: &[AdapterLayer],
+    p: &[T],
+    stages: &[Array2<T>],
+    tapes: &mut [AdapterTape<T>],
+    mut x: ArrayViewMut2<'_, T>,
+) {
+    for (l, ((layer, features), tape)) in layers.iter().zip(stages).zip(tapes).enumerate() {
+        let mut x = x.slice_mut(s![.., l * HIDDEN..(l + 1) * HIDDEN]);
+        match layer {
+            AdapterLayer::Sigmoid { norm, linear } => {
+                resize(&mut tape.normalised, features.nrows(), norm.width);
+                norm.forward(p, features.view(), tape.normalised.view_mut(), &mut tape.norm);
+                linear.forward(p, tape.normalised.view(), x.view_mut());
+                x.mapv_inplace(sigmoid);
+            }
+            AdapterLayer::Relu(hidden) => x.assign(&hidden.forward(p, features.view(), &mut tape.hidden)),
+        }
+    }
+}
+
+/// From the gradient of their columns of x, which it turns into that of what the activation saw.
+fn backward_adapters<T: Real>(
+    layers: &[AdapterLayer],
+    p: &[T],
+    stages: &[Array2<T>],
+    tapes: &mut [AdapterTape<T>],
+    x: ArrayView2<'_, T>,
+    mut dx: ArrayViewMut2<'_, T>,
+    gradient: &mut [T],
+) {
+    for (l, ((layer, features), tape)) in layers.iter().zip(stages).zip(tapes).enumerate() {
+        let columns = s![.., l * HIDDEN..(l + 1) * HIDDEN];
+        let mut dx = dx.slice_mut(columns);
+        match layer {
+            AdapterLayer::Sigmoid { norm, linear } => {
+                wide(|| {
+                    for (dx, x) in rows_mut(dx.view_mut()).zip(rows(x.slice(columns))) {
+                        for (dx, &x) in dx.iter_mut().zip(x) {
+                            *dx *= x * (T::one() - x);
+                        }
+                    }
+                });
+                resize(&mut tape.d_normalised, features.nrows(), norm.width);
+                let d_normalised = tape.d_normalised.view_mut();
+                linear.backward(p, tape.normalised.view(), dx.view(), gradient, Some(d_normalised));
+                norm.backward(p, &tape.norm, gradient, tape.d_normalised.view_mut());
+            }
+            AdapterLayer::Relu(hidden) => {
+                hidden.backward(p, features.view(), dx.view(), &mut tape.hidden, gradient, None);
             }
         }
     }
