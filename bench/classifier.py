@@ -1,7 +1,8 @@
 """The classifier against PyTorch eager, in one run: a ResNet-18 training step and inference with the
-features of all four stages, batch 128, 3 x 32 x 32, f32, the same threads.
+features of all four stages, 3 x 32 x 32, f32, the same threads.
 
-    pip install torch && python bench/classifier.py
+    pip install torch && python bench/classifier.py              # batch 128, widths 16 and 64
+    python bench/classifier.py --batch 16 --widths 16 --steps 50   # what the preset quick does
 
 PyTorch gets its best memory layout of two (contiguous, channels-last), measured apart for training and
 inference. Its input is a ready tensor; vabal's times hold normalisation and augmentation too. Median of
@@ -20,8 +21,6 @@ import time
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-BATCH = 128
 
 
 class Block(nn.Module):
@@ -68,11 +67,11 @@ def median_seconds(step, steps):
     return statistics.median(seconds[1:])
 
 
-def pytorch(width, steps, layout):
+def pytorch(width, batch, steps, layout):
     torch.manual_seed(1)
     net = ResNet18(width).to(memory_format=layout)
-    x = torch.randn(BATCH, 3, 32, 32).to(memory_format=layout)
-    y = torch.arange(BATCH) % 10
+    x = torch.randn(batch, 3, 32, 32).to(memory_format=layout)
+    y = torch.arange(batch) % 10
     optimiser = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
 
     def train():
@@ -90,7 +89,7 @@ def pytorch(width, steps, layout):
     return {"train": train_seconds, "features": median_seconds(features, steps)}
 
 
-def vabal(widths, steps, threads):
+def vabal(widths, batch, steps, kernels, threads):
     root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
     # The whole workspace, for the same features of the dependencies as every other build: with
     # `-p vabal` cargo would compile burn once more.
@@ -98,7 +97,7 @@ def vabal(widths, steps, threads):
     subprocess.run(build, check=True, cwd=root)
     target = os.environ.get("CARGO_TARGET_DIR", os.path.join(root, "target"))
     run = subprocess.run(
-        [os.path.join(target, "release", "examples", "bench_classifier"), str(steps), *map(str, widths)],
+        [os.path.join(target, "release", "examples", "bench_classifier"), str(steps), kernels, str(batch), *map(str, widths)],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -110,23 +109,30 @@ def vabal(widths, steps, threads):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--burn", action="store_true", help="burn's own operations as well")
     parser.add_argument("--steps", type=int, default=5, help="timed steps (default 5)")
     parser.add_argument("--threads", type=int, default=2, help="threads for both (default 2)")
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)
-    ours = vabal(args.widths, args.steps, args.threads)
+    kernels = ["auto", "burn"] if args.burn else ["auto"]
+    ours = {kind: vabal(args.widths, args.batch, args.steps, kind, args.threads) for kind in kernels}
     rustc = subprocess.run(["rustc", "--version"], stdout=subprocess.PIPE, text=True).stdout.strip()
-    print(f"PyTorch {torch.__version__}, Python {platform.python_version()}, {rustc}, {args.threads} threads\n")
-    print("| width | what | vabal (burn), images/s | PyTorch, images/s | its layout | vabal / PyTorch |")
-    print("|---|---|---|---|---|---|")
+    versions = f"PyTorch {torch.__version__}, Python {platform.python_version()}, {rustc}"
+    print(f"{versions}, {args.threads} threads, batch {args.batch}\n")
+    names = {"auto": "vabal, images/s", "burn": "burn's operations"}
+    head = ["width", "what", *(names[kind] for kind in kernels), "PyTorch, images/s", "its layout", "vabal / PyTorch"]
+    print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
     layouts = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
     for width in args.widths:
-        theirs = {name: pytorch(width, args.steps, layout) for name, layout in layouts.items()}
+        theirs = {name: pytorch(width, args.batch, args.steps, layout) for name, layout in layouts.items()}
         for key, what in (("train", "training step"), ("features", "features")):
             name = min(theirs, key=lambda name: theirs[name][key])
-            a, b = BATCH / ours[width][key], BATCH / theirs[name][key]
-            print(f"| {width} | {what} | {a:.0f} | {b:.0f} | {name} | {a / b:.2f} |", flush=True)
+            rates = [args.batch / ours[kind][width][key] for kind in kernels]
+            peer = args.batch / theirs[name][key]
+            cells = [width, what, *(f"{rate:.0f}" for rate in rates), f"{peer:.0f}", name, f"{rates[0] / peer:.2f}"]
+            print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ use super::Real;
 const WORTH_SHARING: usize = 1 << 25;
 
 /// Multiplications from which a product is worth two tasks, each of half the columns: some 10 µs each.
-const WORTH_HALVING: usize = 1 << 20;
+const WORTH_HALVING: usize = 1 << 22;
 
 /// Whether one product may use every core, or is one of many that run side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

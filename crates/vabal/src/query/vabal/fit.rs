@@ -2,15 +2,17 @@
 //!
 //! The labelled pool never enters: the classifier may have overfitted to it (section 3.3).
 
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
+use super::layers::resize;
 use super::loss::{Losses, Objective, Scratch, step};
 use super::settings::Settings;
 use super::vae::{Architecture, Vae};
 use crate::error::{Error, Result};
+use crate::kernels::wide;
 use crate::progress::{Event, Progress, report};
 use crate::query::Signals;
 use crate::rng::Seed;
@@ -47,6 +49,8 @@ pub(super) fn fit(
     let mut adam = Adam::new(vae.parameters.len());
     let (mut tape, mut scratch) = (vae.tape(), Scratch::default());
     let mut gradient = vec![0.0; vae.parameters.len()];
+    let (mut batch_stages, mut noise) =
+        (vec![Array2::default((0, 0)); stages.len()], Array2::default((0, 0)));
 
     // By id, so that the order in which the pool is listed changes nothing.
     let mut order: Vec<usize> = (0..unlabelled.len()).collect();
@@ -67,11 +71,15 @@ pub(super) fn fit(
         summary.reset();
         for batch in batches(order.len(), settings.batch) {
             let rows = &order[batch];
-            let batch_stages: Vec<_> = stages.iter().map(|stage| stage.select(Axis(0), rows)).collect();
+            for (batch, stage) in batch_stages.iter_mut().zip(stages) {
+                resize(batch, rows.len(), stage.ncols());
+                for (mut to, &row) in batch.rows_mut().into_iter().zip(rows) {
+                    to.assign(&stage.row(row));
+                }
+            }
             let batch_labels: Vec<_> = rows.iter().map(|&row| labels[row]).collect();
-            let noise = Array2::from_shape_simple_fn((rows.len(), vae.architecture.code()), || {
-                StandardNormal.sample(&mut noise_stream)
-            });
+            resize(&mut noise, rows.len(), vae.architecture.code());
+            noise.map_inplace(|value| *value = StandardNormal.sample(&mut noise_stream));
             let input = (&batch_stages[..], &batch_labels[..], &noise);
             let losses = step(&vae, objective, input, &mut tape, &mut scratch, &mut gradient);
             steps += 1;
@@ -139,11 +147,13 @@ impl Adam {
         let chunks = (parameters.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)))
             .zip(self.first.par_chunks_mut(CHUNK).zip(self.second.par_chunks_mut(CHUNK)));
         chunks.for_each(|((parameters, gradient), (first, second))| {
-            for (((p, &g), m), v) in parameters.iter_mut().zip(gradient).zip(first).zip(second) {
-                *m = b1 * *m + (1.0 - b1) * g;
-                *v = b2 * *v + (1.0 - b2) * g * g;
-                *p -= rate * *m / (v.sqrt() / root + 1e-8);
-            }
+            wide(|| {
+                for (((p, &g), m), v) in parameters.iter_mut().zip(gradient).zip(first).zip(second) {
+                    *m = b1 * *m + (1.0 - b1) * g;
+                    *v = b2 * *v + (1.0 - b2) * g * g;
+                    *p -= rate * *m / (v.sqrt() / root + 1e-8);
+                }
+            });
         });
     }
 }

@@ -1,36 +1,49 @@
 //! Times training steps and stage features of the classifier, one line of JSON per width, for
-//! `bench/classifier.py`: `bench_classifier STEPS WIDTH...`. Random images: speed does not depend on them.
+//! `bench/classifier.py`: `bench_classifier STEPS auto|plain|burn BATCH WIDTH...`. Random images: speed does not depend on
+//! them. Allocator and threads are the program's.
 
 use std::error::Error;
 use std::io::Write as _;
 use std::time::Instant;
 
 use rand::Rng as _;
-use vabal::classify::{Settings, Training};
+use vabal::classify::Training;
+use vabal::classify::settings::{Kernels, Settings};
 use vabal::data::{ImageSet, ImageShape, Origin};
 use vabal::query::Needs;
 use vabal::{Device, Event, Flow, Id, Label, Seed};
 
-const BATCH: usize = 128;
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let steps: usize = args.next().ok_or("how many steps?")?.parse()?;
-    let mut pixels = vec![0; BATCH * SHAPE.bytes()];
+    let kernels = match args.next().as_deref() {
+        Some("auto") => Kernels::Auto,
+        Some("plain") => Kernels::Plain,
+        Some("burn") => Kernels::Burn,
+        _ => return Err("auto, plain or burn?".into()),
+    };
+    let batch: usize = args.next().ok_or("how many images a step?")?.parse()?;
+    rayon::ThreadPoolBuilder::new().use_current_thread().build_global()?;
+    let mut pixels = vec![0; batch * SHAPE.bytes()];
     Seed::new(1).stream("pixels").fill_bytes(&mut pixels);
-    let labels: Vec<Label> = (0..BATCH as Label).map(|image| image % 10).collect();
+    let labels: Vec<Label> = (0..batch as Label).map(|image| image % 10).collect();
     let classes = (0..10).map(|class| class.to_string()).collect();
-    let origin = Origin::Records(vec![("random".to_owned(), BATCH)]);
+    let origin = Origin::Records(vec![("random".to_owned(), batch)]);
     let images = ImageSet::new(SHAPE, pixels, labels.clone(), classes, origin)?;
-    let ids: Vec<Id> = (0..BATCH as Id).collect();
+    let ids: Vec<Id> = (0..batch as Id).collect();
 
     for width in args {
         // One batch an epoch; the first step is the warm-up.
         let settings = Settings {
             width: width.parse()?,
             epochs: steps + 1,
-            batch: BATCH,
+            batch,
+            kernels,
             learning_rate: 1e-3,
             ..Settings::paper()
         };
