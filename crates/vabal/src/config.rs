@@ -135,6 +135,7 @@ impl Config {
         for (name, variant) in &self.strategy {
             let key = format!("strategy.{name}");
             check_name(&key, name)?;
+            check_variant(name)?;
             variant.settings.check().map_err(|error| error.below(&key))?;
         }
         for name in &self.strategies {
@@ -185,6 +186,21 @@ fn check_name(key: &str, name: &str) -> Result<()> {
         return Err(out_of_range(key, expected, format!("\"{name}\"")));
     }
     Ok(())
+}
+
+/// A table takes the place of the strategy of its name, so that one called "random" would not be random.
+fn check_variant(name: &str) -> Result<()> {
+    if !query::NAMES.contains(&name) || resolve::built_in(name).is_some() {
+        return Ok(());
+    }
+    Err(Error::input("a built-in strategy cannot be defined anew")
+        .at(format!("strategy.{name}"))
+        .expected(
+            "a name that is not taken, or that of a built-in VaB-AL: vabal, vabal-paper, vabal-official",
+        )
+        .got(format!("[strategy.{name}]; {name} has no settings"))
+        .hint("give the table a name of its own, and write that name into strategies")
+        .into())
 }
 
 fn check_list<T: PartialEq + std::fmt::Debug>(key: &str, list: &[T]) -> Result<()> {

@@ -152,6 +152,7 @@ fn add_variants(config: &mut Config, layers: &[Layer]) -> Result<()> {
         }
     }
     for name in names {
+        super::check_variant(&name)?;
         let at = |key: &str| format!("strategy.{name}.{key}");
         if last(layers, &["strategy", &name, "kind"]).is_none() && built_in(&name).is_none() {
             return Err(Error::input("a strategy does not say what it is a variant of")
@@ -174,7 +175,7 @@ fn add_variants(config: &mut Config, layers: &[Layer]) -> Result<()> {
 }
 
 /// The names that need no table because they are one.
-fn built_in(name: &str) -> Option<vabal::Preset> {
+pub(super) fn built_in(name: &str) -> Option<vabal::Preset> {
     match name {
         "vabal" => Some(vabal::Preset::Default),
         "vabal-paper" => Some(vabal::Preset::Paper),

@@ -62,6 +62,34 @@ fn a_strategy_table_is_a_preset_with_differences() {
 }
 
 #[test]
+fn a_table_never_takes_the_place_of_a_built_in_strategy_of_another_kind() {
+    for name in ["random", "entropy", "margin", "least-confidence"] {
+        for kind in ["kind = \"vabal\"", "preset = \"paper\"", ""] {
+            let refusal = complaint(&format!("[strategy.{name}]\n{kind}"), &[]);
+            for part in [
+                "a built-in strategy cannot be defined anew",
+                &format!("where: strategy.{name}\n"),
+                "vabal-official",
+                &format!("got: [strategy.{name}]"),
+                "hint: give the table a name of its own",
+            ] {
+                assert!(refusal.contains(part), "{part:?} is not in:\n{refusal}");
+            }
+        }
+        let mut config = parse("strategies = [\"vabal\"]", &[]).unwrap();
+        let variant = config.strategy["vabal"].clone();
+        config.strategy.insert(name.into(), variant);
+        assert!(config.check().is_err(), "{name}");
+    }
+    assert!(complaint("", &["strategy.random.kind=vabal"]).contains("strategy.random"));
+    for name in ["vabal", "vabal-paper", "vabal-official"] {
+        let config =
+            parse("", &[&format!("strategy.{name}.kind=vabal"), &format!("strategy.{name}.draws=7")]);
+        assert_eq!(config.unwrap().strategy[name].settings.draws, 7);
+    }
+}
+
+#[test]
 fn every_setting_of_the_strategies_in_use_stands_in_the_resolved_configuration() {
     // Else a run folder would silently change its meaning when a default changes.
     let text = parse("", &[]).unwrap().to_toml().unwrap();
