@@ -52,6 +52,60 @@ fn a_folder_of_images_that_cannot_be_used_is_one_error_that_names_what_is_wrong(
     insta::assert_snapshot!(all);
 }
 
+/// The six files of CIFAR-10 with 20 records each, two of every class.
+fn cifar(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    for name in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
+    {
+        let record = |n: u8| std::iter::once(n % 10).chain((0..3072).map(move |_| 25 * (n % 10) + n / 10));
+        fs::write(folder.join(format!("{name}.bin")), (0..20).flat_map(record).collect::<Vec<u8>>()).unwrap();
+    }
+}
+
+const CIFAR: [&str; 4] = ["--set", "data.kind=cifar10", "--set", "data.path=cifar"];
+
+#[test]
+fn cifar_files_that_cannot_be_used_are_one_error_and_no_warning() {
+    let place = Place::new();
+    let folder = place.path().join("cifar");
+    let mut all = String::new();
+    let mut add = |name: &str, file: &str, spoil: &dyn Fn(&mut Vec<u8>)| {
+        cifar(&folder);
+        let path = folder.join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        spoil(&mut bytes);
+        fs::write(path, bytes).unwrap();
+        let error = refused(&place, &mut place.run(&CIFAR));
+        assert!(error.starts_with("error:") && !error.contains("warning"), "{error}");
+        all += &format!("## {name}\n{error}\n");
+    };
+    add("torn", "data_batch_3.bin", &|bytes| bytes.truncate(5 * 3073 + 100));
+    add("over-long", "test_batch.bin", &|bytes| bytes.push(0));
+    add("empty", "data_batch_1.bin", &|bytes| bytes.clear());
+    add("a label out of range", "data_batch_5.bin", &|bytes| bytes[7 * 3073] = 10);
+    fs::remove_file(folder.join("data_batch_2.bin")).unwrap();
+    all += &format!("## a missing file\n{}", refused(&place, &mut place.run(&CIFAR)));
+    insta::assert_snapshot!(all);
+    assert!(!place.out().join("weights").exists());
+}
+
+#[test]
+fn cifar_with_fewer_images_than_the_official_files_is_warned_of_once_and_after_the_configuration() {
+    let place = Place::new();
+    cifar(&place.path().join("cifar"));
+    let mut run = place.run(&CIFAR);
+    run.args(["--set", "rounds.initial=101"]);
+    let error = refused(&place, &mut run);
+    assert!(error.contains("at most 100") && !error.contains("warning"), "{error}");
+    let mut run = place.run(&CIFAR);
+    run.args(["--set", "strategies=[random]", "--set", "rounds.count=1", "--set", "seeds=[1]"]);
+    let output = run.output().unwrap();
+    let warnings = text(&output.stderr);
+    succeeded(output);
+    assert_eq!(warnings.matches("warning:").count(), 1, "{warnings}");
+    assert!(warnings.contains("data_batch_1.bin 20 instead of 10000"), "{warnings}");
+}
+
 #[test]
 fn what_the_hint_says_can_be_done_in_the_same_folder() {
     let place = Place::new();

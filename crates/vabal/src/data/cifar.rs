@@ -203,6 +203,8 @@ impl Container {
 /// # Errors
 /// A missing, truncated or over-long file, a torn archive, a label out of range (by file and
 /// record), a list of class names of the wrong length, or [`Error::Stopped`].
+///
+/// Files of whole records, but of fewer or more than the official ones, are read; [`unofficial`] names them.
 pub fn read(path: &Path, version: Version, progress: &mut Progress<'_>) -> Result<DataSet> {
     let layout = version.layout();
     let container = layout.find(path)?;
@@ -232,10 +234,6 @@ pub fn read(path: &Path, version: Version, progress: &mut Progress<'_>) -> Resul
                 .into());
         }
         let count = size / record;
-        if count != official {
-            let text = format!("{name} holds {count} images; the official file holds {official}");
-            report(progress, Event::Warning(&text))?;
-        }
         first_row.insert(name, total);
         origin.push((name.to_string(), count));
         total += count;
@@ -247,6 +245,7 @@ pub fn read(path: &Path, version: Version, progress: &mut Progress<'_>) -> Resul
         return Err(Error::input(format!("these files of {} are more than memory holds", layout.name))
             .at(container.path().display())
             .got(format!("{total} images"))
+            .hint("use a machine with more memory, or files with fewer images")
             .into());
     }
     pixels.resize(bytes, 0);
@@ -263,6 +262,7 @@ pub fn read(path: &Path, version: Version, progress: &mut Progress<'_>) -> Resul
                 Error::input("the file broke off while it was read")
                     .at(format!("{}, record {n}", container.place(name)))
                     .got(source)
+                    .hint(format!("fetch it again with `vabal fetch {}`", layout.fetch))
             };
             content.read_exact(head).map_err(torn)?;
             for (&label, &classes) in head.iter().zip(layout.labels) {
@@ -293,6 +293,24 @@ pub fn read(path: &Path, version: Version, progress: &mut Progress<'_>) -> Resul
     })
 }
 
+/// Which files of a set that [`read`] gave hold fewer or more images than the official ones, as one sentence;
+/// `None` where all hold as many.
+#[must_use]
+pub fn unofficial(set: &DataSet, version: Version) -> Option<String> {
+    let layout = version.layout();
+    let Origin::Records(files) = &set.images.origin else { return None };
+    let other: Vec<String> = files
+        .iter()
+        .filter_map(|(name, count)| {
+            let (_, official) = layout.files.iter().find(|(known, _)| known == name)?;
+            (count != official).then(|| format!("{name} {count} instead of {official}"))
+        })
+        .collect();
+    (!other.is_empty()).then(|| {
+        format!("the images are not as many as in the official {}: {}", layout.name, other.join(", "))
+    })
+}
+
 /// The size of every record file that is there, and the class names.
 fn survey(container: &Container, layout: &Layout) -> Result<(BTreeMap<&'static str, usize>, Vec<String>)> {
     let mut wanted: Vec<&str> = layout.files.iter().map(|(name, _)| *name).collect();
@@ -302,7 +320,10 @@ fn survey(container: &Container, layout: &Layout) -> Result<(BTreeMap<&'static s
     container.each(&wanted, &mut |name, size, content| {
         if let Some((known, _)) = layout.files.iter().find(|(known, _)| *known == name) {
             if sizes.insert(*known, size).is_some() {
-                return Err(Error::input("a file is there twice").at(container.place(name)).into());
+                return Err(Error::input("a file is there twice")
+                    .at(container.place(name))
+                    .hint(format!("fetch the archive again with `vabal fetch {}`", layout.fetch))
+                    .into());
             }
             return Ok(());
         }
@@ -315,6 +336,7 @@ fn survey(container: &Container, layout: &Layout) -> Result<(BTreeMap<&'static s
                 .at(container.place(name))
                 .expected(format!("{} names, one a line", names.len()))
                 .got(lines.len())
+                .hint("mend the list, or take it away: the official names are known without it")
                 .into());
         }
         names = lines;

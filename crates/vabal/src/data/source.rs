@@ -142,6 +142,14 @@ impl Source {
             set.pool = self.imbalance.apply(&set.images, &set.pool, seed)?;
             set.name = format!("{}, {}", set.name, self.imbalance);
         }
+        let version = match self.kind {
+            Kind::Cifar10 => Some(cifar::Version::Ten),
+            Kind::Cifar100 => Some(cifar::Version::Hundred(self.labels)),
+            _ => None,
+        };
+        if let Some(text) = version.and_then(|version| cifar::unofficial(&set, version)) {
+            report(progress, Event::Warning(&text))?;
+        }
         let absent = set.class_counts(&set.test).iter().filter(|&&count| count == 0).count();
         if absent > 0 {
             let text = format!("{absent} of the classes have no image in the test set");

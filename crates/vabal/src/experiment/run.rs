@@ -59,11 +59,28 @@ pub fn run(
         return outcome(&store, true);
     }
     store.event("started", &format!("on {device}"))?;
-    let mut listen = |event: progress::Event<'_>| observer(Event::Work { at: None, whole: 0.0, event });
+    let mut warnings = Vec::new();
+    let mut listen = |event: progress::Event<'_>| match event {
+        progress::Event::Warning(text) => {
+            warnings.push(text.to_string());
+            Flow::Continue
+        }
+        event => observer(Event::Work { at: None, whole: 0.0, event }),
+    };
     // The data are the same for every seed of the experiment: `data.seed` alone decides over them.
-    let data = config.data.load(Seed::new(0), data_dir, &mut listen)?;
+    let data = config.data.load(Seed::new(0), data_dir, &mut listen);
+    // Warnings wait for the configuration: beside its error they would be noise. Beside an error of the data
+    // they may be its reason.
+    let firsts = data.as_ref().ok().map(|data| first_pools(config, data)).transpose()?;
+    for text in &warnings {
+        let event = progress::Event::Warning(text);
+        if observer(Event::Work { at: None, whole: 0.0, event }) == Flow::Stop {
+            return Err(Error::Stopped);
+        }
+    }
+    let (data, firsts) = (data?, firsts.unwrap_or_default());
     let trainer = Trainer { images: &data.images, settings: &config.classifier, device };
-    grid(config, store, out, device, &data, &trainer, observer)
+    grid((config, firsts), store, out, device, &data, &trainer, observer)
 }
 
 /// The same with data and a learner of one's own, on the CPU.
@@ -82,7 +99,8 @@ pub fn run_with(
     if store.is_finished()? {
         return outcome(&store, true);
     }
-    grid(config, store, out, Device::Cpu, data, learner, observer)
+    let firsts = first_pools(config, data)?;
+    grid((config, firsts), store, out, Device::Cpu, data, learner, observer)
 }
 
 fn outcome(store: &Store, already: bool) -> Result<Outcome> {
@@ -152,7 +170,7 @@ struct Grid<'a> {
 }
 
 fn grid(
-    config: &Config,
+    (config, firsts): (&Config, HashMap<u64, Vec<Pick>>),
     mut store: Store,
     out: &Path,
     device: Device,
@@ -161,11 +179,6 @@ fn grid(
     observer: &mut Observer<'_>,
 ) -> Result<Outcome> {
     let weights = out.join("weights");
-    let firsts: HashMap<u64, Vec<Pick>> = config
-        .seeds
-        .iter()
-        .map(|&seed| Ok((seed, first_pool(config, data, seed)?)))
-        .collect::<Result<_>>()?;
     fs::create_dir_all(&weights).map_err(Error::io("create", &weights))?;
     let summary = describe(&mut store, config, data, device)?;
     let mut stored: HashMap<(String, u64), Progressed> = HashMap::new();
@@ -217,6 +230,11 @@ fn grid(
     let outcome = outcome(&grid.store, false)?;
     grid.store.finish()?;
     Ok(outcome)
+}
+
+/// The first pool of every seed: what of the configuration only the data can check.
+fn first_pools(config: &Config, data: &DataSet) -> Result<HashMap<u64, Vec<Pick>>> {
+    config.seeds.iter().map(|&seed| Ok((seed, first_pool(config, data, seed)?))).collect()
 }
 
 /// The first pool of a seed, with its answers.
