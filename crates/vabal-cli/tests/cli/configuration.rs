@@ -59,6 +59,28 @@ fn an_output_folder_that_cannot_be_written_is_an_error_before_any_work() {
 }
 
 #[test]
+fn a_training_that_diverges_names_step_and_rate_and_its_hint_leads_on() {
+    let place = Place::new();
+    let args = ["--set", "strategies=[random]", "--set", "classifier.learning_rate=1e30"];
+    let error = refused(&place, &mut place.run(&args));
+    let (first, rest) = error.split_once('\n').unwrap();
+    assert!(
+        ["NaN", "inf"].iter().any(
+            |loss| first == format!("error: training diverged: the loss of the classifier became {loss}")
+        ),
+        "{error}"
+    );
+    assert!(rest.contains("where: step ") && rest.contains("learning rate 1000000000000"), "{error}");
+    assert!(rest.contains("hint: lower the learning rate") && rest.contains("another --out"), "{error}");
+    // As the hint says: with another rate the folder is refused, another folder is not.
+    let lower = ["--set", "strategies=[random]", "--set", "classifier.learning_rate=0.01"];
+    let error = refused(&place, &mut place.run(&lower));
+    assert!(error.contains("classifier.learning_rate") && error.contains("--out"), "{error}");
+    let mut other = place.vabal(&["run", "tiny.toml", "--out", "other", "--quiet"]);
+    succeeded(other.args(lower).output().unwrap());
+}
+
+#[test]
 fn a_folder_of_another_configuration_is_named_by_the_first_key_that_differs() {
     let place = Place::new();
     succeeded(place.run(&["--set", "strategies=[random]"]).output().unwrap());

