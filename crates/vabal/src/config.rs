@@ -79,6 +79,10 @@ pub enum Kind {
     Vabal,
 }
 
+/// For an error that has no better one.
+const HINT: &str =
+    "docs/formats.md lists every setting; `vabal demo --print-config` shows a whole configuration";
+
 impl Config {
     /// The values of a preset, before a file.
     #[must_use]
@@ -112,6 +116,10 @@ impl Config {
     /// # Errors
     /// The first value out of range, by its key.
     pub fn check(&self) -> Result<()> {
+        self.check_values().map_err(|error| error.or_hint(HINT))
+    }
+
+    fn check_values(&self) -> Result<()> {
         check_name("name", &self.name)?;
         check_list("seeds", &self.seeds)?;
         check_list("strategies", &self.strategies)?;

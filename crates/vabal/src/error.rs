@@ -152,6 +152,17 @@ impl Error {
         }
     }
 
+    /// The same error with this hint where it has none.
+    #[must_use]
+    pub fn or_hint(self, hint: &str) -> Self {
+        match self {
+            Error::Input(complaint) if complaint.hint.is_none() => {
+                Error::Input(Box::new(complaint.hint(hint)))
+            }
+            other => other,
+        }
+    }
+
     /// The process exit code that says the same: 2, or 130 where the person stopped it.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
@@ -173,9 +184,13 @@ fn io_hint(source: &std::io::Error) -> &'static str {
             "a file is where a folder should be, or the other way round; choose another path"
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "free some space and run the same command again; it goes on where it stopped"
+            "free some space and run the same command again; nothing that was finished is lost"
         }
-        _ => "run the same command again once this is mended; it goes on where it stopped",
+        ErrorKind::InvalidData => {
+            "the file is damaged, or is text that is not UTF-8; mend it or get it again"
+        }
+        ErrorKind::UnexpectedEof => "the file ends too early; get it again",
+        _ => "mend what the system names and run the same command again; nothing that was finished is lost",
     }
 }
 
@@ -223,6 +238,28 @@ mod tests {
         );
         assert_eq!(error.exit_code(), 2);
         assert_eq!(Error::Stopped.exit_code(), 130);
+    }
+
+    #[test]
+    fn a_hint_is_added_only_where_there_is_none() {
+        let hint = |error: Complaint| Error::from(error).or_hint("look there").to_string();
+        assert_eq!(hint(Error::input("wrong")), "wrong\n  hint: look there");
+        assert_eq!(hint(Error::input("wrong").hint("look here")), "wrong\n  hint: look here");
+        assert!(matches!(Error::Stopped.or_hint("look there"), Error::Stopped));
+    }
+
+    #[test]
+    fn hints_of_the_file_system_fit_reading_and_writing_alike() {
+        use std::io::ErrorKind;
+        let hint = |kind: ErrorKind| Error::io("read", "a.toml")(kind.into()).to_string();
+        assert!(hint(ErrorKind::InvalidData).contains("not UTF-8"));
+        // Only some commands go on where they stopped.
+        for kind in
+            [ErrorKind::InvalidData, ErrorKind::StorageFull, ErrorKind::Other, ErrorKind::FileTooLarge]
+        {
+            let text = hint(kind);
+            assert!(text.contains("\n  hint: ") && !text.contains("goes on"), "{text}");
+        }
     }
 
     #[test]

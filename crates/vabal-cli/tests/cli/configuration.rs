@@ -15,8 +15,10 @@ fn every_refusal_is_one_error_that_says_what_where_expected_got() {
     fs::write(place.path().join("wrong-type.toml"), "seeds = 1\n").unwrap();
     fs::write(place.path().join("out-of-range.toml"), "[rounds]\nbudget = 0\n").unwrap();
     fs::write(place.path().join("no-toml.toml"), "name = \"a\"\nseeds [1]\n").unwrap();
+    fs::write(place.path().join("no-text.toml"), b"name = \"\xff\"\n").unwrap();
     fs::write(place.path().join("file"), "").unwrap();
     add("a missing configuration", &["run", "missing.toml"]);
+    add("a configuration that is not UTF-8", &["run", "no-text.toml"]);
     add("no TOML", &["run", "no-toml.toml"]);
     add("an unknown key", &["run", "unknown-key.toml"]);
     add("a wrong type", &["run", "wrong-type.toml"]);
@@ -25,6 +27,9 @@ fn every_refusal_is_one_error_that_says_what_where_expected_got() {
     add("a wrong type in --set", &["run", "tiny.toml", "--set", "classifier.width=wide"]);
     add("out of range in --set", &["run", "tiny.toml", "--set", "classifier.dropout=1.5"]);
     add("an unknown strategy", &["run", "tiny.toml", "--set", "strategies=[entrpy]"]);
+    add("a table for a built-in strategy", &["run", "tiny.toml", "--set", "strategy.random.kind=vabal"]);
+    add("a wrong value", &["run", "tiny.toml", "--set", "classifier.epochs=-1"]);
+    add("--set without a value", &["run", "tiny.toml", "--set", "rounds.budget"]);
     add("an unknown device", &["run", "tiny.toml", "--device", "gpu"]);
     add("a folder that is a file", &["run", "tiny.toml", "--out", "file"]);
     add("a folder below a file", &["run", "tiny.toml", "--out", "file/out"]);

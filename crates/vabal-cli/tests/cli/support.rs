@@ -89,12 +89,13 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The exit code and standard error of a command that must fail with the one error.
+/// Standard error of a command that must fail with exit code 2 and one error that says what to do.
 pub fn refused(place: &Place, command: &mut Command) -> String {
     let output = command.output().unwrap();
     let stderr = place.tidy(&text(&output.stderr));
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert_eq!(stderr.matches("error:").count(), 1, "{stderr}");
+    assert_eq!(stderr.matches("\n  hint: ").count(), 1, "{stderr}");
     stderr
 }
 

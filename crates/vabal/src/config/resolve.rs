@@ -34,6 +34,10 @@ impl Config {
     /// # Errors
     /// As [`Config::read`].
     pub fn parse(text: &str, origin: &str, name: &str, sets: &[String]) -> Result<Self> {
+        Self::resolve(text, origin, name, sets).map_err(|error| error.or_hint(super::HINT))
+    }
+
+    fn resolve(text: &str, origin: &str, name: &str, sets: &[String]) -> Result<Self> {
         let file: Table = toml::from_str(text).map_err(|error| {
             let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             Error::input("the configuration is not TOML")
@@ -244,7 +248,7 @@ fn unknown(full: &str, key: &str, known: &[String], origin: &str) -> Error {
         .got(format!("\"{key}\""));
     match nearest(key, known.iter().map(String::as_str)) {
         Some(near) => complaint.hint(format!("did you mean \"{near}\"?")),
-        None => complaint.hint("--print-config shows every setting"),
+        None => complaint,
     }
     .into()
 }

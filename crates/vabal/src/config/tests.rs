@@ -117,6 +117,7 @@ fn wrong_keys_and_values_are_named_with_both_values() {
         for part in parts {
             assert!(complaint.contains(part), "{part:?} is not in:\n{complaint}");
         }
+        assert!(complaint.contains("\n  hint: "), "{complaint}");
     };
     check("sedes = [1]", &[], &["unknown setting", "sedes, in test.toml", "did you mean \"seeds\"?"]);
     check("[classifier]\nepoch = 1", &[], &["classifier.epoch,", "did you mean \"epochs\"?"]);
