@@ -16,28 +16,72 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |file| file.write_all(bytes))
 }
 
-/// The same for content that is not in memory in one piece: `fill` writes it.
+/// Writes several files as one: all of them under temporary names, each flushed, and only then, in this order,
+/// renamed. A disk that is full leaves what was there before, and not a mix of old and new.
+///
+/// # Errors
+/// As [`write()`]; a folder in the place of a file, before anything is written. No temporary file stays, and no
+/// folder that was created for one.
+pub fn write_all<'a>(all: impl IntoIterator<Item = (PathBuf, &'a [u8])>) -> Result<()> {
+    let all: Vec<(PathBuf, &[u8])> = all.into_iter().collect();
+    if let Some((path, _)) = all.iter().find(|(path, _)| path.is_dir()) {
+        return Err(Error::io("write", path)(io::ErrorKind::IsADirectory.into()));
+    }
+    let mut made = Vec::new();
+    let written = (|| {
+        for (path, bytes) in &all {
+            let folder = folder_of(path);
+            let new: Vec<&Path> =
+                folder.ancestors().take_while(|f| !f.as_os_str().is_empty() && !f.exists()).collect();
+            fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+            made.extend(new.into_iter().rev().map(Path::to_path_buf));
+            flushed(&part(path), |file| file.write_all(bytes)).map_err(Error::io("write", path))?;
+        }
+        for (path, _) in &all {
+            fs::rename(part(path), path).map_err(Error::io("write", path))?;
+        }
+        Ok(())
+    })();
+    if written.is_err() {
+        // The write has failed already: what cannot be removed changes nothing of that. A folder that holds
+        // something stays.
+        for (path, _) in &all {
+            let _ = fs::remove_file(part(path));
+        }
+        for folder in made.iter().rev() {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+    written
+}
+
+/// [`write()`] for content that is not in memory in one piece: `fill` writes it.
 ///
 /// # Errors
 /// As [`write()`], and what `fill` says.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let part = part(path);
-    let written = (|| {
-        let mut file = File::create(&part)?;
-        fill(&mut file)?;
-        file.sync_all()?;
-        fs::rename(&part, path)
-    })();
+    let written = flushed(&part, fill).and_then(|()| fs::rename(&part, path));
     written.map_err(|source| {
         // The write has failed already: a part that cannot be removed either changes nothing of that.
         let _ = fs::remove_file(&part);
         Error::io("write", path)(source)
     })
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn flushed(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    fill(&mut file)?;
+    file.sync_all()
 }
 
 /// Beside the final name, because a rename works within one file system only; hidden, so that whoever lists
@@ -90,6 +134,27 @@ mod tests {
         let error = write(&path, b"x").unwrap_err().to_string();
         assert!(error.contains("taken"), "{error}");
         assert_eq!(names(folder.path()), ["taken"]);
+    }
+
+    #[test]
+    fn several_files_are_all_new_or_all_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a.txt"), folder.path().join("deep/er/b.txt"));
+        write_all([(a.clone(), b"old".as_slice()), (b.clone(), b"old")]).unwrap();
+        assert_eq!((fs::read(&a).unwrap(), fs::read(&b).unwrap()), (b"old".to_vec(), b"old".to_vec()));
+        write_all([(a.clone(), b"new".as_slice()), (b.clone(), b"new")]).unwrap();
+        assert_eq!(fs::read(&b).unwrap(), b"new");
+        // A file in the way of a folder, and a folder in the way of a file.
+        let below = a.join("c.txt");
+        let fresh = folder.path().join("fresh/d.txt");
+        for wrong in [below, folder.path().join("deep")] {
+            let all = [(a.clone(), b"newest".as_slice()), (fresh.clone(), b"x"), (wrong, b"x")];
+            assert!(write_all(all).is_err());
+            assert_eq!(fs::read(&a).unwrap(), b"new");
+            let mut left = names(folder.path());
+            left.sort();
+            assert_eq!(left, ["a.txt", "deep"]);
+        }
     }
 
     #[test]

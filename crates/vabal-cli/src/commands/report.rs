@@ -47,6 +47,7 @@ pub fn run(args: &Report) -> Result<()> {
 /// # Errors
 /// A folder that holds no run, the same run in two folders, a place that cannot be written.
 pub fn write(folders: &[PathBuf], out: &Path, files: &Path) -> Result<usize> {
+    report::check_place(out, files)?;
     let experiments = report::read(folders)?;
     // Its last part names it on the page, so that the page says nothing of where it was made.
     let name = files.file_name().map_or_else(|| files.display().to_string(), |n| n.to_string_lossy().into());

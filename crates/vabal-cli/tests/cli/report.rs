@@ -149,7 +149,41 @@ fn a_page_that_cannot_be_written_is_one_error() {
     let place = Place::new();
     succeeded(place.run(&["--quiet", "--set", "strategies=[random]"]).output().unwrap());
     fs::write(place.path().join("file"), "").unwrap();
-    let error = refused(&place, &mut place.vabal(&["report", "out", "--out", "file/page.html"]));
-    assert!(error.contains("hint:"), "{error}");
+    refused(&place, &mut place.vabal(&["report", "out", "--out", "file/page.html"]));
     assert_eq!(fs::read(place.path().join("file")).unwrap(), b"");
+
+    let before = files(place.path());
+    for (folder, file) in [(".", "report.html"), ("..", "../report.html"), ("out", "out/report.html")] {
+        let error = refused(&place, &mut place.vabal(&["report", "out", "--out", folder]));
+        assert!(error.contains("got: a folder") && error.contains(file), "{error}");
+    }
+    let error = refused(&place, &mut place.vabal(&["report", "out", "--files", "tiny.toml"]));
+    assert!(error.contains("where: tiny.toml") && error.contains("--files"), "{error}");
+    assert_eq!(files(place.path()), before);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_full_disk_leaves_the_report_that_was_there_and_nothing_beside_it() {
+    let place = Place::new();
+    succeeded(place.run(&["--quiet", "--set", "strategies=[random]"]).output().unwrap());
+    succeeded(place.vabal(&["report", "out"]).output().unwrap());
+    let content = || -> Vec<(String, Vec<u8>)> {
+        let all = files(place.path()).into_iter();
+        all.map(|name| (name.clone(), fs::read(place.path().join(name)).unwrap())).collect()
+    };
+    let before = content();
+    succeeded(place.vabal(&["run", "tiny.toml", "--out", "more", "--quiet"]).output().unwrap());
+    // Blocks of 512 bytes: the tables fit, then the largest figures do not, then the page alone does not.
+    let page = fs::metadata(place.path().join("report.html")).unwrap().len() / 512;
+    for blocks in [8, 60, page - 1] {
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" report more");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_vabal")]).current_dir(place.path());
+        refused(&place, &mut shell);
+        let now: Vec<_> = content().into_iter().filter(|(name, _)| !name.starts_with("more/")).collect();
+        assert!(now == before, "{blocks} blocks");
+    }
+    succeeded(place.vabal(&["report", "more"]).output().unwrap());
+    assert!(content() != before);
 }

@@ -108,16 +108,40 @@ fn markdown(sections: &[(Section<'_>, Vec<figures::Figure>)]) -> String {
     out
 }
 
-/// Writes a report: the files into `folder`, then the page to `page`, each whole or not at all.
+/// Writes a report: the files into `folder`, and the page to `page`, all of them or none.
 ///
 /// # Errors
-/// A folder that cannot be created, a file that cannot be written.
+/// What [`check_place`] says, a folder that cannot be created, a file that cannot be written. What was there before
+/// is then kept.
 pub fn write(report: &Report, page: &Path, folder: &Path) -> Result<()> {
-    for (name, bytes) in &report.files {
-        files::write(&folder.join(name), bytes)?;
-    }
+    check_place(page, folder)?;
+    let files = report.files.iter().map(|(name, bytes)| (folder.join(name), bytes.as_slice()));
     // The page last: where it is new, everything it speaks of is there.
-    files::write(page, report.page.as_bytes())
+    files::write_all(files.chain([(page.to_path_buf(), report.page.as_bytes())]))
+}
+
+/// Checks where a report shall go, before the work of making it.
+///
+/// # Errors
+/// A folder in the place of the page, or a file in the place of the folder.
+pub fn check_place(page: &Path, folder: &Path) -> Result<()> {
+    if page.is_dir() || page.file_name().is_none() {
+        return Err(Error::input("the page cannot be written to a folder")
+            .at(page.display())
+            .expected("the name of a file")
+            .got("a folder")
+            .hint(format!("name the file, such as {}", page.join("report.html").display()))
+            .into());
+    }
+    if folder.is_file() {
+        return Err(Error::input("the report's tables and figures need a folder")
+            .at(folder.display())
+            .expected("a folder, or nothing yet")
+            .got("a file")
+            .hint("choose another page with --out, or another folder with --files")
+            .into());
+    }
+    Ok(())
 }
 
 /// The folder for the files of a page where none is named: `report.html` has `report-files` beside it.

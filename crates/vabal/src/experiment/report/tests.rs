@@ -370,8 +370,14 @@ fn the_page_is_written_after_its_files_and_not_at_all_where_they_cannot_be() {
 
     let page = folder.path().join("second.html");
     std::fs::write(folder.path().join("second-files"), "in the way").unwrap();
-    assert!(write(&report, &page, &files_beside(&page)).is_err());
+    let error = write(&report, &page, &files_beside(&page)).unwrap_err().to_string();
+    assert!(error.contains("second-files") && error.contains("got: a file"), "{error}");
     assert!(!page.exists());
+
+    let taken = folder.path().join("out");
+    let error = write(&report, &taken, &files_beside(&taken)).unwrap_err().to_string();
+    assert!(error.contains("got: a folder") && error.contains("report.html"), "{error}");
+    assert!(!files_beside(&taken).exists());
 }
 
 #[test]
