@@ -253,7 +253,8 @@ fn time(section: &Section<'_>) -> Option<Figure> {
         part: Part::Time,
         title: "Where the time went".into(),
         caption: "Wall-clock time of one run from the first round to the last, by phase, mean over seeds. \
-                  Work that strategies share, such as the first round’s classifier, is counted where it was done."
+                  The first round’s classifier, which strategies share, is counted for each, as each would have paid it \
+                  alone."
             .into(),
         chart: Box::new(Bars { x_label: "time per run".into(), parts, rows }),
     })
@@ -321,7 +322,7 @@ fn pictures(section: &Section<'_>) -> Option<Figure> {
         title: "The images asked first".into(),
         caption: format!(
             "The first images that each strategy asked for at the end of round {round}, best first, from the same \
-             classifier: the true class, and below it the predicted one."
+             classifier: the true class, and below it the one that the classifier predicted."
         ),
         chart: Box::new(Pictures { rows }),
     })
