@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run::run(&args),
         Command::Demo(args) => commands::demo::run(&args),
         Command::Fetch(args) => {
-            commands::fetch::run(&args, &data_dir::data_dir(), &mut commands::fetch::bar())
+            commands::fetch::run(&args, &data_dir::data_dir(), &mut commands::fetch::bar(args.quiet))
         }
         Command::Report(args) => commands::report::run(&args),
     };

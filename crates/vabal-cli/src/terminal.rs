@@ -241,6 +241,14 @@ impl Screen {
         }
     }
 
+    /// Shows where the report of the run is.
+    pub fn reported(&mut self, page: &Path, files: &Path) {
+        if self.mode == Mode::Json {
+            return self.json(json!({ "event": "report", "page": page, "files": files }));
+        }
+        self.hint(&format!("open {}", page.display()));
+    }
+
     fn json(&self, value: Value) {
         say(value);
     }

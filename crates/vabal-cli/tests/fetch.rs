@@ -32,6 +32,18 @@ fn without_a_network_it_exits_2_with_one_error_that_says_what_to_put_where() {
 }
 
 #[test]
+fn quiet_still_says_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("cifar100");
+    std::fs::create_dir(&place).unwrap();
+    std::fs::write(place.join("cifar-100-binary.tar.gz"), "something else").unwrap();
+    let output = vabal(&["fetch", "cifar100", "--quiet", "--dir", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("error: a file is there with another checksum"), "{said}");
+}
+
+#[test]
 fn an_unknown_name_exits_2_and_offers_the_nearest() {
     let output = vabal(&["fetch", "fashon-mnist"]);
     assert_eq!(output.status.code(), Some(2));

@@ -29,8 +29,9 @@ pub fn run(args: &Demo) -> Result<()> {
     let config = Config::parse(CONFIG, "the demo's configuration", "demo", &args.shared.set)?;
     if let Some((out, mut screen)) = execute(&config, &args.shared)? {
         let page = out.join("report.html");
-        report::write(&[out], &page, &experiment::report::files_beside(&page))?;
-        screen.hint(&format!("open {}", page.display()));
+        let files = experiment::report::files_beside(&page);
+        report::write(&[out], &page, &files)?;
+        screen.reported(&page, &files);
     }
     Ok(())
 }

@@ -30,6 +30,9 @@ pub struct Fetch {
     /// Address of a mirror that holds the same files
     #[arg(long, value_name = "URL")]
     pub from: Option<String>,
+    /// Print errors only
+    #[arg(long)]
+    pub quiet: bool,
 }
 
 /// A data set that can be fetched.
@@ -110,9 +113,9 @@ pub fn run(args: &Fetch, data_dir: &Path, progress: &mut Progress<'_>) -> Result
     report(progress, Event::Note(&format!("{} is in {}", set.name, folder.display())))
 }
 
-/// A bar of bytes on standard error where that is a terminal; notes as lines.
-pub fn bar() -> impl FnMut(Event<'_>) -> Flow {
-    let bar = ProgressBar::new(0);
+/// A bar of bytes on standard error where that is a terminal; notes as lines; nothing of both when `quiet`.
+pub fn bar(quiet: bool) -> impl FnMut(Event<'_>) -> Flow {
+    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
     if let Ok(style) =
         ProgressStyle::with_template("{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")
     {
@@ -124,7 +127,7 @@ pub fn bar() -> impl FnMut(Event<'_>) -> Flow {
                 bar.set_length(total as u64);
                 bar.set_position(done as u64);
             }
-            Event::Note(text) | Event::Warning(text) => bar.suspend(|| complain(text)),
+            Event::Note(text) | Event::Warning(text) if !quiet => bar.suspend(|| complain(text)),
             _ => {}
         }
         Flow::Continue

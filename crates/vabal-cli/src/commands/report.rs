@@ -28,6 +28,9 @@ pub struct Report {
     /// Folder for tables and figures; beside the page and named after it (report-files) if not given
     #[arg(long, value_name = "DIR")]
     pub files: Option<PathBuf>,
+    /// Print errors only
+    #[arg(long)]
+    pub quiet: bool,
 }
 
 /// Writes the report and says where.
@@ -37,8 +40,10 @@ pub struct Report {
 pub fn run(args: &Report) -> Result<()> {
     let files = args.files.clone().unwrap_or_else(|| report::files_beside(&args.out));
     let count = write(&args.folders, &args.out, &files)?;
-    say(args.out.display());
-    say(format_args!("{count} tables and figures in {}", files.display()));
+    if !args.quiet {
+        say(args.out.display());
+        say(format_args!("{count} tables and figures in {}", files.display()));
+    }
     Ok(())
 }
 

@@ -27,4 +27,15 @@ fn the_demo_needs_no_data_and_ends_with_a_report_of_random_entropy_and_vabal() {
     assert_eq!(rounds.lines().count(), 1 + 3 * 2);
     // Only what the command names is written.
     assert!(!place.path().join("runs").exists());
+
+    // Finished already: the second start shows the same as events, the report last.
+    let mut command = place.vabal(&["demo", "--out", "shown", "--json"]);
+    let said = succeeded(command.args(sets.iter().flat_map(|set| ["--set", set])).output().unwrap());
+    let events: Vec<serde_json::Value> =
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [.., finished, report] = events.as_slice() else { panic!("{said}") };
+    assert_eq!((&finished["event"], &finished["already"]), (&"finished".into(), &true.into()));
+    assert_eq!(report["event"], "report");
+    let path = |key: &str| place.path().join(report[key].as_str().unwrap());
+    assert!(path("page").is_file() && path("files").join("results.csv").is_file(), "{report}");
 }

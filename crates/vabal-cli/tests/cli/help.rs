@@ -22,6 +22,16 @@ fn demo_says_what_it_does() {
 }
 
 #[test]
+fn fetch_says_what_it_does() {
+    insta::assert_snapshot!(help(&["fetch", "--help"]));
+}
+
+#[test]
+fn report_says_what_it_does() {
+    insta::assert_snapshot!(help(&["report", "--help"]));
+}
+
+#[test]
 fn the_help_of_every_command_has_an_example() {
     let commands = help(&["--help"]);
     let list = commands.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();

@@ -61,6 +61,15 @@ fn a_finished_run_becomes_a_page_that_needs_nothing_and_tables_and_figures_besid
 }
 
 #[test]
+fn a_quiet_report_prints_nothing() {
+    let place = Place::new();
+    succeeded(place.run(&["--quiet", "--set", "strategies=[random]"]).output().unwrap());
+    let output = place.vabal(&["report", "out", "--quiet"]).output().unwrap();
+    assert_eq!((text(&output.stdout), text(&output.stderr)), (String::new(), String::new()));
+    assert!(place.path().join("report.html").exists());
+}
+
+#[test]
 fn the_same_run_gives_the_same_report_byte_for_byte() {
     let place = Place::new();
     succeeded(place.run(&["--quiet", "--set", "strategies=[random,entropy]"]).output().unwrap());

@@ -186,6 +186,7 @@ fn no_network_is_one_error_that_names_the_file_and_where_to_put_it() {
         name: "cifar10".into(),
         dir: Some(folder.path().to_path_buf()),
         from: Some(format!("http://{closed}")),
+        quiet: false,
     };
     let error = run(&args, Path::new("unused"), &mut vabal::progress::silent()).unwrap_err();
     assert_eq!(error.exit_code(), 2);
@@ -199,7 +200,8 @@ fn a_file_that_is_there_is_verified_and_not_fetched() {
     let target = folder.path().join("cifar10/cifar-10-binary.tar.gz");
     fs::create_dir_all(target.parent().unwrap()).unwrap();
     fs::write(&target, "something else").unwrap();
-    let args = Fetch { name: "cifar10".into(), dir: Some(folder.path().to_path_buf()), from: None };
+    let args =
+        Fetch { name: "cifar10".into(), dir: Some(folder.path().to_path_buf()), from: None, quiet: false };
     let error = run(&args, Path::new("unused"), &mut vabal::progress::silent()).unwrap_err();
     assert!(error.to_string().contains("another checksum"), "{error}");
     assert_eq!(fs::read(&target).unwrap(), b"something else");
@@ -207,7 +209,7 @@ fn a_file_that_is_there_is_verified_and_not_fetched() {
 
 #[test]
 fn an_unknown_name_is_answered_with_the_nearest() {
-    let args = Fetch { name: "cifar-10".into(), dir: None, from: None };
+    let args = Fetch { name: "cifar-10".into(), dir: None, from: None, quiet: false };
     let error = run(&args, Path::new("unused"), &mut vabal::progress::silent()).unwrap_err();
     assert!(error.to_string().contains("did you mean \"cifar10\"?"), "{error}");
 }
