@@ -41,8 +41,10 @@ impl Mode {
     }
 }
 
-/// The longest list of classes that is shown in full.
+/// The longest list of classes that is shown one below another.
 const CLASSES: usize = 24;
+/// How wide a longer list, which stands side by side, may be.
+const WIDTH: usize = 100;
 /// A program that reads JSON lines is told of progress at most this often.
 const EVERY: Duration = Duration::from_millis(100);
 
@@ -300,37 +302,42 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-/// Images of each class; the most frequent first where there are many.
+/// Images of each class; the most frequent first, and side by side, where there are many.
 fn class_table(summary: &Summary) -> Vec<String> {
+    let (pool, test) = (&summary.pool_counts, &summary.test_counts);
+    let mut lines = vec![format!(
+        "{}: {} images to choose from, {} to test on",
+        summary.data,
+        pool.iter().sum::<usize>(),
+        test.iter().sum::<usize>()
+    )];
     let mut order: Vec<usize> = (0..summary.classes.len()).collect();
-    if order.len() > CLASSES {
-        order.sort_by_key(|&n| std::cmp::Reverse(summary.pool_counts[n]));
-    }
+    let mut columns = 1;
     let width = summary.classes.iter().map(|name| name.chars().count()).max().unwrap_or(5).clamp(5, 40);
-    let mut lines = vec![
-        format!(
-            "{}: {} images to choose from, {} to test on",
-            summary.data,
-            summary.pool_counts.iter().sum::<usize>(),
-            summary.test_counts.iter().sum::<usize>()
-        ),
-        format!("{:width$} {:>7} {:>7}", "class", "pool", "test"),
-    ];
-    for &n in order.iter().take(CLASSES) {
+    let cell = width + " 1234567 1234567  rare".len();
+    if order.len() > CLASSES {
+        order.sort_by_key(|&n| std::cmp::Reverse(pool[n]));
+        let each = match (pool.iter().min(), pool.iter().max()) {
+            (Some(least), Some(most)) if least < most => format!("{least} to {most} images"),
+            (Some(1), _) => "1 image".into(),
+            (least, _) => format!("{} images", least.unwrap_or(&0)),
+        };
+        lines.push(format!("{} classes with {each} each", order.len()));
+        columns = ((WIDTH + 3) / (cell + 3)).max(1);
+    }
+    let head = format!("{:width$} {:>7} {:>7}", "class", "pool", "test");
+    let class = |&n: &usize| {
         let rare = if summary.rare.contains(&(n as u32)) { "  rare" } else { "" };
-        let (pool, test) = (summary.pool_counts[n], summary.test_counts[n]);
-        lines.push(format!("{:width$} {pool:>7} {test:>7}{rare}", summary.classes[n]));
-    }
-    if let Some(rest) = order.get(CLASSES..).filter(|rest| !rest.is_empty()) {
-        let pool = |n: &usize| summary.pool_counts[*n];
-        let (most, least) = (rest.iter().map(pool).max(), rest.iter().map(pool).min());
-        lines.push(format!(
-            "and {} classes more, with {} to {} images each",
-            rest.len(),
-            least.unwrap_or(0),
-            most.unwrap_or(0)
-        ));
-    }
+        format!("{:width$} {:>7} {:>7}{rare}", summary.classes[n], pool[n], test[n])
+    };
+    // Read down, then across.
+    let rows = order.len().div_ceil(columns).max(1);
+    let across = |cells: Vec<String>| {
+        let line: Vec<String> = cells.iter().map(|text| format!("{text:cell$}")).collect();
+        line.join("   ").trim_end().to_string()
+    };
+    lines.push(across(vec![head; order.len().div_ceil(rows)]));
+    lines.extend((0..rows).map(|row| across(order.iter().skip(row).step_by(rows).map(class).collect())));
     lines
 }
 
@@ -387,4 +394,67 @@ fn results(outcome: &Outcome) -> Vec<Value> {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(classes: usize, pool: impl Fn(usize) -> usize) -> Summary {
+        Summary {
+            name: "x".into(),
+            data: "set".into(),
+            classes: (0..classes).map(|n| format!("class-{n}")).collect(),
+            pool_counts: (0..classes).map(pool).collect(),
+            test_counts: vec![4; classes],
+            rare: vec![1],
+            config: String::new(),
+            machine: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_class_is_shown_and_many_stand_side_by_side() {
+        let few = class_table(&summary(3, |n| 30 - n)).join("\n");
+        insta::assert_snapshot!(few, @r"
+        set: 87 images to choose from, 12 to test on
+        class      pool    test
+        class-0      30       4
+        class-1      29       4  rare
+        class-2      28       4
+        ");
+        let many = class_table(&summary(26, |n| 30 - n)).join("\n");
+        insta::assert_snapshot!(many, @r"
+        set: 455 images to choose from, 104 to test on
+        26 classes with 5 to 30 images each
+        class       pool    test         class       pool    test         class       pool    test
+        class-0       30       4         class-9       21       4         class-18      12       4
+        class-1       29       4  rare   class-10      20       4         class-19      11       4
+        class-2       28       4         class-11      19       4         class-20      10       4
+        class-3       27       4         class-12      18       4         class-21       9       4
+        class-4       26       4         class-13      17       4         class-22       8       4
+        class-5       25       4         class-14      16       4         class-23       7       4
+        class-6       24       4         class-15      15       4         class-24       6       4
+        class-7       23       4         class-16      14       4         class-25       5       4
+        class-8       22       4         class-17      13       4
+        ");
+        for classes in [1, 2, 24, 25, 27, 100, 1000] {
+            let lines = class_table(&summary(classes, |n| n));
+            for n in 0..classes {
+                let name = format!("class-{n}");
+                assert_eq!(
+                    lines.iter().flat_map(|line| line.split(' ')).filter(|word| *word == name).count(),
+                    1
+                );
+            }
+            assert!(lines.iter().all(|line| line.chars().count() <= WIDTH && line.trim_end() == line));
+        }
+    }
+
+    #[test]
+    fn equal_counts_are_one_number() {
+        assert_eq!(class_table(&summary(30, |_| 10))[1], "30 classes with 10 images each");
+        assert_eq!(class_table(&summary(30, |_| 1))[1], "30 classes with 1 image each");
+        assert_eq!(class_table(&summary(30, |n| n + 1))[1], "30 classes with 1 to 30 images each");
+    }
 }
