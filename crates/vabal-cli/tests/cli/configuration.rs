@@ -135,7 +135,7 @@ fn json_is_one_object_a_line_from_begun_to_finished() {
         stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let count = |name: &str| events.iter().filter(|event| event["event"] == name).count();
     assert_eq!((count("begun"), count("round"), count("finished")), (1, 18, 1));
-    assert!(count("progress") >= 18 && count("result") == 27);
+    assert!(count("progress") >= 18 && count("result") == 36);
     let round = events.iter().find(|event| event["event"] == "round").unwrap();
     assert_eq!((round["labels"].as_u64(), round["round"].as_u64()), (Some(12), Some(1)));
     assert!(round["accuracy"].is_f64() && round["recall"].is_array());

@@ -10,7 +10,8 @@ use super::record::{RoundRecord, RunRecord};
 use crate::Label;
 use crate::metrics::{Metrics, mean};
 
-/// A quality of one round that is followed over rounds. A fraction from 0 to 1, larger is better.
+/// A quality of one round that is followed over rounds. A fraction from 0 to 1; larger is better, unless
+/// [`Measure::lower_is_better`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
@@ -20,11 +21,14 @@ pub enum Measure {
     BalancedAccuracy,
     /// [`Metrics::macro_f1`].
     MacroF1,
+    /// [`Metrics::calibration_error`].
+    CalibrationError,
 }
 
 impl Measure {
     /// Every measure, the paper's own first.
-    pub const ALL: [Self; 3] = [Self::Accuracy, Self::BalancedAccuracy, Self::MacroF1];
+    pub const ALL: [Self; 4] =
+        [Self::Accuracy, Self::BalancedAccuracy, Self::MacroF1, Self::CalibrationError];
 
     /// Its name in sentences and column heads.
     #[must_use]
@@ -33,6 +37,7 @@ impl Measure {
             Self::Accuracy => "accuracy",
             Self::BalancedAccuracy => "balanced accuracy",
             Self::MacroF1 => "macro-F1",
+            Self::CalibrationError => "calibration error",
         }
     }
 
@@ -43,7 +48,14 @@ impl Measure {
             Self::Accuracy => metrics.accuracy,
             Self::BalancedAccuracy => metrics.balanced_accuracy,
             Self::MacroF1 => metrics.macro_f1,
+            Self::CalibrationError => metrics.calibration_error,
         }
+    }
+
+    /// Whether a lower value is the better one.
+    #[must_use]
+    pub const fn lower_is_better(self) -> bool {
+        matches!(self, Self::CalibrationError)
     }
 }
 
@@ -204,7 +216,12 @@ pub fn against(
     measure: Measure,
     figure: Figure,
 ) -> Option<Paired> {
-    paired(&by_seed(runs, strategy, measure, figure), &by_seed(runs, baseline, measure, figure))
+    let mut pair =
+        paired(&by_seed(runs, strategy, measure, figure), &by_seed(runs, baseline, measure, figure))?;
+    if measure.lower_is_better() {
+        pair.won = pair.differences.iter().filter(|&&(_, difference)| difference < 0.0).count();
+    }
+    Some(pair)
 }
 
 /// The 97.5 % quantile of Student's t: a table up to 10 degrees of freedom, beyond it the
@@ -324,6 +341,15 @@ mod tests {
         assert_eq!(pair.differences.len(), 1);
         near(pair.spread.mean, 0.4);
         assert_eq!(against(&runs, "vabal", "entropy", Measure::Accuracy, Figure::Final), None);
+    }
+
+    #[test]
+    fn a_lower_calibration_error_wins() {
+        let mut runs = [run("random", 1, &[0.5]), run("vabal", 1, &[0.5])];
+        runs[0].rounds[0].metrics.calibration_error = 0.3;
+        runs[1].rounds[0].metrics.calibration_error = 0.1;
+        let won = |a, b| against(&runs, a, b, Measure::CalibrationError, Figure::Final).unwrap().won;
+        assert_eq!((won("vabal", "random"), won("random", "vabal")), (1, 0));
     }
 
     #[test]

@@ -193,6 +193,71 @@ pub fn results(experiments: &[Experiment]) -> String {
     csv.0
 }
 
+/// One line per strategy, measure and round: mean and standard deviation over the runs that tables compare.
+#[must_use]
+pub fn curves(experiments: &[Experiment]) -> String {
+    let head = ["experiment", "data", "strategy", "measure", "round", "labelled", "seeds", "mean", "sd"];
+    let mut csv = Csv::new(&head);
+    for experiment in experiments {
+        let section = Section::new(experiment);
+        for (name, _) in &section.strategies {
+            for measure in Measure::ALL {
+                for n in 0..section.rounds {
+                    let Some((labelled, value)) = section.judged_round(name, n, measure) else { continue };
+                    csv.row(
+                        [
+                            experiment.summary.name.clone(),
+                            experiment.summary.data.clone(),
+                            name.clone(),
+                            measure.name().into(),
+                            (n + 1).to_string(),
+                            labelled.to_string(),
+                            value.count.to_string(),
+                            value.mean.to_string(),
+                            optional(value.sd),
+                        ]
+                        .into_iter(),
+                    );
+                }
+            }
+        }
+    }
+    csv.0
+}
+
+/// One line per strategy and class: recall in the last round of the runs that tables compare.
+#[must_use]
+pub fn recall(experiments: &[Experiment]) -> String {
+    let head =
+        ["experiment", "data", "strategy", "label", "class", "rare", "test_images", "seeds", "mean", "sd"];
+    let mut csv = Csv::new(&head);
+    for experiment in experiments {
+        let section = Section::new(experiment);
+        for (name, _) in &section.strategies {
+            for class in 0..experiment.summary.classes.len() {
+                let value =
+                    section.last_round(name, |round| round.metrics.recall.get(class).copied().flatten());
+                csv.row(
+                    [
+                        experiment.summary.name.clone(),
+                        experiment.summary.data.clone(),
+                        name.clone(),
+                        class.to_string(),
+                        section.class(class),
+                        section.rare(class).to_string(),
+                        optional(experiment.summary.test_counts.get(class)),
+                        value.map_or(0, |value| value.count).to_string(),
+                        optional(value.map(|value| value.mean)),
+                        optional(value.and_then(|value| value.sd)),
+                    ]
+                    .into_iter(),
+                );
+            }
+        }
+    }
+    csv.0
+}
+
 /// One line per image asked, best first, with a column for every term that any strategy has.
 #[must_use]
 pub fn picks(experiments: &[Experiment]) -> String {

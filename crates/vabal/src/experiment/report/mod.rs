@@ -55,6 +55,8 @@ pub fn make(experiments: &[Experiment], files: &str) -> Result<Report> {
     let mut out: Vec<(String, Vec<u8>)> = [
         ("rounds.csv", csv::rounds(experiments)),
         ("results.csv", csv::results(experiments)),
+        ("curves.csv", csv::curves(experiments)),
+        ("recall.csv", csv::recall(experiments)),
         ("picks.csv", csv::picks(experiments)),
         ("classes.csv", csv::classes(experiments)),
         ("phases.csv", csv::phases(experiments)),
@@ -93,7 +95,10 @@ fn markdown(sections: &[(Section<'_>, Vec<figures::Figure>)]) -> String {
         }
         let tables = [
             ("Results", Some(tables::results(section))),
+            ("Macro-F1 and calibration", Some(tables::further_results(section))),
             ("Against random choice", tables::comparison(section)),
+            ("Round by round", tables::by_round(section)),
+            ("Class by class", tables::recall(section)),
             ("Time", tables::time(section)),
             ("VAE", tables::health(section)),
             ("Data", Some(tables::data(section))),

@@ -16,6 +16,9 @@ use crate::experiment::record::{Pick, RoundRecord};
 use crate::experiment::thumbnail::PER_ROUND;
 use crate::query::vabal::Health;
 
+/// More rows than this are read by those who look for them.
+const MOST_ROWS: usize = 12;
+
 const STYLE: &str = include_str!("assets/page.css");
 
 /// The page for these sections, each with its figures.
@@ -152,14 +155,15 @@ impl Writer<'_> {
         self.part("results", "Results");
         self.findings();
         self.notes();
-        let results = tables::results(self.section);
-        self.table(&results);
+        self.table(&tables::results(self.section));
+        self.table(&tables::further_results(self.section));
         if let Some(comparison) = tables::comparison(self.section) {
             self.part("random", "Against random choice");
             self.table(&comparison);
         }
         self.part("curves", "Learning curves");
         self.figures(Part::Curves, "figures")?;
+        self.foldable("Balanced accuracy of every round as a table", tables::by_round(self.section));
         self.part("rare", "Rare classes");
         if self.has(Part::Rare) {
             self.figures(Part::Rare, "figures two")?;
@@ -170,6 +174,7 @@ impl Writer<'_> {
         }
         self.part("classes", "Class by class");
         self.figures(Part::Classes, "figures two")?;
+        self.foldable("Recall of every class as a table", tables::recall(self.section));
         self.part("images", "What was asked first, and why");
         self.pictures()?;
         if self.section.has_vae() {
@@ -246,6 +251,15 @@ impl Writer<'_> {
         let _ = writeln!(self.out, "<details>\n<summary>{}</summary>", escape(name));
         fill(self);
         self.out.push_str("</details>\n");
+    }
+
+    /// A table, folded where it is long.
+    fn foldable(&mut self, name: &str, table: Option<Table>) {
+        match table {
+            Some(table) if table.rows.len() > MOST_ROWS => self.folded(name, |writer| writer.table(&table)),
+            Some(table) => self.table(&table),
+            None => {}
+        }
     }
 
     fn has(&self, part: Part) -> bool {

@@ -207,6 +207,15 @@ impl<'a> Section<'a> {
         Spread::of(&runs.filter_map(|run| run.rounds.last().and_then(&value)).collect::<Vec<f64>>())
     }
 
+    /// Mean and spread over the judged runs of a measure of round `n`, counted from 0, and the labels it had.
+    #[must_use]
+    pub fn judged_round(&self, strategy: &str, n: usize, measure: Measure) -> Option<(usize, Spread)> {
+        let runs = self.judged.iter().filter(|run| run.strategy == strategy);
+        let rounds: Vec<&RoundRecord> = runs.filter_map(|run| run.rounds.get(n)).collect();
+        let values: Vec<f64> = rounds.iter().map(|round| measure.of(&round.metrics)).collect();
+        Some((rounds.first()?.labelled(), Spread::of(&values)?))
+    }
+
     /// The names of all phases, in the order in which they first appear.
     #[must_use]
     pub fn phases(&self) -> Vec<String> {

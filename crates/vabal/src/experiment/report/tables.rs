@@ -65,14 +65,37 @@ impl Table {
     }
 }
 
-/// The qualities of the table of results.
-pub const JUDGED: [Measure; 2] = [Measure::Accuracy, Measure::BalancedAccuracy];
-
-/// Mean ± standard deviation of average, area and final, the best of each column marked.
+/// Accuracy and balanced accuracy: mean ± standard deviation of average, area and final, the best of each
+/// column marked.
 #[must_use]
 pub fn results(section: &Section<'_>) -> Table {
+    let over = over(section);
+    let caption = format!(
+        "Quality on the test set in percent, {over}. Average: mean over rounds; area: under the curve over \
+         the number of labels, divided by its range; final: the last round. The best of each column is marked."
+    );
+    quality(section, [Measure::Accuracy, Measure::BalancedAccuracy], caption)
+}
+
+/// The same of macro-F1 and of the calibration error.
+#[must_use]
+pub fn further_results(section: &Section<'_>) -> Table {
+    let over = over(section);
+    let caption = format!(
+        "Macro-F1, the mean of F1 over classes, and the expected calibration error, the distance between confidence \
+         and accuracy in 15 bins of confidence, weighted by their images, on the test set in percent, {over}. Of \
+         the calibration error the lowest is the best."
+    );
+    quality(section, [Measure::MacroF1, Measure::CalibrationError], caption)
+}
+
+fn over(section: &Section<'_>) -> &'static str {
+    if section.seeds > 1 { "mean ± standard deviation over seeds" } else { "one seed" }
+}
+
+fn quality(section: &Section<'_>, measures: [Measure; 2], caption: String) -> Table {
     let columns: Vec<(Measure, Figure)> =
-        JUDGED.into_iter().flat_map(|measure| Figure::ALL.map(|figure| (measure, figure))).collect();
+        measures.into_iter().flat_map(|measure| Figure::ALL.map(|figure| (measure, figure))).collect();
     let mut head = vec!["Strategy".to_owned(), "Seeds".to_owned()];
     head.extend(
         columns.iter().map(|(measure, figure)| format!("{}, {}", capital(measure.name()), figure.name())),
@@ -89,18 +112,68 @@ pub fn results(section: &Section<'_>) -> Table {
         }));
         row
     });
-    let over = if section.seeds > 1 { "mean ± standard deviation over seeds" } else { "one seed" };
-    Table {
-        caption: format!(
-            "Quality on the test set in percent, {over}. Average: mean over rounds; area: under the curve over \
-             the number of labels, divided by its range; final: the last round. The best of each column is marked."
-        ),
-        head,
-        rows: rows.collect(),
-    }
+    Table { caption, head, rows: rows.collect() }
 }
 
-/// The highest mean of a column, where there are several to choose from.
+/// Balanced accuracy round by round; `None` before the first.
+#[must_use]
+pub fn by_round(section: &Section<'_>) -> Option<Table> {
+    let strategies = section.judged_strategies();
+    let rounds = section.judged.iter().map(|run| run.rounds.len()).max().unwrap_or(0);
+    let rows: Vec<Vec<Cell>> = (0..rounds)
+        .map(|n| {
+            let labelled =
+                section.judged.iter().filter_map(|run| run.rounds.get(n)).map(RoundRecord::labelled);
+            let mut row: Vec<Cell> =
+                vec![count(n + 1).into(), labelled.max().map_or("–".into(), count).into()];
+            row.extend(strategies.iter().map(|(name, _)| {
+                let value = section.judged_round(name, n, Measure::BalancedAccuracy);
+                Cell::from(value.map_or("–".into(), |(_, value)| spread(value)))
+            }));
+            row
+        })
+        .collect();
+    let mut head = vec!["Round".to_owned(), "Labels".to_owned()];
+    head.extend(strategies.into_iter().map(|(name, _)| name));
+    let over = over(section);
+    (!rows.is_empty()).then(|| Table {
+        caption: format!("Balanced accuracy on the test set in percent, round by round, {over}."),
+        head,
+        rows,
+    })
+}
+
+/// Recall of each class in the last round; `None` before the first.
+#[must_use]
+pub fn recall(section: &Section<'_>) -> Option<Table> {
+    let strategies = section.judged_strategies();
+    let summary = &section.experiment.summary;
+    let row = |class: usize| {
+        let rare = if section.rare(class) { " (rare)" } else { "" };
+        let mut row: Vec<Cell> = vec![
+            format!("{}{rare}", section.class(class)).into(),
+            count(summary.test_counts.get(class).copied().unwrap_or(0)).into(),
+        ];
+        row.extend(strategies.iter().map(|(name, _)| {
+            let value = section.last_round(name, |round| round.metrics.recall.get(class).copied().flatten());
+            Cell::from(value.map_or("–".into(), spread))
+        }));
+        row
+    };
+    let rows: Vec<Vec<Cell>> = (0..summary.classes.len()).map(row).collect();
+    let mut head = vec!["Class".to_owned(), "Test images".to_owned()];
+    head.extend(strategies.iter().map(|(name, _)| name.clone()));
+    let over = over(section);
+    (!strategies.is_empty()).then(|| Table {
+        caption: format!(
+            "Recall of each class in the last round in percent: the share of its test images that are recognised, {over}."
+        ),
+        head,
+        rows,
+    })
+}
+
+/// The best mean of a column, where there are several to choose from.
 #[must_use]
 pub fn best(section: &Section<'_>, (measure, figure): (Measure, Figure)) -> Option<f64> {
     let means: Vec<f64> = section
@@ -108,7 +181,8 @@ pub fn best(section: &Section<'_>, (measure, figure): (Measure, Figure)) -> Opti
         .iter()
         .filter_map(|(name, _)| Some(summary::spread(&section.judged, name, measure, figure)?.mean))
         .collect();
-    (means.len() > 1).then(|| means.into_iter().fold(f64::NEG_INFINITY, f64::max))
+    let better = if measure.lower_is_better() { f64::min } else { f64::max };
+    if means.len() > 1 { means.into_iter().reduce(better) } else { None }
 }
 
 fn seeds(section: &Section<'_>, name: &str) -> String {

@@ -83,6 +83,23 @@ fn results_agree_with_a_case_worked_by_hand() {
     assert!(line("small,toy,vabal,accuracy,final").contains(",2,0.84375,"));
     let markdown = file(&report, "results.md");
     assert!(markdown.contains("| vabal | 2 | **64.1 ± 6.6** |"), "{markdown}");
+    // Balanced accuracy of random is 0.375 in round 1, then 0.5 and 0.625; recall of the first class 0.5 and 0.75.
+    for row in [
+        "| Round | Labels | random | vabal |",
+        "| 1 | 10 | 37.5 ± 0.0 | 37.5 ± 0.0 |",
+        "| 2 | 20 | 56.2 ± 8.8 | 81.2 ± 8.8 |",
+        "| bolt | 3 | 62.5 ± 17.7 | 87.5 ± 17.7 |",
+        "| crack (rare) | 1 | 50.0 ± 0.0 | 75.0 ± 0.0 |",
+        "| Macro-F1, final | Calibration error, average |",
+    ] {
+        assert!(markdown.contains(row), "{row} is not in\n{markdown}");
+    }
+    let (curves, recall) = (file(&report, "curves.csv"), file(&report, "recall.csv"));
+    assert_eq!(curves.lines().count(), 1 + 2 * 4 * 2);
+    assert!(curves.contains("\nsmall,toy,vabal,balanced accuracy,1,10,2,0.375,0\n"), "{curves}");
+    assert!(curves.contains("\nsmall,toy,random,calibration error,2,20,2,0.125,0\n"), "{curves}");
+    assert_eq!(recall.lines().count(), 1 + 2 * 2);
+    assert!(recall.contains("\nsmall,toy,random,1,crack,true,1,2,0.5,0\n"), "{recall}");
     assert!(
         markdown.contains(
             "| vabal | Accuracy, average | +12.5 ± 0.0 | – | 2 of 2 | ▲ ahead (2 seeds, may be chance) |"
@@ -248,6 +265,26 @@ fn the_pictures_of_the_first_picks_are_in_the_raster_image() {
 fn the_same_records_give_the_same_bytes() {
     let shape = Shape { strategies: vec!["random", "vabal"], seeds: 2, rounds: 2, classes: 3 };
     assert_eq!(make(&[experiment(&shape)], "f").unwrap(), make(&[experiment(&shape)], "f").unwrap());
+}
+
+#[test]
+fn the_lowest_calibration_error_is_the_best() {
+    let mut made = small();
+    for run in made.runs.iter_mut().filter(|run| run.strategy == "random") {
+        run.rounds[1].metrics.calibration_error = 0.0625;
+    }
+    let report = make(&[made], "files").unwrap();
+    let csv = file(&report, "results.csv");
+    assert!(csv.contains("random,calibration error,final,2,0.0625,0,true,"), "{csv}");
+    assert!(csv.contains("vabal,calibration error,final,2,0.125,0,false,0.0625,0,,,0,2"), "{csv}");
+}
+
+#[test]
+fn long_tables_are_folded() {
+    let made = |classes| experiment(&Shape { strategies: vec!["random"], seeds: 1, rounds: 2, classes });
+    let folded = "<summary>Recall of every class as a table</summary>";
+    assert!(!make(&[made(12)], "files").unwrap().page.contains(folded));
+    assert!(make(&[made(13)], "files").unwrap().page.contains(folded));
 }
 
 #[test]
