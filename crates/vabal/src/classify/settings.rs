@@ -82,11 +82,11 @@ impl Settings {
     pub fn quick() -> Self {
         Self {
             width: 16,
-            epochs: 12,
+            epochs: 20,
             minimum_steps: 1000,
             batch: 16,
-            learning_rate: 0.02,
-            milestones: vec![8, 11],
+            learning_rate: 0.005,
+            milestones: vec![14, 18],
             crop_padding: 2,
             ..Self::paper()
         }
