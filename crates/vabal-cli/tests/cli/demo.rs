@@ -13,6 +13,7 @@ fn the_demo_needs_no_data_and_ends_with_a_report_of_random_entropy_and_vabal() {
         "classifier.minimum_steps=0",
         "rounds.count=2",
         "strategy.vabal.epochs=1",
+        "strategy.vabal.minimum_steps=0",
         "strategy.vabal.draws=2",
     ];
     let mut command = place.vabal(&["demo", "--out", "shown"]);
