@@ -3,6 +3,7 @@
     pip install torch numpy safetensors
     python bench/vabal.py                      # 9,000 rows, 10 classes, class sums all and predicted
     python bench/vabal.py --rows 50000 --classes 100 --sum predicted --no-torch
+    pip install matplotlib && python bench/vabal.py --grow bench/cost.svg    # how cost grows, vabal alone, as a plot
 
 For each class sum it runs the Rust example, which fits a VAE and scores a synthetic pool, then fits the
 same VAE in PyTorch with the same schedule, loads the weights that Rust fitted and scores the same features.
@@ -171,6 +172,42 @@ def run(command, **environment):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+GROWTH = [
+    (class_sum, rows, classes)
+    for class_sum, most in (("predicted", 5_000_000), ("all", 1_000_000))
+    for classes in (10, 100)
+    for rows in (2000, 9000, 50_000)
+    if rows * classes <= most
+]
+
+
+def grow(file, bench):
+    """Times vabal alone over rows and classes, and draws fit and score beside each other."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "vabal"
+    import matplotlib.pyplot as plt
+
+    figures = {size: bench(*size) for size in GROWTH}
+    print("| class sum | C | rows | fit s | score s | peak MiB |\n|---|---|---|---|---|---|")
+    for (class_sum, rows, classes), f in figures.items():
+        print(f"| {class_sum} | {classes} | {rows} | {f['fit']:.1f} | {f['score']:.1f} | {f['peak'] / 2**20:.0f} |")
+    _, panels = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True, layout="constrained")
+    looks = {("predicted", 10): "o-", ("predicted", 100): "o--", ("all", 10): "s-", ("all", 100): "s--"}
+    for panel, key in zip(panels, ("fit", "score")):
+        for line, look in looks.items():
+            rows = [size[1] for size in figures if (size[0], size[2]) == line]
+            seconds = [figures[line[0], n, line[1]][key] for n in rows]
+            panel.loglog(rows, seconds, look, color="C0" if line[0] == "predicted" else "C1",
+                         label=f"{line[0]}, C = {line[1]}")
+        panel.set(title=key, xlabel="rows")
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("seconds, 2 threads")
+    panels[1].legend(frameon=False)
+    plt.savefig(file, metadata={"Date": None})
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=9000)
@@ -178,6 +215,7 @@ def main():
     parser.add_argument("--sum", choices=["all", "predicted", "both"], default="both")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-torch", action="store_true", help="only the Rust side, for sizes where PyTorch takes hours")
+    parser.add_argument("--grow", metavar="FILE.svg", help="draw how cost grows with rows and classes")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -185,6 +223,13 @@ def main():
     threads = str(options.threads)
     subprocess.run(["cargo", "build", "--release", "--workspace", "--all-targets"], cwd=ROOT, check=True)
     target = pathlib.Path(run(["cargo", "metadata", "--format-version", "1", "--no-deps"])["target_directory"])
+    if options.grow:
+        def bench(class_sum, rows, classes):
+            with tempfile.TemporaryDirectory() as folder:
+                example = [target / "release/examples/bench_vabal", folder, str(rows), str(classes), class_sum]
+                return run(example, RAYON_NUM_THREADS=threads)
+
+        return grow(options.grow, bench)
     print("| class sum | rows | C | | fit s | score s | in all s | peak MiB |")
     print("|---|---|---|---|---|---|---|---|")
     for class_sum in ["all", "predicted"] if options.sum == "both" else [options.sum]:

@@ -315,3 +315,29 @@ pub(super) fn resize<T: Real>(array: &mut Array2<T>, rows: usize, columns: usize
         *array = Array2::from_shape_vec((rows, columns), data).expect("resized to just this length");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn running_statistics_move_as_those_of_pytorchs_batch_norm() {
+        let norm = Norm { weight: 0, bias: 2, mean: 0, variance: 2, width: 2 };
+        let (x, mut y) = (array![[1.0_f64, 2.0], [3.0, 6.0], [5.0, 1.0]], Array2::zeros((3, 2)));
+        let mut tape = NormTape::default();
+        norm.forward(&[1.0, 1.0, 0.0, 0.0], x.view(), y.view_mut(), &mut tape);
+        let mut running = [0.0, 0.0, 1.0, 1.0];
+        norm.update(&tape, &mut running);
+        // torch.nn.BatchNorm1d(2) after one batch in training: a tenth of the way, to the unbiased variance.
+        for (got, expected) in running.iter().zip([0.3, 0.3, 1.3, 1.6]) {
+            assert!((got - expected).abs() < 1e-12, "{running:?}");
+        }
+        let expected = -2.0 / (8.0_f64 / 3.0 + 1e-5).sqrt();
+        assert!(
+            (y[[0, 0]] - expected).abs() < 1e-12,
+            "the batch itself is normalised by its biased variance"
+        );
+    }
+}

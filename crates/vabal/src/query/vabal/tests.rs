@@ -121,6 +121,42 @@ fn the_gradient_is_the_slope_of_the_loss_for_every_switch() {
     }
 }
 
+#[test]
+fn the_losses_of_a_step_are_equations_8_to_10_written_out() {
+    let stages = [normal(6, 3, "s1"), normal(6, 5, "s2")];
+    let labels: [Label; 6] = [0, 1, 2, 2, 1, 0];
+    let noise = normal(6, 6, "noise");
+    for absence in [Absence::Square, Absence::Abs, Absence::Sigmoid] {
+        let architecture = Architecture {
+            stages: vec![3, 5],
+            classes: 3,
+            latents: 2,
+            adapter: Adapter::Sigmoid,
+            hidden: Hidden::Normalised,
+        };
+        let vae = Vae::<f64>::new(architecture, Seed::new(3));
+        let (mut tape, mut gradient) = (vae.tape(), vec![0.0; vae.parameters.len()]);
+        let objective = Objective { lambda: 0.7, absence, mask: true };
+        let input = (&stages[..], &labels[..], &noise);
+        let losses = step(&vae, objective, input, &mut tape, &mut Scratch::default(), &mut gradient);
+        let reconstruction = (&tape.output - &tape.x).mapv(|d| d * d).mean().unwrap();
+        let (mean, log_variance) = (&tape.mean, &tape.log_variance);
+        let kl = -0.5 * (1.0 + log_variance - mean * mean - log_variance.mapv(f64::exp)).mean().unwrap();
+        let z = mean + log_variance.mapv(|v| (0.5 * v).exp()) * &noise;
+        let cross_entropy = labels.iter().enumerate().map(|(row, &label)| {
+            let w = reference_w(absence, &z.row(row).to_owned(), 2);
+            w[label as usize] + w.iter().map(|w| (-w).exp()).sum::<f64>().ln()
+        });
+        let class = cross_entropy.sum::<f64>() / 6.0;
+        for (got, expected) in
+            [(losses.reconstruction, reconstruction), (losses.kl, kl), (losses.class, class)]
+        {
+            assert!((got - expected).abs() < 1e-12, "{absence:?}: {got} is not {expected}");
+        }
+        assert!((losses.total(0.7) - (reconstruction + kl + 0.7 * class)).abs() < 1e-12);
+    }
+}
+
 /// The VAE in evaluation mode, layer by layer, in f64, nothing folded.
 struct Reference<'a>(&'a Vae<f32>);
 
