@@ -36,7 +36,9 @@ enum Command {
 
 fn main() -> ExitCode {
     // This thread works too, instead of sleeping until the others have done each of thousands of small tasks.
-    let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
+    if let Err(error) = rayon::ThreadPoolBuilder::new().use_current_thread().build_global() {
+        output::complain(format!("warning: working on one core alone: {error}"));
+    }
     let result = match Command::parse() {
         Command::Run(args) => commands::run::run(&args),
         Command::Demo(args) => commands::demo::run(&args),

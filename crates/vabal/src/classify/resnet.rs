@@ -112,7 +112,7 @@ impl ResNet {
         images: Tensor<4>,
         mut before_stage: impl FnMut(usize, Tensor<4>) -> Tensor<4>,
     ) -> Output {
-        let mut x = conv_norm(self.kernels, &self.conv1, &self.bn1, images, None, true);
+        let mut x = layer(self.kernels, &self.conv1, &self.bn1, images, None, true);
         let layers = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
         let mut index = 0;
         let stages = layers.map(|layer| {
@@ -153,18 +153,18 @@ impl Block {
     }
 
     fn forward(&self, kernels: Kernels, x: Tensor<4>) -> Tensor<4> {
-        let y = conv_norm(kernels, &self.conv1, &self.bn1, x.clone(), None, true);
+        let y = layer(kernels, &self.conv1, &self.bn1, x.clone(), None, true);
         let x = match &self.downsample {
-            Some((conv, norm)) => conv_norm(kernels, conv, norm, x, None, false),
+            Some((conv, norm)) => layer(kernels, conv, norm, x, None, false),
             None => x,
         };
-        conv_norm(kernels, &self.conv2, &self.bn2, y, Some(x), true)
+        layer(kernels, &self.conv2, &self.bn2, y, Some(x), true)
     }
 }
 
 /// A convolution and its BatchNorm, plus `residual`, and a ReLU if there is one: by the kernels of this library where they
 /// are wanted and the tensors are on the CPU, else by burn's operations, which are their definition.
-fn conv_norm(
+fn layer(
     kernels: Kernels,
     conv: &Conv2d,
     norm: &BatchNorm,
@@ -173,9 +173,11 @@ fn conv_norm(
     with_relu: bool,
 ) -> Tensor<4> {
     let device = x.device();
+    // A layer that is frozen while others train has no operation of ours.
+    let ours = conv_norm::on_cpu(&device) && (!device.is_autodiff() || norm.training.is_enabled());
     let vectors = match kernels {
-        Kernels::Auto if conv_norm::on_cpu(&device) => Vectors::Widest,
-        Kernels::Plain if conv_norm::on_cpu(&device) => Vectors::Plain,
+        Kernels::Auto if ours => Vectors::Widest,
+        Kernels::Plain if ours => Vectors::Plain,
         _ => {
             let y = norm.forward(conv.forward(x));
             let y = match residual {
@@ -187,7 +189,7 @@ fn conv_norm(
     };
     let options = conv_norm::Options {
         stride: conv.stride[0],
-        padding: conv.kernel_size[0] / 2,
+        padding: padding(conv.kernel_size[0]),
         epsilon: norm.epsilon,
         relu: with_relu,
         vectors,
@@ -211,8 +213,13 @@ impl Linear {
     }
 }
 
+/// Zeros on every side, so that an image keeps its size but for the stride.
+fn padding(size: usize) -> usize {
+    size / 2
+}
+
 fn conv(from: usize, to: usize, size: usize, stride: usize, device: &Device) -> Conv2d {
-    let p = size / 2;
+    let p = padding(size);
     Conv2dConfig::new([from, to], [size, size])
         .with_stride([stride, stride])
         .with_padding(PaddingConfig2d::Explicit(p, p, p, p))

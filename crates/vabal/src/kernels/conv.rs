@@ -214,8 +214,8 @@ impl Plan {
         if destination.is_empty() {
             return;
         }
-        let lanes = vectors.block(self.destination[2]);
-        let packed = self.pack(weight, lanes);
+        let together = vectors.block(self.destination[2]);
+        let packed = self.pack(weight, together);
         let image: usize = self.source.iter().product();
         let map: usize = self.destination.iter().product();
         let images = destination.len() / map;
@@ -228,25 +228,25 @@ impl Plan {
             || vec![0.0; self.frame()],
             |frame, (index, (destination, notes))| {
                 self.fill(&source[index * image..(index + 1) * image], frame);
-                vectors.run(Image { plan: self, frame, packed: &packed, lanes, destination });
+                vectors.run(Image { plan: self, frame, packed: &packed, together, destination });
                 finish(index, destination, notes);
             },
         );
     }
 
-    /// The weights in the order in which they are read: block of `lanes` destination channels, phase, tap, source
-    /// channel, lane.
-    fn pack(&self, weight: impl Fn(usize, usize, usize) -> f32 + Sync, lanes: usize) -> Vec<f32> {
+    /// The weights in the order in which they are read: block of destination channels, phase, tap, source
+    /// channel, destination channel.
+    fn pack(&self, weight: impl Fn(usize, usize, usize) -> f32 + Sync, together: usize) -> Vec<f32> {
         let (from, to) = (self.source[2], self.destination[2]);
         let taps: Vec<usize> =
             self.phases.iter().flat_map(|phase| phase.taps.iter().map(|tap| tap.0)).collect();
-        let block = taps.len() * from * lanes;
-        let mut packed = vec![0.0; to.div_ceil(lanes) * block];
+        let block = taps.len() * from * together;
+        let mut packed = vec![0.0; to.div_ceil(together) * block];
         if block > 0 {
             packed.par_chunks_exact_mut(block).enumerate().for_each(|(index, block)| {
-                let channels = index * lanes..to.min((index + 1) * lanes);
-                for (&tap, block) in taps.iter().zip(block.chunks_exact_mut(from * lanes)) {
-                    for (source, block) in block.chunks_exact_mut(lanes).enumerate() {
+                let channels = index * together..to.min((index + 1) * together);
+                for (&tap, block) in taps.iter().zip(block.chunks_exact_mut(from * together)) {
+                    for (source, block) in block.chunks_exact_mut(together).enumerate() {
                         for (value, channel) in block.iter_mut().zip(channels.clone()) {
                             *value = weight(channel, source, tap);
                         }
@@ -263,7 +263,8 @@ struct Image<'a> {
     plan: &'a Plan,
     frame: &'a [f32],
     packed: &'a [f32],
-    lanes: usize,
+    /// Destination channels that are computed together.
+    together: usize,
     destination: &'a mut [f32],
 }
 
@@ -273,10 +274,9 @@ impl WithSimd for Image<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         // As many accumulators as the registers hold beside the vectors of the weight.
-        match (S::REGISTER_COUNT >= 32, self.lanes / S::F32_LANES) {
-            (true, 1) => self.tiles::<S, 8, 1>(simd),
+        match (S::REGISTER_COUNT >= 32, self.together / S::F32_LANES) {
+            (_, 1) => self.tiles::<S, 8, 1>(simd),
             (true, _) => self.tiles::<S, 8, 2>(simd),
-            (false, 1) => self.tiles::<S, 8, 1>(simd),
             (false, _) => self.tiles::<S, 6, 2>(simd),
         }
     }
@@ -285,27 +285,30 @@ impl WithSimd for Image<'_> {
 impl Image<'_> {
     #[inline(always)]
     fn tiles<S: Simd, const P: usize, const V: usize>(self, simd: S) {
-        let Self { plan, frame, packed, lanes, destination } = self;
-        assert!(lanes == V * S::F32_LANES && frame.len() == plan.frame());
+        let Self { plan, frame, packed, together, destination } = self;
+        assert!(together == V * S::F32_LANES && frame.len() == plan.frame());
         let (from, to) = (plan.source[2], plan.destination[2]);
         let mut packed = packed;
-        for first in (0..to).step_by(lanes) {
-            let live = lanes.min(to - first);
+        for first in (0..to).step_by(together) {
+            let live = together.min(to - first);
             for phase in &plan.phases {
-                let (weights, rest) = packed.split_at(phase.taps.len() * from * lanes);
+                let (weights, rest) = packed.split_at(phase.taps.len() * from * together);
                 packed = rest;
                 for pixels in phase.pixels.chunks(P) {
                     // A last tile that is not full computes its last pixel more than once.
                     let mut starts = [std::ptr::null(); P];
                     for (p, start) in starts.iter_mut().enumerate() {
-                        *start = frame[pixels[p.min(pixels.len() - 1)].0..].as_ptr();
+                        let (at, _) = pixels[p.min(pixels.len() - 1)];
+                        assert!(at <= frame.len());
+                        // From the frame's own start: a tap may read before the pixel's place.
+                        *start = frame.as_ptr().wrapping_add(at);
                     }
                     #[expect(
                         unsafe_code,
                         reason = "a tile reads by pointer, so that nothing is checked inside its loop"
                     )]
                     // SAFETY: the frame was laid out by the plan so that every tap of every pixel, with all channels
-                    // of the source, lies inside it; the weights are taps × channels × lanes long.
+                    // of the source, lies inside it; the weights are one for each tap, source channel and destination channel of the block.
                     let sums = unsafe { tile::<S, P, V>(simd, starts, &phase.taps, from, weights.as_ptr()) };
                     for (&(_, at), sums) in pixels.iter().zip(&sums) {
                         store(simd, sums, &mut destination[at + first..at + first + live]);
@@ -334,7 +337,7 @@ unsafe fn tile<S: Simd, const P: usize, const V: usize>(
     for &(_, offset) in taps {
         let mut reads = starts;
         for read in &mut reads {
-            *read = unsafe { read.offset(offset) };
+            *read = read.wrapping_offset(offset);
         }
         for channel in 0..from {
             let mut columns = [simd.splat_f32s(0.0); V];
@@ -454,8 +457,7 @@ impl Weight<'_> {
         let mut first = 0;
         while first < to {
             first += match (to - first) / S::F32_LANES {
-                0 => self.taps::<S, P, 1>(simd, channel, first),
-                1 => self.taps::<S, P, 1>(simd, channel, first),
+                0 | 1 => self.taps::<S, P, 1>(simd, channel, first),
                 _ => self.taps::<S, P, 2>(simd, channel, first),
             };
         }

@@ -39,7 +39,7 @@ pub(crate) fn on_cpu(device: &Device) -> bool {
     matches!(device.as_dispatch().clone().inner(), DispatchDevice::Flex(_))
 }
 
-/// `relu(batch_norm(conv(x, weight)) + residual)` with the statistics of the batch: the output [B, to, H', W'], and the
+/// `batch_norm(conv(x, weight)) + residual`, and a ReLU where the options say so, with the statistics of the batch: the output [B, to, H', W'], and the
 /// mean and the (biased) variance [to] of what was normalised.
 ///
 /// # Panics
@@ -144,14 +144,16 @@ impl ConvNormInfer for Flex {
     ) -> FlexTensor {
         let Options { epsilon, relu, vectors, .. } = options;
         let geometry = geometry(&x, &weight, options);
-        let (x, weight) = (channels_last(x), row_major(weight));
+        let (x, weight) = (channels_last(x), weight.to_contiguous());
         let (gamma, variance) = (values(&gamma), values(&variance));
         let scale = gamma
             .iter()
             .zip(&variance)
             .map(|(g, v)| (f64::from(*g) / (f64::from(*v) + epsilon).sqrt()) as f32);
         let affine = Affine { mean: values(&mean), scale: scale.collect(), shift: values(&beta) };
-        let residual = residual.added().map(channels_last);
+        let residual = residual.added();
+        check(&geometry, &[&affine.mean, &gamma, &affine.shift, &variance], residual.as_ref());
+        let residual = residual.map(channels_last);
         let map = geometry.map();
         let mut y = vec![0.0; geometry.batch * map];
         conv::forward(
@@ -260,7 +262,7 @@ fn forward(
 ) -> (FlexTensor, [FlexTensor; 2], Saved) {
     let Options { epsilon, relu, vectors, .. } = options;
     let geometry = geometry(&x, &weight, options);
-    let (x, weight) = (channels_last(x), row_major(weight));
+    let (x, weight) = (channels_last(x), weight.to_contiguous());
     let (map, to) = (geometry.map(), geometry.to);
     let mut convolved = vec![0.0; geometry.batch * map];
     let mut moments = vec![0.0; geometry.batch * 2 * to];
@@ -277,9 +279,11 @@ fn forward(
     let inverse: Vec<f32> = variance.iter().map(|v| (1.0 / (v + epsilon).sqrt()) as f32).collect();
     let mean: Vec<f32> = mean.iter().map(|&m| m as f32).collect();
     let variance: Vec<f32> = variance.iter().map(|&v| v as f32).collect();
-    let scale = values(&gamma).iter().zip(&inverse).map(|(gamma, inverse)| gamma * inverse).collect();
+    let gamma = values(&gamma);
+    let scale = gamma.iter().zip(&inverse).map(|(gamma, inverse)| gamma * inverse).collect();
     let affine = Affine { mean: mean.clone(), scale, shift: values(&beta) };
 
+    check(&geometry, &[&gamma, &affine.shift], residual.as_ref());
     let residual = residual.map(channels_last);
     let mut y = vec![0.0; geometry.batch * map];
     y.par_chunks_exact_mut(map).zip(convolved.par_chunks_exact(map)).enumerate().for_each(
@@ -350,7 +354,7 @@ impl Saved {
         let dbeta = plain.iter().map(|&sum| sum as f32).collect();
         // The batch's own mean and variance depend on every value: what that takes off again.
         let count = (geometry.batch * map / to) as f64;
-        let shift =
+        let shift: Vec<f32> =
             plain.iter().zip(&affine.scale).map(|(sum, &a)| (-f64::from(a) * sum / count) as f32).collect();
         let slope: Vec<f32> = dgamma
             .iter()
@@ -358,7 +362,6 @@ impl Saved {
             .zip(&*inverse)
             .map(|((&dgamma, &a), &i)| (-f64::from(a) * f64::from(i) * f64::from(dgamma) / count) as f32)
             .collect();
-        let through = Affine { shift, ..(*affine).clone() };
         let mut dc = vec![0.0; n];
         let mut dresidual = vec![0.0; if of_residual { n } else { 0 }];
         let residuals: Vec<Option<&mut [f32]>> = match of_residual {
@@ -366,7 +369,7 @@ impl Saved {
             false => (0..geometry.batch).map(|_| None).collect(),
         };
         dc.par_chunks_exact_mut(map).zip(residuals).enumerate().for_each(|(image, (dc, residual))| {
-            norm::input_gradient(vectors, back(image), &through, &slope, dc, residual);
+            norm::input_gradient(vectors, back(image), &affine, [&slope, &shift], dc, residual);
         });
 
         let mut dw = vec![0.0; geometry.weight()];
@@ -387,6 +390,17 @@ impl Saved {
             of_residual.then(|| maps(dresidual, &geometry)),
         ]
     }
+}
+
+/// Asserts that what belongs to the output has its shape.
+fn check(geometry: &Geometry, of_channels: &[&[f32]], residual: Option<&FlexTensor>) {
+    let (height, width) = geometry.out();
+    let map = [geometry.batch, geometry.to, height, width];
+    assert!(of_channels.iter().all(|values| values.len() == geometry.to), "one value per output channel");
+    assert!(
+        residual.is_none_or(|residual| dims(residual) == map),
+        "a residual of the shape of the output, {map:?}"
+    );
 }
 
 fn geometry(x: &FlexTensor, weight: &FlexTensor, options: Options) -> Geometry {
@@ -425,16 +439,7 @@ fn vector(values: Vec<f32>) -> FlexTensor {
 }
 
 fn values(tensor: &FlexTensor) -> Vec<f32> {
-    row_major(tensor.clone()).storage().to_vec()
-}
-
-/// The same tensor, row-major and nothing but it in memory. Copies what lies otherwise.
-fn row_major(t: FlexTensor) -> FlexTensor {
-    let t = t.to_contiguous();
-    match t.bytes().len() == t.layout().num_elements() * size_of::<f32>() {
-        true => t,
-        false => FlexTensor::from_data(t.into_data()),
-    }
+    tensor.to_contiguous().storage().to_vec()
 }
 
 /// The strides of [B, C, H, W] when it lies channels-last.
@@ -451,7 +456,7 @@ fn channels_last(t: FlexTensor) -> FlexTensor {
     if strides_fit && t.layout().start_offset() == 0 && t.bytes().len() == n * size_of::<f32>() {
         return t;
     }
-    let from = row_major(t);
+    let from = t.to_contiguous();
     let from: &[f32] = from.storage();
     let [_, channels, height, width] = shape;
     let mut values = vec![0.0; n];

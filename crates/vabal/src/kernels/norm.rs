@@ -5,7 +5,7 @@
 //! vector at a time, down the whole plane, so that what belongs to a channel stays in registers. Never here: sums
 //! over the batch.
 
-use pulp::{Scalar, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::vectors::{Vectors, load, store};
 
@@ -23,7 +23,7 @@ pub(super) struct Affine {
     pub shift: Vec<f32>,
 }
 
-/// Normalises `plane` in place, or `from` into it, adds `residual`, and cuts off what is below zero.
+/// Normalises `plane` in place, or `from` into it, adds `residual`, and with `relu` cuts off what is below zero.
 pub(super) fn normalise(
     vectors: Vectors,
     affine: &Affine,
@@ -54,14 +54,14 @@ impl Back<'_> {
         assert!(self.x.len() == n && self.y.is_none_or(|y| y.len() == n));
     }
 
-    /// The gradient behind the ReLU at `at`.
+    /// The gradient behind the ReLU of the `live` values at `at`.
     #[inline(always)]
-    fn gradient<S: Simd>(&self, simd: S, at: usize) -> S::f32s {
-        let dy = read(simd, self.dy, at);
+    fn gradient<S: Simd>(&self, simd: S, at: usize, live: usize) -> S::f32s {
+        let dy = read(simd, self.dy, at, live);
         match self.y {
             Some(y) => {
                 let zero = simd.splat_f32s(0.0);
-                simd.select_f32s(simd.less_than_f32s(zero, read(simd, y, at)), dy, zero)
+                simd.select_f32s(simd.less_than_f32s(zero, read(simd, y, at, live)), dy, zero)
             }
             None => dy,
         }
@@ -81,22 +81,22 @@ pub(super) fn input_gradient(
     vectors: Vectors,
     back: Back<'_>,
     affine: &Affine,
-    slope: &[f32],
+    [slope, shift]: [&[f32]; 2],
     dx: &mut [f32],
     residual: Option<&mut [f32]>,
 ) {
     back.check();
     assert!(dx.len() == back.dy.len() && residual.as_ref().is_none_or(|residual| residual.len() == dx.len()));
     let channels = affine.mean.len();
-    vectors.run(Blocks { channels, work: InputGradient { back, affine, slope, dx, residual } });
+    vectors.run(Blocks { channels, work: InputGradient { back, affine, slope, shift, dx, residual } });
 }
 
-/// Work on the channels `first` and as many after it as a vector has.
+/// Work on the channels `first` to `first + live`, which fill a vector or, at the end, a part of one.
 trait Block {
-    fn block<S: Simd>(&mut self, simd: S, first: usize);
+    fn block<S: Simd>(&mut self, simd: S, first: usize, live: usize);
 }
 
-/// Work on all channels: by vectors, and one at a time what is left.
+/// Work on all channels, a vector at a time.
 struct Blocks<W> {
     channels: usize,
     work: W,
@@ -107,20 +107,19 @@ impl<W: Block> WithSimd for Blocks<W> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let whole = self.channels - self.channels % S::F32_LANES;
-        for first in (0..whole).step_by(S::F32_LANES) {
-            self.work.block(simd, first);
-        }
-        for first in whole..self.channels {
-            self.work.block(Scalar::new(), first);
+        for first in (0..self.channels).step_by(S::F32_LANES) {
+            self.work.block(simd, first, S::F32_LANES.min(self.channels - first));
         }
     }
 }
 
-/// The vector at `at`.
+/// The `live` values at `at`.
 #[inline(always)]
-fn read<S: Simd>(simd: S, values: &[f32], at: usize) -> S::f32s {
-    let values = &values[at..at + S::F32_LANES];
+fn read<S: Simd>(simd: S, values: &[f32], at: usize, live: usize) -> S::f32s {
+    let values = &values[at..at + live];
+    if live < S::F32_LANES {
+        return simd.partial_load_f32s(values);
+    }
     #[expect(unsafe_code, reason = "a vector is loaded by pointer")]
     // SAFETY: the slice has as many values as the vector.
     unsafe {
@@ -129,8 +128,8 @@ fn read<S: Simd>(simd: S, values: &[f32], at: usize) -> S::f32s {
 }
 
 #[inline(always)]
-fn write<S: Simd>(simd: S, values: &mut [f32], at: usize, vector: S::f32s) {
-    store(simd, &[vector], &mut values[at..at + S::F32_LANES]);
+fn write<S: Simd>(simd: S, values: &mut [f32], at: usize, live: usize, vector: S::f32s) {
+    store(simd, &[vector], &mut values[at..at + live]);
 }
 
 /// Sums down a plane, four at a time so that no addition waits for the one before.
@@ -165,7 +164,7 @@ struct Moments<'a> {
 
 impl Block for Moments<'_> {
     #[inline(always)]
-    fn block<S: Simd>(&mut self, simd: S, first: usize) {
+    fn block<S: Simd>(&mut self, simd: S, first: usize, live: usize) {
         let (n, channels) = (self.plane.len(), self.mean.len());
         let total = sum(
             simd,
@@ -173,7 +172,7 @@ impl Block for Moments<'_> {
             channels,
             first,
             #[inline(always)]
-            |at| read(simd, self.plane, at),
+            |at| read(simd, self.plane, at, live),
         );
         let mean = simd.mul_f32s(total, simd.splat_f32s(1.0 / (n / channels) as f32));
         let squares = sum(
@@ -183,12 +182,12 @@ impl Block for Moments<'_> {
             first,
             #[inline(always)]
             |at| {
-                let distance = simd.sub_f32s(read(simd, self.plane, at), mean);
+                let distance = simd.sub_f32s(read(simd, self.plane, at, live), mean);
                 simd.mul_f32s(distance, distance)
             },
         );
-        write(simd, self.mean, first, mean);
-        write(simd, self.squares, first, squares);
+        write(simd, self.mean, first, live, mean);
+        write(simd, self.squares, first, live, squares);
     }
 }
 
@@ -202,21 +201,21 @@ struct Normalise<'a> {
 
 impl Block for Normalise<'_> {
     #[inline(always)]
-    fn block<S: Simd>(&mut self, simd: S, first: usize) {
+    fn block<S: Simd>(&mut self, simd: S, first: usize, live: usize) {
         let Affine { mean, scale, shift } = self.affine;
         let channels = mean.len();
         let (mean, scale, shift) =
-            (read(simd, mean, first), read(simd, scale, first), read(simd, shift, first));
+            (read(simd, mean, first, live), read(simd, scale, first, live), read(simd, shift, first, live));
         let least = simd.splat_f32s(if self.relu { 0.0 } else { f32::NEG_INFINITY });
         for at in (first..self.plane.len()).step_by(channels) {
-            let x = read(simd, self.from.unwrap_or(self.plane), at);
+            let x = read(simd, self.from.unwrap_or(self.plane), at, live);
             let mut y = simd.mul_add_e_f32s(simd.sub_f32s(x, mean), scale, shift);
             if let Some(residual) = self.residual {
-                y = simd.add_f32s(y, read(simd, residual, at));
+                y = simd.add_f32s(y, read(simd, residual, at, live));
             }
             // A number that is none stays one: a diverged training must be seen.
             let y = simd.select_f32s(simd.less_than_f32s(y, least), least, y);
-            write(simd, self.plane, at, y);
+            write(simd, self.plane, at, live, y);
         }
     }
 }
@@ -230,17 +229,17 @@ struct GradientSums<'a> {
 
 impl Block for GradientSums<'_> {
     #[inline(always)]
-    fn block<S: Simd>(&mut self, simd: S, first: usize) {
+    fn block<S: Simd>(&mut self, simd: S, first: usize, live: usize) {
         let (n, channels) = (self.back.dy.len(), self.mean.len());
         let back = self.back;
-        let mean = read(simd, self.mean, first);
+        let mean = read(simd, self.mean, first, live);
         let plain = sum(
             simd,
             n,
             channels,
             first,
             #[inline(always)]
-            |at| back.gradient(simd, at),
+            |at| back.gradient(simd, at, live),
         );
         let weighted = sum(
             simd,
@@ -248,10 +247,15 @@ impl Block for GradientSums<'_> {
             channels,
             first,
             #[inline(always)]
-            |at| simd.mul_f32s(back.gradient(simd, at), simd.sub_f32s(read(simd, back.x, at), mean)),
+            |at| {
+                simd.mul_f32s(
+                    back.gradient(simd, at, live),
+                    simd.sub_f32s(read(simd, back.x, at, live), mean),
+                )
+            },
         );
-        write(simd, self.plain, first, plain);
-        write(simd, self.weighted, first, weighted);
+        write(simd, self.plain, first, live, plain);
+        write(simd, self.weighted, first, live, weighted);
     }
 }
 
@@ -259,25 +263,25 @@ struct InputGradient<'a> {
     back: Back<'a>,
     affine: &'a Affine,
     slope: &'a [f32],
+    shift: &'a [f32],
     dx: &'a mut [f32],
     residual: Option<&'a mut [f32]>,
 }
 
 impl Block for InputGradient<'_> {
     #[inline(always)]
-    fn block<S: Simd>(&mut self, simd: S, first: usize) {
-        let Affine { mean, scale, shift } = self.affine;
+    fn block<S: Simd>(&mut self, simd: S, first: usize, live: usize) {
+        let Affine { mean, scale, .. } = self.affine;
         let channels = mean.len();
-        let (mean, scale, shift) =
-            (read(simd, mean, first), read(simd, scale, first), read(simd, shift, first));
-        let slope = read(simd, self.slope, first);
+        let (mean, scale) = (read(simd, mean, first, live), read(simd, scale, first, live));
+        let (slope, shift) = (read(simd, self.slope, first, live), read(simd, self.shift, first, live));
         for at in (first..self.dx.len()).step_by(channels) {
-            let gradient = self.back.gradient(simd, at);
-            let distance = simd.sub_f32s(read(simd, self.back.x, at), mean);
+            let gradient = self.back.gradient(simd, at, live);
+            let distance = simd.sub_f32s(read(simd, self.back.x, at, live), mean);
             let dx = simd.mul_add_e_f32s(gradient, scale, simd.mul_add_e_f32s(distance, slope, shift));
-            write(simd, self.dx, at, dx);
+            write(simd, self.dx, at, live, dx);
             if let Some(residual) = &mut self.residual {
-                write(simd, residual, at, gradient);
+                write(simd, residual, at, live, gradient);
             }
         }
     }
