@@ -58,9 +58,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut seconds = Vec::new();
         for _ in 0..=steps {
             let start = Instant::now();
-            scorer.signals(&images, &ids, Needs::PROBABILITIES.and(Needs::STAGES), &mut |_: Event<'_>| {
-                Flow::Continue
-            })?;
+            let needs = Needs::PROBABILITIES.and(Needs::STAGES);
+            scorer.signals(&images, &ids, needs, Seed::new(1), &mut |_: Event<'_>| Flow::Continue)?;
             seconds.push(start.elapsed().as_secs_f64());
         }
         let features = median(seconds.split_off(1));

@@ -61,7 +61,7 @@ fn main() -> Result<()> {
     let mut arrays = HashMap::from([("scores".to_string(), Array2::from_shape_vec((rows, 1), scores))]);
     for (part, signals) in [("unlabelled", &unlabelled), ("labelled", &labelled)] {
         for (l, stage) in signals.stages()?.iter().enumerate() {
-            arrays.insert(format!("{part}.stage{}", l + 1), Ok(stage.clone()));
+            arrays.insert(format!("{part}.stage{}", l + 1), Ok(stage.to_owned()));
         }
         let predicted: Vec<f32> = signals.predicted()?.iter().map(|&n| n as f32).collect();
         arrays.insert(format!("{part}.predicted"), Array2::from_shape_vec((signals.len(), 1), predicted));
@@ -91,7 +91,7 @@ fn main() -> Result<()> {
 }
 
 /// Clusters around one centre per class, never negative, as features after a ReLU are.
-fn pool(first: u64, rows: usize, classes: usize) -> Result<(Signals, Vec<Label>)> {
+fn pool(first: u64, rows: usize, classes: usize) -> Result<(Signals<'static>, Vec<Label>)> {
     let labels: Vec<Label> = (0..rows).map(|row| (row % classes) as Label).collect();
     let normal = |rows: usize, columns: usize, name: &str| {
         let mut rng = Seed::new(first).stream(name);

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use ndarray::{Array3, Axis};
 use rand::seq::index;
 
 use crate::data::ImageSet;
@@ -36,7 +37,8 @@ impl Oracle for HiddenLabels<'_> {
 
 /// Makes classifiers.
 pub trait Learner {
-    /// Trains from scratch on `ids` with their `labels`; every random draw comes from `seed`.
+    /// Trains from scratch on `ids` with their `labels`; every random draw comes from `seed`. `dropout`, where given,
+    /// takes the place of the learner's own.
     ///
     /// # Errors
     /// A training that fails, or [`Error::Stopped`].
@@ -44,6 +46,7 @@ pub trait Learner {
         &self,
         ids: &[Id],
         labels: &[Label],
+        dropout: Option<f64>,
         seed: Seed,
         progress: &mut Progress<'_>,
     ) -> Result<Box<dyn Classifier + '_>>;
@@ -57,11 +60,21 @@ pub trait Learner {
 
 /// A frozen classifier.
 pub trait Classifier {
-    /// Computes exactly what `needs` names for `ids`.
+    /// Computes what `needs` names for `ids`, but for a committee, which one classifier cannot be. Every draw of a
+    /// Monte-Carlo pass comes from `seed` and the image's id.
     ///
     /// # Errors
     /// Images that do not fit, or [`Error::Stopped`].
-    fn signals(&self, ids: &[Id], needs: Needs, progress: &mut Progress<'_>) -> Result<Signals>;
+    fn signals(
+        &self,
+        ids: &[Id],
+        needs: Needs,
+        seed: Seed,
+        progress: &mut Progress<'_>,
+    ) -> Result<Signals<'static>>;
+
+    /// The dropout that it was trained with; 0 is none.
+    fn dropout(&self) -> f64;
 
     /// Writes it to a file, whole or not at all.
     ///
@@ -186,22 +199,87 @@ impl Pool {
     }
 }
 
+/// What a round is looked at with: who trains, and the frozen classifier of the round.
+#[derive(Clone, Copy)]
+pub struct Lens<'a> {
+    /// Trains what a strategy needs beside the classifier.
+    pub learner: &'a dyn Learner,
+    /// The classifier of the round.
+    pub classifier: &'a dyn Classifier,
+    /// Where the draws of its training came from.
+    pub seed: Seed,
+}
+
 /// What `strategy` needs to see of both pools: (unlabelled, labelled), from the frozen classifier.
 ///
+/// A strategy that draws under dropout gets its draws from a network trained with that dropout: the round's own, or
+/// one trained for it alone, on the same labels from the same seed. The members of a committee but the first, which is
+/// the round's own, are trained from seeds of their own. The round's classifier, and so the measured curve, is the same
+/// for every strategy.
+///
 /// # Errors
-/// As [`Classifier::signals`].
+/// As [`Classifier::signals`] and [`Learner::train`].
 pub fn look(
-    classifier: &dyn Classifier,
+    lens: Lens<'_>,
     pool: &Pool,
     strategy: &dyn Strategy,
     progress: &mut Progress<'_>,
-) -> Result<(Signals, Signals)> {
-    let needs = strategy.needs();
-    if needs == Needs::IDS {
-        return Ok((Signals::new(pool.unlabelled.clone()), Signals::new(pool.labelled.clone())));
+) -> Result<(Signals<'static>, Signals<'static>)> {
+    Ok((
+        lens.signals(pool, &pool.unlabelled, strategy.needs(), progress)?,
+        lens.signals(pool, &pool.labelled, strategy.needs_of_labelled(), progress)?,
+    ))
+}
+
+impl Lens<'_> {
+    fn signals(
+        self,
+        pool: &Pool,
+        ids: &[Id],
+        needs: Needs,
+        progress: &mut Progress<'_>,
+    ) -> Result<Signals<'static>> {
+        let Self { learner, classifier, seed } = self;
+        let pass = seed.child("look", 0);
+        if needs == Needs::IDS {
+            return Ok(Signals::new(ids.to_vec()));
+        }
+        let mut signals = classifier.signals(ids, needs.of_one_pass(), pass, progress)?;
+        if let Some(monte_carlo) = needs.monte_carlo {
+            let wish = Needs { monte_carlo: Some(monte_carlo), ..Needs::IDS };
+            let draws = if classifier.dropout() == monte_carlo.dropout {
+                classifier.signals(ids, wish, pass, progress)?
+            } else {
+                let dropout = Some(monte_carlo.dropout);
+                let with = learner.train(&pool.labelled, &pool.labels, dropout, seed, progress)?;
+                with.signals(ids, wish, pass, progress)?
+            };
+            signals = signals.with_monte_carlo(draws.monte_carlo()?.into_owned())?;
+        }
+        if needs.committee > 0 {
+            let mut members: Option<Array3<f32>> = None;
+            for member in 0..needs.committee {
+                let wish = Needs::PROBABILITIES;
+                let of = if member == 0 {
+                    classifier.signals(ids, wish, pass, progress)?
+                } else {
+                    let seed = seed.child("member", member as u64);
+                    let another = learner.train(&pool.labelled, &pool.labels, None, seed, progress)?;
+                    another.signals(ids, wish, pass, progress)?
+                };
+                let p = of.probabilities()?;
+                let shape = (p.nrows(), needs.committee, p.ncols());
+                members
+                    .get_or_insert_with(|| Array3::zeros(shape))
+                    .index_axis_mut(Axis(1), member)
+                    .assign(&p);
+            }
+            if let Some(members) = members {
+                signals = signals.with_committee(members)?;
+            }
+        }
+        Ok(signals)
     }
-    let unlabelled = classifier.signals(&pool.unlabelled, needs, progress)?;
-    Ok((unlabelled, classifier.signals(&pool.labelled, needs, progress)?))
 }
 
 /// Lets `strategy` choose `n` images of `pool`, and checks its answer: unlabelled ids, each once, as many
@@ -212,13 +290,14 @@ pub fn look(
 pub fn choose(
     strategy: &dyn Strategy,
     pool: &Pool,
-    (unlabelled, labelled): (&Signals, &Signals),
+    (unlabelled, labelled): (&Signals<'_>, &Signals<'_>),
     classes: usize,
     n: usize,
     seed: Seed,
     progress: &mut Progress<'_>,
 ) -> Result<Selection> {
     let query = Query { unlabelled, labelled, labels: &pool.labels, classes, n, seed };
+    query.check(strategy)?;
     let selection = strategy.select(&query, progress)?;
     pool.check(&selection.ids)?;
     let expected = n.min(pool.unlabelled.len());
@@ -244,7 +323,11 @@ mod tests {
     struct Fixed;
 
     impl Classifier for Fixed {
-        fn signals(&self, ids: &[Id], _: Needs, _: &mut Progress<'_>) -> Result<Signals> {
+        fn dropout(&self) -> f64 {
+            0.0
+        }
+
+        fn signals(&self, ids: &[Id], _: Needs, _: Seed, _: &mut Progress<'_>) -> Result<Signals<'static>> {
             let p = |id: Id| ((id * 37) % 100) as f32 / 100.0;
             let rows = Array2::from_shape_fn((ids.len(), 2), |(row, class)| {
                 if class == 0 { p(ids[row]) } else { 1.0 - p(ids[row]) }
@@ -254,6 +337,26 @@ mod tests {
 
         fn save(&self, _: &Path) -> Result<()> {
             Ok(())
+        }
+    }
+
+    /// Has only [`Fixed`] to offer.
+    struct Teacher;
+
+    impl Learner for Teacher {
+        fn train(
+            &self,
+            _: &[Id],
+            _: &[Label],
+            _: Option<f64>,
+            _: Seed,
+            _: &mut Progress<'_>,
+        ) -> Result<Box<dyn Classifier + '_>> {
+            Ok(Box::new(Fixed))
+        }
+
+        fn load(&self, _: &Path) -> Result<Box<dyn Classifier + '_>> {
+            Ok(Box::new(Fixed))
         }
     }
 
@@ -271,7 +374,8 @@ mod tests {
     }
 
     fn ask(strategy: &dyn Strategy, pool: &Pool, n: usize, seed: Seed) -> Result<Selection> {
-        let (unlabelled, labelled) = look(&Fixed, pool, strategy, &mut silent())?;
+        let lens = Lens { learner: &Teacher, classifier: &Fixed, seed };
+        let (unlabelled, labelled) = look(lens, pool, strategy, &mut silent())?;
         choose(strategy, pool, (&unlabelled, &labelled), 2, n, seed, &mut silent())
     }
 

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 mod resolve;
 
+use crate::classify;
 use crate::data::source::Source;
-use crate::error::{Error, Result};
-use crate::query::{self, Strategy, vabal};
-use crate::{classify, error};
+use crate::error::{Error, Result, unknown};
+use crate::query::{self, Spec, Strategy};
 
 /// A resolved configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub struct Config {
     /// The network and its training, the same for every strategy.
     pub classifier: classify::Settings,
     /// The settings of the strategies that have any, by name.
-    pub strategy: BTreeMap<String, Variant>,
+    pub strategy: BTreeMap<String, Spec>,
 }
 
 /// How many labels are asked for, and how often.
@@ -57,26 +57,6 @@ pub enum Preset {
     Paper,
     /// A narrow network and a short training, for a CPU; labels and rounds as in the paper.
     Quick,
-}
-
-/// A strategy with settings of its own: the table `[strategy.NAME]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Variant {
-    /// Which strategy it is a variant of.
-    pub kind: Kind,
-    /// The bundle that the keys below override.
-    pub preset: vabal::Preset,
-    /// Every setting.
-    #[serde(flatten)]
-    pub settings: vabal::Settings,
-}
-
-/// The strategies that have settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// [`vabal::VaBal`].
-    Vabal,
 }
 
 /// For an error that has no better one.
@@ -140,11 +120,11 @@ impl Config {
         }
         self.data.check()?;
         self.classifier.check().map_err(|error| error.below("classifier"))?;
-        for (name, variant) in &self.strategy {
+        for (name, spec) in &self.strategy {
             let key = format!("strategy.{name}");
             check_name(&key, name)?;
-            check_variant(name)?;
-            variant.settings.check().map_err(|error| error.below(&key))?;
+            check_table(name, Some(spec.kind()))?;
+            spec.check().map_err(|error| error.below(&key))?;
         }
         for name in &self.strategies {
             self.strategy(name)?;
@@ -157,25 +137,13 @@ impl Config {
     /// # Errors
     /// An unknown name, with the nearest known one as the hint.
     pub fn strategy(&self, name: &str) -> Result<Box<dyn Strategy>> {
-        if let Some(variant) = self.strategy.get(name) {
-            return Ok(Box::new(vabal::VaBal::new(variant.settings.clone())?));
-        }
-        if query::NAMES.contains(&name) {
-            return query::by_name(name);
+        if let Some(spec) = self.strategy.get(name).cloned().or_else(|| Spec::named(name)) {
+            return spec.build();
         }
         let mine = self.strategy.keys().map(String::as_str).filter(|name| !query::NAMES.contains(name));
         let known: Vec<&str> = query::NAMES.into_iter().chain(mine).collect();
-        let complaint = Error::input("unknown strategy")
-            .at("strategies")
-            .expected(known.join(", "))
-            .got(format!("\"{name}\""));
-        Err(match error::nearest(name, known) {
-            Some(near) => complaint.hint(format!("did you mean \"{near}\"?")),
-            None => {
-                complaint.hint(format!("define it as a table [strategy.{name}], or see docs/strategies.md"))
-            }
-        }
-        .into())
+        let otherwise = format!("define it as a table [strategy.{name}], or see docs/strategies.md");
+        Err(unknown("strategy", name, &known, otherwise).at("strategies").into())
     }
 }
 
@@ -196,17 +164,27 @@ fn check_name(key: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// A table takes the place of the strategy of its name, so that one called "random" would not be random.
-fn check_variant(name: &str) -> Result<()> {
-    if !query::NAMES.contains(&name) || resolve::built_in(name).is_some() {
+/// A table takes the place of the strategy of its name, so that one called "random" would not be random: one for a
+/// built-in may set what that has to set, and nothing else.
+fn check_table(name: &str, kind: Option<&str>) -> Result<()> {
+    let Some(built_in) = Spec::named(name) else { return Ok(()) };
+    if built_in.has_settings() && kind.is_none_or(|kind| kind == built_in.kind()) {
         return Ok(());
     }
+    let got = match kind {
+        Some(kind) if built_in.has_settings() => format!("kind = \"{kind}\""),
+        _ => format!("[strategy.{name}]; {name} has no settings"),
+    };
     Err(Error::input("a built-in strategy cannot be defined anew")
         .at(format!("strategy.{name}"))
-        .expected(
-            "a name that is not taken, or that of a built-in VaB-AL: vabal, vabal-paper, vabal-official",
-        )
-        .got(format!("[strategy.{name}]; {name} has no settings"))
+        .expected(if built_in.has_settings() {
+            format!("kind = \"{}\"", built_in.kind())
+        } else {
+            let with = |name: &&str| Spec::named(name).is_some_and(|spec| spec.has_settings());
+            let with: Vec<&str> = query::NAMES.into_iter().filter(with).collect();
+            format!("a name that is not taken, or that of a strategy with settings: {}", with.join(", "))
+        })
+        .got(got)
         .hint("give the table a name of its own, and write that name into strategies")
         .into())
 }

@@ -220,6 +220,32 @@ pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> O
         .map(|(_, name)| name)
 }
 
+/// A complaint about a name that is not one of `known`: with the nearest as the hint, or `otherwise`.
+pub(crate) fn unknown(what: &str, name: &str, known: &[&str], otherwise: impl fmt::Display) -> Complaint {
+    let complaint =
+        Error::input(format!("unknown {what}")).expected(known.join(", ")).got(format!("\"{name}\""));
+    match nearest(name, known.iter().copied()) {
+        Some(near) => complaint.hint(format!("did you mean \"{near}\"?")),
+        None => complaint.hint(otherwise),
+    }
+}
+
+/// Checks that the value of a setting is within its range.
+///
+/// # Errors
+/// A value that is not, by its key; NaN never is.
+pub(crate) fn within<T: PartialOrd + fmt::Display>(
+    key: &str,
+    value: T,
+    range: std::ops::RangeInclusive<T>,
+) -> Result<()> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let expected = format!("{} to {}", range.start(), range.end());
+    Err(Error::input("a setting is out of range").at(key).expected(expected).got(value).into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

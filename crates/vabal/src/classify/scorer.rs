@@ -5,10 +5,11 @@
 use burn::module::Module as _;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Tensor, TensorData};
-use ndarray::{Array2, aview1, s};
+use ndarray::{Array2, Array3, Array4, ArrayViewMut2, aview1, s};
 
 use super::Settings;
 use super::resnet::{Output, ResNet, global_average_pool};
+use super::train::drop_out;
 use crate::Id;
 use crate::data::batch::{Batcher, Normalisation};
 use crate::data::{ImageSet, ImageShape};
@@ -16,6 +17,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 use crate::query::{Needs, Signals};
+use crate::rng::Seed;
 
 /// A trained classifier, frozen. The only type that scores.
 #[derive(Debug, Clone)]
@@ -61,8 +63,9 @@ impl Scorer {
 
     /// Computes exactly what `needs` names for `ids`, in evaluation mode and without augmentation:
     /// probabilities [n, C] after the softmax, and the global average pool of each residual stage, [n, d_l]
-    /// with d_l = width · [1, 2, 4, 8]. Beside these, memory does not grow with n. Reports the phase
-    /// "features" by images.
+    /// with d_l = width · [1, 2, 4, 8]; of Monte-Carlo draws [n, T, C], values are dropped before each stage, BatchNorm
+    /// stays frozen, and an image's masks depend on `seed` and its id alone. A committee is none of its business. Beside
+    /// these, memory does not grow with n. Reports the phase "features" by images.
     ///
     /// # Errors
     /// Images of another shape than the classifier was trained on, ids that are not of `images`, an output that
@@ -72,22 +75,23 @@ impl Scorer {
         images: &ImageSet,
         ids: &[Id],
         needs: Needs,
+        seed: Seed,
         progress: &mut Progress<'_>,
-    ) -> Result<Signals> {
+    ) -> Result<Signals<'static>> {
         // What a batch of 256 images of 32 × 32 takes, in pixels.
         let ImageShape { height, width, .. } = images.shape();
         let batch = (256 * 32 * 32 / (height * width).max(1)).clamp(1, 256);
-        self.signals_in_batches(images, ids, needs, batch, progress)
+        self.signals_in_batches(images, ids, (needs, seed), batch, progress)
     }
 
     pub(super) fn signals_in_batches(
         &self,
         images: &ImageSet,
         ids: &[Id],
-        needs: Needs,
+        (needs, seed): (Needs, Seed),
         batch: usize,
         progress: &mut Progress<'_>,
-    ) -> Result<Signals> {
+    ) -> Result<Signals<'static>> {
         let (expected, got) = (self.shape, images.shape());
         if got != expected {
             let text = |shape: ImageShape| format!("{} × {} × {}", shape.channels, shape.height, shape.width);
@@ -104,37 +108,71 @@ impl Scorer {
         let device = self.device.open()?;
         let batcher = Batcher::new(images, &self.normalisation);
         let rows = |wanted: bool| if wanted { ids.len() } else { 0 };
-        let mut probabilities = Array2::zeros((rows(needs.probabilities), self.classes.len()));
-        let mut stages: [Array2<f32>; 4] =
-            std::array::from_fn(|l| Array2::zeros((rows(needs.stages), self.settings.width << l)));
+        let classes = self.classes.len();
+        let with_probabilities = needs.probabilities || needs.predicted;
+        let mut probabilities = Array2::zeros((rows(with_probabilities), classes));
+        let mut stages: [Array2<f32>; 4] = std::array::from_fn(|l| {
+            let wanted = needs.stages || (needs.embedding && l == 3);
+            Array2::zeros((rows(wanted), self.settings.width << l))
+        });
+        let passes = needs.monte_carlo.map_or(0, |monte_carlo| monte_carlo.draws);
+        let mut draws = Array3::zeros((rows(passes > 0), passes, classes));
+        let one_pass = with_probabilities || needs.stages || needs.embedding;
+        let seeds: Vec<Seed> = (0..passes).map(|pass| seed.child("pass", pass as u64)).collect();
+        let total = ids.len() * (usize::from(one_pass) + passes);
+        let mut done = 0;
         for (index, chunk) in ids.chunks(batch).enumerate() {
             let first = index * batch;
             let shape = [chunk.len(), got.channels, got.height, got.width];
             let x = Tensor::<4>::from_data(TensorData::new(batcher.plain(chunk), shape), &device);
-            let Output { logits, stages: maps } = self.network.forward(x, |_, x| x);
-            if needs.probabilities {
-                self.read(softmax(logits, 1), &mut probabilities, first)?;
-            }
-            if needs.stages {
-                for (maps, stage) in maps.into_iter().zip(&mut stages) {
-                    self.read(global_average_pool(maps), stage, first)?;
+            let mut tell = || {
+                done += chunk.len();
+                let (phase, unit) = ("features", if passes > 0 { "pass" } else { "image" });
+                report(progress, Event::Progress { phase, done, total, unit, loss: None })
+            };
+            if one_pass {
+                let Output { logits, stages: maps } = self.network.forward(x.clone(), |_, x| x);
+                if with_probabilities {
+                    self.read(softmax(logits, 1), probabilities.slice_mut(s![first.., ..]))?;
                 }
+                for (maps, stage) in maps.into_iter().zip(&mut stages).filter(|(_, stage)| stage.nrows() > 0)
+                {
+                    self.read(global_average_pool(maps), stage.slice_mut(s![first.., ..]))?;
+                }
+                tell()?;
             }
-            let (phase, unit, done, total) = ("features", "image", first + chunk.len(), ids.len());
-            report(progress, Event::Progress { phase, done, total, unit, loss: None })?;
+            let dropout = needs.monte_carlo.map_or(0.0, |monte_carlo| monte_carlo.dropout);
+            for (pass, &seed) in seeds.iter().enumerate() {
+                let drop = |stage: usize, x| drop_out(x, dropout, stage, seed, chunk);
+                let Output { logits, .. } = self.network.forward(x.clone(), drop);
+                self.read(softmax(logits, 1), draws.slice_mut(s![first.., pass, ..]))?;
+                tell()?;
+            }
         }
         let mut signals = Signals::new(ids.to_vec());
-        if needs.probabilities {
+        if with_probabilities {
             signals = signals.with_probabilities(probabilities)?;
         }
         if needs.stages {
             signals = signals.with_stages(stages.into())?;
+        } else if needs.embedding {
+            let [.., last] = stages;
+            signals = signals.with_embedding(last)?;
+        }
+        if passes > 0 {
+            signals = signals.with_monte_carlo(draws)?;
+        }
+        if needs.images {
+            let shape = (ids.len(), got.channels, got.height, got.width);
+            let pixels: Vec<u8> = ids.iter().flat_map(|&id| images.pixels(id)).copied().collect();
+            let pixels = Array4::from_shape_vec(shape, pixels).expect("every image has the shape of its set");
+            signals = signals.with_images(pixels)?;
         }
         Ok(signals)
     }
 
-    /// Copies a batch's result [b, d] to rows `first..first + b` of `to`.
-    pub(super) fn read(&self, from: Tensor<2>, to: &mut Array2<f32>, first: usize) -> Result<()> {
+    /// Copies a batch's result [b, d] to the first b rows of `to`.
+    pub(super) fn read(&self, from: Tensor<2>, mut to: ArrayViewMut2<'_, f32>) -> Result<()> {
         let data = from.try_into_data().map_err(self.device.failed())?;
         let values: Vec<f32> = data.iter().collect();
         // Here, where it is still known that it is the network's doing.
@@ -145,8 +183,7 @@ impl Scorer {
                 .hint("its training went wrong without a sign: lower classifier.learning_rate")
                 .into());
         }
-        let mut rows = to.slice_mut(s![first.., ..]);
-        for (mut row, values) in rows.rows_mut().into_iter().zip(values.chunks_exact(data.shape()[1])) {
+        for (mut row, values) in to.rows_mut().into_iter().zip(values.chunks_exact(data.shape()[1])) {
             row.assign(&aview1(values));
         }
         Ok(())

@@ -51,9 +51,9 @@ const ALL: Needs = Needs::PROBABILITIES.and(Needs::STAGES);
 
 fn arrays(scorer: &Scorer, images: &ImageSet, batch: usize) -> Vec<Array2<f32>> {
     let (ids, _) = labelled(images);
-    let signals = scorer.signals_in_batches(images, &ids, ALL, batch, &mut silent()).unwrap();
+    let signals = scorer.signals_in_batches(images, &ids, (ALL, Seed::new(1)), batch, &mut silent()).unwrap();
     let mut arrays = vec![signals.probabilities().unwrap().to_owned()];
-    arrays.extend(signals.stages().unwrap().iter().cloned());
+    arrays.extend(signals.stages().unwrap().iter().map(|stage| stage.to_owned()));
     arrays
 }
 
@@ -122,7 +122,7 @@ fn it_learns_what_is_plain_to_see() {
     let images = halves();
     let scorer = train(&images, &tiny(), 3);
     let (ids, labels) = labelled(&images);
-    let signals = scorer.signals(&images, &ids, Needs::PROBABILITIES, &mut silent()).unwrap();
+    let signals = scorer.signals(&images, &ids, Needs::PROBABILITIES, Seed::new(1), &mut silent()).unwrap();
     assert_eq!(signals.predicted().unwrap(), labels);
     assert!(signals.stages().is_err(), "only what was asked for is there");
 }
@@ -233,7 +233,9 @@ fn progress_counts_to_the_end_and_stop_stops_at_once() {
     assert_eq!(seen.len(), 2);
 
     let mut done = Vec::new();
-    let result = scorer.signals_in_batches(&images, &ids, ALL, 30, &mut |event: Event<'_>| {
+    let result = scorer.signals_in_batches(&images, &ids, (ALL, Seed::new(1)), 30, &mut |event: Event<
+        '_,
+    >| {
         let Event::Progress { phase: "features", done: images, total: 64, unit: "image", loss: None } = event
         else {
             panic!("{event:?}")
@@ -249,7 +251,7 @@ fn progress_counts_to_the_end_and_stop_stops_at_once() {
 fn images_of_another_shape_are_not_scored() {
     let (_, scorer) = untrained(SHAPE, 2, tiny());
     let (other, _) = untrained(ImageShape { channels: 1, ..SHAPE }, 2, tiny());
-    let text = scorer.signals(&other, &[0], ALL, &mut silent()).unwrap_err().to_string();
+    let text = scorer.signals(&other, &[0], ALL, Seed::new(1), &mut silent()).unwrap_err().to_string();
     assert!(text.contains("3 × 12 × 12") && text.contains("1 × 12 × 12"), "{text}");
 }
 
@@ -258,7 +260,7 @@ fn an_output_that_is_not_finite_is_an_error_and_no_signal() {
     let (_, scorer) = untrained(SHAPE, 2, tiny());
     for bad in [f32::NAN, f32::INFINITY] {
         let from = Tensor::<2>::from_floats([[0.5, bad]], &Device::Cpu.open().unwrap());
-        let text = scorer.read(from, &mut Array2::zeros((1, 2)), 0).unwrap_err().to_string();
+        let text = scorer.read(from, Array2::zeros((1, 2)).view_mut()).unwrap_err().to_string();
         assert!(text.contains("not finite") && text.contains("hint:"), "{text}");
     }
 }

@@ -72,7 +72,10 @@ impl Training<'_> {
                 let y = Tensor::<1, Int>::from_data(labels.as_slice(), &device);
 
                 let seed = seed.child("step", step as u64);
-                let output = network.forward(x, |stage, x| drop_out(x, settings.dropout, stage, seed));
+                // By place in the batch, not by id: an image may have other masks in every epoch.
+                let places: Vec<u64> = (0..ids.len() as u64).collect();
+                let output =
+                    network.forward(x, |stage, x| drop_out(x, settings.dropout, stage, seed, &places));
                 let loss = cross_entropy.forward(output.logits, y);
                 let value = f64::from(loss.clone().try_into_scalar::<f32>().map_err(self.device.failed())?);
                 let diverged = |loss| Error::Diverged { network: "classifier", step, learning_rate, loss };
@@ -152,9 +155,9 @@ fn first_weights(images: &ImageSet, settings: &Settings, device: &BurnDevice, se
     }
 }
 
-/// Zeroes each value with probability `p` and scales the others by 1 / (1 − p). Each image of the batch
-/// draws from its own place in the stream.
-fn drop_out(x: Tensor<4>, p: f64, stage: usize, seed: Seed) -> Tensor<4> {
+/// Zeroes each value with probability `p` and scales the others by 1 / (1 − p). Each image of the batch draws from the
+/// place of its key in the stream.
+pub(super) fn drop_out(x: Tensor<4>, p: f64, stage: usize, seed: Seed, keys: &[u64]) -> Tensor<4> {
     if p == 0.0 {
         return x;
     }
@@ -162,9 +165,9 @@ fn drop_out(x: Tensor<4>, p: f64, stage: usize, seed: Seed) -> Tensor<4> {
     let kept = (1.0 / (1.0 - p)) as f32;
     let stream = seed.child("stage", stage as u64).stream("dropout");
     let mut mask = vec![0.0; shape.iter().product()];
-    mask.par_chunks_mut(shape[1] * shape[2] * shape[3]).enumerate().for_each(|(image, mask)| {
+    mask.par_chunks_mut(shape[1] * shape[2] * shape[3]).zip(keys).for_each(|(mask, &key)| {
         let mut rng = stream.clone();
-        rng.set_stream(image as u64);
+        rng.set_stream(key);
         for value in mask {
             if rng.random::<f32>() >= p as f32 {
                 *value = kept;

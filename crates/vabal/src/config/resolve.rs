@@ -7,9 +7,9 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::{Config, Kind, Preset, Variant};
+use super::{Config, Preset};
 use crate::error::{Error, Result, nearest};
-use crate::query::vabal;
+use crate::query::{KINDS, Spec, vabal};
 
 /// One source of values, and what it is called in an error.
 struct Layer {
@@ -149,42 +149,49 @@ fn add_variants(config: &mut Config, layers: &[Layer]) -> Result<()> {
         }
         _ => config.strategies.clone(),
     };
-    names.retain(|name| built_in(name).is_some());
+    names.retain(|name| Spec::named(name).is_some_and(|spec| spec.has_settings()));
     for layer in layers {
         if let Some(Value::Table(tables)) = layer.values.get("strategy") {
             names.extend(tables.keys().cloned());
         }
     }
     for name in names {
-        super::check_variant(&name)?;
-        let at = |key: &str| format!("strategy.{name}.{key}");
-        if last(layers, &["strategy", &name, "kind"]).is_none() && built_in(&name).is_none() {
-            return Err(Error::input("a strategy does not say what it is a variant of")
-                .at(at("kind"))
-                .expected("kind = \"vabal\"")
-                .got("nothing")
-                .into());
-        }
-        let preset = match last(layers, &["strategy", &name, "preset"]) {
-            Some((value, origin)) => value
-                .clone()
-                .try_into()
-                .map_err(|error: toml::de::Error| refused(&at("preset"), value, error.message(), origin))?,
-            None => built_in(&name).unwrap_or(vabal::Preset::Default),
-        };
-        let settings = vabal::Settings::preset(preset);
-        config.strategy.insert(name, Variant { kind: Kind::Vabal, preset, settings });
+        let spec = template(&name, layers)?;
+        config.strategy.insert(name, spec);
     }
     Ok(())
 }
 
-/// The names that need no table because they are one.
-pub(super) fn built_in(name: &str) -> Option<vabal::Preset> {
-    match name {
-        "vabal" => Some(vabal::Preset::Default),
-        "vabal-paper" => Some(vabal::Preset::Paper),
-        "vabal-official" => Some(vabal::Preset::Official),
-        _ => None,
+/// The table `[strategy.NAME]` before its keys are laid over it: its `kind`, and of VaB-AL the `preset`.
+fn template(name: &str, layers: &[Layer]) -> Result<Spec> {
+    let at = |key: &str| format!("strategy.{name}.{key}");
+    let kind = last(layers, &["strategy", name, "kind"]);
+    super::check_table(name, kind.and_then(|(kind, _)| kind.as_str()))?;
+    let spec = match (kind, Spec::named(name)) {
+        (_, Some(built_in)) => built_in,
+        (Some((Value::String(kind), origin)), None) => Spec::of_kind(kind).ok_or_else(|| {
+            Error::from(
+                crate::error::unknown("kind of strategy", kind, &KINDS, "see docs/strategies.md")
+                    .at(place(&at("kind"), origin)),
+            )
+        })?,
+        (Some((value, origin)), None) => {
+            return Err(wrong_type(&at("kind"), &Value::String("vabal".into()), value, origin));
+        }
+        (None, None) => {
+            return Err(Error::input("a strategy does not say what it is a variant of")
+                .at(at("kind"))
+                .expected(format!("kind = \"vabal\", or one of {}", KINDS.join(", ")))
+                .got("nothing")
+                .into());
+        }
+    };
+    match (last(layers, &["strategy", name, "preset"]), spec) {
+        (Some((value, origin)), Spec::Vabal(_)) => {
+            let preset: Result<vabal::Preset, toml::de::Error> = value.clone().try_into();
+            Ok(preset.map_err(|error| refused(&at("preset"), value, error.message(), origin))?.into())
+        }
+        (_, spec) => Ok(spec),
     }
 }
 

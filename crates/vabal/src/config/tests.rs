@@ -1,6 +1,7 @@
 //! Configurations resolved: presets under files under `--set`, and every refusal by its key.
 
 use super::*;
+use crate::query::vabal;
 use proptest::prelude::*;
 
 fn parse(text: &str, sets: &[&str]) -> Result<Config> {
@@ -10,6 +11,14 @@ fn parse(text: &str, sets: &[&str]) -> Result<Config> {
 
 fn complaint(text: &str, sets: &[&str]) -> String {
     parse(text, sets).unwrap_err().to_string()
+}
+
+/// Those of a VaB-AL of the configuration.
+fn settings(config: &Config, name: &str) -> vabal::Settings {
+    match &config.strategy[name] {
+        Spec::Vabal(spec) => spec.settings.clone(),
+        other => panic!("{name} is {other:?}"),
+    }
 }
 
 #[test]
@@ -46,7 +55,7 @@ fn set_takes_bare_words_lists_and_tables() {
     let config = config.unwrap();
     assert_eq!(config.strategies, ["random", "vabal-paper"]);
     assert_eq!(config.seeds, [7]);
-    assert_eq!(config.strategy["vabal-paper"].settings.prior, vabal::Prior::Off);
+    assert_eq!(settings(&config, "vabal-paper").prior, vabal::Prior::Off);
 }
 
 #[test]
@@ -56,8 +65,8 @@ fn a_strategy_table_is_a_preset_with_differences() {
     let config = parse(text, &[]).unwrap();
     let expected =
         vabal::Settings { prior: vabal::Prior::Off, ..vabal::Settings::preset(vabal::Preset::Paper) };
-    assert_eq!(config.strategy["no-prior"].settings, expected);
-    assert_eq!(config.strategy["vabal"].settings, vabal::Settings::preset(vabal::Preset::Default));
+    assert_eq!(settings(&config, "no-prior"), expected);
+    assert_eq!(settings(&config, "vabal"), vabal::Settings::preset(vabal::Preset::Default));
     assert!(config.strategy("no-prior").is_ok());
 }
 
@@ -85,7 +94,7 @@ fn a_table_never_takes_the_place_of_a_built_in_strategy_of_another_kind() {
     for name in ["vabal", "vabal-paper", "vabal-official"] {
         let config =
             parse("", &[&format!("strategy.{name}.kind=vabal"), &format!("strategy.{name}.draws=7")]);
-        assert_eq!(config.unwrap().strategy[name].settings.draws, 7);
+        assert_eq!(settings(&config.unwrap(), name).draws, 7);
     }
 }
 

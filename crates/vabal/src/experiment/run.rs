@@ -16,7 +16,7 @@ use super::observe::{EVALUATE, Event, FEATURES, Listener, Observer, SELECT, TRAI
 use super::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
 use super::store::{Progressed, Store, to_json};
 use super::thumbnail::{self, Thumbnail};
-use crate::active::{Classifier, HiddenLabels, Learner, Oracle, Pool, choose, look};
+use crate::active::{Classifier, HiddenLabels, Learner, Lens, Oracle, Pool, choose, look};
 use crate::classify::{Scorer, Settings, Training};
 use crate::config::Config;
 use crate::data::{DataSet, ImageSet};
@@ -120,10 +120,12 @@ impl Learner for Trainer<'_> {
         &self,
         ids: &[Id],
         labels: &[Label],
+        dropout: Option<f64>,
         seed: Seed,
         progress: &mut Progress<'_>,
     ) -> Result<Box<dyn Classifier + '_>> {
         let &Self { images, settings, device } = self;
+        let settings = &Settings { dropout: dropout.unwrap_or(settings.dropout), ..settings.clone() };
         let scorer = Training { images, settings, device, seed }.fit(ids, labels, progress)?;
         Ok(Box::new(Frozen { scorer, images }))
     }
@@ -139,8 +141,18 @@ struct Frozen<'a> {
 }
 
 impl Classifier for Frozen<'_> {
-    fn signals(&self, ids: &[Id], needs: Needs, progress: &mut Progress<'_>) -> Result<Signals> {
-        self.scorer.signals(self.images, ids, needs, progress)
+    fn signals(
+        &self,
+        ids: &[Id],
+        needs: Needs,
+        seed: Seed,
+        progress: &mut Progress<'_>,
+    ) -> Result<Signals<'static>> {
+        self.scorer.signals(self.images, ids, needs, seed, progress)
+    }
+
+    fn dropout(&self) -> f64 {
+        self.scorer.settings().dropout
     }
 
     fn save(&self, path: &Path) -> Result<()> {
@@ -199,9 +211,8 @@ fn grid(
     };
     for name in &config.strategies {
         let strategy = config.strategy(name)?;
-        grid.total +=
-            grid.rounds().map(|round| grid.train_cost(round) + grid.ask_cost(&*strategy, round)).sum::<f64>()
-                * config.seeds.len() as f64;
+        grid.total += grid.rounds().map(|round| grid.round_cost(&*strategy, round)).sum::<f64>()
+            * config.seeds.len() as f64;
     }
     let rounds = grid.rounds().count() * config.strategies.len() * config.seeds.len();
     let done = stored.values().map(|run| run.record.rounds.len()).sum();
@@ -323,15 +334,28 @@ impl<'a> Grid<'a> {
         3.0 * epochs as f64 * labelled as f64 + self.data.test.len() as f64
     }
 
-    /// Image passes of looking at both pools and choosing; a VAE costs about half a pass for each image.
-    fn ask_cost(&self, strategy: &dyn Strategy, round: usize) -> f64 {
+    /// Image passes of looking at both pools and choosing: (looking, choosing). A VAE costs about half a pass for each
+    /// image; networks that are trained for the strategy alone cost what the classifier does.
+    fn ask_cost(&self, strategy: &dyn Strategy, round: usize) -> (f64, f64) {
         let needs = strategy.needs();
         let pool = self.data.pool.len() as f64;
-        match (needs == Needs::IDS || self.is_last(round), needs.stages) {
-            (true, _) => 0.0,
-            (false, false) => pool,
-            (false, true) => 1.5 * pool,
+        if needs == Needs::IDS || self.is_last(round) {
+            return (0.0, 0.0);
         }
+        let mut look = if needs.of_one_pass() == Needs::IDS { 0.0 } else { pool };
+        let mut trained = needs.committee.saturating_sub(1) as f64;
+        look += needs.committee as f64 * pool;
+        if let Some(monte_carlo) = needs.monte_carlo {
+            look += monte_carlo.draws as f64 * pool;
+            trained += f64::from(u8::from(monte_carlo.dropout != self.config.classifier.dropout));
+        }
+        look += trained * self.train_cost(round);
+        (look, if needs.stages { 0.5 * pool } else { 0.0 })
+    }
+
+    fn round_cost(&self, strategy: &dyn Strategy, round: usize) -> f64 {
+        let (look, choose) = self.ask_cost(strategy, round);
+        self.train_cost(round) + look + choose
     }
 
     /// One run, from where it stands to its last round.
@@ -361,7 +385,8 @@ impl<'a> Grid<'a> {
                 let asked = self.ask(run, &record, round, &pool, (&*strategy, classifier), observer)?;
                 record.rounds[round - 1] = asked;
             } else {
-                self.done += self.ask_cost(&*strategy, round);
+                let (look, choose) = self.ask_cost(&*strategy, round);
+                self.done += look + choose;
             }
             learn(&mut pool, &record.rounds[round - 1].picks)?;
         }
@@ -409,13 +434,14 @@ impl<'a> Grid<'a> {
             let test_cost = self.data.test.len() as f64;
             let (classifier, train) = measured(TRAIN, || {
                 listener.phase(TRAIN, 0.0, cost - test_cost);
-                self.learner.train(pool.labelled(), pool.labels(), seed, &mut |event| listener.hear(event))
+                let (ids, labels) = (pool.labelled(), pool.labels());
+                self.learner.train(ids, labels, None, seed, &mut |event| listener.hear(event))
             })?;
             let (metrics, evaluate) = measured(EVALUATE, || {
                 listener.phase(EVALUATE, cost - test_cost, test_cost);
                 let test = &self.data.test;
-                let signals =
-                    classifier.signals(test, Needs::PROBABILITIES, &mut |event| listener.hear(event))?;
+                let signals = classifier
+                    .signals(test, Needs::PROBABILITIES, seed, &mut |event| listener.hear(event))?;
                 let labels: Vec<Label> = test.iter().map(|&id| self.data.images.label(id)).collect();
                 Ok(Metrics::of(signals.probabilities()?, &labels))
             })?;
@@ -463,21 +489,22 @@ impl<'a> Grid<'a> {
         observer: &mut Observer<'_>,
     ) -> Result<RoundRecord> {
         let (name, seed) = (so_far.strategy.as_str(), so_far.seed);
-        let cost = self.ask_cost(strategy, round);
+        let (look_cost, choose_cost) = self.ask_cost(strategy, round);
         let mut listener = Listener::new((self.done, self.total), (name, seed, round), observer);
         let classifier = match classifier {
             Some(classifier) => classifier,
             None => self.again(so_far, round, pool, &mut listener)?,
         };
-        let features_cost = cost.min(self.data.pool.len() as f64);
         let ((unlabelled, labelled), features) = measured(FEATURES, || {
-            listener.phase(FEATURES, 0.0, features_cost);
-            look(&*classifier, pool, strategy, &mut |event| listener.hear(event))
+            listener.phase(FEATURES, 0.0, look_cost);
+            let seed = Self::classifier_seed(seed, round);
+            let lens = Lens { learner: self.learner, classifier: &*classifier, seed };
+            look(lens, pool, strategy, &mut |event| listener.hear(event))
         })?;
         let classes = self.data.images.classes().len();
         let query_seed = Seed::new(seed).child("query", round as u64);
         let (selection, select) = measured(SELECT, || {
-            listener.phase(SELECT, features_cost, cost - features_cost);
+            listener.phase(SELECT, look_cost, choose_cost);
             let signals = (&unlabelled, &labelled);
             let budget = self.config.rounds.budget;
             choose(strategy, pool, signals, classes, budget, query_seed, &mut |event| listener.hear(event))
@@ -494,7 +521,7 @@ impl<'a> Grid<'a> {
         record.vae = selection.health.clone();
         record.picks = picks(&selection, &labels);
         self.store.put_picks(run, &record, &phases, &warnings)?;
-        self.done += cost;
+        self.done += look_cost + choose_cost;
         Ok(record)
     }
 
@@ -525,7 +552,7 @@ impl<'a> Grid<'a> {
             Err(_) => {
                 let seed = Self::classifier_seed(so_far.seed, round);
                 let (ids, labels) = (pool.labelled(), pool.labels());
-                self.learner.train(ids, labels, seed, &mut |event| listener.hear(event))?
+                self.learner.train(ids, labels, None, seed, &mut |event| listener.hear(event))?
             }
         };
         Ok(classifier.into())

@@ -29,6 +29,7 @@ impl Learner for Digesting {
         &self,
         ids: &[Id],
         labels: &[Label],
+        dropout: Option<f64>,
         seed: Seed,
         progress: &mut Progress<'_>,
     ) -> Result<Box<dyn Classifier + '_>> {
@@ -37,7 +38,7 @@ impl Learner for Digesting {
             report(progress, event)?;
         }
         self.trained.set(self.trained.get() + 1);
-        let hash = Sha256::new().chain_update(format!("{ids:?} {labels:?} {seed:?}"));
+        let hash = Sha256::new().chain_update(format!("{ids:?} {labels:?} {dropout:?} {seed:?}"));
         Ok(Box::new(Digested(hash.finalize().to_vec())))
     }
 
@@ -47,7 +48,17 @@ impl Learner for Digesting {
 }
 
 impl Classifier for Digested {
-    fn signals(&self, ids: &[Id], needs: Needs, progress: &mut Progress<'_>) -> Result<Signals> {
+    fn dropout(&self) -> f64 {
+        0.0
+    }
+
+    fn signals(
+        &self,
+        ids: &[Id],
+        needs: Needs,
+        _: Seed,
+        progress: &mut Progress<'_>,
+    ) -> Result<Signals<'static>> {
         report(progress, crate::Event::Warning("a digest is no classifier"))?;
         let p = Array2::from_shape_fn((ids.len(), 10), |(row, class)| {
             let digest = Sha256::new().chain_update(&self.0).chain_update(ids[row].to_le_bytes()).finalize();

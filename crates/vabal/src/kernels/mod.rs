@@ -4,12 +4,14 @@
 
 mod conv;
 pub(crate) mod conv_norm;
+mod entropy;
 mod matmul;
 mod norm;
 #[cfg(test)]
 mod tests;
 mod vectors;
 
+pub(crate) use entropy::{entropy_sum, mean_of_rows};
 pub(crate) use matmul::{Threads, matmul};
 pub(crate) use vectors::Vectors;
 /// Runs plain loops compiled for the widest vectors that this processor has. Same bits on every processor:

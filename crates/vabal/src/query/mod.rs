@@ -1,19 +1,27 @@
 //! What to ask next: the [`Strategy`] trait, the [`Signals`] it may look at, the [`Selection`] it
-//! returns. A new strategy is one file here, one line in [`by_name`], one line in
+//! returns. A new strategy is one file here, one line in [`Spec`] and one in [`NAMES`], one line in
 //! `docs/strategies.md` and one row in the checks.
 //!
-//! Never here: images on disk, networks, files, progress bars. A strategy sees arrays and ids alone.
+//! Never here: images on disk, the classifier, files, progress bars. A strategy sees arrays and ids alone.
 
+pub mod balanced;
+pub mod bald;
+pub mod committee;
 pub mod random;
 pub mod signals;
+mod spec;
 pub mod uncertainty;
 pub mod vabal;
 
 use std::cmp::Ordering;
 
-pub use signals::{Needs, Signals};
+use rayon::prelude::*;
 
-use crate::error::{Error, Result, nearest};
+pub use signals::{Dense, MonteCarlo, Needs, Signals};
+pub(crate) use spec::KINDS;
+pub use spec::{NAMES, Spec, VabalSpec, by_name};
+
+use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 use crate::rng::Seed;
 use crate::{Id, Label};
@@ -22,9 +30,9 @@ use crate::{Id, Label};
 #[derive(Debug, Clone, Copy)]
 pub struct Query<'a> {
     /// The candidates, with at least what [`Strategy::needs`] names.
-    pub unlabelled: &'a Signals,
-    /// The labelled pool, with the same arrays.
-    pub labelled: &'a Signals,
+    pub unlabelled: &'a Signals<'a>,
+    /// The labelled pool, with at least what [`Strategy::needs_of_labelled`] names. May be empty.
+    pub labelled: &'a Signals<'a>,
     /// The labels of `labelled`, row by row, each below `classes`.
     pub labels: &'a [Label],
     /// Number of classes C, at least 2. A class may be missing from `labels`.
@@ -35,10 +43,94 @@ pub struct Query<'a> {
     pub seed: Seed,
 }
 
+impl Query<'_> {
+    /// Checks what every strategy relies on: ids that do not repeat, within a pool and between them; a label for each
+    /// labelled id, below C; at least two classes; arrays that say the same C, and features of one width. Values are
+    /// checked where they are read.
+    ///
+    /// To be called by whoever builds a query from arrays that are not its own.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self, strategy: &dyn Strategy) -> Result<()> {
+        let Self { unlabelled, labelled, labels, classes, .. } = *self;
+        if labels.len() != labelled.len() {
+            return Err(Error::input("labels and labelled ids disagree")
+                .expected(format!("{} labels, one per labelled id", labelled.len()))
+                .got(format!("{} labels", labels.len()))
+                .into());
+        }
+        if classes < 2 {
+            return Err(Error::input("fewer than two classes").expected("2 or more").got(classes).into());
+        }
+        if let Some(row) = labels.iter().position(|&label| label as usize >= classes) {
+            return Err(Error::input("a label is out of range")
+                .at(format!("id {}", labelled.ids()[row]))
+                .expected(format!("0 to {}", classes - 1))
+                .got(labels[row])
+                .into());
+        }
+        let mut ids = [unlabelled.ids(), labelled.ids()].concat();
+        ids.par_sort_unstable();
+        if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::input("an id is there twice")
+                .at(format!("id {}", pair[0]))
+                .expected("ids that do not repeat, neither within a pool nor between the two")
+                .into());
+        }
+        for (signals, needs) in [(unlabelled, strategy.needs()), (labelled, strategy.needs_of_labelled())] {
+            if signals.is_empty() || needs == Needs::IDS {
+                continue;
+            }
+            if let Some(got) = signals.classes().filter(|&got| got != classes) {
+                return Err(Error::input("the probabilities have another number of classes")
+                    .expected(classes)
+                    .got(got)
+                    .into());
+            }
+            if needs.predicted {
+                let predicted = signals.predicted()?;
+                if let Some(row) = predicted.iter().position(|&label| label as usize >= classes) {
+                    return Err(Error::input("a predicted label is out of range")
+                        .at(format!("id {}", signals.ids()[row]))
+                        .expected(format!("0 to {}", classes - 1))
+                        .got(predicted[row])
+                        .into());
+                }
+            }
+        }
+        if labelled.is_empty() || strategy.needs_of_labelled() == Needs::IDS {
+            return Ok(());
+        }
+        let widths = |signals: &Signals<'_>| -> Option<Vec<usize>> {
+            Some(signals.stages().ok()?.iter().map(|stage| stage.ncols()).collect())
+        };
+        match (widths(unlabelled), widths(labelled)) {
+            (Some(expected), Some(got)) if got != expected && !unlabelled.is_empty() => {
+                Err(Error::input("the features of the two pools have other widths")
+                    .expected(format!("{expected:?}, as of the unlabelled pool"))
+                    .got(format!("{got:?}"))
+                    .into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A way to choose. Larger score = ask first; equal scores: lowest id first.
 pub trait Strategy: Send + Sync {
-    /// The arrays that [`Strategy::select`] reads. The loop computes exactly these.
+    /// The arrays of the unlabelled pool that [`Strategy::select`] reads. The loop computes exactly these.
     fn needs(&self) -> Needs;
+
+    /// The arrays of the labelled pool that it reads, where that is not empty.
+    fn needs_of_labelled(&self) -> Needs {
+        Needs::IDS
+    }
+
+    /// Whether an image's rank depends on what else is in the batch, so that a longer batch is no ranking of the pool.
+    fn is_batch(&self) -> bool {
+        false
+    }
 
     /// Chooses `query.n` ids, or all of them where fewer are left.
     ///
@@ -103,18 +195,23 @@ impl Selection {
             order.truncate(n);
         }
         order.sort_unstable_by(best_first);
-        Ok(Self {
-            ids: order.iter().map(|&row| ids[row]).collect(),
-            scores: order.iter().map(|&row| scores[row]).collect(),
-            terms: terms
-                .into_iter()
-                .map(|column| Column {
-                    name: column.name,
-                    values: order.iter().map(|&row| column.values[row]).collect(),
-                })
-                .collect(),
+        let of_order = order.iter().map(|&row| scores[row]).collect();
+        Ok(Self::chosen(query.unlabelled, &order, of_order, &terms))
+    }
+
+    /// The given rows of `signals` in the given order, with their scores and the matching rows of `terms` (columns
+    /// over the whole pool): for strategies that put a batch together one by one.
+    pub(crate) fn chosen(signals: &Signals<'_>, rows: &[usize], scores: Vec<f64>, terms: &[Column]) -> Self {
+        let of = |column: &Column| Column {
+            name: column.name,
+            values: rows.iter().map(|&row| column.values[row]).collect(),
+        };
+        Self {
+            ids: rows.iter().map(|&row| signals.ids()[row]).collect(),
+            scores,
+            terms: terms.iter().map(of).collect(),
             ..Self::default()
-        })
+        }
     }
 
     /// The column called `name`, where the strategy has one.
@@ -132,37 +229,6 @@ pub(crate) fn available(query: &Query<'_>, progress: &mut Progress<'_>) -> Resul
         report(progress, Event::Warning(&text))?;
     }
     Ok(query.n.min(left))
-}
-
-/// The names that [`by_name`] knows, in the order they are offered.
-pub const NAMES: [&str; 7] =
-    ["random", "entropy", "margin", "least-confidence", "vabal", "vabal-paper", "vabal-official"];
-
-/// The strategy called `name`, with its default settings.
-///
-/// # Errors
-/// An unknown name, with the nearest known one as the hint.
-pub fn by_name(name: &str) -> Result<Box<dyn Strategy>> {
-    use uncertainty::{Measure, Uncertainty};
-    use vabal::{Preset, Settings, VaBal};
-    Ok(match name {
-        "random" => Box::new(random::Random),
-        "entropy" => Box::new(Uncertainty(Measure::Entropy)),
-        "margin" => Box::new(Uncertainty(Measure::Margin)),
-        "least-confidence" => Box::new(Uncertainty(Measure::LeastConfidence)),
-        "vabal" => Box::new(VaBal::new(Settings::preset(Preset::Default))?),
-        "vabal-paper" => Box::new(VaBal::new(Settings::preset(Preset::Paper))?),
-        "vabal-official" => Box::new(VaBal::new(Settings::preset(Preset::Official))?),
-        _ => {
-            let complaint =
-                Error::input("unknown strategy").expected(NAMES.join(", ")).got(format!("\"{name}\""));
-            return Err(match nearest(name, NAMES) {
-                Some(near) => complaint.hint(format!("did you mean \"{near}\"?")),
-                None => complaint.hint("see docs/strategies.md"),
-            }
-            .into());
-        }
-    })
 }
 
 #[cfg(test)]

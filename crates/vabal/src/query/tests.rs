@@ -10,11 +10,11 @@ use crate::progress::{Flow, silent};
 
 const PLAIN: [&str; 4] = ["random", "entropy", "margin", "least-confidence"];
 
-fn pool(ids: &[Id], probabilities: Array2<f32>) -> Signals {
+fn pool(ids: &[Id], probabilities: Array2<f32>) -> Signals<'static> {
     Signals::new(ids.to_vec()).with_probabilities(probabilities).unwrap()
 }
 
-fn select(name: &str, unlabelled: &Signals, n: usize, seed: u64) -> Result<Selection> {
+fn select(name: &str, unlabelled: &Signals<'_>, n: usize, seed: u64) -> Result<Selection> {
     let labelled = Signals::default();
     let query = Query { unlabelled, labelled: &labelled, labels: &[], classes: 2, n, seed: Seed::new(seed) };
     by_name(name)?.select(&query, &mut silent())
@@ -26,7 +26,7 @@ fn any_pool() -> impl proptest::strategy::Strategy<Value = Vec<(Id, [u8; 3])>> {
         .prop_map(|rows| rows.into_iter().collect())
 }
 
-fn signals(rows: &[(Id, [u8; 3])]) -> Signals {
+fn signals(rows: &[(Id, [u8; 3])]) -> Signals<'static> {
     let ids: Vec<Id> = rows.iter().map(|(id, _)| *id).collect();
     let p = |(row, class): (usize, usize)| {
         let weights = rows[row].1.map(|weight| f32::from(weight) + 0.5);
@@ -91,7 +91,7 @@ fn the_measures_of_uncertainty_agree_with_cases_worked_by_hand() {
         for (name, expected) in PLAIN[1..].iter().zip(expected) {
             let row = Array2::from_shape_vec((1, p.len()), p.to_vec()).unwrap();
             let score = select(name, &pool(&[1], row), 1, 1).unwrap().scores[0];
-            assert!((score - expected).abs() < 1e-12, "{name} of {p:?} is {score}, not {expected}");
+            assert!((score - expected).abs() < 1e-6, "{name} of {p:?} is {score}, not {expected}");
             assert!(score != 0.0 || score.is_sign_positive(), "{name} of {p:?} is −0");
         }
     }
@@ -249,7 +249,7 @@ fn a_strategy_says_which_array_it_misses() {
     let error = select("vabal", &ids, 1, 1).unwrap_err().to_string();
     assert!(error.contains("needs "), "{error}");
     let needs = by_name("vabal").unwrap().needs();
-    assert_eq!(needs, Needs::STAGES.and(Needs::PROBABILITIES));
+    assert_eq!(needs, Needs::STAGES.and(Needs::PREDICTED));
     assert!(Signals::new(vec![1]).stages().is_err() && Signals::new(vec![1]).predicted().is_err());
 }
 
@@ -263,7 +263,7 @@ fn arrays_that_do_not_fit_the_ids_are_refused_with_both_numbers() {
         let text = error.to_string();
         assert!(text.contains("expected: 3 rows") && text.contains("got: 2 rows"), "{text}");
     }
-    assert!(ids().with_stages(Vec::new()).is_err());
+    assert!(ids().with_stages(Vec::<Array2<f32>>::new()).is_err());
     for columns in [0, 1] {
         let error = ids().with_probabilities(Array2::zeros((3, columns))).unwrap_err().to_string();
         assert!(error.contains("at least 2 columns"), "{error}");

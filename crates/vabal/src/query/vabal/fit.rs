@@ -34,15 +34,15 @@ pub(super) struct Fitted {
 /// Missing arrays, features that are not finite, [`Error::Diverged`], [`Error::Stopped`].
 pub(super) fn fit(
     settings: &Settings,
-    unlabelled: &Signals,
+    unlabelled: &Signals<'_>,
     classes: usize,
     seed: Seed,
     progress: &mut Progress<'_>,
 ) -> Result<Fitted> {
-    let stages = unlabelled.stages()?;
-    check_finite(unlabelled)?;
+    let stages = unlabelled.checked_stages()?;
     let labels = unlabelled.predicted()?;
-    let architecture = Architecture::new(settings, stages.iter().map(Array2::ncols).collect(), classes);
+    let architecture =
+        Architecture::new(settings, stages.iter().map(|stage| stage.ncols()).collect(), classes);
     let mut vae = Vae::<f32>::new(architecture, seed);
     let objective =
         Objective { lambda: settings.lambda, absence: settings.absence, mask: settings.mask_in_training };
@@ -71,7 +71,7 @@ pub(super) fn fit(
         summary.reset();
         for batch in batches(order.len(), settings.batch) {
             let rows = &order[batch];
-            for (batch, stage) in batch_stages.iter_mut().zip(stages) {
+            for (batch, stage) in batch_stages.iter_mut().zip(&stages) {
                 resize(batch, rows.len(), stage.ncols());
                 for (mut to, &row) in batch.rows_mut().into_iter().zip(rows) {
                     to.assign(&stage.row(row));
@@ -106,22 +106,6 @@ pub(super) fn fit(
 fn batches(n: usize, batch: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
     let count = if n > batch && n % batch == 1 { n / batch } else { n.div_ceil(batch) };
     (0..count).map(move |i| i * batch..if i + 1 == count { n } else { (i + 1) * batch })
-}
-
-fn check_finite(signals: &Signals) -> Result<()> {
-    for (l, stage) in signals.stages()?.iter().enumerate() {
-        for (row, &id) in stage.rows().into_iter().zip(signals.ids()) {
-            if let Some(bad) = row.iter().find(|value| !value.is_finite()) {
-                return Err(Error::input("a feature is not finite")
-                    .at(format!("id {id}, stage {}", l + 1))
-                    .expected("finite numbers")
-                    .got(bad)
-                    .hint("look for divisions by zero or an overflow in the network that made the features")
-                    .into());
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Adam (Kingma & Ba 2015) with PyTorch's defaults.

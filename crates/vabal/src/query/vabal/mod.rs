@@ -68,7 +68,11 @@ impl VaBal {
 
 impl Strategy for VaBal {
     fn needs(&self) -> Needs {
-        Needs::STAGES.and(Needs::PROBABILITIES)
+        Needs::STAGES.and(Needs::PREDICTED)
+    }
+
+    fn needs_of_labelled(&self) -> Needs {
+        Needs::STAGES
     }
 
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
@@ -95,7 +99,7 @@ impl Model {
     /// features that are not finite, [`Error::Diverged`], [`Error::Stopped`].
     pub fn fit(
         settings: &Settings,
-        unlabelled: &Signals,
+        unlabelled: &Signals<'_>,
         classes: usize,
         seed: Seed,
         progress: &mut Progress<'_>,
@@ -104,11 +108,19 @@ impl Model {
         if unlabelled.is_empty() {
             return Err(Error::input("the unlabelled pool is empty").expected("at least one image").into());
         }
-        let columns = unlabelled.probabilities()?.ncols();
+        let columns = unlabelled.classes().unwrap_or(classes);
         if classes < 2 || columns != classes {
             return Err(Error::input("the number of classes does not fit")
                 .expected("2 or more, one column of probabilities each")
                 .got(format!("{classes} classes and {columns} columns"))
+                .into());
+        }
+        let predicted = unlabelled.predicted()?;
+        if let Some(row) = predicted.iter().position(|&label| label as usize >= classes) {
+            return Err(Error::input("a predicted label is out of range")
+                .at(format!("id {}", unlabelled.ids()[row]))
+                .expected(format!("0 to {}", classes - 1))
+                .got(predicted[row])
                 .into());
         }
         let fitted = fit::fit(settings, unlabelled, classes, seed, progress)?;
@@ -168,7 +180,7 @@ impl Model {
     /// that class where the sum is over it alone; ℓ, called "energy" where it is L itself.
     fn columns(
         &self,
-        unlabelled: &Signals,
+        unlabelled: &Signals<'_>,
         terms: &posterior::ClassTerms,
         scored: &[score::Scored],
     ) -> Result<Vec<Column>> {
@@ -196,8 +208,8 @@ impl Model {
         Ok(columns)
     }
 
-    fn check_widths(&self, signals: &Signals) -> Result<()> {
-        let got: Vec<usize> = signals.stages()?.iter().map(ndarray::Array2::ncols).collect();
+    fn check_widths(&self, signals: &Signals<'_>) -> Result<()> {
+        let got: Vec<usize> = signals.stages()?.iter().map(|stage| stage.ncols()).collect();
         let expected = &self.fitted.vae.architecture.stages;
         if signals.is_empty() || &got == expected {
             return Ok(());

@@ -157,7 +157,7 @@ impl Frozen {
     }
 
     /// Encodes the images in `rows` of `stages`, each [n, d_l].
-    pub fn encode(&self, stages: &[Array2<f32>], rows: std::ops::Range<usize>) -> Encoded {
+    pub fn encode(&self, stages: &[ArrayView2<'_, f32>], rows: std::ops::Range<usize>) -> Encoded {
         let mut x = Array2::zeros((rows.len(), self.architecture.inputs()));
         for (l, (adapter, stage)) in self.adapters.iter().zip(stages).enumerate() {
             let features = stage.slice(s![rows.clone(), ..]);
@@ -210,7 +210,7 @@ impl Frozen {
     /// returns the answers row by row. The answer of an image does not depend on the number of threads.
     pub fn for_each_image<R: Send, W>(
         &self,
-        signals: &Signals,
+        signals: &Signals<'_>,
         phase: &'static str,
         progress: &mut Progress<'_>,
         workspace: impl Fn() -> W + Sync,
@@ -227,7 +227,7 @@ impl Frozen {
                 .into_par_iter()
                 .map(|first| {
                     let rows = first..(first + CHUNK).min(end);
-                    let encoded = self.encode(stages, rows.clone());
+                    let encoded = self.encode(&stages, rows.clone());
                     let mut z = Array2::zeros((self.draws, self.architecture.code()));
                     let mut work = workspace();
                     rows.map(|row| {
@@ -249,7 +249,7 @@ impl Frozen {
     /// How often each class is predicted over the draws of every image, [n, C].
     pub fn votes(
         &self,
-        signals: &Signals,
+        signals: &Signals<'_>,
         phase: &'static str,
         progress: &mut Progress<'_>,
     ) -> Result<Array2<u32>> {

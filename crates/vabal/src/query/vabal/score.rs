@@ -37,7 +37,7 @@ pub(super) fn score(
     frozen: &Frozen,
     terms: &ClassTerms,
     (class_sum, likelihood): (ClassSum, Likelihood),
-    unlabelled: &Signals,
+    unlabelled: &Signals<'_>,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<Scored>> {
     let decoder = Decoder::new(frozen);

@@ -1,7 +1,7 @@
 //! The method against itself written out: gradients by finite differences, Eqs. 6–12 by brute force in f64, planted
 //! clusters, and what happens at the edges.
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rand_distr::{Distribution, StandardNormal};
 
 use super::loss::{Objective, Scratch, step};
@@ -17,7 +17,7 @@ fn normal(rows: usize, columns: usize, name: &str) -> Array2<f64> {
 }
 
 /// Features of two stages around one centre per class, with one-hot-like probabilities of the true class.
-fn planted(counts: &[usize], first_id: Id) -> (Signals, Vec<Label>) {
+fn planted(counts: &[usize], first_id: Id) -> (Signals<'static>, Vec<Label>) {
     let classes = counts.len();
     let labels: Vec<Label> =
         counts.iter().enumerate().flat_map(|(n, &count)| std::iter::repeat_n(n as Label, count)).collect();
@@ -38,7 +38,13 @@ fn planted(counts: &[usize], first_id: Id) -> (Signals, Vec<Label>) {
     (signals, labels)
 }
 
-fn query<'a>(u: &'a Signals, l: &'a Signals, labels: &'a [Label], classes: usize, n: usize) -> Query<'a> {
+fn query<'a>(
+    u: &'a Signals<'a>,
+    l: &'a Signals<'a>,
+    labels: &'a [Label],
+    classes: usize,
+    n: usize,
+) -> Query<'a> {
     Query { unlabelled: u, labelled: l, labels, classes, n, seed: Seed::new(11) }
 }
 
@@ -183,7 +189,7 @@ impl Reference<'_> {
     }
 
     /// x, μ, log σ² of one image.
-    fn encode(&self, stages: &[Array2<f32>], row: usize) -> (Array1<f64>, Array1<f64>, Array1<f64>) {
+    fn encode(&self, stages: &[ArrayView2<'_, f32>], row: usize) -> (Array1<f64>, Array1<f64>, Array1<f64>) {
         let mut x = Vec::new();
         for (layer, stage) in self.0.adapters.iter().zip(stages) {
             let features = stage.row(row).mapv(f64::from);
@@ -220,8 +226,8 @@ fn brute_force(model: &Model, query: &Query<'_>) -> Vec<f64> {
     let (settings, vae) = (&model.settings, &model.fitted.vae);
     let (classes, latents, draws) = (query.classes, settings.latents, settings.draws);
     let reference = Reference(vae);
-    let draw_all = |signals: &Signals, row: usize| {
-        let (x, mean, log_variance) = reference.encode(signals.stages().unwrap(), row);
+    let draw_all = |signals: &Signals<'_>, row: usize| {
+        let (x, mean, log_variance) = reference.encode(&signals.stages().unwrap(), row);
         let mut rng = query.seed.child("vae-draws", signals.ids()[row]).stream("z");
         let z: Vec<Array1<f64>> = (0..draws)
             .map(|_| {
@@ -239,7 +245,7 @@ fn brute_force(model: &Model, query: &Query<'_>) -> Vec<f64> {
         (0..classes).min_by(|&a, &b| w[a].total_cmp(&w[b])).unwrap()
     };
     let share = 1.0 / classes as f64;
-    let count = |signals: &Signals, labels: &[Label]| {
+    let count = |signals: &Signals<'_>, labels: &[Label]| {
         let (mut said, mut right) = (vec![0.0; classes], vec![0.0; classes]);
         for row in 0..signals.len() {
             for z in draw_all(signals, row).1 {
@@ -489,9 +495,9 @@ fn the_edges_of_the_pool_are_answered() {
 #[test]
 fn duplicate_images_get_equal_terms_and_the_lowest_id_wins() {
     let (unlabelled, _) = planted(&[30, 30], 0);
-    let stages = unlabelled.stages().unwrap().to_vec();
-    let probabilities = unlabelled.probabilities().unwrap().to_owned();
-    let twice = |array: &Array2<f32>| ndarray::concatenate(Axis(0), &[array.view(), array.view()]).unwrap();
+    let stages = unlabelled.stages().unwrap();
+    let probabilities = unlabelled.probabilities().unwrap();
+    let twice = |array: &ArrayView2<'_, f32>| ndarray::concatenate(Axis(0), &[*array, *array]).unwrap();
     let doubled = Signals::new((0..120).rev().collect())
         .with_probabilities(twice(&probabilities))
         .and_then(|s| s.with_stages(stages.iter().map(twice).collect()))
@@ -510,7 +516,7 @@ fn duplicate_images_get_equal_terms_and_the_lowest_id_wins() {
 fn the_same_seed_gives_the_same_picks_bit_for_bit_with_any_threads_and_any_order_of_the_pool() {
     let (unlabelled, _) = planted(&[70, 40, 30], 0);
     let (labelled, labels) = planted(&[10, 10, 5], 1000);
-    let select = |unlabelled: &Signals, threads: usize| {
+    let select = |unlabelled: &Signals<'_>, threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let query = query(unlabelled, &labelled, &labels, 3, 50);
         pool.install(|| VaBal::new(quick()).unwrap().select(&query, &mut silent()).unwrap())
@@ -567,7 +573,7 @@ fn bad_input_is_named() {
     let message = |query: &Query<'_>, settings: Settings| {
         VaBal::new(settings).and_then(|vabal| vabal.select(query, &mut silent())).unwrap_err().to_string()
     };
-    let mut stages = unlabelled.stages().unwrap().to_vec();
+    let mut stages: Vec<_> = unlabelled.stages().unwrap().iter().map(|stage| stage.to_owned()).collect();
     stages[1][[4, 2]] = f32::NAN;
     let broken = Signals::new(unlabelled.ids().to_vec())
         .with_probabilities(unlabelled.probabilities().unwrap().to_owned())
@@ -620,7 +626,7 @@ fn the_draws_have_the_mean_and_deviation_of_the_encoder() {
     let settings = Settings { draws: 4000, ..quick() };
     let model = Model::fit(&settings, &unlabelled, 2, Seed::new(1), &mut silent()).unwrap();
     let frozen = Frozen::new(&model.fitted.vae, &settings, Seed::new(2));
-    let encoded = frozen.encode(unlabelled.stages().unwrap(), 0..20);
+    let encoded = frozen.encode(&unlabelled.stages().unwrap(), 0..20);
     let mut z = Array2::zeros((settings.draws, frozen.architecture.code()));
     frozen.draw(&encoded, 3, 3, &mut z);
     for j in 0..frozen.architecture.code() {

@@ -1,0 +1,171 @@
+//! A class balancer round any strategy: quotas by predicted class, so that the labelled pool grows balanced.
+//!
+//! The wrapped strategy says which images of a class; the quotas say how many. Never here: scores.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Column, Needs, Query, Selection, Spec, Strategy, available};
+use crate::Label;
+use crate::error::{Error, Result, unknown};
+use crate::progress::Progress;
+
+/// Of [`Balanced`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The name of the strategy that ranks the images of each class.
+    pub of: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { of: "entropy".into() }
+    }
+}
+
+impl Settings {
+    /// Checks the name.
+    ///
+    /// # Errors
+    /// A name that is unknown or is itself a balancer.
+    pub fn check(&self) -> Result<()> {
+        self.spec().map(|_| ())
+    }
+
+    fn spec(&self) -> Result<Spec> {
+        match Spec::named(&self.of) {
+            Some(Spec::Balanced(_)) => Err(Error::input("a balancer cannot balance a balancer")
+                .at("of")
+                .expected("the name of another strategy")
+                .got(format!("\"{}\"", self.of))
+                .into()),
+            Some(spec) => Ok(spec),
+            None => {
+                Err(unknown("strategy", &self.of, &super::NAMES, "see docs/strategies.md").at("of").into())
+            }
+        }
+    }
+}
+
+/// Wraps a strategy: of each predicted class as many as bring the labelled pool nearest to balance.
+pub struct Balanced {
+    inner: Box<dyn Strategy>,
+}
+
+impl std::fmt::Debug for Balanced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Balanced")
+    }
+}
+
+impl Balanced {
+    /// How much longer than the batch a list is asked for, of a strategy that puts batches together and ranks nothing.
+    const LIST: usize = 10;
+
+    /// A balancer of the strategy that `settings` name, with its default settings.
+    ///
+    /// # Errors
+    /// As [`Settings::check`].
+    pub fn new(settings: &Settings) -> Result<Self> {
+        Ok(Self { inner: settings.spec()?.build()? })
+    }
+
+    /// A balancer of any strategy.
+    #[must_use]
+    pub fn of(inner: Box<dyn Strategy>) -> Self {
+        Self { inner }
+    }
+}
+
+impl Strategy for Balanced {
+    fn needs(&self) -> Needs {
+        self.inner.needs().and(Needs::PREDICTED)
+    }
+
+    fn needs_of_labelled(&self) -> Needs {
+        self.inner.needs_of_labelled()
+    }
+
+    fn is_batch(&self) -> bool {
+        true
+    }
+
+    fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
+        let n = available(query, progress)?;
+        let left = query.unlabelled.len();
+        let longer = if self.inner.is_batch() { left.min(Self::LIST * n) } else { left };
+        let ranked = self.inner.select(&Query { n: longer, ..*query }, progress)?;
+        let by_id: std::collections::HashMap<_, _> =
+            query.unlabelled.ids().iter().zip(query.unlabelled.predicted()?).collect();
+        let classes: Vec<Label> = ranked.ids.iter().map(|id| by_id[id]).collect();
+        let mut available = vec![0; query.classes];
+        classes.iter().for_each(|&class| available[class as usize] += 1);
+        let mut labelled = vec![0; query.classes];
+        query.labels.iter().for_each(|&label| labelled[label as usize] += 1);
+
+        let mut quota = quotas(&labelled, &available, n);
+        let mut places: Vec<usize> = Vec::with_capacity(n);
+        for (place, &class) in classes.iter().enumerate() {
+            let quota = &mut quota[class as usize];
+            if *quota > 0 {
+                *quota -= 1;
+                places.push(place);
+            }
+        }
+        let mut terms = ranked.terms;
+        if !terms.iter().any(|column| column.name == "predicted") {
+            terms.insert(
+                0,
+                Column { name: "predicted", values: classes.iter().map(|&c| f64::from(c)).collect() },
+            );
+        }
+        for column in &mut terms {
+            column.values = places.iter().map(|&place| column.values[place]).collect();
+        }
+        Ok(Selection {
+            ids: places.iter().map(|&place| ranked.ids[place]).collect(),
+            scores: places.iter().map(|&place| ranked.scores[place]).collect(),
+            terms,
+            ..ranked
+        })
+    }
+}
+
+/// How many to take of each class: one after the other to the class that has the fewest, labelled and taken together,
+/// as long as it has any `available`; the lowest class among equals.
+fn quotas(labelled: &[usize], available: &[usize], n: usize) -> Vec<usize> {
+    let mut quota = vec![0; labelled.len()];
+    for _ in 0..n {
+        let open = (0..quota.len()).filter(|&class| quota[class] < available[class]);
+        let Some(class) = open.min_by_key(|&class| labelled[class] + quota[class]) else { break };
+        quota[class] += 1;
+    }
+    quota
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn quotas_use_what_there_is_and_no_other_choice_is_more_even(
+            classes in prop::collection::vec((0_usize..20, 0_usize..20), 2..5),
+            n in 0_usize..40,
+        ) {
+            let (labelled, available): (Vec<usize>, Vec<usize>) = classes.into_iter().unzip();
+            let quota = quotas(&labelled, &available, n);
+            prop_assert_eq!(quota.iter().sum::<usize>(), n.min(available.iter().sum()));
+            for a in 0..quota.len() {
+                prop_assert!(quota[a] <= available[a]);
+                for b in 0..quota.len() {
+                    // Moving one from a to b would not bring the two nearer to each other.
+                    if quota[a] > 0 && quota[b] < available[b] {
+                        prop_assert!(labelled[a] + quota[a] <= labelled[b] + quota[b] + 1);
+                    }
+                }
+            }
+        }
+    }
+}
