@@ -201,10 +201,14 @@ def grow(file, bench):
             seconds = [figures[line[0], n, line[1]][key] for n in rows]
             panel.loglog(rows, seconds, look, color="C0" if line[0] == "predicted" else "C1",
                          label=f"{line[0]}, C = {line[1]}")
-        panel.set(title=key, xlabel="rows")
+        panel.set(title=key, xlabel="rows", xticks=[2000, 9000, 50_000], yticks=[1, 10, 100])
+        panel.xaxis.set_major_formatter("{x:,.0f}")
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_formatter("")
+        panel.set_xticks([], minor=True)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("seconds, 2 threads")
-    panels[1].legend(frameon=False)
+    panels[0].legend(title="class sum", frameon=False, loc="lower right")
     plt.savefig(file, metadata={"Date": None})
 
 
