@@ -145,8 +145,13 @@ fn quotas(labelled: &[usize], available: &[usize], n: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
+    use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
+
     use super::*;
-    use proptest::prelude::*;
+    use crate::progress::silent;
+    use crate::query::Signals;
+    use crate::rng::Seed;
 
     proptest! {
         #[test]
@@ -167,5 +172,77 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// 20 images that look like class 0, most doubtful first, then 3 of class 1 and 2 of class 2.
+    fn unlabelled() -> Signals<'static> {
+        let p = Array2::from_shape_fn((25, 3), |(row, class)| {
+            let of = if row < 20 { 0 } else if row < 23 { 1 } else { 2 };
+            let sure = 0.5 + 0.015 * row as f32;
+            if class == of { sure } else { (1.0 - sure) / 2.0 }
+        });
+        Signals::new((100..125).collect()).with_probabilities(p).unwrap()
+    }
+
+    fn ask(of: &str, labels: &[Label], n: usize) -> Selection {
+        let (unlabelled, labelled) = (unlabelled(), Signals::new((0..labels.len() as u64).collect()));
+        let query =
+            Query { unlabelled: &unlabelled, labelled: &labelled, labels, classes: 3, n, seed: Seed::new(1) };
+        let strategy = Balanced::new(&Settings { of: of.into() }).unwrap();
+        query.check(&strategy).unwrap();
+        strategy.select(&query, &mut silent()).unwrap()
+    }
+
+    fn classes(selection: &Selection) -> [usize; 3] {
+        let mut counts = [0; 3];
+        selection.term("predicted").unwrap().iter().for_each(|&class| counts[class as usize] += 1);
+        counts
+    }
+
+    #[test]
+    fn the_labelled_pool_grows_balanced_as_far_as_there_is_anything_to_take() {
+        for of in ["entropy", "random", "margin", "least-confidence"] {
+            assert_eq!(classes(&ask(of, &[], 6)), [2, 2, 2], "{of}");
+            assert_eq!(classes(&ask(of, &[0, 0, 0, 1], 5)), [1, 2, 2], "{of}");
+            assert_eq!(classes(&ask(of, &[0, 0], 12)), [7, 3, 2], "{of}");
+            assert_eq!(classes(&ask(of, &[2, 2, 2, 2, 2], 30)), [20, 3, 2], "{of}");
+        }
+    }
+
+    #[test]
+    fn within_a_class_it_is_the_strategy_that_ranks() {
+        let plain = crate::query::by_name("entropy").unwrap();
+        let unlabelled = unlabelled();
+        let labelled = Signals::default();
+        let query = Query {
+            unlabelled: &unlabelled,
+            labelled: &labelled,
+            labels: &[],
+            classes: 3,
+            n: 25,
+            seed: Seed::new(1),
+        };
+        let ranked = plain.select(&query, &mut silent()).unwrap();
+        let balanced = ask("entropy", &[], 9);
+        for class in 0..3 {
+            let of = |selection: &Selection| -> Vec<u64> {
+                let predicted = selection.term("predicted").unwrap();
+                let ids = selection.ids.iter().zip(predicted);
+                ids.filter(|(_, of)| **of == f64::from(class)).map(|(&id, _)| id).collect()
+            };
+            assert!(of(&ranked).starts_with(&of(&balanced)), "class {class}");
+        }
+        assert!(balanced.scores.is_sorted_by(|a, b| a >= b));
+    }
+
+    #[test]
+    fn it_wraps_any_strategy_but_itself() {
+        for (of, part) in [("balanced-entropy", "cannot balance"), ("entorpy", "did you mean \"entropy\"?")] {
+            let error = Settings { of: of.into() }.check().unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        let vabal = Balanced::new(&Settings { of: "vabal".into() }).unwrap();
+        assert_eq!(vabal.needs(), Needs::STAGES.and(Needs::PREDICTED));
+        assert_eq!(vabal.needs_of_labelled(), Needs::STAGES);
     }
 }

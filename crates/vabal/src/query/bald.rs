@@ -388,3 +388,6 @@ fn lazily(open: &mut [(f64, usize)], gain: impl Fn(&mut Array2<f32>, usize) -> f
     }
     winner.unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;
