@@ -4,9 +4,12 @@
 //!
 //! Never here: images on disk, the classifier, files, progress bars. A strategy sees arrays and ids alone.
 
+mod adam;
 pub mod balanced;
 pub mod bald;
 pub mod committee;
+mod layers;
+pub mod learning_loss;
 pub mod random;
 pub mod signals;
 mod spec;

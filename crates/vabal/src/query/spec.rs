@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::uncertainty::{Measure, Uncertainty};
-use super::{Strategy, balanced, bald, committee, random, vabal};
+use super::{Strategy, balanced, bald, committee, learning_loss, random, vabal};
 use crate::error::{Result, unknown};
 
 /// A strategy with its settings: the table `[strategy.NAME]` of a configuration.
@@ -26,6 +26,8 @@ pub enum Spec {
     PowerBald(bald::PowerSettings),
     /// [`bald::BatchBald`]
     BatchBald(bald::BatchSettings),
+    /// [`learning_loss::LearningLoss`]
+    LearningLoss(learning_loss::Settings),
     /// [`committee::Committee`]
     Ensemble(committee::Settings),
     /// [`balanced::Balanced`]
@@ -51,7 +53,7 @@ impl From<vabal::Preset> for Spec {
 }
 
 /// The names that [`by_name`] knows, in the order they are offered.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 15] = [
     "random",
     "entropy",
     "margin",
@@ -59,6 +61,7 @@ pub const NAMES: [&str; 14] = [
     "bald",
     "power-bald",
     "batch-bald",
+    "learning-loss",
     "ensemble-variation-ratio",
     "ensemble-vote-entropy",
     "ensemble-mutual-information",
@@ -69,7 +72,7 @@ pub const NAMES: [&str; 14] = [
 ];
 
 /// The kinds of strategy, as `kind` of a table names them.
-pub(crate) const KINDS: [&str; 10] = [
+pub(crate) const KINDS: [&str; 11] = [
     "random",
     "entropy",
     "margin",
@@ -77,6 +80,7 @@ pub(crate) const KINDS: [&str; 10] = [
     "bald",
     "power-bald",
     "batch-bald",
+    "learning-loss",
     "ensemble",
     "balanced",
     "vabal",
@@ -110,6 +114,7 @@ impl Spec {
             "bald" => Self::Bald(bald::Settings::default()),
             "power-bald" => Self::PowerBald(bald::PowerSettings::default()),
             "batch-bald" => Self::BatchBald(bald::BatchSettings::default()),
+            "learning-loss" => Self::LearningLoss(learning_loss::Settings::default()),
             "ensemble" => Self::Ensemble(committee::Settings::default()),
             "balanced" => Self::Balanced(balanced::Settings::default()),
             "vabal" => vabal::Preset::Default.into(),
@@ -128,6 +133,7 @@ impl Spec {
             Self::Bald(_) => "bald",
             Self::PowerBald(_) => "power-bald",
             Self::BatchBald(_) => "batch-bald",
+            Self::LearningLoss(_) => "learning-loss",
             Self::Ensemble(_) => "ensemble",
             Self::Balanced(_) => "balanced",
             Self::Vabal(_) => "vabal",
@@ -150,6 +156,7 @@ impl Spec {
             Self::Bald(settings) => settings.check(),
             Self::PowerBald(settings) => settings.check(),
             Self::BatchBald(settings) => settings.check(),
+            Self::LearningLoss(settings) => settings.check(),
             Self::Ensemble(settings) => settings.check(),
             Self::Balanced(settings) => settings.check(),
             Self::Vabal(spec) => spec.settings.check(),
@@ -170,6 +177,7 @@ impl Spec {
             Self::Bald(settings) => Box::new(bald::Bald(*settings)),
             Self::PowerBald(settings) => Box::new(bald::PowerBald(*settings)),
             Self::BatchBald(settings) => Box::new(bald::BatchBald(*settings)),
+            Self::LearningLoss(settings) => Box::new(learning_loss::LearningLoss(*settings)),
             Self::Ensemble(settings) => Box::new(committee::Committee(*settings)),
             Self::Balanced(settings) => Box::new(balanced::Balanced::new(settings)?),
             Self::Vabal(spec) => Box::new(vabal::VaBal::new(spec.settings.clone())?),

@@ -5,16 +5,15 @@
 use ndarray::Array2;
 use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
-use rayon::prelude::*;
 
-use super::layers::resize;
+use crate::query::layers::resize;
 use super::loss::{Losses, Objective, Scratch, step};
 use super::settings::Settings;
 use super::vae::{Architecture, Vae};
 use crate::error::{Error, Result};
-use crate::kernels::wide;
 use crate::progress::{Event, Progress, report};
 use crate::query::Signals;
+use crate::query::adam::Adam;
 use crate::rng::Seed;
 
 /// A fitted VAE, and how its last epoch went.
@@ -108,40 +107,6 @@ fn batches(n: usize, batch: usize) -> impl Iterator<Item = std::ops::Range<usize
     (0..count).map(move |i| i * batch..if i + 1 == count { n } else { (i + 1) * batch })
 }
 
-/// Adam (Kingma & Ba 2015) with PyTorch's defaults.
-#[derive(Debug, Clone)]
-struct Adam {
-    first: Vec<f32>,
-    second: Vec<f32>,
-    steps: i32,
-}
-
-impl Adam {
-    fn new(parameters: usize) -> Self {
-        Self { first: vec![0.0; parameters], second: vec![0.0; parameters], steps: 0 }
-    }
-
-    fn step(&mut self, parameters: &mut [f32], gradient: &[f32], learning_rate: f64) {
-        const BETA: (f64, f64) = (0.9, 0.999);
-        const CHUNK: usize = 1 << 14;
-        self.steps += 1;
-        let rate = (learning_rate / (1.0 - BETA.0.powi(self.steps))) as f32;
-        let root = (1.0 - BETA.1.powi(self.steps)).sqrt() as f32;
-        let (b1, b2) = (BETA.0 as f32, BETA.1 as f32);
-        let chunks = (parameters.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)))
-            .zip(self.first.par_chunks_mut(CHUNK).zip(self.second.par_chunks_mut(CHUNK)));
-        chunks.for_each(|((parameters, gradient), (first, second))| {
-            wide(|| {
-                for (((p, &g), m), v) in parameters.iter_mut().zip(gradient).zip(first).zip(second) {
-                    *m = b1 * *m + (1.0 - b1) * g;
-                    *v = b2 * *v + (1.0 - b2) * g * g;
-                    *p -= rate * *m / (v.sqrt() / root + 1e-8);
-                }
-            });
-        });
-    }
-}
-
 /// Means over one epoch, in f64.
 struct EpochSummary {
     images: f64,
@@ -204,20 +169,6 @@ mod tests {
                     "{n} images in batches of {batch}: {all:?}"
                 );
             }
-        }
-    }
-
-    #[test]
-    fn adam_takes_the_published_first_steps() {
-        // With a constant gradient, every bias-corrected step is the learning rate against its sign.
-        let mut adam = Adam::new(2);
-        let mut parameters = [1.0_f32, -2.0];
-        for steps in 1..=3 {
-            adam.step(&mut parameters, &[0.5, -4.0], 0.1);
-            let moved = 0.1 * steps as f32;
-            assert!(
-                (parameters[0] - (1.0 - moved)).abs() < 1e-5 && (parameters[1] - (-2.0 + moved)).abs() < 1e-5
-            );
         }
     }
 }

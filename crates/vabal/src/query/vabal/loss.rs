@@ -5,7 +5,7 @@
 
 use ndarray::{Array2, ArrayView1};
 
-use super::layers::{resize, rows, rows_mut, sigmoid};
+use crate::query::layers::{resize, rows, rows_mut, sigmoid};
 use super::settings::Absence;
 use super::vae::{Tape, Vae};
 use crate::Label;

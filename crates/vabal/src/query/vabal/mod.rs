@@ -5,7 +5,6 @@
 //! framework, the same bit for bit with any number of threads, and usable on features from anywhere.
 
 mod fit;
-mod layers;
 mod loss;
 mod posterior;
 mod score;

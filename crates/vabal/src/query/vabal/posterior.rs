@@ -7,7 +7,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use super::layers::{HiddenLayer, Linear, sigmoid};
+use crate::query::layers::{HiddenLayer, Linear, sigmoid};
 use super::loss::{kl, predicted};
 use super::settings::{Absence, Settings};
 use super::vae::{AdapterLayer, Architecture, HIDDEN, Vae};

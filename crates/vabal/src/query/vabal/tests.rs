@@ -167,13 +167,13 @@ fn the_losses_of_a_step_are_equations_8_to_10_written_out() {
 struct Reference<'a>(&'a Vae<f32>);
 
 impl Reference<'_> {
-    fn linear(&self, layer: super::layers::Linear, x: &Array1<f64>) -> Array1<f64> {
+    fn linear(&self, layer: crate::query::layers::Linear, x: &Array1<f64>) -> Array1<f64> {
         let weight = layer.weight(&self.0.parameters).mapv(f64::from);
         let bias = Array1::from_iter(layer.bias(&self.0.parameters).iter().map(|&b| f64::from(b)));
         weight.dot(x) + bias
     }
 
-    fn norm(&self, layer: super::layers::Norm, x: &Array1<f64>) -> Array1<f64> {
+    fn norm(&self, layer: crate::query::layers::Norm, x: &Array1<f64>) -> Array1<f64> {
         let (p, running) = (&self.0.parameters, &self.0.running);
         Array1::from_shape_fn(layer.width, |j| {
             let (mean, variance) =
@@ -183,7 +183,7 @@ impl Reference<'_> {
         })
     }
 
-    fn hidden(&self, layer: &super::layers::HiddenLayer, x: &Array1<f64>) -> Array1<f64> {
+    fn hidden(&self, layer: &crate::query::layers::HiddenLayer, x: &Array1<f64>) -> Array1<f64> {
         let y = self.linear(layer.linear, x).mapv(|v| v.max(0.0));
         layer.norm.map_or(y.clone(), |norm| self.norm(norm, &y))
     }

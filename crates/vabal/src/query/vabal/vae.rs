@@ -6,12 +6,13 @@
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
-use rand::Rng as _;
 
-use super::layers::{HiddenLayer, HiddenTape, Linear, Norm, NormTape, resize, rows, rows_mut, sigmoid};
+use crate::query::layers::{
+    Builder, HiddenLayer, HiddenTape, Linear, Named, Norm, NormTape, resize, rows, rows_mut, sigmoid,
+};
 use super::settings::{Adapter, Hidden, Settings};
 use crate::kernels::{Real, wide};
-use crate::rng::{Rng, Seed};
+use crate::rng::Seed;
 
 /// Width of every hidden layer and of every adapter.
 pub(super) const HIDDEN: usize = 128;
@@ -65,16 +66,6 @@ pub(super) enum AdapterLayer {
     Relu(HiddenLayer),
 }
 
-/// One named array among the parameters or the running statistics.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Named {
-    pub name: String,
-    pub shape: Vec<usize>,
-    pub range: Range<usize>,
-    /// In the running statistics, not the parameters.
-    pub running: bool,
-}
-
 /// The networks and their numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Vae<T> {
@@ -90,58 +81,10 @@ pub(super) struct Vae<T> {
     pub named: Vec<Named>,
 }
 
-/// Lays the layers out one behind the other, and draws their first values as PyTorch does.
-struct Builder<T> {
-    parameters: Vec<T>,
-    running: Vec<T>,
-    named: Vec<Named>,
-    rng: Rng,
-}
-
-impl<T: Real> Builder<T> {
-    fn add(
-        &mut self,
-        name: String,
-        shape: Vec<usize>,
-        running: bool,
-        mut value: impl FnMut(&mut Rng) -> f64,
-    ) -> usize {
-        let into = if running { &mut self.running } else { &mut self.parameters };
-        let start = into.len();
-        let length: usize = shape.iter().product();
-        into.extend((0..length).map(|_| T::of(value(&mut self.rng))));
-        self.named.push(Named { name, shape, range: start..start + length, running });
-        start
-    }
-
-    /// Weights and biases uniform in ±1/√inputs, PyTorch's default for a linear layer.
-    fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Linear {
-        let bound = 1.0 / (inputs as f64).sqrt();
-        // 24 bits, so that the same seed gives the same value in f32 and f64.
-        let uniform = |rng: &mut Rng| (f64::from(rng.next_u32() >> 8) / f64::from(1 << 23) - 1.0) * bound;
-        let weight = self.add(format!("{name}.weight"), vec![outputs, inputs], false, uniform);
-        let bias = self.add(format!("{name}.bias"), vec![outputs], false, uniform);
-        Linear { weight, bias, inputs, outputs }
-    }
-
-    fn norm(&mut self, name: &str, width: usize) -> Norm {
-        let weight = self.add(format!("{name}.weight"), vec![width], false, |_| 1.0);
-        let bias = self.add(format!("{name}.bias"), vec![width], false, |_| 0.0);
-        let mean = self.add(format!("{name}.running_mean"), vec![width], true, |_| 0.0);
-        let variance = self.add(format!("{name}.running_var"), vec![width], true, |_| 1.0);
-        Norm { weight, bias, mean, variance, width }
-    }
-
-    fn hidden(&mut self, name: &str, inputs: usize, normalised: bool) -> HiddenLayer {
-        let linear = self.linear(&format!("{name}.linear"), inputs, HIDDEN);
-        HiddenLayer { linear, norm: normalised.then(|| self.norm(&format!("{name}.norm"), HIDDEN)) }
-    }
-
-    fn stack(&mut self, name: &str, inputs: usize, normalised: bool) -> Vec<HiddenLayer> {
-        (0..DEPTH)
-            .map(|i| self.hidden(&format!("{name}.{i}"), if i == 0 { inputs } else { HIDDEN }, normalised))
-            .collect()
-    }
+/// The hidden layers of the encoder or of the decoder.
+fn stack<T: Real>(b: &mut Builder<T>, name: &str, inputs: usize, normalised: bool) -> Vec<HiddenLayer> {
+    let inputs = |i: usize| if i == 0 { inputs } else { HIDDEN };
+    (0..DEPTH).map(|i| b.hidden(&format!("{name}.{i}"), (inputs(i), HIDDEN), normalised)).collect()
 }
 
 /// What the backward pass needs of the forward pass; kept from step to step so that nothing is allocated.
@@ -175,7 +118,7 @@ impl<T: Real> Vae<T> {
     /// The networks with their first values, drawn from `seed`.
     pub fn new(architecture: Architecture, seed: Seed) -> Self {
         let rng = seed.stream("vae-weights");
-        let mut b = Builder { parameters: Vec::new(), running: Vec::new(), named: Vec::new(), rng };
+        let mut b = Builder::new(rng);
         let normalised = architecture.hidden == Hidden::Normalised;
         let adapters = (architecture.stages.iter().enumerate())
             .map(|(l, &width)| match architecture.adapter {
@@ -186,13 +129,13 @@ impl<T: Real> Vae<T> {
                         linear: b.linear(&format!("adapter.{l}.linear"), width, HIDDEN),
                     }
                 }
-                Adapter::Relu => AdapterLayer::Relu(b.hidden(&format!("adapter.{l}"), width, true)),
+                Adapter::Relu => AdapterLayer::Relu(b.hidden(&format!("adapter.{l}"), (width, HIDDEN), true)),
             })
             .collect();
-        let encoder = b.stack("encoder", architecture.inputs(), normalised);
+        let encoder = stack(&mut b, "encoder", architecture.inputs(), normalised);
         let mean = b.linear("mean", HIDDEN, architecture.code());
         let log_variance = b.linear("log_variance", HIDDEN, architecture.code());
-        let decoder = b.stack("decoder", architecture.code(), normalised);
+        let decoder = stack(&mut b, "decoder", architecture.code(), normalised);
         let output = b.linear("output", HIDDEN, architecture.inputs());
         let Builder { parameters, running, named, .. } = b;
         Self {

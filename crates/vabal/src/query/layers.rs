@@ -1,16 +1,82 @@
-//! The layers of the VAE, forward and backward, over one flat vector of parameters.
+//! The layers of the small networks of strategies, forward and backward, over one flat vector of parameters.
 //!
 //! A layer is only offsets: it owns no number, so that the optimiser, the weight file and the gradient
 //! check see plain slices. Arrays are [batch, width], row-major. Never here: losses, classes, draws.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis};
+use rand::Rng as _;
 
 use crate::kernels::{Real, Threads, matmul, wide};
+use crate::rng::Rng;
 
 /// What every BatchNorm adds to the variance.
 pub(super) const EPSILON: f64 = 1e-5;
 /// How far one batch moves the running statistics.
 const MOMENTUM: f64 = 0.1;
+
+/// One named array among the parameters or the running statistics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Named {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub range: Range<usize>,
+    /// In the running statistics, not the parameters.
+    pub running: bool,
+}
+
+/// Lays the layers out one behind the other, and draws their first values as PyTorch does.
+pub(super) struct Builder<T> {
+    pub parameters: Vec<T>,
+    pub running: Vec<T>,
+    pub named: Vec<Named>,
+    rng: Rng,
+}
+
+impl<T: Real> Builder<T> {
+    pub fn new(rng: Rng) -> Self {
+        Self { parameters: Vec::new(), running: Vec::new(), named: Vec::new(), rng }
+    }
+
+    fn add(
+        &mut self,
+        name: String,
+        shape: Vec<usize>,
+        running: bool,
+        mut value: impl FnMut(&mut Rng) -> f64,
+    ) -> usize {
+        let into = if running { &mut self.running } else { &mut self.parameters };
+        let start = into.len();
+        let length: usize = shape.iter().product();
+        into.extend((0..length).map(|_| T::of(value(&mut self.rng))));
+        self.named.push(Named { name, shape, range: start..start + length, running });
+        start
+    }
+
+    /// Weights and biases uniform in ±1/√inputs, PyTorch's default for a linear layer.
+    pub fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Linear {
+        let bound = 1.0 / (inputs as f64).sqrt();
+        // 24 bits, so that the same seed gives the same value in f32 and f64.
+        let uniform = |rng: &mut Rng| (f64::from(rng.next_u32() >> 8) / f64::from(1 << 23) - 1.0) * bound;
+        let weight = self.add(format!("{name}.weight"), vec![outputs, inputs], false, uniform);
+        let bias = self.add(format!("{name}.bias"), vec![outputs], false, uniform);
+        Linear { weight, bias, inputs, outputs }
+    }
+
+    pub fn norm(&mut self, name: &str, width: usize) -> Norm {
+        let weight = self.add(format!("{name}.weight"), vec![width], false, |_| 1.0);
+        let bias = self.add(format!("{name}.bias"), vec![width], false, |_| 0.0);
+        let mean = self.add(format!("{name}.running_mean"), vec![width], true, |_| 0.0);
+        let variance = self.add(format!("{name}.running_var"), vec![width], true, |_| 1.0);
+        Norm { weight, bias, mean, variance, width }
+    }
+
+    pub fn hidden(&mut self, name: &str, (inputs, outputs): (usize, usize), normalised: bool) -> HiddenLayer {
+        let linear = self.linear(&format!("{name}.linear"), inputs, outputs);
+        HiddenLayer { linear, norm: normalised.then(|| self.norm(&format!("{name}.norm"), outputs)) }
+    }
+}
 
 /// y = x·Wᵀ + b, with W [outputs, inputs] as in PyTorch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
