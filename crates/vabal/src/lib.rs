@@ -12,8 +12,8 @@ pub mod error;
 pub mod experiment;
 pub mod files;
 mod kernels;
-
 pub mod metrics;
+mod parameters;
 pub mod progress;
 pub mod query;
 pub mod rng;

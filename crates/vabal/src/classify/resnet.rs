@@ -3,18 +3,17 @@
 //!
 //! Never here: training, files, randomness: the caller says what every weight is.
 
-use std::ops::ControlFlow;
-
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Initializer, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::module::linear;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use super::Settings;
 use super::settings::Kernels;
 use crate::kernels::{Vectors, conv_norm};
+use crate::parameters;
 
 /// The network. With the tensors of an autodiff device BatchNorm trains, with others it is frozen.
 #[derive(Module, Debug)]
@@ -97,12 +96,7 @@ impl ResNet {
             },
             kernels: settings.kernels,
         };
-        let mut filler = Filler { path: Path::default(), device, weight, state: ControlFlow::Continue(()) };
-        let network = empty.map(&mut filler);
-        match filler.state {
-            ControlFlow::Continue(()) => Ok(network),
-            ControlFlow::Break(error) => Err(error),
-        }
+        parameters::fill(empty, device, weight)
     }
 
     /// Images [B, channels, H, W] to logits and stage outputs. `before_stage` may change what enters each
@@ -129,9 +123,7 @@ impl ResNet {
 
     /// Every parameter and running statistic in the order of the network: PyTorch name, shape, values.
     pub fn weights(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-        let mut reader = Reader { path: Path::default(), weights: Vec::new() };
-        self.visit(&mut reader);
-        reader.weights
+        parameters::values(self)
     }
 
     /// Whether every parameter and running statistic is finite.
@@ -226,65 +218,4 @@ fn conv(from: usize, to: usize, size: usize, stride: usize, device: &Device) -> 
         .with_bias(false)
         .with_initializer(Initializer::Zeros)
         .init(device)
-}
-
-/// The way to a weight: burn's names of rooms, PyTorch's names of weights.
-#[derive(Default)]
-struct Path(Vec<String>);
-
-impl Path {
-    fn name(&self) -> String {
-        self.0.join(".").replace(".gamma", ".weight").replace(".beta", ".bias")
-    }
-}
-
-struct Filler<'a, E, F> {
-    path: Path,
-    device: &'a Device,
-    weight: F,
-    state: ControlFlow<E>,
-}
-
-impl<E, F: FnMut(&str, &[usize]) -> Result<Vec<f32>, E>> ModuleMapper for Filler<'_, E, F> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.0.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.0.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.state.is_break() {
-            return param;
-        }
-        let shape = param.lazy_shape().to_vec();
-        match (self.weight)(&self.path.name(), &shape) {
-            Ok(values) => Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), self.device)),
-            Err(error) => {
-                self.state = ControlFlow::Break(error);
-                param
-            }
-        }
-    }
-}
-
-struct Reader {
-    path: Path,
-    weights: Vec<(String, Vec<usize>, Vec<f32>)>,
-}
-
-impl ModuleVisitor for Reader {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.0.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.0.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let data = param.val().into_data();
-        self.weights.push((self.path.name(), data.shape().to_vec(), data.iter::<f32>().collect()));
-    }
 }

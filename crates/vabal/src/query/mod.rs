@@ -14,6 +14,7 @@ pub mod random;
 pub mod signals;
 mod spec;
 pub mod uncertainty;
+pub mod vaal;
 pub mod vabal;
 
 use std::cmp::Ordering;

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::uncertainty::{Measure, Uncertainty};
-use super::{Strategy, balanced, bald, committee, learning_loss, random, vabal};
+use super::{Strategy, balanced, bald, committee, learning_loss, random, vaal, vabal};
 use crate::error::{Result, unknown};
 
 /// A strategy with its settings: the table `[strategy.NAME]` of a configuration.
@@ -28,6 +28,8 @@ pub enum Spec {
     BatchBald(bald::BatchSettings),
     /// [`learning_loss::LearningLoss`]
     LearningLoss(learning_loss::Settings),
+    /// [`vaal::Vaal`]
+    Vaal(vaal::Settings),
     /// [`committee::Committee`]
     Ensemble(committee::Settings),
     /// [`balanced::Balanced`]
@@ -53,7 +55,7 @@ impl From<vabal::Preset> for Spec {
 }
 
 /// The names that [`by_name`] knows, in the order they are offered.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 16] = [
     "random",
     "entropy",
     "margin",
@@ -62,6 +64,7 @@ pub const NAMES: [&str; 15] = [
     "power-bald",
     "batch-bald",
     "learning-loss",
+    "vaal",
     "ensemble-variation-ratio",
     "ensemble-vote-entropy",
     "ensemble-mutual-information",
@@ -72,7 +75,7 @@ pub const NAMES: [&str; 15] = [
 ];
 
 /// The kinds of strategy, as `kind` of a table names them.
-pub(crate) const KINDS: [&str; 11] = [
+pub(crate) const KINDS: [&str; 12] = [
     "random",
     "entropy",
     "margin",
@@ -81,6 +84,7 @@ pub(crate) const KINDS: [&str; 11] = [
     "power-bald",
     "batch-bald",
     "learning-loss",
+    "vaal",
     "ensemble",
     "balanced",
     "vabal",
@@ -115,6 +119,7 @@ impl Spec {
             "power-bald" => Self::PowerBald(bald::PowerSettings::default()),
             "batch-bald" => Self::BatchBald(bald::BatchSettings::default()),
             "learning-loss" => Self::LearningLoss(learning_loss::Settings::default()),
+            "vaal" => Self::Vaal(vaal::Settings::default()),
             "ensemble" => Self::Ensemble(committee::Settings::default()),
             "balanced" => Self::Balanced(balanced::Settings::default()),
             "vabal" => vabal::Preset::Default.into(),
@@ -134,6 +139,7 @@ impl Spec {
             Self::PowerBald(_) => "power-bald",
             Self::BatchBald(_) => "batch-bald",
             Self::LearningLoss(_) => "learning-loss",
+            Self::Vaal(_) => "vaal",
             Self::Ensemble(_) => "ensemble",
             Self::Balanced(_) => "balanced",
             Self::Vabal(_) => "vabal",
@@ -157,6 +163,7 @@ impl Spec {
             Self::PowerBald(settings) => settings.check(),
             Self::BatchBald(settings) => settings.check(),
             Self::LearningLoss(settings) => settings.check(),
+            Self::Vaal(settings) => settings.check(),
             Self::Ensemble(settings) => settings.check(),
             Self::Balanced(settings) => settings.check(),
             Self::Vabal(spec) => spec.settings.check(),
@@ -178,6 +185,7 @@ impl Spec {
             Self::PowerBald(settings) => Box::new(bald::PowerBald(*settings)),
             Self::BatchBald(settings) => Box::new(bald::BatchBald(*settings)),
             Self::LearningLoss(settings) => Box::new(learning_loss::LearningLoss(*settings)),
+            Self::Vaal(settings) => Box::new(vaal::Vaal(*settings)),
             Self::Ensemble(settings) => Box::new(committee::Committee(*settings)),
             Self::Balanced(settings) => Box::new(balanced::Balanced::new(settings)?),
             Self::Vabal(spec) => Box::new(vabal::VaBal::new(spec.settings.clone())?),
