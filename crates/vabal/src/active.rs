@@ -452,4 +452,87 @@ mod tests {
         let labels = HiddenLabels(&set.images).label(&ids).unwrap();
         assert_eq!(labels, [set.images.label(ids[0]), set.images.label(ids[1])]);
     }
+
+    /// What a [`Learner`] was asked to train: dropout and seed.
+    #[derive(Default)]
+    struct Noting(std::cell::RefCell<Vec<(Option<f64>, Seed)>>);
+
+    /// Knows its dropout, and tells of it in every probability.
+    struct Dropping(f64);
+
+    impl Learner for Noting {
+        fn train(
+            &self,
+            _: &[Id],
+            _: &[Label],
+            dropout: Option<f64>,
+            seed: Seed,
+            _: &mut Progress<'_>,
+        ) -> Result<Box<dyn Classifier + '_>> {
+            self.0.borrow_mut().push((dropout, seed));
+            Ok(Box::new(Dropping(dropout.unwrap_or(0.1 * self.0.borrow().len() as f64))))
+        }
+
+        fn load(&self, _: &Path) -> Result<Box<dyn Classifier + '_>> {
+            Ok(Box::new(Fixed))
+        }
+    }
+
+    impl Classifier for Dropping {
+        fn signals(&self, ids: &[Id], needs: Needs, _: Seed, _: &mut Progress<'_>) -> Result<Signals<'static>> {
+            let of = |class: usize| if class == 0 { self.0 as f32 } else { 1.0 - self.0 as f32 };
+            let signals = Signals::new(ids.to_vec())
+                .with_probabilities(Array2::from_shape_fn((ids.len(), 2), |(_, class)| of(class)))?;
+            let draws = needs.monte_carlo.map_or(0, |monte_carlo| monte_carlo.draws);
+            match draws {
+                0 => Ok(signals),
+                _ => signals
+                    .with_monte_carlo(Array3::from_shape_fn((ids.len(), draws, 2), |(_, _, class)| of(class))),
+            }
+        }
+
+        fn dropout(&self) -> f64 {
+            self.0
+        }
+
+        fn save(&self, _: &Path) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn draws_come_from_a_network_trained_with_their_dropout() {
+        use crate::query::bald::{Bald, Settings};
+        let mut pool = Pool::new(&[1, 2, 3]).unwrap();
+        pool.learn(&[2], &[0]).unwrap();
+        let strategy = Bald(Settings { draws: 4, dropout: 0.25 });
+        for (of_round, expected) in [(0.25, 0.25_f32), (0.0, 0.25), (0.5, 0.25)] {
+            let learner = Noting::default();
+            let classifier = Dropping(of_round);
+            let lens = Lens { learner: &learner, classifier: &classifier, seed: Seed::new(3) };
+            let (unlabelled, labelled) = look(lens, &pool, &strategy, &mut silent()).unwrap();
+            let draws = unlabelled.monte_carlo().unwrap();
+            assert_eq!((draws.dim(), draws[[0, 0, 0]]), ((2, 4, 2), expected));
+            assert!(labelled.monte_carlo().is_err(), "BALD looks at the unlabelled pool alone");
+            let trained = learner.0.into_inner();
+            // On the same labels from the same seed, or not at all where the round's own will do.
+            let another = if of_round == 0.25 { Vec::new() } else { vec![(Some(0.25), Seed::new(3))] };
+            assert_eq!(trained, another);
+        }
+    }
+
+    #[test]
+    fn a_committee_is_the_rounds_own_classifier_and_others_from_other_seeds() {
+        use crate::query::committee::{Committee, Settings};
+        let pool = Pool::new(&[1, 2, 3]).unwrap();
+        let strategy = Committee(Settings { members: 3, ..Settings::default() });
+        let learner = Noting::default();
+        let lens = Lens { learner: &learner, classifier: &Dropping(0.9), seed: Seed::new(3) };
+        let (unlabelled, _) = look(lens, &pool, &strategy, &mut silent()).unwrap();
+        let members = unlabelled.committee().unwrap();
+        assert_eq!(members.slice(ndarray::s![1, .., 0]).to_vec(), [0.9, 0.1, 0.2]);
+        let trained = learner.0.into_inner();
+        assert!(trained.iter().all(|(dropout, seed)| dropout.is_none() && *seed != Seed::new(3)));
+        assert!(trained.len() == 2 && trained[0].1 != trained[1].1);
+    }
 }

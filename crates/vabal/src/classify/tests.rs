@@ -3,14 +3,14 @@
 use std::fs;
 
 use burn::tensor::Tensor;
-use ndarray::Array2;
+use ndarray::{Array2, Axis, s};
 
 use super::settings::Kernels;
 use super::{Scorer, Settings, Training};
 use crate::data::batch::tests::image_set;
 use crate::data::{ImageSet, ImageShape};
 use crate::progress::silent;
-use crate::query::Needs;
+use crate::query::{MonteCarlo, Needs};
 use crate::{Device, Error, Event, Flow, Id, Label, Seed};
 
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 12, width: 12 };
@@ -233,9 +233,8 @@ fn progress_counts_to_the_end_and_stop_stops_at_once() {
     assert_eq!(seen.len(), 2);
 
     let mut done = Vec::new();
-    let result = scorer.signals_in_batches(&images, &ids, (ALL, Seed::new(1)), 30, &mut |event: Event<
-        '_,
-    >| {
+    let needs = (ALL, Seed::new(1));
+    let result = scorer.signals_in_batches(&images, &ids, needs, 30, &mut |event: Event<'_>| {
         let Event::Progress { phase: "features", done: images, total: 64, unit: "image", loss: None } = event
         else {
             panic!("{event:?}")
@@ -394,4 +393,52 @@ fn the_kernels_and_burns_operations_train_the_same_network() {
             }
         }
     }
+}
+
+#[test]
+fn draws_under_dropout_go_by_seed_and_id_and_leave_the_frozen_network_alone() {
+    let images = halves();
+    let scorer = train(&images, &Settings { epochs: 2, ..tiny() }, 1);
+    let before = bits(&scorer);
+    let wish = |dropout| Needs { monte_carlo: Some(MonteCarlo { draws: 6, dropout }), ..Needs::IDS };
+    let draw = |ids: &[Id], dropout: f64, batch: usize, seed: u64| {
+        let needs = (wish(dropout), Seed::new(seed));
+        let signals = scorer.signals_in_batches(&images, ids, needs, batch, &mut silent()).unwrap();
+        assert!(signals.probabilities().is_err() && signals.stages().is_err(), "only what was asked for");
+        signals.monte_carlo().unwrap().to_owned()
+    };
+    let ids: Vec<Id> = (0..20).collect();
+    let draws = draw(&ids, 0.3, 64, 1);
+    assert_eq!(draws.dim(), (20, 6, 2));
+    assert_eq!(draws, draw(&ids, 0.3, 64, 1), "it repeats itself");
+    let down: Vec<Id> = (0..20).rev().collect();
+    let difference = &draws - &draw(&down, 0.3, 7, 1).slice(s![..;-1, .., ..]);
+    assert!(difference.iter().all(|d| d.abs() < 1e-5), "order and batch change nothing");
+    assert_ne!(draws, draw(&ids, 0.3, 64, 2));
+    for draw in 1..6 {
+        assert_ne!(draws.slice(s![.., 0, ..]), draws.slice(s![.., draw, ..]), "every pass drops other values");
+    }
+    assert!(draws.sum_axis(Axis(2)).iter().all(|sum| (sum - 1.0).abs() < 1e-5));
+    let plain = scorer.signals(&images, &ids, ALL, Seed::new(1), &mut silent()).unwrap();
+    let little = draw(&ids, 1e-6, 64, 1);
+    let difference = &little.slice(s![.., 0, ..]) - &plain.probabilities().unwrap();
+    assert!(difference.iter().all(|d| d.abs() < 1e-4), "hardly any dropout is hardly a change");
+    assert_eq!(bits(&scorer), before, "BatchNorm stays frozen");
+}
+
+#[test]
+fn every_kind_of_signal_is_given_where_it_is_asked_for() {
+    let images = halves();
+    let scorer = train(&images, &Settings { epochs: 1, ..tiny() }, 1);
+    let of = |needs| scorer.signals(&images, &[3, 60, 9], needs, Seed::new(1), &mut silent()).unwrap();
+    let all = of(ALL);
+    assert_eq!(of(Needs::PREDICTED).predicted().unwrap(), all.predicted().unwrap());
+    let embedding = of(Needs::EMBEDDING);
+    assert_eq!(embedding.embedding().unwrap(), all.embedding().unwrap());
+    assert_eq!((embedding.stages().unwrap().len(), all.stages().unwrap().len()), (1, 4));
+    assert!(embedding.probabilities().is_err());
+    let pixels = of(Needs::IMAGES);
+    let pixels = pixels.images().unwrap();
+    assert_eq!(pixels.dim(), (3, 3, 12, 12));
+    assert_eq!(pixels.index_axis(Axis(0), 1).iter().copied().collect::<Vec<u8>>(), images.pixels(60));
 }
