@@ -479,7 +479,13 @@ mod tests {
     }
 
     impl Classifier for Dropping {
-        fn signals(&self, ids: &[Id], needs: Needs, _: Seed, _: &mut Progress<'_>) -> Result<Signals<'static>> {
+        fn signals(
+            &self,
+            ids: &[Id],
+            needs: Needs,
+            _: Seed,
+            _: &mut Progress<'_>,
+        ) -> Result<Signals<'static>> {
             let of = |class: usize| if class == 0 { self.0 as f32 } else { 1.0 - self.0 as f32 };
             let signals = Signals::new(ids.to_vec())
                 .with_probabilities(Array2::from_shape_fn((ids.len(), 2), |(_, class)| of(class)))?;
@@ -487,7 +493,9 @@ mod tests {
             match draws {
                 0 => Ok(signals),
                 _ => signals
-                    .with_monte_carlo(Array3::from_shape_fn((ids.len(), draws, 2), |(_, _, class)| of(class))),
+                    .with_monte_carlo(Array3::from_shape_fn((ids.len(), draws, 2), |(_, _, class)| {
+                        of(class)
+                    })),
             }
         }
 

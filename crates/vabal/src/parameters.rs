@@ -17,7 +17,8 @@ pub(crate) fn fill<M: Module, E>(
     device: &Device,
     value: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>,
 ) -> Result<M, E> {
-    let mut filler = Filler { path: Path::default(), device, weight: value, state: ControlFlow::Continue(()) };
+    let mut filler =
+        Filler { path: Path::default(), device, weight: value, state: ControlFlow::Continue(()) };
     let module = module.map(&mut filler);
     match filler.state {
         ControlFlow::Continue(()) => Ok(module),

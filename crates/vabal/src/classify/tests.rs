@@ -416,7 +416,11 @@ fn draws_under_dropout_go_by_seed_and_id_and_leave_the_frozen_network_alone() {
     assert!(difference.iter().all(|d| d.abs() < 1e-5), "order and batch change nothing");
     assert_ne!(draws, draw(&ids, 0.3, 64, 2));
     for draw in 1..6 {
-        assert_ne!(draws.slice(s![.., 0, ..]), draws.slice(s![.., draw, ..]), "every pass drops other values");
+        assert_ne!(
+            draws.slice(s![.., 0, ..]),
+            draws.slice(s![.., draw, ..]),
+            "every pass drops other values"
+        );
     }
     assert!(draws.sum_axis(Axis(2)).iter().all(|sum| (sum - 1.0).abs() < 1e-5));
     let plain = scorer.signals(&images, &ids, ALL, Seed::new(1), &mut silent()).unwrap();

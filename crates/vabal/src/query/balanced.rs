@@ -177,7 +177,13 @@ mod tests {
     /// 20 images that look like class 0, most doubtful first, then 3 of class 1 and 2 of class 2.
     fn unlabelled() -> Signals<'static> {
         let p = Array2::from_shape_fn((25, 3), |(row, class)| {
-            let of = if row < 20 { 0 } else if row < 23 { 1 } else { 2 };
+            let of = if row < 20 {
+                0
+            } else if row < 23 {
+                1
+            } else {
+                2
+            };
             let sure = 0.5 + 0.015 * row as f32;
             if class == of { sure } else { (1.0 - sure) / 2.0 }
         });

@@ -100,14 +100,22 @@ impl<T: Real> Module<T> {
         resize(&mut tape.joined, rows, self.output.inputs);
         resize(&mut tape.output, rows, 1);
         let parts = tape.joined.axis_chunks_iter_mut(ndarray::Axis(1), self.stages[0].linear.outputs);
-        for (((layer, x), tape), mut part) in self.stages.iter().zip(features).zip(&mut tape.stages).zip(parts) {
+        for (((layer, x), tape), mut part) in
+            self.stages.iter().zip(features).zip(&mut tape.stages).zip(parts)
+        {
             part.assign(&layer.forward(&self.parameters, x.view(), tape));
         }
         self.output.forward(&self.parameters, tape.joined.view(), tape.output.view_mut());
     }
 
     /// Adds to `gradient`, from the gradient of the predicted losses [B, 1].
-    fn backward(&self, features: &[Array2<T>], dy: ArrayView2<'_, T>, tape: &mut Tape<T>, gradient: &mut [T]) {
+    fn backward(
+        &self,
+        features: &[Array2<T>],
+        dy: ArrayView2<'_, T>,
+        tape: &mut Tape<T>,
+        gradient: &mut [T],
+    ) {
         resize(&mut tape.d_joined, dy.nrows(), self.output.inputs);
         let d_joined = Some(tape.d_joined.view_mut());
         self.output.backward(&self.parameters, tape.joined.view(), dy, gradient, d_joined);
@@ -151,7 +159,8 @@ impl Scale {
         let of = |stage: &ArrayView2<'_, f32>| {
             let columns = stage.columns().into_iter().map(|column| {
                 let mean = rows.iter().map(|&row| f64::from(column[row])).sum::<f64>() / n;
-                let variance = rows.iter().map(|&row| (f64::from(column[row]) - mean).powi(2)).sum::<f64>() / n;
+                let variance =
+                    rows.iter().map(|&row| (f64::from(column[row]) - mean).powi(2)).sum::<f64>() / n;
                 (mean as f32, if variance > 0.0 { variance.sqrt() as f32 } else { 1.0 })
             });
             columns.unzip()

@@ -236,4 +236,6 @@ pub(crate) fn available(query: &Query<'_>, progress: &mut Progress<'_>) -> Resul
 }
 
 #[cfg(test)]
+mod every;
+#[cfg(test)]
 mod tests;

@@ -250,7 +250,10 @@ impl Small {
             for (at, pixel) in pixels.iter_mut().enumerate() {
                 let (rows, columns) = (&rows[at / SIDE], &columns[at % SIDE]);
                 let value = |&(y, a): &(usize, f32)| {
-                    columns.iter().map(|&(x, b)| a * b * f32::from(images[[image, channel, y, x]])).sum::<f32>()
+                    columns
+                        .iter()
+                        .map(|&(x, b)| a * b * f32::from(images[[image, channel, y, x]]))
+                        .sum::<f32>()
                 };
                 *pixel = rows.iter().map(value).sum::<f32>().round() as u8;
             }
@@ -358,7 +361,8 @@ impl Strategy for Vaal {
         Small::normalise([&mut unlabelled, &mut labelled]);
         let (autoencoder, discriminator) = self.fit(query, &unlabelled, &labelled, progress)?;
         let scores = score(&autoencoder, &discriminator, &unlabelled, progress)?;
-        let columns = vec![Column { name: "discriminator", values: scores.iter().map(|s| 1.0 - s).collect() }];
+        let columns =
+            vec![Column { name: "discriminator", values: scores.iter().map(|s| 1.0 - s).collect() }];
         Selection::top(query, &scores, columns, progress)
     }
 }
@@ -377,7 +381,8 @@ impl Vaal {
         let mut discriminator = Discriminator::new(latents, &device, query.seed);
         let adam = || -> ModuleOptimizer { AdamConfig::new().with_epsilon(1e-8).init() };
         let (mut adam_autoencoder, mut adam_discriminator) = (adam(), adam());
-        let rows = |signals: &super::Signals<'_>, name| Rows::new(signals.rows_by_id(), query.seed.stream(name));
+        let rows =
+            |signals: &super::Signals<'_>, name| Rows::new(signals.rows_by_id(), query.seed.stream(name));
         let mut from_labelled = rows(query.labelled, "vaal-labelled");
         let mut from_unlabelled = rows(query.unlabelled, "vaal-unlabelled");
         let mut noise = query.seed.stream("vaal-noise");
@@ -427,7 +432,8 @@ fn score(
     for first in (0..total).step_by(BLOCK) {
         let rows: Vec<usize> = (first..(first + BLOCK).min(total)).collect();
         let (mean, _) = autoencoder.encode(images.batch(&rows, &device));
-        let data = sigmoid(discriminator.forward(mean).neg()).try_into_data().map_err(Device::Cpu.failed())?;
+        let data =
+            sigmoid(discriminator.forward(mean).neg()).try_into_data().map_err(Device::Cpu.failed())?;
         scores.extend(data.iter::<f32>().map(f64::from));
         let (phase, unit, done) = ("score", "image", first + rows.len());
         report(progress, Event::Progress { phase, done, total, unit, loss: None })?;
@@ -502,16 +508,24 @@ mod tests {
                 assert!((sum - 1.0).abs() < 1e-5 && weights.iter().all(|&(place, _)| place < size));
             }
         }
-        let halves = Array4::from_shape_fn((1, 3, 64, 64), |(_, c, y, x)| (10 * c + 4 * (y % 2) + 2 * (x % 2)) as u8);
+        let halves =
+            Array4::from_shape_fn((1, 3, 64, 64), |(_, c, y, x)| (10 * c + 4 * (y % 2) + 2 * (x % 2)) as u8);
         let small = Small::of(halves.view());
-        assert!(small.pixels.chunks(SIDE * SIDE).zip([3, 13, 23]).all(|(map, mean)| map.iter().all(|&p| p == mean)));
+        assert!(
+            small
+                .pixels
+                .chunks(SIDE * SIDE)
+                .zip([3, 13, 23])
+                .all(|(map, mean)| map.iter().all(|&p| p == mean))
+        );
         let same = Array4::from_shape_fn((2, 1, 32, 32), |(n, _, y, x)| (n * 100 + y + 2 * x) as u8);
         assert_eq!(Small::of(same.view()).pixels, same.into_raw_vec_and_offset().0);
     }
 
     #[test]
     fn the_edges() {
-        let (labelled, unlabelled) = (pool(1000, images(3, |_| true, "l")), pool(0, images(4, |_| true, "u")));
+        let (labelled, unlabelled) =
+            (pool(1000, images(3, |_| true, "l")), pool(0, images(4, |_| true, "u")));
         assert_eq!(ask(&unlabelled, &labelled, 9).unwrap().ids.len(), 4);
         assert!(ask(&unlabelled, &labelled, 0).unwrap().ids.is_empty());
         let error = ask(&unlabelled, &Signals::default(), 2).unwrap_err().to_string();

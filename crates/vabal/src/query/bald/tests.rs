@@ -160,7 +160,8 @@ fn drawn_configurations_come_near_the_joint_written_out() {
     let (counted, drawn) = (gains(1000), gains(20));
     // With 20 configurations the third image and all later ones go by drawn labels.
     assert_eq!(counted.ids[..2], drawn.ids[..2]);
-    let drawn = ask(&BatchBald(BatchSettings { samples: 80, ..BatchSettings::default() }), &unlabelled, 5, 2).unwrap();
+    let drawn = ask(&BatchBald(BatchSettings { samples: 80, ..BatchSettings::default() }), &unlabelled, 5, 2)
+        .unwrap();
     let rows: Vec<usize> = drawn.ids.iter().map(|&id| id as usize).collect();
     let (got, best) = (joint_information(&p, &rows), counted.scores.iter().sum::<f64>());
     assert!(got > 0.9 * best && got < best + 1e-6, "{got} of {best}");
@@ -184,7 +185,10 @@ fn votes_are_counted_by_hand() {
     let ln = |p: f64| -p * p.ln();
     let cases = [
         (committee::Measure::VariationRatio, [0.0, 0.25, 0.5, 0.5]),
-        (committee::Measure::VoteEntropy, [0.0, ln(0.25) + ln(0.75), 2.0 * ln(0.5), ln(0.5) + 2.0 * ln(0.25)]),
+        (
+            committee::Measure::VoteEntropy,
+            [0.0, ln(0.25) + ln(0.75), 2.0 * ln(0.5), ln(0.5) + 2.0 * ln(0.25)],
+        ),
     ];
     for (measure, expected) in cases {
         let strategy = Committee(committee::Settings { measure, members: 4 });

@@ -6,7 +6,6 @@ use ndarray::Array2;
 use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::query::layers::resize;
 use super::loss::{Losses, Objective, Scratch, step};
 use super::settings::Settings;
 use super::vae::{Architecture, Vae};
@@ -14,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 use crate::query::Signals;
 use crate::query::adam::Adam;
+use crate::query::layers::resize;
 use crate::rng::Seed;
 
 /// A fitted VAE, and how its last epoch went.

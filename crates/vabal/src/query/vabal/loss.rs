@@ -5,11 +5,11 @@
 
 use ndarray::{Array2, ArrayView1};
 
-use crate::query::layers::{resize, rows, rows_mut, sigmoid};
 use super::settings::Absence;
 use super::vae::{Tape, Vae};
 use crate::Label;
 use crate::kernels::{Real, wide};
+use crate::query::layers::{resize, rows, rows_mut, sigmoid};
 
 /// The three terms of Eq. 10 on one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

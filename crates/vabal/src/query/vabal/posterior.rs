@@ -7,7 +7,6 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use crate::query::layers::{HiddenLayer, Linear, sigmoid};
 use super::loss::{kl, predicted};
 use super::settings::{Absence, Settings};
 use super::vae::{AdapterLayer, Architecture, HIDDEN, Vae};
@@ -15,6 +14,7 @@ use crate::error::Result;
 use crate::kernels::{Threads, matmul, wide};
 use crate::progress::{Event, Progress, report};
 use crate::query::Signals;
+use crate::query::layers::{HiddenLayer, Linear, sigmoid};
 use crate::rng::Seed;
 use crate::{Id, Label};
 
@@ -216,6 +216,10 @@ impl Frozen {
         workspace: impl Fn() -> W + Sync,
         each: impl Fn(&mut W, usize, &Encoded, usize, &mut Array2<f32>) -> R + Sync,
     ) -> Result<Vec<R>> {
+        // A labelled pool with nothing in it has no features either.
+        if signals.is_empty() {
+            return Ok(Vec::new());
+        }
         let (stages, ids) = (signals.stages()?, signals.ids());
         let mut answers = Vec::with_capacity(ids.len());
         // A block of chunks at a time, so that progress is told and stopping is possible in between.

@@ -7,11 +7,11 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 
+use super::settings::{Adapter, Hidden, Settings};
+use crate::kernels::{Real, wide};
 use crate::query::layers::{
     Builder, HiddenLayer, HiddenTape, Linear, Named, Norm, NormTape, resize, rows, rows_mut, sigmoid,
 };
-use super::settings::{Adapter, Hidden, Settings};
-use crate::kernels::{Real, wide};
 use crate::rng::Seed;
 
 /// Width of every hidden layer and of every adapter.
