@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::uncertainty::{Measure, Uncertainty};
-use super::{Strategy, balanced, bald, committee, random, vabal};
+use super::{Strategy, badge, balanced, bald, committee, core_set, random, vabal};
 use crate::error::{Result, unknown};
 
 /// A strategy with its settings: the table `[strategy.NAME]` of a configuration.
@@ -28,6 +28,10 @@ pub enum Spec {
     BatchBald(bald::BatchSettings),
     /// [`committee::Committee`]
     Ensemble(committee::Settings),
+    /// [`core_set::CoreSet`]
+    CoreSet,
+    /// [`badge::Badge`]
+    Badge,
     /// [`balanced::Balanced`]
     Balanced(balanced::Settings),
     /// [`vabal::VaBal`]
@@ -51,7 +55,7 @@ impl From<vabal::Preset> for Spec {
 }
 
 /// The names that [`by_name`] knows, in the order they are offered.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 16] = [
     "random",
     "entropy",
     "margin",
@@ -62,6 +66,8 @@ pub const NAMES: [&str; 14] = [
     "ensemble-variation-ratio",
     "ensemble-vote-entropy",
     "ensemble-mutual-information",
+    "core-set",
+    "badge",
     "balanced-entropy",
     "vabal",
     "vabal-paper",
@@ -69,7 +75,7 @@ pub const NAMES: [&str; 14] = [
 ];
 
 /// The kinds of strategy, as `kind` of a table names them.
-pub(crate) const KINDS: [&str; 10] = [
+pub(crate) const KINDS: [&str; 12] = [
     "random",
     "entropy",
     "margin",
@@ -78,6 +84,8 @@ pub(crate) const KINDS: [&str; 10] = [
     "power-bald",
     "batch-bald",
     "ensemble",
+    "core-set",
+    "badge",
     "balanced",
     "vabal",
 ];
@@ -111,6 +119,8 @@ impl Spec {
             "power-bald" => Self::PowerBald(bald::PowerSettings::default()),
             "batch-bald" => Self::BatchBald(bald::BatchSettings::default()),
             "ensemble" => Self::Ensemble(committee::Settings::default()),
+            "core-set" => Self::CoreSet,
+            "badge" => Self::Badge,
             "balanced" => Self::Balanced(balanced::Settings::default()),
             "vabal" => vabal::Preset::Default.into(),
             _ => return None,
@@ -129,6 +139,8 @@ impl Spec {
             Self::PowerBald(_) => "power-bald",
             Self::BatchBald(_) => "batch-bald",
             Self::Ensemble(_) => "ensemble",
+            Self::CoreSet => "core-set",
+            Self::Badge => "badge",
             Self::Balanced(_) => "balanced",
             Self::Vabal(_) => "vabal",
         }
@@ -137,7 +149,10 @@ impl Spec {
     /// Whether it has anything to set.
     #[must_use]
     pub fn has_settings(&self) -> bool {
-        !matches!(self, Self::Random | Self::Entropy | Self::Margin | Self::LeastConfidence)
+        !matches!(
+            self,
+            Self::Random | Self::Entropy | Self::Margin | Self::LeastConfidence | Self::CoreSet | Self::Badge
+        )
     }
 
     /// Checks every value's range.
@@ -146,7 +161,12 @@ impl Spec {
     /// The first value out of range, by its key.
     pub fn check(&self) -> Result<()> {
         match self {
-            Self::Random | Self::Entropy | Self::Margin | Self::LeastConfidence => Ok(()),
+            Self::Random
+            | Self::Entropy
+            | Self::Margin
+            | Self::LeastConfidence
+            | Self::CoreSet
+            | Self::Badge => Ok(()),
             Self::Bald(settings) => settings.check(),
             Self::PowerBald(settings) => settings.check(),
             Self::BatchBald(settings) => settings.check(),
@@ -171,6 +191,8 @@ impl Spec {
             Self::PowerBald(settings) => Box::new(bald::PowerBald(*settings)),
             Self::BatchBald(settings) => Box::new(bald::BatchBald(*settings)),
             Self::Ensemble(settings) => Box::new(committee::Committee(*settings)),
+            Self::CoreSet => Box::new(core_set::CoreSet),
+            Self::Badge => Box::new(badge::Badge),
             Self::Balanced(settings) => Box::new(balanced::Balanced::new(settings)?),
             Self::Vabal(spec) => Box::new(vabal::VaBal::new(spec.settings.clone())?),
         })
