@@ -4,6 +4,7 @@
 
 mod conv;
 pub(crate) mod conv_norm;
+mod distance;
 mod entropy;
 mod matmul;
 mod norm;
@@ -11,6 +12,9 @@ mod norm;
 mod tests;
 mod vectors;
 
+pub(crate) use distance::{
+    distance_error, dot_products, exact_squared_distance, magnitude, squared_distances,
+};
 pub(crate) use entropy::{entropy_sum, mean_of_rows};
 pub(crate) use matmul::{Threads, matmul};
 pub(crate) use vectors::Vectors;

@@ -35,9 +35,14 @@ impl Vectors {
         }
     }
 
+    /// Values in a vector.
+    pub fn lanes(self) -> usize {
+        self.run(Lanes)
+    }
+
     /// Channels that are computed together where there are `channels`: one vector, or two.
     pub fn block(self, channels: usize) -> usize {
-        let lanes = self.run(Lanes);
+        let lanes = self.lanes();
         if channels > lanes { 2 * lanes } else { lanes }
     }
 }

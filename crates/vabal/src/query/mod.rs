@@ -5,12 +5,15 @@
 //! Never here: images on disk, the classifier, files, progress bars. A strategy sees arrays and ids alone.
 
 mod adam;
+pub mod badge;
 pub mod balanced;
 pub mod bald;
 pub mod committee;
+pub mod core_set;
 mod layers;
 pub mod learning_loss;
 pub mod random;
+mod rows;
 pub mod signals;
 mod spec;
 pub mod uncertainty;
@@ -161,7 +164,8 @@ pub struct Selection {
 /// One named term, a value per chosen id.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
-    /// The field's name for it: "predicted" (by the classifier), "difficulty", "prior", "likelihood", "confidence".
+    /// The field's name for it: "predicted" (by the classifier), "difficulty", "prior", "likelihood", "confidence",
+    /// "distance" (from the nearest centre), "gradient" (its norm).
     pub name: &'static str,
     /// One value per id of the selection.
     pub values: Vec<f64>,

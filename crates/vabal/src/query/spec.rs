@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::uncertainty::{Measure, Uncertainty};
-use super::{Strategy, balanced, bald, committee, learning_loss, random, vaal, vabal};
+use super::{Strategy, badge, balanced, bald, committee, core_set, learning_loss, random, vaal, vabal};
 use crate::error::{Result, unknown};
 
 /// A strategy with its settings: the table `[strategy.NAME]` of a configuration.
@@ -32,6 +32,10 @@ pub enum Spec {
     Vaal(vaal::Settings),
     /// [`committee::Committee`]
     Ensemble(committee::Settings),
+    /// [`core_set::CoreSet`]
+    CoreSet,
+    /// [`badge::Badge`]
+    Badge,
     /// [`balanced::Balanced`]
     Balanced(balanced::Settings),
     /// [`vabal::VaBal`]
@@ -55,7 +59,7 @@ impl From<vabal::Preset> for Spec {
 }
 
 /// The names that [`by_name`] knows, in the order they are offered.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 18] = [
     "random",
     "entropy",
     "margin",
@@ -68,6 +72,8 @@ pub const NAMES: [&str; 16] = [
     "ensemble-variation-ratio",
     "ensemble-vote-entropy",
     "ensemble-mutual-information",
+    "core-set",
+    "badge",
     "balanced-entropy",
     "vabal",
     "vabal-paper",
@@ -75,7 +81,7 @@ pub const NAMES: [&str; 16] = [
 ];
 
 /// The kinds of strategy, as `kind` of a table names them.
-pub(crate) const KINDS: [&str; 12] = [
+pub(crate) const KINDS: [&str; 14] = [
     "random",
     "entropy",
     "margin",
@@ -86,6 +92,8 @@ pub(crate) const KINDS: [&str; 12] = [
     "learning-loss",
     "vaal",
     "ensemble",
+    "core-set",
+    "badge",
     "balanced",
     "vabal",
 ];
@@ -121,6 +129,8 @@ impl Spec {
             "learning-loss" => Self::LearningLoss(learning_loss::Settings::default()),
             "vaal" => Self::Vaal(vaal::Settings::default()),
             "ensemble" => Self::Ensemble(committee::Settings::default()),
+            "core-set" => Self::CoreSet,
+            "badge" => Self::Badge,
             "balanced" => Self::Balanced(balanced::Settings::default()),
             "vabal" => vabal::Preset::Default.into(),
             _ => return None,
@@ -141,6 +151,8 @@ impl Spec {
             Self::LearningLoss(_) => "learning-loss",
             Self::Vaal(_) => "vaal",
             Self::Ensemble(_) => "ensemble",
+            Self::CoreSet => "core-set",
+            Self::Badge => "badge",
             Self::Balanced(_) => "balanced",
             Self::Vabal(_) => "vabal",
         }
@@ -149,7 +161,10 @@ impl Spec {
     /// Whether it has anything to set.
     #[must_use]
     pub fn has_settings(&self) -> bool {
-        !matches!(self, Self::Random | Self::Entropy | Self::Margin | Self::LeastConfidence)
+        !matches!(
+            self,
+            Self::Random | Self::Entropy | Self::Margin | Self::LeastConfidence | Self::CoreSet | Self::Badge
+        )
     }
 
     /// Checks every value's range.
@@ -158,7 +173,12 @@ impl Spec {
     /// The first value out of range, by its key.
     pub fn check(&self) -> Result<()> {
         match self {
-            Self::Random | Self::Entropy | Self::Margin | Self::LeastConfidence => Ok(()),
+            Self::Random
+            | Self::Entropy
+            | Self::Margin
+            | Self::LeastConfidence
+            | Self::CoreSet
+            | Self::Badge => Ok(()),
             Self::Bald(settings) => settings.check(),
             Self::PowerBald(settings) => settings.check(),
             Self::BatchBald(settings) => settings.check(),
@@ -187,6 +207,8 @@ impl Spec {
             Self::LearningLoss(settings) => Box::new(learning_loss::LearningLoss(*settings)),
             Self::Vaal(settings) => Box::new(vaal::Vaal(*settings)),
             Self::Ensemble(settings) => Box::new(committee::Committee(*settings)),
+            Self::CoreSet => Box::new(core_set::CoreSet),
+            Self::Badge => Box::new(badge::Badge),
             Self::Balanced(settings) => Box::new(balanced::Balanced::new(settings)?),
             Self::Vabal(spec) => Box::new(vabal::VaBal::new(spec.settings.clone())?),
         })
