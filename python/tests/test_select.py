@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from conftest import FEW, Known, pool
 
 import vabal
 
-ARRAYS_OF = {
+ARRAYS_OF: dict[str, Callable[[Known], Any]] = {
     "features": lambda k: k.features,
     "probs": lambda k: k.probs,
     "predicted": lambda k: k.probs.argmax(1),
@@ -71,7 +72,7 @@ def test_neither_the_order_of_the_rows_nor_gathering_matters(strategy: vabal.Str
     # As listed, the candidates are one block and read where they lie; shuffled, they are gathered.
     block = vabal.select(strategy.name, **arrays, labels=known.labels, n=15, **settings)
     order = np.random.default_rng(0).permutation(len(known.labels))
-    shuffled = {name: value[order] if isinstance(value, np.ndarray) else value for name, value in arrays.items()} | {"ids": order}
+    shuffled: dict[str, Any] = {name: value[order] if isinstance(value, np.ndarray) else value for name, value in arrays.items()} | {"ids": order}
     gathered = vabal.select(strategy.name, **shuffled, labels=known.labels[order], n=15, **settings)
     np.testing.assert_array_equal(block.ids, gathered.ids)
     np.testing.assert_array_equal(order[gathered.rows], gathered.ids)
@@ -127,7 +128,7 @@ def test_missing_labels_in_every_spelling(known: Known) -> None:
 def test_names_of_classes(known: Known) -> None:
     names = ["cat", "dog", "axolotl"]
     spelt = [names[label] if label >= 0 else None for label in known.labels]
-    of = {"features": known.features, "n": 9} | FEW
+    of: dict[str, Any] = {"features": known.features, "n": 9} | FEW
     by_number = vabal.select("vabal", probs=known.probs, labels=known.labels, **of)
     by_name = vabal.select("vabal", probs=known.probs, labels=spelt, classes=names, **of)
     np.testing.assert_array_equal(by_number.ids, by_name.ids)
@@ -186,7 +187,7 @@ def _nothing() -> Any:
 
 
 def test_stages_are_features_side_by_side(known: Known) -> None:
-    of = {"probs": known.probs, "labels": known.labels, "n": 5} | FEW
+    of: dict[str, Any] = {"probs": known.probs, "labels": known.labels, "n": 5} | FEW
     one = vabal.select("vabal", features=known.features, **of)
     np.testing.assert_array_equal(vabal.select("vabal", stages=[known.features], **of).ids, one.ids)
     two = vabal.select("vabal", stages=[known.features[:, :5], known.features], **of)
@@ -226,7 +227,8 @@ def test_settings_are_keywords(known: Known) -> None:
         vabal.select("vabal", **of, draws=object())
     for name in ("kind", "preset"):
         with pytest.raises(TypeError, match="no setting"):
-            vabal.select("bald", n=1, **{name: "paper"}, mc_probs=np.full((4, 2, 2), 0.5))
+            setting: dict[str, Any] = {name: "paper"}
+            vabal.select("bald", n=1, mc_probs=np.full((4, 2, 2), 0.5), **setting)
 
 
 def test_errors_name_the_keyword(known: Known) -> None:

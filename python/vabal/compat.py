@@ -365,6 +365,16 @@ class Heuristic:
         return select(self.strategy, **arrays, n=n, seed=self.seed, **self.settings), len(draws)
 
 
+def _all_columns(clf: Any, probs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A column a class, where scikit-learn has left out those that it was not shown."""
+    count, seen = getattr(clf, "num_classes", None), _names(getattr(clf, "model", None))
+    if not isinstance(count, (int, np.integer)) or seen is None or probs.shape[1] in (count, 1) or len(seen) != probs.shape[1]:
+        return probs
+    whole = np.zeros((len(probs), int(count)), dtype=probs.dtype)
+    whole[:, np.asarray(seen, dtype=np.int64)] = probs
+    return whole
+
+
 class TextQuery:
     """A query strategy with the interface of small-text's, for its ``PoolBasedActiveLearner``.
 
@@ -401,13 +411,13 @@ class TextQuery:
         unlabelled, labelled = (np.asarray(rows, dtype=np.int64) for rows in (indices_unlabeled, indices_labeled))
         if not len(unlabelled):
             raise ValueError("the pool is empty\n  where: indices_unlabeled\n  expected: at least one text")
-        answers = np.asarray(y)
+        answers = np.asarray([] if y is None else y)
         known = answers >= 0
         labelled, answers = labelled[known], answers[known]
         used = np.concatenate([labelled, unlabelled])
         arrays: dict[str, Any] = {}
         if _wants(self._described, "probs", "predicted"):
-            arrays["probs"] = np.asarray(_arrays.to_numpy(clf.predict_proba(dataset)))[used]
+            arrays["probs"] = _all_columns(clf, _arrays.to_numpy(clf.predict_proba(dataset)))[used]
         else:
             arrays["classes"] = max(2, getattr(clf, "num_classes", None) or 0, int(answers.max(initial=0)) + 1)
         if _wants(self._described, "features"):
