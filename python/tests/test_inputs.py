@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_what_only_knows_dlpack(known: Known, expected: list[int]) -> None:
     assert chosen(known, Foreign(known.features), known.probs, known.labels) == expected
 
 
-def test_a_block_of_candidates_is_not_copied() -> None:
+def test_a_block_of_candidates_is_not_copied(tmp_path: Path) -> None:
     code = """
 import sys
 import numpy as np, vabal
@@ -115,7 +116,7 @@ print((peak() - before) // 1024)
 """
 
     def megabytes(case: str) -> int:
-        return int(subprocess.check_output([sys.executable, "-c", code, case], text=True))
+        return int(subprocess.check_output([sys.executable, "-c", code, case], text=True, cwd=tmp_path))
 
     if sys.platform == "linux":
         assert megabytes("block") < 70

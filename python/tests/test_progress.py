@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,9 +54,10 @@ def test_bars(known: Known, capsys: pytest.CaptureFixture[str]) -> None:
     assert "vae" in shown and "100%" in shown
 
 
-def test_ctrl_c_is_a_keyboard_interrupt() -> None:
+def test_ctrl_c_is_a_keyboard_interrupt(tmp_path: Path) -> None:
     code = f"""
-import numpy as np, vabal
+import signal, numpy as np, vabal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to it
 probs = np.full((2000, 2), 0.5, dtype=np.float32)
 print("ready", flush=True)
 try:
@@ -63,7 +65,7 @@ try:
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     time.sleep(0.7)
     process.send_signal(signal.SIGINT)
