@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change is merged: format, lints, tests, documentation, the report page in a
-# real browser. Installs what the browser check needs where it may (as root on Debian or Ubuntu), and otherwise
-# says what is missing. Changes no file of the repository.
+# Everything that must hold before a change is merged: format, lints, tests, documentation, the Python package, the
+# report page in a real browser. Installs what these two need where it may (as root on Debian or Ubuntu), and
+# otherwise says what is missing. Changes no file of the repository.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,10 +28,12 @@ install() {
 step format
 cargo fmt --all --check
 
-step 'features: the program alone and all tests share one build of every dependency'
-different=$(comm -23 <(features --package vabal-cli --edges normal,build) <(features --workspace --edges normal,build,dev))
-[ -z "$different" ] || fail "cargo test builds these with other features than cargo run: $different" \
-  "hold them in crates/vabal-cli/Cargo.toml with the features that the tests turn on"
+step 'features: the program, the Python package and all tests share one build of every dependency'
+for package in vabal-cli:crates/vabal-cli vabal-python:python; do
+  different=$(comm -23 <(features --package "${package%:*}" --edges normal,build) <(features --workspace --edges normal,build,dev))
+  [ -z "$different" ] || fail "cargo test builds these with other features than ${package%:*} alone: $different" \
+    "hold them in ${package#*:}/Cargo.toml with the features that the tests turn on"
+done
 
 step lints
 cargo clippy --locked --release --workspace --all-targets -- -D warnings
@@ -41,6 +43,9 @@ INSTA_UPDATE=no cargo test --locked --release --workspace
 
 step documentation
 RUSTDOCFLAGS='-D warnings' cargo doc --locked --release --workspace --no-deps
+
+step 'the Python package'
+scripts/python.sh
 
 step 'the report page in a browser'
 { command -v node && command -v npm; } >/dev/null || install 'Node.js' 'nodejs npm'

@@ -289,4 +289,38 @@ impl Model {
     pub fn load(path: &Path) -> Result<Self> {
         weights::load(path)
     }
+
+    /// The bytes of the file that [`Model::save`] writes.
+    ///
+    /// # Errors
+    /// None for a model that was fitted or read.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        weights::to_bytes(self)
+    }
+
+    /// Reads what [`Model::to_bytes`] gave.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        weights::from_bytes(bytes, "bytes in memory")
+    }
+
+    /// What it was fitted by and will score by.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// C.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.fitted.vae.architecture.classes
+    }
+
+    /// d_l, the width of every stage's features.
+    #[must_use]
+    pub fn widths(&self) -> &[usize] {
+        &self.fitted.vae.architecture.stages
+    }
 }

@@ -549,6 +549,10 @@ fn a_model_read_back_chooses_the_same() {
         model.save(&path).unwrap();
         let again = Model::load(&path).unwrap();
         assert_eq!(again, model);
+        let bytes = model.to_bytes().unwrap();
+        assert_eq!(bytes, std::fs::read(&path).unwrap());
+        assert_eq!(Model::from_bytes(&bytes).unwrap(), model);
+        assert_eq!((model.settings(), model.classes()), (&settings, 2));
         let query = query(&unlabelled, &labelled, &labels, 2, 9);
         assert_eq!(
             again.select(&query, &mut silent()).unwrap(),

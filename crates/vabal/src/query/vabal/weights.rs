@@ -64,16 +64,21 @@ pub(super) fn to_bytes(model: &Model) -> Result<Vec<u8>> {
 
 pub(super) fn load(path: &Path) -> Result<Model> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    from_bytes(&bytes, path.display())
+}
+
+/// Reads the file's bytes; `place` names them in an error.
+pub(super) fn from_bytes(bytes: &[u8], place: impl std::fmt::Display) -> Result<Model> {
     let foreign = |got: String| {
         Error::from(
             Error::input("not a VAE that can be read")
-                .at(path.display())
+                .at(&place)
                 .expected("a safetensors file that vabal wrote")
                 .got(got)
                 .hint("fit the VAE again, or give the file that holds it"),
         )
     };
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| foreign(error.to_string()))?;
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| foreign(error.to_string()))?;
     let json = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KIND));
     let json = json.ok_or_else(|| foreign("a file of another kind".to_string()))?;
     let version = serde_json::from_str::<serde_json::Value>(json).ok().and_then(|v| v["version"].as_u64());
@@ -81,7 +86,7 @@ pub(super) fn load(path: &Path) -> Result<Model> {
         return Err(foreign(format!("version {}", version.map_or("unknown".into(), |v| v.to_string()))));
     }
     let header: Header = serde_json::from_str(json).map_err(|error| foreign(error.to_string()))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| foreign(error.to_string()))?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| foreign(error.to_string()))?;
     // The first values are overwritten: every array of the file must be there, in its shape.
     let mut vae = Vae::<f32>::new(header.architecture, Seed::new(0));
     for named in vae.named.clone() {

@@ -1,0 +1,41 @@
+"""Pools that the tests share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+FEW: dict[str, Any] = {"minimum_steps": 200, "epochs": 1, "draws": 8}
+"""Settings with which VaB-AL takes a blink."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """Images of three classes, of which the last is rare, as a classifier sees them."""
+
+    features: npt.NDArray[np.float32]
+    probs: npt.NDArray[np.float32]
+    truth: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    """Of the first 60 rows; −1 beyond."""
+
+
+def pool(n: int = 400, d: int = 12, classes: int = 3, labelled: int = 60, seed: int = 5) -> Known:
+    rng = np.random.default_rng(seed)
+    chances = 0.5 ** np.arange(classes)
+    truth = rng.choice(classes, size=n, p=chances / chances.sum())
+    truth[:classes] = np.arange(classes)
+    features = 1.5 * np.eye(classes, d)[truth] + 0.4 * rng.normal(size=(n, d))
+    logits = 3 * features[:, :classes] + 0.3 * rng.normal(size=(n, classes))
+    probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = np.where(np.arange(n) < labelled, truth, -1)
+    return Known(features.astype(np.float32), probs.astype(np.float32), truth, labels)
+
+
+@pytest.fixture
+def known() -> Known:
+    return pool()
