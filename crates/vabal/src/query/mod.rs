@@ -7,9 +7,15 @@
 pub mod balanced;
 pub mod bald;
 pub mod committee;
+pub mod galaxy;
+mod k_means;
+mod neighbours;
+pub mod probcover;
 pub mod random;
 pub mod signals;
+pub mod similar;
 mod spec;
+pub mod typiclust;
 pub mod uncertainty;
 pub mod vabal;
 
@@ -157,7 +163,8 @@ pub struct Selection {
 /// One named term, a value per chosen id.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
-    /// The field's name for it: "predicted" (by the classifier), "difficulty", "prior", "likelihood", "confidence".
+    /// The field's name for it: "predicted" (by the classifier), "difficulty", "prior", "likelihood", "confidence",
+    /// "typicality"; "class" is a label that the image is asked for the sake of.
     pub name: &'static str,
     /// One value per id of the selection.
     pub values: Vec<f64>,
@@ -231,5 +238,7 @@ pub(crate) fn available(query: &Query<'_>, progress: &mut Progress<'_>) -> Resul
     Ok(query.n.min(left))
 }
 
+#[cfg(test)]
+mod promises;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::uncertainty::{Measure, Uncertainty};
-use super::{Strategy, balanced, bald, committee, random, vabal};
+use super::{Strategy, balanced, bald, committee, galaxy, probcover, random, similar, typiclust, vabal};
 use crate::error::{Result, unknown};
 
 /// A strategy with its settings: the table `[strategy.NAME]` of a configuration.
@@ -30,6 +30,14 @@ pub enum Spec {
     Ensemble(committee::Settings),
     /// [`balanced::Balanced`]
     Balanced(balanced::Settings),
+    /// [`typiclust::TypiClust`]
+    Typiclust(typiclust::Settings),
+    /// [`probcover::ProbCover`]
+    Probcover(probcover::Settings),
+    /// [`galaxy::Galaxy`]
+    Galaxy,
+    /// [`similar::Similar`]
+    Similar(similar::Settings),
     /// [`vabal::VaBal`]
     Vabal(VabalSpec),
 }
@@ -51,7 +59,7 @@ impl From<vabal::Preset> for Spec {
 }
 
 /// The names that [`by_name`] knows, in the order they are offered.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 18] = [
     "random",
     "entropy",
     "margin",
@@ -63,13 +71,17 @@ pub const NAMES: [&str; 14] = [
     "ensemble-vote-entropy",
     "ensemble-mutual-information",
     "balanced-entropy",
+    "typiclust",
+    "probcover",
+    "galaxy",
+    "similar",
     "vabal",
     "vabal-paper",
     "vabal-official",
 ];
 
 /// The kinds of strategy, as `kind` of a table names them.
-pub(crate) const KINDS: [&str; 10] = [
+pub(crate) const KINDS: [&str; 14] = [
     "random",
     "entropy",
     "margin",
@@ -79,6 +91,10 @@ pub(crate) const KINDS: [&str; 10] = [
     "batch-bald",
     "ensemble",
     "balanced",
+    "typiclust",
+    "probcover",
+    "galaxy",
+    "similar",
     "vabal",
 ];
 
@@ -112,6 +128,10 @@ impl Spec {
             "batch-bald" => Self::BatchBald(bald::BatchSettings::default()),
             "ensemble" => Self::Ensemble(committee::Settings::default()),
             "balanced" => Self::Balanced(balanced::Settings::default()),
+            "typiclust" => Self::Typiclust(typiclust::Settings::default()),
+            "probcover" => Self::Probcover(probcover::Settings::default()),
+            "galaxy" => Self::Galaxy,
+            "similar" => Self::Similar(similar::Settings::default()),
             "vabal" => vabal::Preset::Default.into(),
             _ => return None,
         })
@@ -130,6 +150,10 @@ impl Spec {
             Self::BatchBald(_) => "batch-bald",
             Self::Ensemble(_) => "ensemble",
             Self::Balanced(_) => "balanced",
+            Self::Typiclust(_) => "typiclust",
+            Self::Probcover(_) => "probcover",
+            Self::Galaxy => "galaxy",
+            Self::Similar(_) => "similar",
             Self::Vabal(_) => "vabal",
         }
     }
@@ -137,7 +161,7 @@ impl Spec {
     /// Whether it has anything to set.
     #[must_use]
     pub fn has_settings(&self) -> bool {
-        !matches!(self, Self::Random | Self::Entropy | Self::Margin | Self::LeastConfidence)
+        !matches!(self, Self::Random | Self::Entropy | Self::Margin | Self::LeastConfidence | Self::Galaxy)
     }
 
     /// Checks every value's range.
@@ -146,12 +170,15 @@ impl Spec {
     /// The first value out of range, by its key.
     pub fn check(&self) -> Result<()> {
         match self {
-            Self::Random | Self::Entropy | Self::Margin | Self::LeastConfidence => Ok(()),
+            Self::Random | Self::Entropy | Self::Margin | Self::LeastConfidence | Self::Galaxy => Ok(()),
             Self::Bald(settings) => settings.check(),
             Self::PowerBald(settings) => settings.check(),
             Self::BatchBald(settings) => settings.check(),
             Self::Ensemble(settings) => settings.check(),
             Self::Balanced(settings) => settings.check(),
+            Self::Typiclust(settings) => settings.check(),
+            Self::Probcover(settings) => settings.check(),
+            Self::Similar(settings) => settings.check(),
             Self::Vabal(spec) => spec.settings.check(),
         }
     }
@@ -172,6 +199,10 @@ impl Spec {
             Self::BatchBald(settings) => Box::new(bald::BatchBald(*settings)),
             Self::Ensemble(settings) => Box::new(committee::Committee(*settings)),
             Self::Balanced(settings) => Box::new(balanced::Balanced::new(settings)?),
+            Self::Typiclust(settings) => Box::new(typiclust::TypiClust(*settings)),
+            Self::Probcover(settings) => Box::new(probcover::ProbCover(*settings)),
+            Self::Galaxy => Box::new(galaxy::Galaxy),
+            Self::Similar(settings) => Box::new(similar::Similar(*settings)),
             Self::Vabal(spec) => Box::new(vabal::VaBal::new(spec.settings.clone())?),
         })
     }
