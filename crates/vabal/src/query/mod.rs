@@ -10,12 +10,18 @@ pub mod balanced;
 pub mod bald;
 pub mod committee;
 pub mod core_set;
+pub mod galaxy;
+mod k_means;
 mod layers;
 pub mod learning_loss;
+mod neighbours;
+pub mod probcover;
 pub mod random;
 mod rows;
 pub mod signals;
+pub mod similar;
 mod spec;
+pub mod typiclust;
 pub mod uncertainty;
 pub mod vaal;
 pub mod vabal;
@@ -165,7 +171,8 @@ pub struct Selection {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
     /// The field's name for it: "predicted" (by the classifier), "difficulty", "prior", "likelihood", "confidence",
-    /// "distance" (from the nearest centre), "gradient" (its norm).
+    /// "distance" (from the nearest centre), "gradient" (its norm), "typicality"; "class" is a label that the image is
+    /// asked for the sake of.
     pub name: &'static str,
     /// One value per id of the selection.
     pub values: Vec<f64>,
@@ -241,5 +248,7 @@ pub(crate) fn available(query: &Query<'_>, progress: &mut Progress<'_>) -> Resul
 
 #[cfg(test)]
 mod every;
+#[cfg(test)]
+mod promises;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::uncertainty::{Measure, Uncertainty};
-use super::{Strategy, badge, balanced, bald, committee, core_set, learning_loss, random, vaal, vabal};
+use super::{
+    Strategy, badge, balanced, bald, committee, core_set, galaxy, learning_loss, probcover, random, similar, typiclust,
+    vaal, vabal,
+};
 use crate::error::{Result, unknown};
 
 /// A strategy with its settings: the table `[strategy.NAME]` of a configuration.
@@ -38,6 +41,14 @@ pub enum Spec {
     Badge,
     /// [`balanced::Balanced`]
     Balanced(balanced::Settings),
+    /// [`typiclust::TypiClust`]
+    Typiclust(typiclust::Settings),
+    /// [`probcover::ProbCover`]
+    Probcover(probcover::Settings),
+    /// [`galaxy::Galaxy`]
+    Galaxy,
+    /// [`similar::Similar`]
+    Similar(similar::Settings),
     /// [`vabal::VaBal`]
     Vabal(VabalSpec),
 }
@@ -59,7 +70,7 @@ impl From<vabal::Preset> for Spec {
 }
 
 /// The names that [`by_name`] knows, in the order they are offered.
-pub const NAMES: [&str; 18] = [
+pub const NAMES: [&str; 22] = [
     "random",
     "entropy",
     "margin",
@@ -67,13 +78,17 @@ pub const NAMES: [&str; 18] = [
     "bald",
     "power-bald",
     "batch-bald",
+    "core-set",
+    "badge",
+    "typiclust",
+    "probcover",
+    "galaxy",
+    "similar",
     "learning-loss",
     "vaal",
     "ensemble-variation-ratio",
     "ensemble-vote-entropy",
     "ensemble-mutual-information",
-    "core-set",
-    "badge",
     "balanced-entropy",
     "vabal",
     "vabal-paper",
@@ -81,7 +96,7 @@ pub const NAMES: [&str; 18] = [
 ];
 
 /// The kinds of strategy, as `kind` of a table names them.
-pub(crate) const KINDS: [&str; 14] = [
+pub(crate) const KINDS: [&str; 18] = [
     "random",
     "entropy",
     "margin",
@@ -89,11 +104,15 @@ pub(crate) const KINDS: [&str; 14] = [
     "bald",
     "power-bald",
     "batch-bald",
+    "core-set",
+    "badge",
+    "typiclust",
+    "probcover",
+    "galaxy",
+    "similar",
     "learning-loss",
     "vaal",
     "ensemble",
-    "core-set",
-    "badge",
     "balanced",
     "vabal",
 ];
@@ -132,6 +151,10 @@ impl Spec {
             "core-set" => Self::CoreSet,
             "badge" => Self::Badge,
             "balanced" => Self::Balanced(balanced::Settings::default()),
+            "typiclust" => Self::Typiclust(typiclust::Settings::default()),
+            "probcover" => Self::Probcover(probcover::Settings::default()),
+            "galaxy" => Self::Galaxy,
+            "similar" => Self::Similar(similar::Settings::default()),
             "vabal" => vabal::Preset::Default.into(),
             _ => return None,
         })
@@ -154,6 +177,10 @@ impl Spec {
             Self::CoreSet => "core-set",
             Self::Badge => "badge",
             Self::Balanced(_) => "balanced",
+            Self::Typiclust(_) => "typiclust",
+            Self::Probcover(_) => "probcover",
+            Self::Galaxy => "galaxy",
+            Self::Similar(_) => "similar",
             Self::Vabal(_) => "vabal",
         }
     }
@@ -163,7 +190,13 @@ impl Spec {
     pub fn has_settings(&self) -> bool {
         !matches!(
             self,
-            Self::Random | Self::Entropy | Self::Margin | Self::LeastConfidence | Self::CoreSet | Self::Badge
+            Self::Random
+                | Self::Entropy
+                | Self::Margin
+                | Self::LeastConfidence
+                | Self::CoreSet
+                | Self::Badge
+                | Self::Galaxy
         )
     }
 
@@ -173,12 +206,6 @@ impl Spec {
     /// The first value out of range, by its key.
     pub fn check(&self) -> Result<()> {
         match self {
-            Self::Random
-            | Self::Entropy
-            | Self::Margin
-            | Self::LeastConfidence
-            | Self::CoreSet
-            | Self::Badge => Ok(()),
             Self::Bald(settings) => settings.check(),
             Self::PowerBald(settings) => settings.check(),
             Self::BatchBald(settings) => settings.check(),
@@ -186,7 +213,11 @@ impl Spec {
             Self::Vaal(settings) => settings.check(),
             Self::Ensemble(settings) => settings.check(),
             Self::Balanced(settings) => settings.check(),
+            Self::Typiclust(settings) => settings.check(),
+            Self::Probcover(settings) => settings.check(),
+            Self::Similar(settings) => settings.check(),
             Self::Vabal(spec) => spec.settings.check(),
+            _ => Ok(()),
         }
     }
 
@@ -210,6 +241,10 @@ impl Spec {
             Self::CoreSet => Box::new(core_set::CoreSet),
             Self::Badge => Box::new(badge::Badge),
             Self::Balanced(settings) => Box::new(balanced::Balanced::new(settings)?),
+            Self::Typiclust(settings) => Box::new(typiclust::TypiClust(*settings)),
+            Self::Probcover(settings) => Box::new(probcover::ProbCover(*settings)),
+            Self::Galaxy => Box::new(galaxy::Galaxy),
+            Self::Similar(settings) => Box::new(similar::Similar(*settings)),
             Self::Vabal(spec) => Box::new(vabal::VaBal::new(spec.settings.clone())?),
         })
     }

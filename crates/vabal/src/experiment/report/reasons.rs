@@ -41,6 +41,7 @@ pub fn of(section: &Section<'_>, pick: &Pick, vae: Option<&Health>) -> Reason {
 
                 Compared::High => format!("easy (difficulty {})", term(value)),
             },
+            "class" => format!("for {}", section.class(value.max(0.0) as usize)),
             other => format!("{other} {}", term(value)),
         };
         words.push(phrase);
