@@ -10,6 +10,7 @@ pub mod committee;
 pub mod random;
 pub mod signals;
 mod spec;
+pub mod summary;
 pub mod uncertainty;
 pub mod vabal;
 
