@@ -2,6 +2,7 @@
 //!
 //! Never here, or in any file beside it: what the library can do for every front end.
 
+mod arrays;
 mod commands;
 mod data_dir;
 mod interrupt;
@@ -24,13 +25,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     name = "vabal",
     version,
     max_term_width = 100,
-    after_help = "Examples:\n  vabal demo\n  vabal run experiments/cifar10-plus-1.toml --device cuda\n  \
+    after_help = "Examples:\n  vabal demo\n  vabal rank --unlabelled pool.npz --labelled labelled.npz -n 500 --out picks.csv\n  \
+                  vabal run experiments/cifar10-plus-1.toml --device cuda\n  \
                   vabal report runs/cifar10-plus-1 --out report.html"
 )]
 enum Command {
     Run(commands::run::Run),
     Demo(commands::demo::Demo),
     Fetch(commands::fetch::Fetch),
+    Rank(commands::rank::Rank),
     Report(commands::report::Report),
 }
 
@@ -39,18 +42,24 @@ fn main() -> ExitCode {
     if let Err(error) = rayon::ThreadPoolBuilder::new().use_current_thread().build_global() {
         output::complain(format!("warning: working on one core alone: {error}"));
     }
-    let result = match Command::parse() {
+    let command = Command::parse();
+    let stopped = match command {
+        Command::Rank(_) => "stopped; nothing was written",
+        _ => "stopped; what was finished is kept, and the same command goes on from there",
+    };
+    let result = match command {
         Command::Run(args) => commands::run::run(&args),
         Command::Demo(args) => commands::demo::run(&args),
         Command::Fetch(args) => {
             commands::fetch::run(&args, &data_dir::data_dir(), &mut commands::fetch::bar(args.quiet))
         }
+        Command::Rank(args) => commands::rank::run(&args),
         Command::Report(args) => commands::report::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ Error::Stopped) => {
-            output::complain("stopped; what was finished is kept, and the same command goes on from there");
+            output::complain(stopped);
             ExitCode::from(error.exit_code())
         }
         Err(error) => {

@@ -14,6 +14,7 @@ use crate::classify;
 use crate::data::source::Source;
 use crate::error::{Error, Result, unknown};
 use crate::query::{self, Spec, Strategy};
+pub use resolve::strategy;
 
 /// A resolved configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

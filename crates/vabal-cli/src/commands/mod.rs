@@ -2,5 +2,6 @@
 
 pub mod demo;
 pub mod fetch;
+pub mod rank;
 pub mod report;
 pub mod run;

@@ -27,6 +27,11 @@ fn fetch_says_what_it_does() {
 }
 
 #[test]
+fn rank_says_what_it_does() {
+    insta::assert_snapshot!(help(&["rank", "--help"]));
+}
+
+#[test]
 fn report_says_what_it_does() {
     insta::assert_snapshot!(help(&["report", "--help"]));
 }

@@ -6,6 +6,7 @@ mod configuration;
 mod data;
 mod demo;
 mod help;
+mod rank;
 mod report;
 mod resume;
 mod support;

@@ -1,7 +1,7 @@
 //! Preset, then file, then `--set`: laid over one another, key by key, and every key checked.
 //!
 //! The values of the preset, as a table, are the template: a key that it does not have is unknown. Never
-//! here: what a value may be, which is for [`Config::check`].
+//! here: what a value may be, which is for [`Config::check`] and [`Spec::check`].
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use super::{Config, Preset};
 use crate::error::{Error, Result, nearest};
-use crate::query::{KINDS, Spec, vabal};
+use crate::query::{KINDS, NAMES, Spec, vabal};
 
 /// One source of values, and what it is called in an error.
 struct Layer {
@@ -57,7 +57,8 @@ impl Config {
         add_variants(&mut config, &layers)?;
         let mut root = table_of(&config)?;
         for layer in &layers {
-            lay(&mut root, &layer.values, &mut Vec::new(), &layer.origin)?;
+            let read = |root: &Table| root.clone().try_into::<Self>().map(drop);
+            lay(&mut root, &layer.values, &mut Vec::new(), &layer.origin, &read)?;
         }
         let config: Self = root.try_into().map_err(|error: toml::de::Error| {
             Error::input("the configuration cannot be used").got(error.message())
@@ -76,6 +77,45 @@ impl Config {
             .map_err(|error| Error::input("a stored configuration is not TOML").got(error.message()))?;
         Ok(difference(&Value::Table(stored), &Value::Table(table_of(self)?), ""))
     }
+}
+
+/// The built-in strategy called `name` with `sets`, each `key=value`, laid over its default settings; checked. Of
+/// VaB-AL, `preset` is the first to be laid.
+///
+/// # Errors
+/// An unknown name, a key that it does not have, a value of the wrong type or out of range.
+pub fn strategy(name: &str, sets: &[String]) -> Result<Spec> {
+    resolved(name, sets)
+        .map_err(|error| error.or_hint("docs/strategies.md lists the settings of every strategy"))
+}
+
+fn resolved(name: &str, sets: &[String]) -> Result<Spec> {
+    let mut layers = Vec::new();
+    for set in sets {
+        layers.push(Layer { origin: format!("--set {set}"), values: parse_set(set)? });
+    }
+    let mut spec = Spec::named(name).ok_or_else(|| {
+        Error::from(crate::error::unknown("strategy", name, &NAMES, "see docs/strategies.md"))
+    })?;
+    if let (Some((value, origin)), Spec::Vabal(_)) = (last(&layers, &["preset"]), &spec) {
+        let preset: Result<vabal::Preset, toml::de::Error> = value.clone().try_into();
+        spec = preset.map_err(|error| refused("preset", value, error.message(), origin))?.into();
+    }
+    let unreadable = |error: &dyn std::fmt::Display| Error::input("the strategy cannot be used").got(error);
+    let mut root = Table::try_from(&spec).map_err(|error| unreadable(&error))?;
+    // What it is has a name already, and is no setting.
+    root.remove("kind");
+    let read = |root: &Table| {
+        let mut whole = root.clone();
+        whole.insert("kind".into(), spec.kind().into());
+        whole.try_into::<Spec>()
+    };
+    for layer in &layers {
+        lay(&mut root, &layer.values, &mut Vec::new(), &layer.origin, &|root| read(root).map(drop))?;
+    }
+    let spec = read(&root).map_err(|error| unreadable(&error.message()))?;
+    spec.check()?;
+    Ok(spec)
 }
 
 /// A file may be called anything; what a name may not hold becomes a dash.
@@ -195,9 +235,15 @@ fn template(name: &str, layers: &[Layer]) -> Result<Spec> {
     }
 }
 
-/// Lays `values` over the part of `root` at `path`. After every value the whole is read once, so that a
+/// Lays `values` over the part of `root` at `path`. After every value the whole is `read` once, so that a
 /// refused value is named by its own key.
-fn lay(root: &mut Table, values: &Table, path: &mut Vec<String>, origin: &str) -> Result<()> {
+fn lay(
+    root: &mut Table,
+    values: &Table,
+    path: &mut Vec<String>,
+    origin: &str,
+    read: &dyn Fn(&Table) -> Result<(), toml::de::Error>,
+) -> Result<()> {
     for (key, value) in values {
         path.push(key.clone());
         let full = path.join(".");
@@ -207,11 +253,10 @@ fn lay(root: &mut Table, values: &Table, path: &mut Vec<String>, origin: &str) -
         let slot = part(root, &path[..path.len() - 1]).and_then(|table| table.get_mut(key));
         let slot = slot.ok_or_else(|| unknown(&full, key, &known, origin))?;
         match (&mut *slot, value) {
-            (Value::Table(_), Value::Table(inner)) => lay(root, inner, path, origin)?,
+            (Value::Table(_), Value::Table(inner)) => lay(root, inner, path, origin, read)?,
             (old, new) => {
                 *old = converted(old, new).ok_or_else(|| wrong_type(&full, old, new, origin))?;
-                let read: Result<Config, _> = root.clone().try_into();
-                read.map_err(|error| refused(&full, value, error.message(), origin))?;
+                read(root).map_err(|error| refused(&full, value, error.message(), origin))?;
             }
         }
         path.pop();

@@ -162,6 +162,40 @@ fn wrong_keys_and_values_are_named_with_both_values() {
 }
 
 #[test]
+fn a_strategy_by_name_takes_the_settings_laid_over_it_and_refuses_what_it_does_not_know() {
+    let of = |name: &str, sets: &[&str]| {
+        super::strategy(name, &sets.iter().map(|set| (*set).to_string()).collect::<Vec<_>>())
+    };
+    assert_eq!(of("entropy", &[]).unwrap(), Spec::Entropy);
+    assert_eq!(of("vabal-paper", &[]).unwrap(), of("vabal", &["preset=paper"]).unwrap());
+    // The preset comes first, wherever it stands.
+    let Spec::Vabal(spec) = of("vabal", &["draws=7", "preset=official", "lambda=1"]).unwrap() else {
+        panic!()
+    };
+    let official = query::vabal::Settings::preset(query::vabal::Preset::Official);
+    assert_eq!(spec.settings, query::vabal::Settings { draws: 7, lambda: 1.0, ..official });
+    let Spec::Balanced(settings) = of("balanced-entropy", &["of=margin"]).unwrap() else { panic!() };
+    assert_eq!(settings.of, "margin");
+    for (name, set, parts) in [
+        ("entrpy", "a=1", &["unknown strategy", "did you mean \"entropy\"?"] as &[&str]),
+        ("vabal", "draw=1", &["unknown setting", "draw, in --set draw=1", "did you mean \"draws\"?"]),
+        ("vabal", "draws=many", &["wrong type", "draws, in --set", "a whole number"]),
+        ("vabal", "draws=0", &["out of range", "1 to 100000", "got: 0", "docs/strategies.md"]),
+        ("vabal", "prior=of", &["wrong value", "did you mean \"off\"?"]),
+        ("vabal", "preset=papr", &["preset, in --set", "did you mean \"paper\"?"]),
+        ("vabal", "kind=entropy", &["unknown setting", "kind"]),
+        ("vabal", "draws.x=1", &["wrong type"]),
+        ("random", "beta=1", &["unknown setting", "no key here"]),
+        ("vabal", "draws", &["key=value"]),
+    ] {
+        let error = of(name, &[set]).unwrap_err().to_string();
+        for part in parts.iter().chain(&["hint: "]) {
+            assert!(error.contains(part), "{name} {set}: {error}");
+        }
+    }
+}
+
+#[test]
 fn the_first_difference_names_key_and_both_values() {
     let config = parse("", &[]).unwrap();
     let other = parse("", &["classifier.epochs=7"]).unwrap().to_toml().unwrap();

@@ -21,6 +21,7 @@ mod rows;
 pub mod signals;
 pub mod similar;
 mod spec;
+pub mod summary;
 pub mod typiclust;
 pub mod uncertainty;
 pub mod vaal;

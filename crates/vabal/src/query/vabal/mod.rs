@@ -126,16 +126,29 @@ impl Model {
         Ok(Self { settings: settings.clone(), fitted })
     }
 
+    /// The number of classes that it was fitted to.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.fitted.vae.architecture.classes
+    }
+
     /// Chooses `query.n` of the unlabelled pool by Eqs. 6, 11 and 12.
     ///
     /// # Errors
-    /// Missing arrays or arrays of other widths than the VAE was fitted to, labels out of range,
-    /// [`Error::Stopped`].
+    /// Missing arrays or arrays of other widths than the VAE was fitted to, another number of classes, labels out of
+    /// range, [`Error::Stopped`].
     pub fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         for signals in [query.unlabelled, query.labelled] {
             self.check_widths(signals)?;
         }
-        let classes = self.fitted.vae.architecture.classes;
+        let classes = self.classes();
+        if query.classes != classes {
+            return Err(Error::input("another number of classes than the VAE was fitted to")
+                .expected(classes)
+                .got(query.classes)
+                .hint("score the classes that it was fitted to, or fit a VAE anew")
+                .into());
+        }
         if let Some(row) = query.labels.iter().position(|&label| label as usize >= classes) {
             return Err(Error::input("a label is out of range")
                 .at(format!("id {}", query.labelled.ids()[row]))
@@ -219,6 +232,7 @@ impl Model {
         Err(Error::input("stage features of other widths than the VAE was fitted to")
             .expected(format!("{expected:?}"))
             .got(format!("{got:?}"))
+            .hint("give the features it was fitted to, or fit a VAE anew")
             .into())
     }
 

@@ -258,6 +258,10 @@ impl Frozen {
         progress: &mut Progress<'_>,
     ) -> Result<Array2<u32>> {
         let classes = self.architecture.classes;
+        if signals.is_empty() {
+            // Before the first label there may be no arrays either.
+            return Ok(Array2::zeros((0, classes)));
+        }
         let rows = self.for_each_image(
             signals,
             phase,

@@ -571,6 +571,35 @@ fn a_model_read_back_chooses_the_same() {
 }
 
 #[test]
+fn before_the_first_label_the_labelled_pool_needs_no_arrays() {
+    let (unlabelled, _) = planted(&[20, 10], 0);
+    let selection = VaBal::new(quick())
+        .unwrap()
+        .select(&query(&unlabelled, &Signals::default(), &[], 2, 4), &mut silent())
+        .unwrap();
+    assert_eq!(selection.ids.len(), 4);
+    let health = selection.health.unwrap();
+    assert_eq!(health.agreement_labelled, 0.0);
+    assert!(health.difficulty.iter().all(|&d| d == health.difficulty[0]));
+}
+
+#[test]
+fn a_model_scores_the_classes_and_widths_that_it_was_fitted_to_and_no_other() {
+    let (unlabelled, _) = planted(&[20, 10], 0);
+    let empty = Signals::default();
+    let model = Model::fit(&quick(), &unlabelled, 2, Seed::new(1), &mut silent()).unwrap();
+    assert_eq!(model.classes(), 2);
+    let text = model.select(&query(&unlabelled, &empty, &[], 3, 4), &mut silent()).unwrap_err().to_string();
+    assert!(text.contains("another number of classes") && text.contains("got: 3"), "{text}");
+    let narrow = Signals::new(vec![1, 2])
+        .with_predicted(vec![0, 1])
+        .and_then(|signals| signals.with_embedding(Array2::zeros((2, 3))))
+        .unwrap();
+    let text = model.select(&query(&narrow, &empty, &[], 2, 1), &mut silent()).unwrap_err().to_string();
+    assert!(text.contains("other widths") && text.contains("got: [3]"), "{text}");
+}
+
+#[test]
 fn bad_input_is_named() {
     let (unlabelled, _) = planted(&[10, 10], 0);
     let (labelled, labels) = planted(&[2, 2], 100);

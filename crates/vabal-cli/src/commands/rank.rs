@@ -1,0 +1,273 @@
+//! `vabal rank`: what to label next, from arrays of the user's own model.
+//!
+//! Never here: how files hold arrays (`arrays/`), how a strategy chooses (`vabal::query`).
+
+mod ids;
+mod pool;
+mod show;
+mod write;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use vabal::query::vabal::{Model, VaBal};
+use vabal::query::{Spec, Strategy, summary};
+use vabal::{Error, Event, Flow, Label, Query, Result, Seed, Selection, Signals, config, files};
+
+use crate::arrays::Load;
+use crate::interrupt;
+use ids::Ids;
+use pool::{Labels, Pool};
+use show::Show;
+
+/// Choose what to label next from features and predictions of your own model
+///
+/// Arrays come from .npz, .npy, .parquet or .safetensors files, a row for each image, by their names:
+///
+///   features          [n, d], of the last layer but one; or stage1, stage2, …, shallow to deep
+///   probs             [n, C], class probabilities; or predicted [n], the class alone
+///   mc_probs          [n, T, C], of T passes under dropout
+///   committee_probs   [n, M, C], of M classifiers
+///   labels            [n], whole numbers from 0
+///   ids               [n], whole numbers or texts such as file names; else row numbers
+///
+/// Which of them are needed, the strategy says: docs/strategies.md. Without --labelled, rows whose
+/// label is -1 are chosen from and the others are labelled; without labels, nothing is labelled yet.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  vabal rank --unlabelled pool.npz --labelled labelled.npz -n 500 --out picks.csv\n  \
+    vabal rank --unlabelled features=f.npy probs=p.npy -n 100 --strategy entropy\n  \
+    vabal rank --unlabelled all.npz -n 100 --set preset=paper --model-out vae.safetensors"
+)]
+pub struct Rank {
+    /// Files with the arrays to choose from; NAME=FILE says which array the one of a file is
+    #[arg(long, alias = "unlabeled", required = true, num_args = 1.., value_name = "FILE")]
+    pub unlabelled: Vec<OsString>,
+    /// Files with the arrays of what is labelled, labels among them
+    #[arg(long, alias = "labeled", num_args = 1.., value_name = "FILE")]
+    pub labelled: Vec<OsString>,
+    /// How many to choose
+    #[arg(short, long = "number", value_name = "N")]
+    pub n: usize,
+    /// What chooses
+    #[arg(long, value_name = "NAME", default_value = "vabal")]
+    pub strategy: String,
+    /// Override a setting of the strategy; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Of every random draw: the same seed chooses the same
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub seed: u64,
+    /// Number of classes; else the columns of the probabilities, else 1 + the largest label
+    #[arg(long, value_name = "C")]
+    pub classes: Option<usize>,
+    /// File for the picks, .csv, .jsonl, .ndjson or .parquet; CSV on standard output if not given, or -
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// File to keep the fitted VAE in (safetensors)
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    pub model_out: Option<PathBuf>,
+    /// Score with a VAE that was kept, and fit none
+    #[arg(long, value_name = "FILE", conflicts_with = "set")]
+    pub model: Option<PathBuf>,
+    /// Print errors, and the picks where --out is not given
+    #[arg(long, conflicts_with = "json")]
+    pub quiet: bool,
+    /// Print one JSON object a line for every event
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What chooses: a strategy, or a VAE that was fitted before.
+enum Chooser {
+    Strategy(Box<dyn Strategy>),
+    Model(Box<Model>, VaBal),
+}
+
+impl Chooser {
+    fn of(args: &Rank) -> Result<Self> {
+        let spec = config::strategy(&args.strategy, &args.set)?;
+        match (&args.model, &spec) {
+            (None, Spec::Vabal(_)) => Ok(Self::Strategy(spec.build()?)),
+            (None, _) if args.model_out.is_some() => {
+                Err(no_vae(args, "--model-out", "leave out --model-out, or choose the strategy vabal"))
+            }
+            (None, _) => Ok(Self::Strategy(spec.build()?)),
+            (Some(path), Spec::Vabal(vabal)) => {
+                Ok(Self::Model(Box::new(Model::load(path)?), VaBal::new(vabal.settings.clone())?))
+            }
+            (Some(_), _) => Err(no_vae(args, "--model", "leave out --model, or choose the strategy vabal")),
+        }
+    }
+
+    fn strategy(&self) -> &dyn Strategy {
+        match self {
+            Self::Strategy(strategy) => &**strategy,
+            Self::Model(_, vabal) => vabal,
+        }
+    }
+
+    fn select(&self, query: &Query<'_>, progress: &mut vabal::Progress<'_>) -> Result<Selection> {
+        match self {
+            Self::Strategy(strategy) => strategy.select(query, progress),
+            Self::Model(model, _) => model.select(query, progress),
+        }
+    }
+}
+
+fn no_vae(args: &Rank, option: &str, hint: &str) -> Error {
+    Error::input("the strategy has no VAE")
+        .at(option)
+        .expected("the strategy vabal, vabal-paper or vabal-official")
+        .got(&args.strategy)
+        .hint(hint)
+        .into()
+}
+
+/// Reads the arrays, chooses, writes.
+///
+/// # Errors
+/// What the library says; files that cannot be read or written, arrays that are missing or disagree.
+pub fn run(args: &Rank) -> Result<()> {
+    if args.n == 0 {
+        return Err(Error::input("nothing is asked for")
+            .at("-n")
+            .expected("1 or more")
+            .got(0)
+            .hint("say how many to choose: -n 100")
+            .into());
+    }
+    if let Some(classes @ 0..2) = args.classes {
+        return Err(Error::input("fewer than two classes")
+            .at("--classes")
+            .expected("2 or more")
+            .got(classes)
+            .hint("count every class that an image may be of, also those without a label yet")
+            .into());
+    }
+    let chooser = Chooser::of(args)?;
+    let out = args.out.as_deref().filter(|out| *out != Path::new("-"));
+    let format = out.map_or(Ok(write::Format::Csv), write::Format::of)?;
+    for path in out.iter().copied().chain(args.model_out.as_deref()) {
+        write::check_place(path, args)?;
+    }
+    let stop = interrupt::flag()?;
+    let mut show = Show::new(args.quiet, args.json);
+    let mut progress = |event: Event<'_>| {
+        show.event(&event);
+        if stop.load(Ordering::SeqCst) { Flow::Stop } else { Flow::Continue }
+    };
+    let chosen = choose(args, &chooser, &mut progress);
+    show.clear();
+    let Chosen { ids, selection, facts } = chosen?;
+    show.result(&facts, &selection);
+    let picks = write::Picks { ids: &ids, selection: &selection };
+    let mut all: Vec<(PathBuf, Vec<u8>)> = Vec::new();
+    match out {
+        Some(path) => all.push((path.into(), picks.bytes(format)?)),
+        None => show.picks(&picks)?,
+    }
+    if let Some(path) = &args.model_out {
+        let model = selection.model.clone().ok_or_else(|| {
+            Error::input("no VAE was fitted").at("--model-out").hint("give a pool that holds something")
+        })?;
+        all.push((path.clone(), model));
+    }
+    files::write_all(all.iter().map(|(path, bytes)| (path.clone(), bytes.as_slice())))?;
+    show.finished(selection.ids.len(), out, args.model_out.as_deref());
+    Ok(())
+}
+
+/// What a person is told of a selection.
+#[derive(Debug)]
+struct Facts {
+    unlabelled: usize,
+    labelled: usize,
+    strategy: String,
+    seed: u64,
+    classes: Vec<summary::Class>,
+}
+
+struct Chosen {
+    ids: Ids,
+    selection: Selection,
+    facts: Facts,
+}
+
+fn choose(args: &Rank, chooser: &Chooser, progress: &mut vabal::Progress<'_>) -> Result<Chosen> {
+    let strategy = chooser.strategy();
+    let (unlabelled, labelled) = pools(args, strategy, &mut Load::new(progress))?;
+    if unlabelled.len() == 0 {
+        return Err(Error::input("the unlabelled pool is empty")
+            .at(&unlabelled.place)
+            .expected("at least 1 row")
+            .got(0)
+            .hint("give the arrays of what has no label yet")
+            .into());
+    }
+    let labels: Vec<Label> =
+        labelled.labels.iter().flatten().map(|label| label.unwrap_or_default()).collect();
+    let classes = classes(args, chooser, [&unlabelled, &labelled], &labels);
+    unlabelled.check_classes(classes)?;
+    labelled.check_classes(classes)?;
+    let ids = Ids::of(&unlabelled, &labelled)?;
+    let pool = unlabelled.signals(ids.unlabelled.clone())?;
+    let with_labels =
+        if labelled.len() == 0 { Signals::default() } else { labelled.signals(ids.labelled.clone())? };
+    let query = Query {
+        unlabelled: &pool,
+        labelled: &with_labels,
+        labels: &labels,
+        classes,
+        n: args.n,
+        seed: Seed::new(args.seed),
+    };
+    let hint = |error: Error| error.or_hint("docs/formats.md says what arrays look like");
+    query.check(strategy).map_err(hint)?;
+    let selection = chooser.select(&query, progress).map_err(hint)?;
+    let facts = Facts {
+        unlabelled: pool.len(),
+        labelled: labels.len(),
+        strategy: args.strategy.clone(),
+        seed: args.seed,
+        classes: summary::classes(&query, &selection)?,
+    };
+    Ok(Chosen { ids, selection, facts })
+}
+
+/// The two pools: of two groups of files, or of one, split by its labels.
+fn pools(args: &Rank, strategy: &dyn Strategy, load: &mut Load<'_, '_>) -> Result<(Pool, Pool)> {
+    let (needs, needs_of_labelled) = (strategy.needs(), strategy.needs_of_labelled());
+    if args.labelled.is_empty() {
+        // One group for both pools, with what either needs.
+        return Pool::read(
+            &args.unlabelled,
+            needs.and(needs_of_labelled),
+            Labels::Some,
+            &args.strategy,
+            load,
+        )?
+        .split(load);
+    }
+    let unlabelled = Pool::read(&args.unlabelled, needs, Labels::None, &args.strategy, load)?;
+    let labelled = Pool::read(&args.labelled, needs_of_labelled, Labels::Needed, &args.strategy, load)?;
+    Ok((unlabelled, labelled))
+}
+
+/// C: as told, as the VAE has it, as the probabilities have columns, or as far as the labels go.
+fn classes(args: &Rank, chooser: &Chooser, pools: [&Pool; 2], labels: &[Label]) -> usize {
+    let of_model = match chooser {
+        Chooser::Strategy(_) => None,
+        Chooser::Model(model, _) => Some(model.classes()),
+    };
+    let of_arrays = || pools.iter().find_map(|pool| pool.classes());
+    let of_labels = || {
+        let predicted = pools.iter().filter_map(|pool| pool.largest_predicted());
+        let largest = labels.iter().copied().chain(predicted).max();
+        // Two at least, for before there are labels of both there is one class, or none.
+        largest.map_or(2, |largest| (largest as usize + 1).max(2))
+    };
+    args.classes.or(of_model).or_else(of_arrays).unwrap_or_else(of_labels)
+}

@@ -1,0 +1,582 @@
+//! `vabal rank`: arrays in, picks out, and every way in which arrays can be wrong.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write as _};
+use std::path::Path;
+use std::process::Stdio;
+
+use safetensors::tensor::{Dtype, TensorView, serialize};
+
+use crate::support::{Place, refused, succeeded, text};
+
+/// An array of a file, in C order.
+#[derive(Clone)]
+struct Array {
+    name: &'static str,
+    descr: &'static str,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+fn f4(name: &'static str, shape: &[usize], values: impl IntoIterator<Item = f32>) -> Array {
+    let bytes = values.into_iter().flat_map(f32::to_le_bytes).collect();
+    Array { name, descr: "<f4", shape: shape.to_vec(), bytes }
+}
+
+fn i8s(name: &'static str, values: impl IntoIterator<Item = i64>) -> Array {
+    let bytes: Vec<u8> = values.into_iter().flat_map(i64::to_le_bytes).collect();
+    Array { name, descr: "<i8", shape: vec![bytes.len() / 8], bytes }
+}
+
+fn texts(name: &'static str, values: &[String]) -> Array {
+    let padded = |text: &String| text.chars().chain(['\0'; 12]).take(12).collect::<Vec<_>>();
+    let bytes = values.iter().flat_map(padded).flat_map(|c| u32::from(c).to_le_bytes()).collect();
+    Array { name, descr: "<U12", shape: vec![values.len()], bytes }
+}
+
+impl Array {
+    fn npy(&self) -> Vec<u8> {
+        let shape: String = self.shape.iter().map(|n| format!("{n}, ")).collect();
+        let mut header =
+            format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({shape}), }}", self.descr);
+        while (11 + header.len()) % 64 != 0 {
+            header.push(' ');
+        }
+        header.push('\n');
+        let length = (header.len() as u16).to_le_bytes();
+        [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), &self.bytes].concat()
+    }
+
+    fn values(&self) -> Vec<f32> {
+        self.bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    }
+
+    fn as_f8(&self) -> Self {
+        let bytes = self.values().into_iter().flat_map(|value| f64::from(value).to_le_bytes()).collect();
+        Self { descr: "<f8", bytes, ..self.clone() }
+    }
+
+    fn as_f2(&self) -> Self {
+        let bytes = self.values().into_iter().flat_map(|v| half::f16::from_f32(v).to_le_bytes()).collect();
+        Self { descr: "<f2", bytes, ..self.clone() }
+    }
+}
+
+fn npz(path: &Path, arrays: &[Array], method: zip::CompressionMethod) {
+    let mut archive = zip::ZipWriter::new(fs::File::create(path).unwrap());
+    for array in arrays {
+        let options = zip::write::SimpleFileOptions::default().compression_method(method);
+        archive.start_file(format!("{}.npy", array.name), options).unwrap();
+        archive.write_all(&array.npy()).unwrap();
+    }
+    archive.finish().unwrap();
+}
+
+const STORED: zip::CompressionMethod = zip::CompressionMethod::Stored;
+
+/// Rows of three classes, the third rare: two stages of features near the place of the class, and probabilities that
+/// are mostly right. Every value is one that 16 bits hold.
+fn rows(n: usize, first: usize) -> Vec<Array> {
+    let class = |row: usize| [0, 1, 0, 1, 0, 1, 0, 1, 0, 2][row % 10];
+    let noise = |row: usize, j: usize| ((row * 37 + j * 53 + row * j * 7) % 64) as f32 / 64.0;
+    let feature = |row: usize, j: usize| noise(row, j) + if j % 3 == class(row) { 4.0 } else { 0.0 };
+    let all = first..first + n;
+    let stage = |name, width: usize, shift: usize| {
+        let values = all.clone().flat_map(move |row| (0..width).map(move |j| feature(row, j + shift)));
+        f4(name, &[n, width], values.collect::<Vec<_>>())
+    };
+    let p = all.clone().flat_map(|row| {
+        let sure = 0.5 + 0.25 * ((row * 29 % 64) as f32 / 64.0);
+        (0..3).map(move |c| if c == class(row) { sure } else { (1.0 - sure) / 2.0 })
+    });
+    vec![
+        stage("stage1", 6, 0),
+        stage("stage2", 9, 100),
+        f4("probs", &[n, 3], p.collect::<Vec<_>>()),
+        i8s("labels", all.clone().map(|row| class(row) as i64)),
+        i8s("ids", all.map(|row| 1000 + row as i64)),
+    ]
+}
+
+fn of<'a>(arrays: &'a [Array], name: &str) -> &'a Array {
+    arrays.iter().find(|array| array.name == name).unwrap()
+}
+
+fn without(arrays: &[Array], name: &str) -> Vec<Array> {
+    arrays.iter().filter(|array| array.name != name).cloned().collect()
+}
+
+fn changed(arrays: &[Array], array: Array) -> Vec<Array> {
+    let mut all = without(arrays, array.name);
+    all.push(array);
+    all
+}
+
+/// A VAE of a second.
+const FAST: [&str; 6] = ["--set", "epochs=2", "--set", "minimum_steps=0", "--set", "draws=5"];
+
+/// A folder with `u.npz`, 80 unlabelled rows, and `l.npz`, 30 labelled ones.
+fn place() -> Place {
+    let place = Place::new();
+    npz(&place.path().join("u.npz"), &without(&rows(80, 0), "labels"), STORED);
+    npz(&place.path().join("l.npz"), &rows(30, 80), STORED);
+    place
+}
+
+/// Standard output of `vabal rank` with `args`.
+fn rank(place: &Place, args: &[&str]) -> String {
+    succeeded(place.vabal(&[&["rank"], args].concat()).output().unwrap())
+}
+
+fn column(csv: &str, name: &str) -> Vec<String> {
+    let mut lines = csv.lines();
+    let at = lines.next().unwrap().split(',').position(|field| field == name).unwrap();
+    lines.map(|line| line.split(',').nth(at).unwrap().to_owned()).collect()
+}
+
+#[test]
+fn picks_go_to_standard_output_and_what_they_are_to_standard_error() {
+    let place = place();
+    let args = ["rank", "--unlabelled", "u.npz", "--labelled", "l.npz", "-n", "6", "--strategy", "margin"];
+    let output = place.vabal(&args).output().unwrap();
+    let stderr = text(&output.stderr);
+    let csv = succeeded(output);
+    insta::assert_snapshot!(format!("{csv}\n{stderr}"));
+    assert_eq!(rank(&place, &[&args[1..], &["--out", "-", "--quiet"]].concat()), csv);
+    let quiet = place.vabal(&args).arg("--quiet").output().unwrap();
+    assert_eq!(text(&quiet.stderr), "");
+}
+
+#[test]
+fn every_format_and_type_gives_the_same_picks() {
+    let place = place();
+    let (u, l) = (without(&rows(80, 0), "labels"), rows(30, 80));
+    let folder = |name: &str| place.path().join(name);
+    let wide = |arrays: &[Array]| {
+        arrays.iter().map(|a| if a.descr == "<f4" { a.as_f8() } else { a.clone() }).collect()
+    };
+    let wide: [Vec<Array>; 2] = [wide(&u), wide(&l)];
+    let narrow = |a: &Array| if a.descr == "<f4" { a.as_f2() } else { a.clone() };
+    let narrow = [&u, &l].map(|arrays| arrays.iter().map(narrow).collect::<Vec<_>>());
+    for (name, arrays) in [("u", &u), ("l", &l)] {
+        npz(&folder(&format!("{name}-deflated.npz")), arrays, zip::CompressionMethod::Deflated);
+        for array in arrays.iter() {
+            fs::write(folder(&format!("{name}-{}.npy", array.name)), array.npy()).unwrap();
+        }
+        let views = arrays.iter().map(|a| {
+            let dtype = if a.descr == "<f4" { Dtype::F32 } else { Dtype::I64 };
+            (a.name, TensorView::new(dtype, a.shape.clone(), &a.bytes).unwrap())
+        });
+        fs::write(folder(&format!("{name}.safetensors")), serialize(views, None).unwrap()).unwrap();
+    }
+    for (kind, [u, l]) in [("wide", &wide), ("narrow", &narrow)] {
+        npz(&folder(&format!("u-{kind}.npz")), u, STORED);
+        npz(&folder(&format!("l-{kind}.npz")), l, STORED);
+    }
+    let parts = |pool: &str, arrays: &[Array]| -> Vec<String> {
+        arrays.iter().map(|a| format!("{}={pool}-{}.npy", a.name, a.name)).collect()
+    };
+    let (u_parts, l_parts) = (parts("u", &u), parts("l", &l));
+    let strings = |all: &'static [&'static str]| all.iter().map(ToString::to_string).collect::<Vec<String>>();
+    let ways = [
+        (u_parts, l_parts),
+        (strings(&["u-deflated.npz"]), strings(&["l-deflated.npz"])),
+        (strings(&["u.safetensors"]), strings(&["l.safetensors"])),
+        (strings(&["u-wide.npz"]), strings(&["l-wide.npz"])),
+        (strings(&["u-narrow.npz"]), strings(&["l.safetensors"])),
+    ];
+    for strategy in ["vabal", "random", "margin"] {
+        let mut tail = vec!["-n", "12", "--strategy", strategy, "--quiet"];
+        if strategy == "vabal" {
+            tail.extend(FAST);
+        }
+        let first = rank(&place, &[&["--unlabelled", "u.npz", "--labelled", "l.npz"], &tail[..]].concat());
+        assert_eq!(first.lines().count(), 13);
+        for (u, l) in &ways {
+            let mut args = vec!["--unlabelled"];
+            args.extend(u.iter().map(String::as_str));
+            args.push("--labelled");
+            args.extend(l.iter().map(String::as_str));
+            let csv = rank(&place, &[&args, &tail[..]].concat());
+            if strategy == "margin" && u[0].contains("narrow") {
+                // 16 bits round the probabilities.
+                assert_eq!(csv.lines().count(), 13);
+            } else {
+                assert_eq!(csv, first, "{strategy} {u:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pool_in_another_order_with_the_same_ids_gives_the_same_picks() {
+    let place = place();
+    let u = without(&rows(80, 0), "labels");
+    let turned: Vec<Array> = u
+        .iter()
+        .map(|a| {
+            let row = a.bytes.len() / 80;
+            let bytes = a.bytes.chunks(row).rev().flatten().copied().collect();
+            Array { bytes, ..a.clone() }
+        })
+        .collect();
+    npz(&place.path().join("turned.npz"), &turned, STORED);
+    let named = |arrays: &[Array]| {
+        let numbers =
+            of(arrays, "ids").bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()));
+        changed(arrays, texts("ids", &numbers.map(|id| format!("img,{id}.png")).collect::<Vec<_>>()))
+    };
+    npz(&place.path().join("named.npz"), &named(&u), STORED);
+    npz(&place.path().join("named-turned.npz"), &named(&turned), STORED);
+    for strategy in ["random", "margin"] {
+        let ids =
+            |file: &str| rank(&place, &["--unlabelled", file, "-n", "9", "--strategy", strategy, "--quiet"]);
+        assert_eq!(ids("u.npz"), ids("turned.npz"));
+        assert_eq!(ids("named.npz"), ids("named-turned.npz"));
+        assert!(ids("named.npz").contains(",\"img,10"), "texts are written out, and quoted");
+        // All numbers have four digits: both orders are one.
+        let plain = ids("named.npz").replace("\"img,", "").replace(".png\"", "");
+        assert_eq!(plain, ids("u.npz"));
+    }
+}
+
+#[test]
+fn one_file_is_split_by_its_labels_and_gives_what_two_files_give() {
+    let place = place();
+    let all = rows(110, 0);
+    // The labelled ones stand anywhere.
+    let labelled = |row: usize| row % 4 == 1;
+    let class: Vec<i64> =
+        of(&all, "labels").bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect();
+    let some = class.iter().enumerate().map(|(row, &label)| if labelled(row) { label } else { -1 });
+    npz(&place.path().join("all.npz"), &changed(&all, i8s("labels", some.clone())), STORED);
+    let real = some.map(|label| if label < 0 { f32::NAN } else { label as f32 });
+    npz(
+        &place.path().join("nan.npz"),
+        &changed(&without(&all, "labels"), f4("label", &[110], real.collect::<Vec<_>>())),
+        STORED,
+    );
+    let part = |keep: &dyn Fn(usize) -> bool| -> Vec<Array> {
+        all.iter()
+            .map(|a| {
+                let rows: Vec<&[u8]> = a.bytes.chunks(a.bytes.len() / 110).collect();
+                let rows = rows.into_iter().enumerate().filter(|(row, _)| keep(*row));
+                let rows: Vec<&[u8]> = rows.map(|(_, bytes)| bytes).collect();
+                let mut shape = a.shape.clone();
+                shape[0] = rows.len();
+                Array { shape, bytes: rows.concat(), ..a.clone() }
+            })
+            .collect()
+    };
+    npz(&place.path().join("one.npz"), &part(&|row| !labelled(row)), STORED);
+    npz(&place.path().join("two.npz"), &part(&labelled), STORED);
+    let tail = [&["-n", "10", "--quiet"], &FAST[..]].concat();
+    let two = rank(&place, &[&["--unlabelled", "one.npz", "--labelled", "two.npz"], &tail[..]].concat());
+    for file in ["all.npz", "nan.npz"] {
+        assert_eq!(rank(&place, &[&["--unlabelled", file], &tail[..]].concat()), two);
+    }
+    // Without ids, the rows of the file.
+    let unnamed =
+        changed(&without(&all, "ids"), i8s("labels", (0..110).map(|row| if row < 100 { 0 } else { -1 })));
+    npz(&place.path().join("unnamed.npz"), &unnamed, STORED);
+    let csv = rank(&place, &["--unlabelled", "unnamed.npz", "-n", "99", "--strategy", "random", "--quiet"]);
+    let mut ids: Vec<usize> = column(&csv, "id").iter().map(|id| id.parse().unwrap()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (100..110).collect::<Vec<_>>());
+}
+
+#[test]
+fn before_the_first_label_strategies_choose_all_the_same() {
+    let place = place();
+    for strategy in ["random", "entropy", "vabal"] {
+        let mut args = vec!["--unlabelled", "u.npz", "-n", "5", "--strategy", strategy, "--quiet"];
+        if strategy == "vabal" {
+            args.extend(FAST);
+        }
+        assert_eq!(rank(&place, &args).lines().count(), 6, "{strategy}");
+    }
+    // Predictions alone, and one array of features by any name.
+    let u = rows(80, 0);
+    fs::write(place.path().join("embedding.npy"), of(&u, "stage2").npy()).unwrap();
+    fs::write(
+        place.path().join("predicted.npy"),
+        Array { name: "predicted", ..of(&u, "labels").clone() }.npy(),
+    )
+    .unwrap();
+    let args =
+        [&["--unlabelled", "embedding.npy", "predicted.npy", "-n", "5", "--quiet"], &FAST[..]].concat();
+    let csv = rank(&place, &args);
+    assert!(csv.starts_with("rank,id,score,predicted,vae-predicted,energy\n1,"), "{csv}");
+}
+
+#[test]
+fn a_vae_that_was_kept_scores_the_same_without_fitting() {
+    let place = place();
+    let pools = ["--unlabelled", "u.npz", "--labelled", "l.npz", "-n", "7"];
+    let first = rank(
+        &place,
+        &[&pools[..], &FAST, &["--quiet", "--model-out", "deep/vae.safetensors", "--out", "a.csv"]].concat(),
+    );
+    assert_eq!(first, "");
+    let second = rank(&place, &[&pools[..], &["--model", "deep/vae.safetensors", "--quiet"]].concat());
+    assert_eq!(fs::read_to_string(place.path().join("a.csv")).unwrap(), second);
+    let json = rank(&place, &[&pools[..], &["--model", "deep/vae.safetensors", "--json"]].concat());
+    assert!(!json.contains("\"phase\":\"vae\"") && json.contains("\"event\":\"vae\""), "{json}");
+}
+
+#[test]
+fn json_lines_hold_the_same_picks_as_csv_with_classes_as_whole_numbers() {
+    let place = place();
+    let pools = [&["--unlabelled", "u.npz", "--labelled", "l.npz", "-n", "7"], &FAST[..]].concat();
+    let csv = rank(&place, &[&pools[..], &["--quiet"]].concat());
+    rank(&place, &[&pools[..], &["--quiet", "--out", "picks.jsonl"]].concat());
+    let lines = fs::read_to_string(place.path().join("picks.jsonl")).unwrap();
+    let objects: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for name in ["rank", "id", "score", "predicted", "vae-predicted", "energy"] {
+        let of_lines: Vec<f64> = objects.iter().map(|object| object[name].as_f64().unwrap()).collect();
+        let of_csv: Vec<f64> = column(&csv, name).iter().map(|field| field.parse().unwrap()).collect();
+        assert_eq!(of_lines, of_csv, "{name}");
+    }
+    assert!(objects.iter().all(|object| object["predicted"].is_u64() && object["id"].is_u64()));
+
+    // Parquet too, which is read again as an array of scores.
+    rank(&place, &[&pools[..], &["--quiet", "--out", "picks.parquet"]].concat());
+    let again =
+        rank(&place, &["--unlabelled", "picks.parquet", "-n", "7", "--strategy", "random", "--quiet"]);
+    let sorted = |csv: &str| {
+        let mut ids = column(csv, "id");
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(sorted(&again), sorted(&csv));
+
+    let events = rank(&place, &[&pools[..], &["--json"]].concat());
+    let events: Vec<serde_json::Value> =
+        events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let count = |name: &str| events.iter().filter(|event| event["event"] == name).count();
+    assert_eq!(
+        (count("pools"), count("vae"), count("class"), count("pick"), count("finished")),
+        (1, 1, 3, 7, 1)
+    );
+    let picked: Vec<&serde_json::Value> =
+        events.iter().filter(|event| event["event"] == "pick").map(|event| &event["id"]).collect();
+    assert_eq!(picked, objects.iter().map(|object| &object["id"]).collect::<Vec<_>>());
+    let share: f64 = events
+        .iter()
+        .filter(|event| event["event"] == "class")
+        .map(|event| event["picks"].as_f64().unwrap())
+        .sum();
+    assert!((share - 1.0).abs() < 1e-6, "{share}");
+}
+
+#[test]
+fn draws_of_a_posterior_and_of_a_committee_are_read() {
+    let place = Place::new();
+    let p = |row: usize, t: usize| 0.25 + ((row * 7 + t * 13) % 32) as f32 / 64.0;
+    let draws = |name| {
+        let values = (0..20).flat_map(|row| (0..4).flat_map(move |t| [p(row, t), 1.0 - p(row, t)]));
+        f4(name, &[20, 4, 2], values.collect::<Vec<_>>())
+    };
+    npz(&place.path().join("u.npz"), &[draws("mc_probs"), draws("committee_probs")], STORED);
+    for (strategy, term) in [("bald", "predicted"), ("ensemble-mutual-information", "predicted")] {
+        let csv = rank(&place, &["--unlabelled", "u.npz", "-n", "3", "--strategy", strategy, "--quiet"]);
+        assert_eq!(column(&csv, term).len(), 3);
+    }
+}
+
+#[test]
+fn more_than_there_are_is_all_of_them_with_a_warning() {
+    let place = place();
+    let output = place
+        .vabal(&["rank", "--unlabelled", "u.npz", "-n", "99", "--strategy", "entropy"])
+        .output()
+        .unwrap();
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("warning: asked for 99 images but 80 are left"), "{stderr}");
+    let mut ids = column(&succeeded(output), "id");
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 80);
+}
+
+#[test]
+fn every_way_in_which_arrays_can_be_wrong_is_one_error_that_says_what_where_expected_got() {
+    let place = place();
+    let (u, l) = (without(&rows(80, 0), "labels"), rows(30, 80));
+    let mut all = String::new();
+    let mut add = |name: &str, u: &[Array], l: &[Array], args: &[&str]| {
+        npz(&place.path().join("x.npz"), u, STORED);
+        npz(&place.path().join("y.npz"), l, STORED);
+        let mut command = place.vabal(&["rank", "--unlabelled", "x.npz", "--labelled", "y.npz", "-n", "5"]);
+        all += &format!("## {name}\n{}\n", refused(&place, command.args(args)));
+    };
+    let spoilt = |name: &str, row: usize, value: f32| {
+        let mut array = of(&u, name).clone();
+        let at = row * array.bytes.len() / 80;
+        array.bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        changed(&u, array)
+    };
+    add("features are missing", &[of(&u, "probs").clone(), f4("emb", &[80, 1], vec![0.0; 80])], &l, &[]);
+    add("everything is missing", &[f4("emb", &[80, 1], vec![0.0; 80])], &l, &[]);
+    add("labels are missing", &u, &without(&l, "labels"), &[]);
+    add("draws are missing", &u, &l, &["--strategy", "bald"]);
+    add("rows disagree", &changed(&u, f4("probs", &[79, 3], vec![0.25; 237])), &l, &[]);
+    add("widths disagree", &u, &changed(&l, f4("stage2", &[30, 4], vec![0.5; 120])), &[]);
+    add("numbers of stages disagree", &u, &without(&l, "stage1"), &[]);
+    add("NaN", &spoilt("stage2", 7, f32::NAN), &l, &[]);
+    add("logits", &spoilt("probs", 9, -3.5), &l, &["--strategy", "entropy"]);
+    add("a label out of range", &u, &changed(&l, i8s("labels", (0..30).map(|row| row % 4))), &[]);
+    add("no label in the labelled", &u, &changed(&l, i8s("labels", (0..30).map(|row| row % 4 - 1))), &[]);
+    add("a negative label", &u, &changed(&l, i8s("labels", (0..30).map(|row| row - 2))), &[]);
+    let predicted = Array { name: "predicted", ..i8s("predicted", (0..80).map(|row| row % 3)) };
+    add(
+        "predictions out of range",
+        &changed(&without(&u, "probs"), predicted),
+        &without(&l, "probs"),
+        &["--classes", "2"],
+    );
+    add("another number of classes", &u, &l, &["--classes", "5"]);
+    add("an id twice", &changed(&u, i8s("ids", (0..80).map(|row| row % 50))), &l, &[]);
+    add("an id in both", &changed(&u, i8s("ids", (0..80).map(|row| row + 1050))), &l, &[]);
+    add("negative ids", &changed(&u, i8s("ids", (0..80).map(|row| row - 3))), &l, &[]);
+    let named: Vec<String> = (0..80).map(|row| format!("{}.png", row / 2)).collect();
+    add("a name twice", &changed(&u, texts("ids", &named)), &l, &[]);
+    let named: Vec<String> = (0..80).map(|row| format!("{row}.png")).collect();
+    add("names in one and numbers in the other", &changed(&u, texts("ids", &named)), &l, &[]);
+    let mut spoilt_and_named = spoilt("stage1", 3, f32::INFINITY);
+    spoilt_and_named = changed(&spoilt_and_named, texts("ids", &named));
+    add("infinity in a named row", &spoilt_and_named, &without(&l, "ids"), &[]);
+    let whole = Array { descr: "<i4", ..of(&u, "stage1").clone() };
+    add("features that are whole numbers", &changed(&u, whole), &l, &[]);
+    let objects = Array { descr: "|O", ..of(&u, "ids").clone() };
+    add("pickled ids", &changed(&u, objects), &l, &[]);
+    add("feature maps", &changed(&u, f4("stage2", &[80, 3, 1, 1], vec![0.5; 240])), &l, &[]);
+    add(
+        "one column of probabilities",
+        &changed(&u, f4("probs", &[80, 1], vec![0.5; 80])),
+        &l,
+        &["--strategy", "margin"],
+    );
+    add(
+        "labels in a column",
+        &u,
+        &changed(&l, Array { shape: vec![30, 1], ..of(&l, "labels").clone() }),
+        &[],
+    );
+    add("no row", &u.iter().map(emptied).collect::<Vec<_>>(), &l, &[]);
+    insta::assert_snapshot!(all);
+}
+
+fn emptied(array: &Array) -> Array {
+    let mut shape = array.shape.clone();
+    shape[0] = 0;
+    Array { shape, bytes: Vec::new(), ..array.clone() }
+}
+
+#[test]
+fn every_wrong_argument_and_file_is_one_error_that_says_what_where_expected_got() {
+    let place = place();
+    let mut all = String::new();
+    let mut add = |name: &str, args: &[&str]| {
+        let u: &[&str] = if args.contains(&"--unlabelled") { &[] } else { &["--unlabelled", "u.npz"] };
+        let n: &[&str] = if args.contains(&"-n") { &[] } else { &["-n", "5"] };
+        let error = refused(&place, &mut place.vabal(&[&["rank"], u, n, args].concat()));
+        all += &format!("## {name}\n{error}\n");
+    };
+    fs::write(place.path().join("t.txt"), "1,2").unwrap();
+    fs::write(place.path().join("t.npz"), &fs::read(place.path().join("u.npz")).unwrap()[..500]).unwrap();
+    fs::write(place.path().join("t.npy"), &of(&rows(9, 0), "stage1").npy()[..200]).unwrap();
+    fs::write(place.path().join("t.parquet"), "PAR1 and no more PAR1").unwrap();
+    fs::write(place.path().join("t.safetensors"), [9, 0, 0, 0, 0, 0, 0, 0, b'{']).unwrap();
+    fs::write(place.path().join("whole.npy"), of(&rows(9, 0), "labels").npy()).unwrap();
+    fs::create_dir(place.path().join("folder.npz")).unwrap();
+    fs::create_dir(place.path().join("folder.csv")).unwrap();
+    fs::write(place.path().join("file"), "").unwrap();
+    npz(&place.path().join("full.npz"), &rows(9, 0), STORED);
+    add("a missing file", &["--unlabelled", "missing.npz"]);
+    add("an unknown ending", &["--unlabelled", "t.txt"]);
+    add("a folder", &["--unlabelled", "folder.npz"]);
+    add("a torn .npz", &["--unlabelled", "t.npz"]);
+    add("a torn .npy", &["--unlabelled", "features=t.npy"]);
+    add("a torn .parquet", &["--unlabelled", "t.parquet"]);
+    add("a torn .safetensors", &["--unlabelled", "t.safetensors"]);
+    add("an array without a name", &["--unlabelled", "whole.npy", "--strategy", "margin"]);
+    add("an array twice", &["--unlabelled", "u.npz", "ids=whole.npy"]);
+    add("a name for many arrays", &["--unlabelled", "features=u.npz"]);
+    add("no row without a label", &["--unlabelled", "full.npz"]);
+    add("an unknown strategy", &["--strategy", "entrpy"]);
+    add("an unknown setting", &["--set", "draw=5"]);
+    add("a setting of a strategy without any", &["--strategy", "margin", "--set", "draws=5"]);
+    add("a wrong type", &["--set", "draws=many"]);
+    add("a setting out of range", &["--set", "draws=0"]);
+    add("nothing asked for", &["-n", "0"]);
+    add("one class", &["--classes", "1", "--strategy", "random"]);
+    add("an unknown ending of --out", &["--out", "picks.txt"]);
+    add("a folder in the place of --out", &["--out", "folder.csv"]);
+    add("--out below a file", &["--out", "file/picks.csv"]);
+    add("--out over an input", &["--model-out", "u.npz"]);
+    add("--out and --model-out in one", &["--out", "a.csv", "--model-out", "a.csv"]);
+    add(
+        "--model-out for a strategy without a VAE",
+        &["--strategy", "margin", "--model-out", "vae.safetensors"],
+    );
+    add("--model for a strategy without a VAE", &["--strategy", "margin", "--model", "vae.safetensors"]);
+    add("a missing --model", &["--model", "vae.safetensors"]);
+    add("a --model of another kind", &["--model", "t.safetensors"]);
+    rank(
+        &place,
+        &[&["--unlabelled", "u.npz", "-n", "1", "--quiet", "--model-out", "vae.safetensors"], &FAST[..]]
+            .concat(),
+    );
+    let narrow = changed(&rows(9, 0), f4("stage1", &[9, 2], vec![0.5; 18]));
+    npz(&place.path().join("narrow.npz"), &without(&narrow, "labels"), STORED);
+    add("a --model of another width", &["--unlabelled", "narrow.npz", "--model", "vae.safetensors"]);
+    add("a --model of other classes", &["--classes", "4", "--model", "vae.safetensors"]);
+    insta::assert_snapshot!(all);
+    assert!(!place.path().join("picks.csv").exists() && !place.path().join("picks.txt").exists());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_place_that_cannot_be_written_is_an_error_before_any_work() {
+    let place = place();
+    let error = refused(
+        &place,
+        &mut place.vabal(&["rank", "--unlabelled", "u.npz", "-n", "5", "--out", "/proc/a/b.csv"]),
+    );
+    assert!(error.starts_with("error: cannot write /proc/a/b.csv\n"), "{error}");
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_exits_130_and_writes_nothing() {
+    let place = place();
+    let args = [
+        "rank",
+        "--unlabelled",
+        "u.npz",
+        "-n",
+        "5",
+        "--json",
+        "--set",
+        "epochs=100000",
+        "--out",
+        "picks.csv",
+    ];
+    let mut child = place.vabal(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("\"phase\":\"vae\"") {
+        line.clear();
+        assert!(reader.read_line(&mut line).unwrap() > 0, "it ended before");
+    }
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
+    std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("stopped; nothing was written"), "{stderr}");
+    assert!(!place.path().join("picks.csv").exists());
+}
