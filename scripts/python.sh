@@ -48,7 +48,8 @@ VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH maturin build --quiet --locked --release 
 wheel=$(echo "$cache"/wheel/*.whl)
 "$venv/bin/pip" install --quiet --no-deps --force-reinstall "$wheel"
 
-say 'types and stubs'
+say 'format, lints, types and stubs'
+(cd python && "$venv/bin/ruff" format --no-cache --check --quiet . && "$venv/bin/ruff" check --no-cache --quiet .)
 (cd python && "$venv/bin/mypy" --cache-dir "$cache/mypy" vabal tests)
 (cd "$cache" && "$venv/bin/python" -m mypy.stubtest vabal._vabal)
 

@@ -49,9 +49,7 @@ def test_scikit_activeml(strategy: str, known: Known) -> None:
         assert np.isnan(utilities[k, indices[:k]]).all() and not np.isnan(utilities[k, indices[k]])
 
     outside = pool(n=30, labelled=0, seed=9).features
-    indices, utilities = query.query(
-        known.features, y, clf, candidates=outside, batch_size=4, return_utilities=True
-    )
+    indices, utilities = query.query(known.features, y, clf, candidates=outside, batch_size=4, return_utilities=True)
     assert utilities.shape == (4, 30) and (indices < 30).all() and len(set(indices)) == 4
 
     # Nothing is labelled yet, as on the first day.
@@ -68,9 +66,7 @@ def test_scikit_activemls_own_entropy_agrees(known: Known) -> None:
     clf = sk.SklearnClassifier(linear.LogisticRegression(), classes=[0, 1, 2], random_state=0)
     theirs = skpool.UncertaintySampling(method="entropy", random_state=0)
     expected, scores = theirs.query(known.features, y, clf, batch_size=5, return_utilities=True)
-    indices, utilities = compat.PoolQuery("entropy").query(
-        known.features, y, clf, batch_size=5, return_utilities=True
-    )
+    indices, utilities = compat.PoolQuery("entropy").query(known.features, y, clf, batch_size=5, return_utilities=True)
     np.testing.assert_array_equal(indices, expected)
     np.testing.assert_allclose(utilities, scores, rtol=1e-4)
 

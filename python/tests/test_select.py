@@ -72,7 +72,9 @@ def test_neither_the_order_of_the_rows_nor_gathering_matters(strategy: vabal.Str
     # As listed, the candidates are one block and read where they lie; shuffled, they are gathered.
     block = vabal.select(strategy.name, **arrays, labels=known.labels, n=15, **settings)
     order = np.random.default_rng(0).permutation(len(known.labels))
-    shuffled: dict[str, Any] = {name: value[order] if isinstance(value, np.ndarray) else value for name, value in arrays.items()} | {"ids": order}
+    shuffled: dict[str, Any] = {
+        name: value[order] if isinstance(value, np.ndarray) else value for name, value in arrays.items()
+    } | {"ids": order}
     gathered = vabal.select(strategy.name, **shuffled, labels=known.labels[order], n=15, **settings)
     np.testing.assert_array_equal(block.ids, gathered.ids)
     np.testing.assert_array_equal(order[gathered.rows], gathered.ids)
@@ -234,7 +236,9 @@ def test_settings_are_keywords(known: Known) -> None:
 def test_errors_name_the_keyword(known: Known) -> None:
     with pytest.raises(ValueError, match='unknown strategy\n(.|\n)*did you mean "entropy"'):
         vabal.select("entorpy", probs=known.probs, n=1)
-    with pytest.raises(TypeError, match=r"vabal needs arrays.*\n  expected: features= .* and probs= \[n, C\] or predicted="):
+    with pytest.raises(
+        TypeError, match=r"vabal needs arrays.*\n  expected: features= .* and probs= \[n, C\] or predicted="
+    ):
         vabal.select("vabal", labels=known.labels, n=1)
     with pytest.raises(TypeError, match="no array is given"):
         vabal.select("random", n=1)

@@ -143,7 +143,11 @@ def classes_of(value: ArrayLike, name: str, classes: list[Any] | None, count: in
         numbered = array.astype(np.int64)
     else:
         try:
-            floats = array.astype(np.float64) if array.dtype.kind == "f" else np.fromiter(map(_real, array), np.float64, len(array))
+            floats = (
+                array.astype(np.float64)
+                if array.dtype.kind == "f"
+                else np.fromiter(map(_real, array), np.float64, len(array))
+            )
         except (TypeError, ValueError):
             raise TypeError(
                 f"{name}= holds {array.dtype}\n  expected: whole numbers, −1 or NaN where there is none"
@@ -158,7 +162,8 @@ def classes_of(value: ArrayLike, name: str, classes: list[Any] | None, count: in
     if count is not None and (numbered >= count).any():
         row = int(np.argmax(numbered >= count))
         raise ValueError(
-            f"a class is out of range\n  where: {name}=, row {row}\n  expected: 0 to {count - 1}\n  got: {numbered[row]}"
+            f"a class is out of range\n  where: {name}=, row {row}\n  expected: 0 to {count - 1}"
+            f"\n  got: {numbered[row]}"
         )
     return np.ascontiguousarray(np.maximum(numbered, -1))
 
@@ -190,7 +195,9 @@ def _place(item: Any, row: int, name: str, place: dict[Any, int]) -> int:
     if _missing(item) or (isinstance(item, numbers.Real) and item < 0):
         return -1
     known = ", ".join(map(repr, list(place)[:10])) + (", …" if len(place) > 10 else "")
-    raise ValueError(f"a class is not one of classes=\n  where: {name}=, row {row}\n  expected: {known}\n  got: {item!r}")
+    raise ValueError(
+        f"a class is not one of classes=\n  where: {name}=, row {row}\n  expected: {known}\n  got: {item!r}"
+    )
 
 
 def whole(value: Any, name: str, largest: int) -> int:

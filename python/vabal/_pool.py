@@ -58,13 +58,24 @@ def gather(
         "images": None if images is None else _arrays.pixels(images),
     }
     if count is None:
-        count = next((array.shape[-1] for array in (given["probs"], given["mc_probs"], given["committee_probs"]) if array is not None), None)
+        count = next(
+            (
+                array.shape[-1]
+                for array in (given["probs"], given["mc_probs"], given["committee_probs"])
+                if array is not None
+            ),
+            None,
+        )
     own = None if ids is None else _arrays.identities(ids)
     columns = {
         "labels": None if labels is None else _arrays.classes_of(labels, "labels", names, count),
         "predicted": None if predicted is None else _arrays.classes_of(predicted, "predicted", names, count),
     }
-    lengths = {f"stages={'' if len(matrices) == 1 else f', stage {l + 1}'}": len(m) for l, m in enumerate(matrices or [])} if matrices else {}
+    lengths = (
+        {f"stages={'' if len(matrices) == 1 else f', stage {l + 1}'}": len(m) for l, m in enumerate(matrices or [])}
+        if matrices
+        else {}
+    )
     if features is not None and matrices:
         lengths = {"features=": len(matrices[0])}
     lengths |= {f"{name}=": len(array) for name, array in (given | columns).items() if array is not None}

@@ -20,7 +20,7 @@ class Progress(NamedTuple):
 
 
 Callback: TypeAlias = Callable[[Progress], object]
-"""Called some twenty times a second and at the end of a phase. What it returns is ignored; what it raises stops the work."""
+"""Called some twenty times a second and at the end of a phase. What it raises stops the work; its answer is ignored."""
 
 Raw: TypeAlias = Callable[[str, int, int, str, "float | None"], object]
 

@@ -226,7 +226,7 @@ class Strategy:
     needs_of_labelled: tuple[str, ...]
     """Those that it reads of the labelled rows too."""
     is_batch: bool
-    """Whether an image's rank depends on what else is in the batch, so that a longer batch is no ranking of the pool."""
+    """Whether a rank depends on what else is in the batch, so that a longer batch is no ranking of the pool."""
     settings: dict[str, Any]
     """The settings that it takes as keywords, with their defaults."""
 

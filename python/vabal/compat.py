@@ -7,9 +7,9 @@ baal                :class:`Heuristic`: ``compute_score``, ``get_ranks``, ``get_
 small-text          :class:`TextQuery`: ``query(clf, dataset, indices_unlabeled, indices_labeled, y, n)``
 ==================  ==========================================================================================
 
-All take the name of a strategy, ``seed=`` and the strategy's settings as keywords. The same seed is used for every query:
-give ``seed`` anew where rounds shall draw anew. A strategy that needs features takes them from ``features=``, a callable
-that is told below, else the samples themselves are the features.
+All take the name of a strategy, ``seed=`` and the strategy's settings as keywords. The same seed is used for every
+query: give ``seed`` anew where rounds shall draw anew. A strategy that needs features takes them from ``features=``, a
+callable that is told below, else the samples themselves are the features.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class PoolQuery:
     Args:
         strategy: its name.
         missing_label: what stands in ``y`` where there is no label.
-        features: ``features(clf, X) → [n, d]``, or a list of arrays, one a stage. Without it the samples are the features.
+        features: ``features(clf, X) → [n, d]``, or a list of arrays, one a stage. Without it the samples are they.
         seed: of every draw.
         **settings: of the strategy.
     """
@@ -121,8 +121,8 @@ class PoolQuery:
         Returns:
             Indices [batch_size], best first, into X, or into ``candidates`` where these are samples. With
             ``return_utilities`` also scores [batch_size, n] or [batch_size, m]: row k is what the k-th was chosen by,
-            NaN for what could not be chosen any more. A strategy that puts a batch together, and "random", has scores of
-            what it chose alone.
+            NaN for what could not be chosen any more. A strategy that puts a batch together, and "random", has scores
+            of what it chose alone.
         """
         described = _described(self.strategy)
         answers = np.asarray(_arrays.to_numpy(y))
@@ -224,14 +224,12 @@ def modal_query(
         **settings: of the strategy.
 
     Returns:
-        ``query(classifier, X_pool, n_instances=1) → (indices, scores)``, indices [n_instances] into the pool. Labels are
-        those that the learner was taught, ``X_training`` and ``y_training``.
+        ``query(classifier, X_pool, n_instances=1) → (indices, scores)``, indices [n_instances] into the pool. Labels
+        are those that the learner was taught, ``X_training`` and ``y_training``.
     """
     described = _described(strategy)
 
-    def query(
-        classifier: Any, X: Any, n_instances: int = 1
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    def query(classifier: Any, X: Any, n_instances: int = 1) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         taught, answers = getattr(classifier, "X_training", None), getattr(classifier, "y_training", None)
         count = 0 if taught is None or answers is None else len(answers)
         size = X.shape[0] if hasattr(X, "shape") else len(X)
@@ -241,7 +239,9 @@ def modal_query(
             probs = classifier.predict_proba(X)
             arrays["probs"] = np.concatenate([np.full((count, probs.shape[1]), 1 / probs.shape[1]), probs])
         if _wants(described, "features"):
-            arrays |= _arguments(_both(taught if count else None, X, lambda x: _flat(x) if features is None else features(classifier, x)))
+            arrays |= _arguments(
+                _both(taught if count else None, X, lambda x: _flat(x) if features is None else features(classifier, x))
+            )
         if arrays["classes"] is None:
             found = sorted(set(labels))
             arrays["classes"] = found if len(found) > 1 else None
@@ -265,7 +265,10 @@ def _both(labelled: Any, pool: Any, features: Callable[[Any], Any]) -> Any:
         return of_pool
     of_labelled = features(labelled)
     if isinstance(of_pool, (list, tuple)):
-        return [np.concatenate([_arrays.to_numpy(a), _arrays.to_numpy(b)]) for a, b in zip(of_labelled, of_pool, strict=True)]
+        return [
+            np.concatenate([_arrays.to_numpy(a), _arrays.to_numpy(b)])
+            for a, b in zip(of_labelled, of_pool, strict=True)
+        ]
     return np.concatenate([_arrays.to_numpy(of_labelled), _arrays.to_numpy(of_pool)])
 
 
@@ -273,8 +276,8 @@ class Heuristic:
     """A heuristic with the interface of baal's, for its ``ActiveLearningLoop``.
 
     Args:
-        strategy: its name. What baal gives, predictions under dropout, is both the posterior of "bald" and its like and,
-            as the mean, the probabilities of "entropy" and its like.
+        strategy: its name. What baal gives, predictions under dropout, is both the posterior of "bald" and its like
+            and, as the mean, the probabilities of "entropy" and its like.
         context: called before every query; gives further keywords of :func:`vabal.select` for a strategy that needs
             more, such as ``{"features": …}``, with a row for each prediction, in the same order.
         num_samples: how many a strategy that puts a batch together shall choose; the others rank all.
@@ -305,8 +308,8 @@ class Heuristic:
         """The score of each prediction [n], larger = ask first.
 
         Args:
-            predictions: [n, C] or [n, C, T], probabilities or logits (told by their range, as baal does), or an iterable
-                of such parts.
+            predictions: [n, C] or [n, C, T], probabilities or logits (told by their range, as baal does), or an
+                iterable of such parts.
             target_predictions: not used.
 
         Of what a strategy did not choose, where it chooses a batch, the score is the smallest of the batch.
@@ -329,7 +332,9 @@ class Heuristic:
         scores[chosen.rows] = chosen.scores
         return np.concatenate([chosen.rows, np.setdiff1d(np.arange(n), chosen.rows)]), scores
 
-    def reorder_indices(self, scores: npt.NDArray[np.float64] | Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.int64]:
+    def reorder_indices(
+        self, scores: npt.NDArray[np.float64] | Sequence[npt.NDArray[np.float64]]
+    ) -> npt.NDArray[np.int64]:
         """Rows from the largest score to the smallest; equal ones as they come."""
         values = np.concatenate([np.atleast_1d(part) for part in scores]) if isinstance(scores, Sequence) else scores
         return np.argsort(-np.asarray(values), kind="stable")
@@ -368,7 +373,12 @@ class Heuristic:
 def _all_columns(clf: Any, probs: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """A column a class, where scikit-learn has left out those that it was not shown."""
     count, seen = getattr(clf, "num_classes", None), _names(getattr(clf, "model", None))
-    if not isinstance(count, (int, np.integer)) or seen is None or probs.shape[1] in (count, 1) or len(seen) != probs.shape[1]:
+    if (
+        not isinstance(count, (int, np.integer))
+        or seen is None
+        or probs.shape[1] in (count, 1)
+        or len(seen) != probs.shape[1]
+    ):
         return probs
     whole = np.zeros((len(probs), int(count)), dtype=probs.dtype)
     whole[:, np.asarray(seen, dtype=np.int64)] = probs
@@ -386,7 +396,9 @@ class TextQuery:
         **settings: of the strategy.
     """
 
-    def __init__(self, strategy: str = "vabal", *, features: Features | None = None, seed: int = 0, **settings: Any) -> None:
+    def __init__(
+        self, strategy: str = "vabal", *, features: Features | None = None, seed: int = 0, **settings: Any
+    ) -> None:
         self.strategy = strategy
         self.features = features
         self.seed = seed
