@@ -419,7 +419,6 @@ impl<'a> Signals<'a> {
 
 /// Whether a value may stand for a probability, give or take what rounding adds; NaN may not.
 #[inline(always)]
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "to be handed to the methods of iterators")]
 pub(crate) fn is_probability(p: &f32) -> bool {
     (0.0..=1.0001).contains(p)
 }

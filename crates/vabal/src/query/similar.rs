@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
-use ndarray::{Array2, s};
+use ndarray::{Array2, ArrayView2, s};
 use rand::seq::index;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ impl Settings {
 pub struct Similar(pub Settings);
 
 /// Images that the others represent where no class is rare: all, or as many drawn.
-const REPRESENTED: usize = 1 << 14;
+const REPRESENTED: usize = 1 << 13;
 
 impl Strategy for Similar {
     fn needs(&self) -> Needs {
@@ -162,7 +162,8 @@ struct Cover {
     count: usize,
     /// Directions of the targets, in blocks of one shape [block, d], padded with zeros.
     targets: Vec<Array2<f32>>,
-    /// The similarity of each target to the nearest of what is there, padded with 2 so that padding adds nothing.
+    /// The cosine of each target with the nearest of what is there, −1 where nothing is; padded with 2 so that padding adds
+    /// nothing.
     best: Vec<Vec<f32>>,
     /// What each candidate adds on its own.
     bonus: Vec<f64>,
@@ -170,7 +171,7 @@ struct Cover {
 
 impl Cover {
     /// Rows of a tile.
-    const ROWS: usize = 64;
+    const ROWS: usize = 128;
     /// Columns of a tile, where there are so many targets.
     const COLUMNS: usize = 512;
 
@@ -181,7 +182,7 @@ impl Cover {
             let rows = side.min(count - first);
             let mut block = Array2::zeros((side, width));
             block.slice_mut(s![..rows, ..]).assign(&targets.slice(s![first..first + rows, ..]));
-            let mut best = vec![0.0; side];
+            let mut best = vec![-1.0; side];
             best[rows..].fill(2.0);
             (block, best)
         });
@@ -189,56 +190,65 @@ impl Cover {
         Self { count, targets, best, bonus: vec![0.0; candidates] }
     }
 
-    /// Calls `see(row, block, similarities)` for some rows and every block of targets.
-    fn similarities(&self, rows: &Array2<f32>, of: &[usize], mut see: impl FnMut(usize, usize, &[f32])) {
+    /// `see(block, cosines)` for every block of targets, cosines being those of some rows with the block, on all cores.
+    fn blocks<T: Send>(
+        &self,
+        rows: &Array2<f32>,
+        of: &[usize],
+        see: impl Fn(usize, ArrayView2<'_, f32>) -> T + Sync,
+    ) -> Vec<T> {
         let mut tile = Array2::zeros((Self::ROWS, rows.ncols()));
         tile.rows_mut().into_iter().zip(of).for_each(|(mut to, &row)| to.assign(&rows.row(row)));
-        let mut dots = Array2::zeros((0, 0));
-        for (block, targets) in self.targets.iter().enumerate() {
+        let cosines = |dots: &mut Array2<f32>, (block, targets): (usize, &Array2<f32>)| {
             if dots.is_empty() {
-                dots = Array2::zeros((Self::ROWS, targets.nrows()));
+                *dots = Array2::zeros((Self::ROWS, targets.nrows()));
             }
             matmul(tile.view(), targets.t(), 0.0, dots.view_mut(), Threads::One);
-            dots.mapv_inplace(|cosine: f32| (0.5 + 0.5 * cosine).clamp(0.0, 1.0));
-            for (row, dots) in dots.rows().into_iter().take(of.len()).enumerate() {
-                see(row, block, dots.to_slice().unwrap_or_default());
-            }
-        }
+            see(block, dots.slice(s![..of.len(), ..]))
+        };
+        self.targets.par_iter().enumerate().map_init(|| Array2::zeros((0, 0)), cosines).collect()
     }
 
-    /// What each of at most [`Cover::ROWS`] rows adds to the sum over the targets.
+    /// What each of at most [`Cover::ROWS`] rows adds to the sum.
     fn gains(&self, rows: &Array2<f32>, of: &[usize]) -> Vec<f64> {
-        let mut gains = vec![0.0; of.len()];
-        self.similarities(rows, of, |row, block, similarities| {
-            gains[row] += gain(similarities, &self.best[block])
+        let blocks = self.blocks(rows, of, |block, cosines| -> Vec<f64> {
+            let best = &self.best[block];
+            cosines.rows().into_iter().map(|row| gain(row.to_slice().unwrap_or_default(), best)).collect()
         });
-        gains.iter_mut().zip(of).for_each(|(gain, &row)| *gain += self.bonus[row]);
-        gains
+        let mut gains = vec![0.0; of.len()];
+        for block in blocks {
+            gains.iter_mut().zip(block).for_each(|(gain, more)| *gain += more);
+        }
+        gains.iter().zip(of).map(|(gain, &row)| gain / 2.0 + self.bonus[row]).collect()
     }
 
     /// Takes note of one row, and says of how many targets it is now the most similar.
     fn take(&mut self, rows: &Array2<f32>, row: usize) -> usize {
-        let mut best = std::mem::take(&mut self.best);
-        let mut represented = 0;
-        self.similarities(rows, &[row], |_, block, similarities| {
-            for (best, &similarity) in best[block].iter_mut().zip(similarities) {
-                represented += usize::from(similarity > *best);
-                *best = best.max(similarity);
-            }
+        let row = rows.slice(s![row..=row, ..]);
+        let blocks = self.best.par_iter_mut().zip(&self.targets);
+        let represented = blocks.map(|(best, targets)| {
+            let mut cosines = Array2::zeros((1, targets.nrows()));
+            matmul(row, targets.t(), 0.0, cosines.view_mut(), Threads::One);
+            let nearer = best.iter_mut().zip(&cosines).filter(|(best, cosine)| *cosine > *best);
+            nearer.map(|(best, &cosine)| *best = cosine).count()
         });
-        self.best = best;
-        represented
+        represented.sum()
     }
 
     /// Takes note of what is labelled.
     fn represent(&mut self, rows: Array2<f32>, progress: &mut Progress<'_>) -> Result<()> {
         let all: Vec<usize> = (0..rows.nrows()).collect();
         for of in all.chunks(Self::ROWS) {
-            let mut best = std::mem::take(&mut self.best);
-            self.similarities(&rows, of, |_, block, similarities| {
-                best[block].iter_mut().zip(similarities).for_each(|(best, &s)| *best = best.max(s));
+            let most = self.blocks(&rows, of, |_, cosines| -> Vec<f32> {
+                cosines
+                    .columns()
+                    .into_iter()
+                    .map(|column| column.fold(-1.0, |most: f32, &c| most.max(c)))
+                    .collect()
             });
-            self.best = best;
+            for (best, most) in self.best.iter_mut().zip(most) {
+                best.iter_mut().zip(most).for_each(|(best, most)| *best = best.max(most));
+            }
             let done = of.last().map_or(0, |last| last + 1);
             report(
                 progress,
@@ -252,15 +262,28 @@ impl Cover {
     fn nearest(&self, rows: &Array2<f32>, progress: &mut Progress<'_>) -> Result<Vec<(f32, usize)>> {
         let side = self.best.first().map_or(0, Vec::len);
         self.each(rows, "similar", progress, |of| {
-            let mut nearest = vec![(f32::NEG_INFINITY, 0); of.len()];
-            self.similarities(rows, of, |row, block, similarities| {
+            let blocks = self.blocks(rows, of, |block, cosines| -> Vec<(f32, usize)> {
                 let left = (self.count - block * side).min(side);
-                for (target, &similarity) in similarities[..left].iter().enumerate() {
-                    if similarity > nearest[row].0 {
-                        nearest[row] = (similarity, block * side + target);
+                let nearest = |row: ndarray::ArrayView1<'_, f32>| {
+                    let mut nearest = (f32::NEG_INFINITY, 0);
+                    for (target, &cosine) in row.iter().take(left).enumerate() {
+                        if cosine > nearest.0 {
+                            nearest = (cosine, block * side + target);
+                        }
+                    }
+                    nearest
+                };
+                cosines.rows().into_iter().map(nearest).collect()
+            });
+            let mut nearest = vec![(f32::NEG_INFINITY, 0); of.len()];
+            for block in blocks {
+                for (nearest, other) in nearest.iter_mut().zip(block) {
+                    if other.0 > nearest.0 {
+                        *nearest = other;
                     }
                 }
-            });
+            }
+            nearest.iter_mut().for_each(|(cosine, _)| *cosine = (0.5 + 0.5 * *cosine).clamp(0.0, 1.0));
             nearest
         })
     }
@@ -329,16 +352,16 @@ impl Cover {
     }
 }
 
-/// Σ max(0, similarity − best), in an order of its own.
-fn gain(similarities: &[f32], best: &[f32]) -> f64 {
+/// Σ max(0, cosine − best), in an order of its own.
+fn gain(cosines: &[f32], best: &[f32]) -> f64 {
     const LANES: usize = 16;
     wide(
         #[inline(always)]
         || {
             let mut lanes = [0.0_f64; LANES];
-            for (similarities, best) in similarities.chunks(LANES).zip(best.chunks(LANES)) {
-                for ((lane, &similarity), &best) in lanes.iter_mut().zip(similarities).zip(best) {
-                    *lane += f64::from((similarity - best).max(0.0));
+            for (cosines, best) in cosines.chunks(LANES).zip(best.chunks(LANES)) {
+                for ((lane, &cosine), &best) in lanes.iter_mut().zip(cosines).zip(best) {
+                    *lane += f64::from((cosine - best).max(0.0));
                 }
             }
             lanes.iter().sum()
