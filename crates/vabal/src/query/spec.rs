@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::uncertainty::{Measure, Uncertainty};
 use super::{
-    Strategy, badge, balanced, bald, committee, core_set, galaxy, learning_loss, probcover, random, similar, typiclust,
-    vaal, vabal,
+    Strategy, badge, balanced, bald, committee, core_set, galaxy, learning_loss, probcover, random, similar,
+    typiclust, vaal, vabal,
 };
 use crate::error::{Result, unknown};
 

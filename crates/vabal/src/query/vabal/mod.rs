@@ -126,12 +126,6 @@ impl Model {
         Ok(Self { settings: settings.clone(), fitted })
     }
 
-    /// The number of classes that it was fitted to.
-    #[must_use]
-    pub fn classes(&self) -> usize {
-        self.fitted.vae.architecture.classes
-    }
-
     /// Chooses `query.n` of the unlabelled pool by Eqs. 6, 11 and 12.
     ///
     /// # Errors
@@ -326,7 +320,7 @@ impl Model {
         &self.settings
     }
 
-    /// C.
+    /// C, the number of classes that it was fitted to.
     #[must_use]
     pub fn classes(&self) -> usize {
         self.fitted.vae.architecture.classes
