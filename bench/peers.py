@@ -294,7 +294,7 @@ def core_set(bench, options, folder):
                     # Numbers from which one run takes most of an hour.
                     long = n * d * (labelled + b) > options.most * 1e12
                     theirs = None if long else bench.run("lightly-mundig", folder, "core-set", b)
-                    small = n * d <= 50_000 * 512
+                    small = n * d <= 50_000 * 512 and b <= 100
                     plain = bench.run("numpy", folder, "core-set", b) if small else None
                     row = [data, n, d, labelled, b, seconds(ours["median"]), mib(ours)]
                     if theirs:
