@@ -276,6 +276,37 @@ def radius(pool, labelled, ids):
     return float(np.sqrt(max(nearest(centres).max(), 0)))
 
 
+def greedy(pool, labelled, n):
+    """The plain algorithm in f64."""
+    import numpy as np
+
+    x = pool.astype(np.float64)
+
+    def squared(centre):
+        return np.concatenate([((part - centre) ** 2).sum(1) for part in np.array_split(x, len(x) // 1000 + 1)])
+
+    picks, nearest = [], np.full(len(x), np.inf)
+    for centre in [] if labelled is None else labelled.astype(np.float64):
+        nearest = np.minimum(nearest, squared(centre))
+    while len(picks) < n:
+        picks.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, squared(x[picks[-1]]))
+    return picks
+
+
+def agreement(ours, others, pool, labelled, check):
+    """Same picks at the same places; if not all, either against f64 where that is quick, and either radius."""
+    same = sum(a == b for a, b in zip(ours, others))
+    if same == len(ours):
+        return same
+    text = f"{same}; radius {radius(pool, labelled, ours):.6g}, {radius(pool, labelled, others):.6g}"
+    if check:
+        exact = greedy(pool, labelled, len(ours))
+        by_f64 = [sum(a == b for a, b in zip(ids, exact)) for ids in (ours, others)]
+        text += f"; as by f64 {by_f64[0]}, {by_f64[1]}"
+    return text
+
+
 CORE_SETS = [(10_000, 512), (50_000, 512), (50_000, 2048), (1_000_000, 128)]
 
 
@@ -298,10 +329,7 @@ def core_set(bench, options, folder):
                     plain = bench.run("numpy", folder, "core-set", b) if small else None
                     row = [data, n, d, labelled, b, seconds(ours["median"]), mib(ours)]
                     if theirs:
-                        same = sum(a == b for a, b in zip(ours["ids"], theirs["ids"]))
-                        if same < b:
-                            of = [radius(pool, known, figures["ids"]) for figures in (ours, theirs)]
-                            same = f"{same}; radius {of[0]:.6g}, {of[1]:.6g}"
+                        same = agreement(ours["ids"], theirs["ids"], pool, known, options.check)
                         row += [seconds(theirs["median"]), seconds(theirs["median"] + theirs["prepared"]), mib(theirs),
                                 f"{theirs['median'] / ours['median']:.1f}", same]
                     else:
@@ -365,6 +393,7 @@ def main():
     parser.add_argument("--labelled", nargs="+", type=int, default=[], help="of core-set; else none, and a tenth")
     parser.add_argument("--batch", nargs="+", type=int, default=[100, 1000], help="images to choose")
     parser.add_argument("--most", type=float, default=2.0, metavar="T", help="10^12 differences that others may take on")
+    parser.add_argument("--check", action="store_true", help="compare the picks of core-set with plain f64; slow")
     parser.add_argument("--only", nargs="+", choices=PEERS, help="which of the others")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=5)
