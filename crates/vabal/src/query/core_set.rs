@@ -35,7 +35,7 @@ const CENTRES: usize = 8;
 const PROBES: usize = 8;
 
 /// Differences squared and summed, from which a sweep is worth other cores, and after which it reports.
-const WORTH_SHARING: usize = 1 << 19;
+const WORTH_SHARING: usize = 1 << 20;
 const WORTH_TELLING: usize = 1 << 34;
 
 impl Strategy for CoreSet {
@@ -219,19 +219,20 @@ impl<'a> Cover<'a> {
             }
         }
         let (rows, centres) = (self.rows, &self.centres[..]);
-        let update = |(first, points, largest): &mut (usize, &mut [Point], &mut f32)| {
-            update(rows, centres, *first, points, floor);
+        let update = |room: &mut Room<'a>, (first, points, largest): &mut (usize, &mut [Point], &mut f32)| {
+            update(rows, centres, *first, points, floor, room);
             **largest = largest_bound(points);
         };
         if work < WORTH_SHARING {
-            blocks.iter_mut().for_each(update);
+            let mut room = Room::default();
+            blocks.iter_mut().for_each(|block| update(&mut room, block));
             return Ok(());
         }
         let parts = work.div_ceil(WORTH_TELLING);
         let total = blocks.len();
         let mut done = 0;
         for part in blocks.chunks_mut(total.div_ceil(parts)) {
-            part.par_iter_mut().for_each(update);
+            part.par_iter_mut().for_each_init(Room::default, update);
             done += part.len();
             if parts > 1 {
                 let unit = "block";
@@ -308,22 +309,37 @@ impl Point {
     }
 }
 
+/// Room for what is computed of a block.
+#[derive(Default)]
+struct Room<'a> {
+    open: Vec<usize>,
+    group: Vec<usize>,
+    rows: Vec<&'a [f32]>,
+    squared: Vec<f32>,
+}
+
 /// Brings the points of one block, of which the first is row `first`, up to date as far as any may be the farthest.
-fn update(rows: &Rows<'_>, centres: &[&[f32]], first: usize, points: &mut [Point], floor: &Floor) {
+fn update<'a>(
+    all: &'a Rows<'a>,
+    centres: &[&[f32]],
+    first: usize,
+    points: &mut [Point],
+    floor: &Floor,
+    Room { open, group, rows, squared }: &mut Room<'a>,
+) {
     let is_open = |point: &Point| point.may_be_above(floor.get()) && (point.seen as usize) < centres.len();
-    let mut open: Vec<usize> = (0..points.len()).filter(|&at| is_open(&points[at])).collect();
-    let (mut at, mut group) = (Vec::new(), Vec::new());
-    let mut squared = vec![0.0; open.len() * CENTRES];
+    open.clear();
+    open.extend((0..points.len()).filter(|&at| is_open(&points[at])));
     while let Some(from) = open.iter().map(|&at| points[at].seen as usize).min() {
         // Those that lag behind catch up, and then go on together.
         let to = ((from / CENTRES + 1) * CENTRES).min(centres.len());
-        at.clear();
-        at.extend(open.iter().copied().filter(|&at| points[at].seen as usize == from));
         group.clear();
-        group.extend(at.iter().map(|&at| rows.row(first + at)));
-        let squared = &mut squared[..group.len() * (to - from)];
-        squared_distances(&group, &centres[from..to], squared);
-        for (&at, squared) in at.iter().zip(squared.chunks_exact(to - from)) {
+        group.extend(open.iter().copied().filter(|&at| points[at].seen as usize == from));
+        rows.clear();
+        rows.extend(group.iter().map(|&at| all.row(first + at)));
+        squared.resize(group.len() * (to - from), 0.0);
+        squared_distances(rows, &centres[from..to], squared);
+        for (&at, squared) in group.iter().zip(squared.chunks_exact(to - from)) {
             points[at].hear(squared);
             if to == centres.len() {
                 floor.raise(points[at].bound);

@@ -1,0 +1,51 @@
+"""The same arrays give the same ids here and on the command line."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import FEW, Known, pool
+
+import vabal
+
+ROOT = Path(__file__).parents[2]
+STRATEGIES = [strategy.name for strategy in vabal.strategies()]
+
+
+def rank(folder: Path, name: str, settings: dict[str, object], arrays: dict[str, object]) -> list[int]:
+    """The ids of ``vabal rank``, which is built where it is not yet."""
+    np.savez(folder / "pool.npz", **arrays)  # type: ignore[arg-type]
+    sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    command = ["cargo", "run", "--locked", "--release", "--quiet", "--manifest-path", str(ROOT / "Cargo.toml"), "--"]
+    command += ["rank", "--quiet", "--unlabelled", str(folder / "pool.npz"), "--strategy", name, "-n", "7"]
+    subprocess.run([*command, *sets, "--seed", "3", "--out", str(folder / "picks.csv")], check=True)
+    with (folder / "picks.csv").open() as file:
+        return [int(row["id"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_gives_the_ids_of_vabal_rank(name: str, tmp_path: Path) -> None:
+    known: Known = pool(n=90, labelled=30)
+    rng = np.random.default_rng(2)
+    several = rng.dirichlet(np.ones(3), size=(90, 4)).astype(np.float32)
+    arrays: dict[str, object] = {
+        "features": known.features,
+        "probs": known.probs,
+        "labels": known.labels,
+        "mc_probs": several,
+        "committee_probs": several,
+        "images": rng.integers(0, 256, size=(90, 1, 8, 8), dtype=np.uint8),
+    }
+    few: dict[str, object] = {}
+    if name.startswith("vabal"):
+        few = dict(FEW)
+    elif name == "vaal":
+        few = {"steps": 3, "width": 1, "batch": 8}
+    elif name == "learning-loss":
+        few = {"steps": 10}
+    chosen = vabal.select(name, **arrays, n=7, seed=3, **few)  # type: ignore[arg-type]
+    assert chosen.ids.tolist() == rank(tmp_path, name, few, arrays)
