@@ -248,8 +248,6 @@ pub(crate) fn available(query: &Query<'_>, progress: &mut Progress<'_>) -> Resul
 }
 
 #[cfg(test)]
-mod every;
-#[cfg(test)]
 mod promises;
 #[cfg(test)]
 mod tests;

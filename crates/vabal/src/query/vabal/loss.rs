@@ -187,3 +187,6 @@ pub(super) fn class_loss<T: Real>(
     }
     w[label] - least + total.ln()
 }
+
+#[cfg(test)]
+mod tests;
