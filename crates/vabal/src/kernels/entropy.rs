@@ -1,6 +1,6 @@
-//! Σ −p ln p over many probabilities at the speed of memory.
+//! Sums, means and the largest of many probabilities at the speed of memory.
 //!
-//! Never here: what the sums are put together to.
+//! Never here: what they are put together to.
 
 use super::wide;
 
@@ -49,25 +49,60 @@ fn term(x: f32) -> f32 {
 pub(crate) fn entropy_sum(values: &[f32]) -> f64 {
     wide(
         #[inline(always)]
-        || {
-            let mut sum = 0.0;
-            for block in values.chunks(BLOCK) {
-                let mut lanes = [0.0_f32; LANES];
-                let whole = block.chunks_exact(LANES);
-                let rest = whole.remainder();
-                for chunk in whole {
-                    for (lane, &x) in lanes.iter_mut().zip(chunk) {
-                        *lane += term(x);
-                    }
-                }
-                for (lane, &x) in lanes.iter_mut().zip(rest) {
-                    *lane += term(x);
-                }
-                sum += lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>();
-            }
-            sum
-        },
+        || entropy_of(values),
     )
+}
+
+/// The same where loops are compiled for wide vectors already.
+#[inline(always)]
+pub(crate) fn entropy_of(values: &[f32]) -> f64 {
+    let mut sum = 0.0;
+    for block in values.chunks(BLOCK) {
+        let mut lanes = [0.0_f32; LANES];
+        let whole = block.chunks_exact(LANES);
+        let rest = whole.remainder();
+        for chunk in whole {
+            for (lane, &x) in lanes.iter_mut().zip(chunk) {
+                *lane += term(x);
+            }
+        }
+        for (lane, &x) in lanes.iter_mut().zip(rest) {
+            *lane += term(x);
+        }
+        sum += lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>();
+    }
+    sum
+}
+
+/// Whether all values may stand for probabilities.
+#[inline(always)]
+pub(crate) fn all_within(values: &[f32], least: f32, most: f32) -> bool {
+    values.iter().fold(true, |good, &p| good & (p >= least) & (p <= most))
+}
+
+/// The largest value, the place of the first that is as large, and the largest of all but that one.
+#[inline(always)]
+pub(crate) fn two_largest(values: &[f32]) -> (f32, usize, f32) {
+    const NONE: f32 = f32::NEG_INFINITY;
+    const WIDTH: usize = 16;
+    let larger = |a: f32, b: f32| if a > b { a } else { b };
+    let smaller = |a: f32, b: f32| if a > b { b } else { a };
+    let (mut first, mut second) = ([NONE; WIDTH], [NONE; WIDTH]);
+    for chunk in values.chunks(WIDTH) {
+        for ((first, second), &x) in first.iter_mut().zip(&mut second).zip(chunk) {
+            *second = larger(*second, smaller(*first, x));
+            *first = larger(*first, x);
+        }
+    }
+    let (mut largest, mut next) = (NONE, NONE);
+    for &x in first.iter().chain(&second) {
+        next = larger(next, smaller(largest, x));
+        largest = larger(largest, x);
+    }
+    let chunk = values.chunks(WIDTH).position(|chunk| chunk.iter().fold(false, |is, &x| is | (x == largest)));
+    let from = chunk.unwrap_or(0) * WIDTH;
+    let place = values[from..].iter().position(|&x| x == largest).map_or(0, |place| from + place);
+    (largest, place, next)
 }
 
 /// The mean over the rows of `draws`, row-major with `mean.len()` columns.
@@ -103,6 +138,19 @@ mod tests {
             let values: Vec<f32> = values.into_iter().map(|p| p.powi(1 << power)).collect();
             let (got, expected) = (entropy_sum(&values), reference(&values));
             prop_assert!((got - expected).abs() <= 2e-6 * expected + 1e-7, "{got} {expected}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_two_largest_are_those_of_a_sorted_copy(values in prop::collection::vec(0_u8..20, 1..70)) {
+            let values: Vec<f32> = values.into_iter().map(f32::from).collect();
+            let mut sorted = values.clone();
+            sorted.sort_by(|a, b| b.total_cmp(a));
+            let (largest, place, next) = two_largest(&values);
+            prop_assert_eq!(largest, sorted[0]);
+            prop_assert_eq!(Some(place), values.iter().position(|&x| x == sorted[0]));
+            prop_assert_eq!(next, sorted.get(1).copied().unwrap_or(f32::NEG_INFINITY));
         }
     }
 

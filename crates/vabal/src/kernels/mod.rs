@@ -15,7 +15,7 @@ mod vectors;
 pub(crate) use distance::{
     distance_error, dot_products, exact_squared_distance, magnitude, squared_distances,
 };
-pub(crate) use entropy::{entropy_sum, mean_of_rows};
+pub(crate) use entropy::{all_within, entropy_of, entropy_sum, mean_of_rows, two_largest};
 pub(crate) use matmul::{Threads, matmul};
 pub(crate) use vectors::Vectors;
 /// Runs plain loops compiled for the widest vectors that this processor has. Same bits on every processor:

@@ -9,10 +9,10 @@ use rand::RngExt as _;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::signals::{argmax, is_probability};
+use super::signals::{PROBABILITIES, argmax};
 use super::{Column, MonteCarlo, Needs, Query, Selection, Signals, Strategy, available};
 use crate::error::{Result, within};
-use crate::kernels::{Threads, entropy_sum, matmul, mean_of_rows};
+use crate::kernels::{Threads, all_within, entropy_sum, matmul, mean_of_rows, wide};
 use crate::progress::{Event, Progress, report};
 use crate::rng::Rng;
 
@@ -165,7 +165,8 @@ pub(super) fn disagreement(
                     copy
                 }
             };
-            if !values.iter().fold(true, |good, p| good & is_probability(p)) {
+            let within = || all_within(values, *PROBABILITIES.start(), *PROBABILITIES.end());
+            if !wide(within) {
                 return Err(pool.bad_probability(row, values.iter()));
             }
             mean_of_rows(values, mean);

@@ -417,10 +417,13 @@ impl<'a> Signals<'a> {
     }
 }
 
-/// Whether a value may stand for a probability, give or take what rounding adds; NaN may not.
+/// What may stand for a probability, give or take what rounding adds; NaN may not.
+pub(crate) const PROBABILITIES: std::ops::RangeInclusive<f32> = 0.0..=1.0001;
+
+/// Whether a value may stand for a probability.
 #[inline(always)]
 pub(crate) fn is_probability(p: &f32) -> bool {
-    (0.0..=1.0001).contains(p)
+    PROBABILITIES.contains(p)
 }
 
 fn check_classes(name: &str, classes: usize) -> Result<()> {
