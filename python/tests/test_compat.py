@@ -23,10 +23,8 @@ def settings(strategy: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_scikit_activeml(strategy: str, known: Known) -> None:
-    base = pytest.importorskip("skactiveml.base")
     sk = pytest.importorskip("skactiveml.classifier")
     linear = pytest.importorskip("sklearn.linear_model")
-    assert issubclass(base.SingleAnnotatorPoolQueryStrategy, object)
     y = np.where(known.labels < 0, np.nan, known.labels)
     clf = sk.SklearnClassifier(linear.LogisticRegression(), classes=[0, 1, 2], random_state=0)
     query = compat.PoolQuery(strategy, **settings(strategy))

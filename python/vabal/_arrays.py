@@ -21,6 +21,11 @@ _SHAPES = {1: "[n]", 2: "[n, d]", 3: "[n, draws, C]", 4: "[n, channels, height, 
 
 def to_numpy(value: ArrayLike) -> npt.NDArray[Any]:
     """``value`` as an array of numpy that shares its memory where it can."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(
+            "a masked array with values that are masked\n  expected: values for every row"
+            "\n  hint: fill them first; in labels=, −1 is no label: labels.filled(-1)"
+        )
     if isinstance(value, np.ndarray):
         return value
     # torch: off the graph, off the GPU. bfloat16, which numpy has not, becomes float32.
@@ -154,7 +159,7 @@ def classes_of(value: ArrayLike, name: str, classes: list[Any] | None, count: in
                 "\n  hint: give the names of the classes, in the order of the columns of probs=, as classes="
             ) from None
         missing = np.isnan(floats)
-        broken = ~missing & (floats != np.floor(floats))
+        broken = ~missing & ((floats != np.floor(floats)) | (np.abs(floats) >= 2**53))
         if broken.any():
             row = int(np.argmax(broken))
             raise ValueError(f"a class is no whole number\n  where: {name}=, row {row}\n  got: {floats[row]}")

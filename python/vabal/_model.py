@@ -70,7 +70,7 @@ class VaBAL:
         predicted: ArrayLike | None = None,
         ids: ArrayLike | None = None,
         classes: int | Sequence[Any] | None = None,
-        seed: int = 0,
+        seed: int = 1,
         progress: bool | Callback | None = None,
     ) -> VaBAL:
         """Fits the model to the rows without a label. Arrays and errors as of :func:`vabal.select`."""
@@ -93,7 +93,7 @@ class VaBAL:
         stages: Sequence[ArrayLike] | None = None,
         predicted: ArrayLike | None = None,
         ids: ArrayLike | None = None,
-        seed: int = 0,
+        seed: int = 1,
         progress: bool | Callback | None = None,
     ) -> npt.NDArray[np.float64]:
         """The score of every row [n], larger = ask first; NaN in rows that have a label."""
@@ -113,7 +113,7 @@ class VaBAL:
         stages: Sequence[ArrayLike] | None = None,
         predicted: ArrayLike | None = None,
         ids: ArrayLike | None = None,
-        seed: int = 0,
+        seed: int = 1,
         progress: bool | Callback | None = None,
     ) -> Selection:
         """Chooses ``n`` of the rows without a label, as :func:`vabal.select` does."""

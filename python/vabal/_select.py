@@ -136,7 +136,7 @@ def select(
     labels: ArrayLike | None = None,
     *,
     n: int,
-    seed: int = 0,
+    seed: int = 1,
     stages: Sequence[ArrayLike] | None = None,
     predicted: ArrayLike | None = None,
     mc_probs: ArrayLike | None = None,

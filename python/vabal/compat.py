@@ -87,7 +87,7 @@ class PoolQuery:
         *,
         missing_label: Any = float("nan"),
         features: Features | None = None,
-        seed: int = 0,
+        seed: int = 1,
         **settings: Any,
     ) -> None:
         self.strategy = strategy
@@ -212,7 +212,7 @@ class PoolQuery:
 
 
 def modal_query(
-    strategy: str = "vabal", *, features: Features | None = None, seed: int = 0, **settings: Any
+    strategy: str = "vabal", *, features: Features | None = None, seed: int = 1, **settings: Any
 ) -> Callable[..., tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
     """A query strategy for modAL's ``ActiveLearner(query_strategy=…)``.
 
@@ -294,7 +294,7 @@ class Heuristic:
         *,
         context: Callable[[], Mapping[str, Any]] | None = None,
         num_samples: int = 100,
-        seed: int = 0,
+        seed: int = 1,
         **settings: Any,
     ) -> None:
         self.strategy = strategy
@@ -397,7 +397,7 @@ class TextQuery:
     """
 
     def __init__(
-        self, strategy: str = "vabal", *, features: Features | None = None, seed: int = 0, **settings: Any
+        self, strategy: str = "vabal", *, features: Features | None = None, seed: int = 1, **settings: Any
     ) -> None:
         self.strategy = strategy
         self.features = features

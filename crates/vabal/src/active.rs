@@ -254,7 +254,7 @@ impl Lens<'_> {
                 let with = learner.train(&pool.labelled, &pool.labels, dropout, seed, progress)?;
                 with.signals(ids, wish, pass, progress)?
             };
-            signals = signals.with_monte_carlo(draws.monte_carlo()?.into_owned())?;
+            signals = signals.with_monte_carlo(draws.into_monte_carlo()?)?;
         }
         if needs.committee > 0 {
             let mut members: Option<Array3<f32>> = None;

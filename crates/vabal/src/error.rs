@@ -37,8 +37,8 @@ pub enum Error {
     /// Training produced a loss that is not a number.
     #[error(
         "training diverged: the loss of the {network} became {loss}\n  where: step {step}, learning rate {learning_rate}\n  \
-         expected: a finite loss\n  hint: lower the learning rate and choose another --out, as this folder keeps to its configuration; or look for \
-         constant or non-finite inputs"
+         expected: a finite loss\n  hint: lower the learning rate (a run needs another --out for that, as its folder keeps to its configuration), or look \
+         for constant or non-finite inputs"
     )]
     Diverged {
         /// "classifier" or "VAE".

@@ -113,12 +113,10 @@ impl Strategy for Balanced {
             }
         }
         let mut terms = ranked.terms;
-        if !terms.iter().any(|column| column.name == "predicted") {
-            terms.insert(
-                0,
-                Column { name: "predicted", values: classes.iter().map(|&c| f64::from(c)).collect() },
-            );
-        }
+        // By the classifier that the quotas go by, whatever the wrapped strategy means by it.
+        terms.retain(|column| column.name != "predicted");
+        let predicted = classes.iter().map(|&class| f64::from(class)).collect();
+        terms.insert(0, Column { name: "predicted", values: predicted });
         for column in &mut terms {
             column.values = places.iter().map(|&place| column.values[place]).collect();
         }

@@ -7,9 +7,9 @@ use ndarray::Axis;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::bald::disagreement;
+use super::bald::{columns, disagreement};
 use super::signals::argmax;
-use super::{Column, Needs, Query, Selection, Strategy};
+use super::{Needs, Query, Selection, Strategy, available};
 use crate::error::{Result, within};
 use crate::progress::Progress;
 
@@ -71,14 +71,22 @@ impl Strategy for Committee {
                 .map(|row| measure.of_votes(members.index_axis(Axis(0), row)))
                 .collect(),
         };
-        let information: Vec<f64> = of.iter().map(|d| d.information).collect();
-        let scores = if votes.is_empty() { &information } else { &votes };
-        let predicted = of.iter().map(|d| f64::from(d.predicted)).collect();
-        let columns = vec![
-            Column { name: "predicted", values: predicted },
-            Column { name: "information", values: information.clone() },
-        ];
-        Selection::top(query, scores, columns, progress)
+        if votes.is_empty() {
+            let scores: Vec<f64> = of.iter().map(|d| d.information).collect();
+            return Selection::top(query, &scores, columns(&of), progress);
+        }
+        // Votes have few values. Among equals the mutual information decides and then the id, which in a folder of
+        // classes would prefer the first of them.
+        let n = available(query, progress)?;
+        let ids = query.unlabelled.ids();
+        let mut order: Vec<usize> = (0..votes.len()).collect();
+        order.sort_unstable_by(|&a, &b| {
+            let information = of[b].information.total_cmp(&of[a].information);
+            votes[b].total_cmp(&votes[a]).then(information).then(ids[a].cmp(&ids[b]))
+        });
+        order.truncate(n);
+        let scores = order.iter().map(|&row| votes[row]).collect();
+        Ok(Selection::chosen(query.unlabelled, &order, scores, &columns(&of)))
     }
 }
 
@@ -87,7 +95,10 @@ impl Measure {
     fn of_votes(self, members: ndarray::ArrayView2<'_, f32>) -> f64 {
         let mut votes: Vec<u32> = members.rows().into_iter().map(|p| argmax(p.iter().copied())).collect();
         votes.sort_unstable();
-        let shares = votes.chunk_by(|a, b| a == b).map(|same| same.len() as f64 / votes.len() as f64);
+        // In order of size, so that equal votes give equal sums whatever the classes.
+        let mut counts: Vec<usize> = votes.chunk_by(|a, b| a == b).map(<[u32]>::len).collect();
+        counts.sort_unstable();
+        let shares = counts.into_iter().map(|count| count as f64 / votes.len() as f64);
         match self {
             Self::VoteEntropy => shares.map(|share| 0.0 - share * share.ln()).sum(),
             _ => 1.0 - shares.fold(0.0, f64::max),

@@ -40,6 +40,9 @@ use crate::progress::{Event, Progress, report};
 use crate::rng::Seed;
 use crate::{Id, Label};
 
+/// More classes are a slip, and memory goes with them.
+const MOST_CLASSES: usize = 1 << 20;
+
 /// What a strategy is asked: choose `n` of `unlabelled`.
 #[derive(Debug, Clone, Copy)]
 pub struct Query<'a> {
@@ -74,6 +77,13 @@ impl Query<'_> {
                 .got(format!("{} labels", labels.len()))
                 .into());
         }
+        if classes > MOST_CLASSES {
+            return Err(Error::input("more classes than any data have")
+                .expected(format!("at most {MOST_CLASSES}"))
+                .got(classes)
+                .hint("look for a label that is none, such as −1 read as an unsigned number")
+                .into());
+        }
         if classes < 2 {
             return Err(Error::input("fewer than two classes").expected("2 or more").got(classes).into());
         }
@@ -96,7 +106,7 @@ impl Query<'_> {
             if signals.is_empty() || needs == Needs::IDS {
                 continue;
             }
-            if let Some(got) = signals.classes().filter(|&got| got != classes) {
+            if let Some(got) = signals.all_classes().find(|&got| got != classes) {
                 return Err(Error::input("the probabilities have another number of classes")
                     .expected(classes)
                     .got(got)

@@ -344,13 +344,24 @@ impl<'a> Signals<'a> {
         }
     }
 
+    /// The Monte-Carlo probabilities themselves, without a copy where they are owned.
+    ///
+    /// # Errors
+    /// They were not given.
+    pub fn into_monte_carlo(self) -> Result<Dense<'a, f32, Ix3>> {
+        self.monte_carlo.ok_or_else(|| missing("Monte-Carlo probabilities"))
+    }
+
+    /// The number of classes that each array of probabilities says, where there is any.
+    pub(crate) fn all_classes(&self) -> impl Iterator<Item = usize> {
+        let columns = self.probabilities.iter().map(|p| p.shape[1]);
+        columns.chain([&self.monte_carlo, &self.committee].into_iter().flatten().map(|p| p.shape[2]))
+    }
+
     /// Number of classes C, where an array says it.
     #[must_use]
     pub fn classes(&self) -> Option<usize> {
-        let columns = self.probabilities.as_ref().map(|p| p.shape[1]);
-        let of_draws =
-            || [&self.monte_carlo, &self.committee].into_iter().flatten().map(|p| p.shape[2]).next();
-        columns.or_else(of_draws)
+        self.all_classes().next()
     }
 
     /// The probabilities [n, C], each from 0 to 1.

@@ -217,7 +217,13 @@ impl Spec {
             Self::Probcover(settings) => settings.check(),
             Self::Similar(settings) => settings.check(),
             Self::Vabal(spec) => spec.settings.check(),
-            _ => Ok(()),
+            Self::Random
+            | Self::Entropy
+            | Self::Margin
+            | Self::LeastConfidence
+            | Self::CoreSet
+            | Self::Badge
+            | Self::Galaxy => Ok(()),
         }
     }
 

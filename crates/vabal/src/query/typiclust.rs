@@ -172,7 +172,9 @@ impl Cluster {
             near.iter().map(|&(squared, _)| points.length(squared)).sum::<f64>() / near.len() as f64
         };
         let mean: Vec<f64> = self.near.iter().map(far).collect();
-        let best = (0..mean.len()).min_by(|&a, &b| mean[a].total_cmp(&mean[b])).unwrap_or(0);
+        // Equal but for how a sum was rounded is equal.
+        let least = mean.iter().copied().fold(f64::INFINITY, f64::min);
+        let best = mean.iter().position(|&mean| mean <= least + 1e-12 * least).unwrap_or(0);
         let alone = self.open.len() == 1;
         self.near.remove(best);
         let point = self.open.remove(best);

@@ -41,7 +41,7 @@ pub struct Settings {
     pub width: usize,
     /// Latents; 32 in the authors' code.
     pub latents: usize,
-    /// Steps of both networks; in the authors' code 100 passes over the labelled pool.
+    /// Steps of both networks; in the authors' code as many as 100 passes over all images take.
     pub steps: usize,
     /// Labelled images a step, and as many unlabelled ones; 128 in the authors' code.
     pub batch: usize,
@@ -339,14 +339,15 @@ impl Strategy for Vaal {
 
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         let unlabelled = query.unlabelled.images()?;
-        if query.unlabelled.is_empty() || query.n == 0 {
+        // Of one image there is nothing to choose.
+        if query.unlabelled.len() < 2 || query.n == 0 {
             return Selection::top(query, &vec![0.0; query.unlabelled.len()], Vec::new(), progress);
         }
         // BatchNorm cannot learn from one image.
-        if query.labelled.len() < 2 || query.unlabelled.len() < 2 {
-            return Err(Error::input("VAAL tells labelled from unlabelled images, and there are too few")
-                .expected("at least 2 of each")
-                .got(format!("{} labelled, {} unlabelled", query.labelled.len(), query.unlabelled.len()))
+        if query.labelled.len() < 2 {
+            return Err(Error::input("VAAL tells labelled from unlabelled images, and too few are labelled")
+                .expected("at least 2")
+                .got(query.labelled.len())
                 .hint("choose the first images with random, typiclust or core-set")
                 .into());
         }
@@ -529,7 +530,7 @@ mod tests {
         assert_eq!(ask(&unlabelled, &labelled, 9).unwrap().ids.len(), 4);
         assert!(ask(&unlabelled, &labelled, 0).unwrap().ids.is_empty());
         let error = ask(&unlabelled, &Signals::default(), 2).unwrap_err().to_string();
-        assert!(error.contains("at least 2 of each") && error.contains("core-set"), "{error}");
+        assert!(error.contains("at least 2") && error.contains("core-set"), "{error}");
         let red = pool(2000, Array4::zeros((3, 3, 32, 32)));
         let error = ask(&unlabelled, &red, 2).unwrap_err().to_string();
         assert!(error.contains("1 channels") && error.contains("got: 3"), "{error}");

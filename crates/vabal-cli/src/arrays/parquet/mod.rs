@@ -156,10 +156,10 @@ impl Found<'_> {
             let meta = column.child(3).ok_or("a column without a place")?;
             chunks.push(self.chunk(meta).ok_or("a column that ends behind the file")?);
         }
-        let values: usize =
-            chunks.iter().try_fold(0_usize, |sum, chunk| sum.checked_add(chunk.values)).unwrap_or(0);
+        let values = chunks.iter().try_fold(0_usize, |sum, chunk| sum.checked_add(chunk.values));
+        let values = values.ok_or("more values than can be")?;
         let width = values.checked_div(self.rows).unwrap_or(0);
-        if width.checked_mul(self.rows) != Some(values) || (repetition == 0 && width > 1) {
+        if width.checked_mul(self.rows) != Some(values) || (repetition == 0 && values != self.rows) {
             return Ok(other("lists of different lengths"));
         }
         let (map, place) = (Arc::clone(self.map), self.place.to_owned());

@@ -141,24 +141,22 @@ impl Ids {
                 let next = u.iter().max().map_or(0, |largest| largest + 1);
                 Self { unlabelled: u.clone(), labelled: behind(next), texts: None }
             }
-            (Some(Names::Texts(u)), l) => {
-                let (ids, texts) = numbered(u, 0);
-                let labelled = match l {
-                    None => behind(u.len() as Id),
-                    Some(Names::Texts(l)) => {
-                        if let Some((other, name)) =
-                            l.iter().enumerate().find(|(_, name)| texts.binary_search(name).is_ok())
-                        {
-                            let row = u.iter().position(|text| text == name).unwrap_or(0);
-                            return Err(both(row, other, name.clone()));
-                        }
-                        numbered(l, u.len() as Id).0
-                    }
-                    Some(Names::Numbers(_)) => {
-                        return Err(two_kinds(unlabelled, labelled, "texts", "numbers"));
-                    }
-                };
+            (Some(Names::Texts(u)), None) => {
+                let (ids, texts) = numbered(u);
+                Self { unlabelled: ids, labelled: behind(u.len() as Id), texts: Some(texts) }
+            }
+            // Over both pools, so that a text has the id that it would have in one file.
+            (Some(Names::Texts(u)), Some(Names::Texts(l))) => {
+                let (mut ids, texts) = numbered(&[&u[..], &l[..]].concat());
+                let labelled = ids.split_off(u.len());
+                if let Some(pair) = texts.windows(2).find(|pair| pair[0] == pair[1]) {
+                    let row = |of: &[String]| of.iter().position(|text| *text == pair[0]).unwrap_or(0);
+                    return Err(both(row(u), row(l), pair[0].clone()));
+                }
                 Self { unlabelled: ids, labelled, texts: Some(texts) }
+            }
+            (Some(Names::Texts(_)), Some(Names::Numbers(_))) => {
+                return Err(two_kinds(unlabelled, labelled, "texts", "numbers"));
             }
             (Some(Names::Numbers(_)), Some(Names::Texts(_))) => {
                 return Err(two_kinds(unlabelled, labelled, "numbers", "texts"));
@@ -172,12 +170,12 @@ impl Ids {
     }
 }
 
-/// An id for each text, from `first`, and the texts in the order of their ids.
-fn numbered(texts: &[String], first: Id) -> (Vec<Id>, Vec<String>) {
+/// An id for each text, from 0, and the texts in the order of their ids.
+fn numbered(texts: &[String]) -> (Vec<Id>, Vec<String>) {
     let rows = by_value(texts);
     let mut ids = vec![0; texts.len()];
     for (rank, &row) in rows.iter().enumerate() {
-        ids[row] = first + rank as Id;
+        ids[row] = rank as Id;
     }
     (ids, rows.into_iter().map(|row| texts[row].clone()).collect())
 }
@@ -205,6 +203,6 @@ mod tests {
     #[test]
     fn texts_are_numbered_by_what_they_say_and_not_by_where_they_stand() {
         let texts = ["b", "c", "a"].map(String::from);
-        assert_eq!(numbered(&texts, 10), (vec![11, 12, 10], ["a", "b", "c"].map(String::from).to_vec()));
+        assert_eq!(numbered(&texts), (vec![1, 2, 0], ["a", "b", "c"].map(String::from).to_vec()));
     }
 }

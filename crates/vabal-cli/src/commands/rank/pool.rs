@@ -2,8 +2,8 @@
 //!
 //! Never here: how a file holds an array, what a strategy does with it.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 use ndarray::{ArrayView, ArrayView2, Dimension, Ix2, Ix3, Ix4};
 use rayon::prelude::*;
@@ -92,13 +92,22 @@ fn stage(name: &str) -> Option<u32> {
 }
 
 /// Opens what `--unlabelled` or `--labelled` names: files, or `NAME=FILE` for the one array of a file.
+/// The name and the path of `features=FILE`; a name that is none is a part of the path.
+fn named(source: &OsStr) -> Option<(&str, &Path)> {
+    let (name, path) = source.to_str()?.split_once('=')?;
+    Some((known(name)?, Path::new(path)))
+}
+
+/// The file that a source is read from.
+pub fn path_of(source: &OsStr) -> &Path {
+    named(source).map_or_else(|| Path::new(source), |(_, path)| path)
+}
+
 fn entries(sources: &[OsString]) -> Result<(Vec<Entry>, String)> {
     let mut all: Vec<Entry> = Vec::new();
     let mut places = Vec::new();
     for source in sources {
-        let named = source.to_str().and_then(|text| text.split_once('='));
-        let named = named.and_then(|(name, path)| Some((known(name)?, PathBuf::from(path))));
-        let path = named.as_ref().map_or_else(|| PathBuf::from(source), |(_, path)| path.clone());
+        let (named, path) = (named(source), path_of(source).to_path_buf());
         let mut found = arrays::open(&path)?;
         places.push(path.display().to_string());
         if let Some((name, _)) = named {
@@ -452,9 +461,13 @@ fn missing(all: &[Entry], needs: Needs, labels: Labels) -> (Vec<&Entry>, Vec<&'s
 fn rows_of(all: &[Entry]) -> Result<usize> {
     let mut first: Option<(&Entry, usize)> = None;
     for entry in all.iter().filter(|entry| known(&entry.name).is_some()) {
-        let Some(&rows) = entry.shape.first() else {
+        let Some((&rows, of_a_row)) = entry.shape.split_first() else {
             return Err(wrong_shape(entry, "[n, …], an entry for each row"));
         };
+        // Arrays that hold nothing may claim any number of rows.
+        if rows > 0 && of_a_row.contains(&0) {
+            return Err(wrong_shape(entry, "[n, …], something for each row"));
+        }
         match first {
             None => first = Some((entry, rows)),
             Some((other, expected)) if expected != rows => {

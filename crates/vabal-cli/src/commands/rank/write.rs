@@ -50,10 +50,7 @@ pub fn check_place(path: &Path, args: &Rank) -> Result<()> {
     if path.is_dir() {
         return Err(Error::io("write", path)(std::io::ErrorKind::IsADirectory.into()));
     }
-    let inputs = args.unlabelled.iter().chain(&args.labelled).map(|source| {
-        let text = source.to_str().and_then(|text| text.split_once('='));
-        text.map_or(Path::new(source), |(_, path)| Path::new(path))
-    });
+    let inputs = args.unlabelled.iter().chain(&args.labelled).map(|source| super::pool::path_of(source));
     let same = |input: &Path| matches!((input.canonicalize(), path.canonicalize()), (Ok(a), Ok(b)) if a == b);
     if let Some(input) = inputs.chain(args.model.as_deref()).find(|input| same(input)) {
         return Err(Error::input("a file would be written over one that is read")
@@ -63,7 +60,15 @@ pub fn check_place(path: &Path, args: &Rank) -> Result<()> {
             .hint("choose another --out or --model-out")
             .into());
     }
-    if args.model_out.as_deref() == args.out.as_deref() {
+    // Of files that may not be there yet: the folder, and the name.
+    let whole = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        (
+            folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf()),
+            path.file_name().map(ToOwned::to_owned),
+        )
+    };
+    if args.out.as_deref().zip(args.model_out.as_deref()).is_some_and(|(a, b)| whole(a) == whole(b)) {
         return Err(Error::input("--out and --model-out are the same file")
             .at(path.display())
             .expected("two files")

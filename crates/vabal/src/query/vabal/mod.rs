@@ -108,7 +108,7 @@ impl Model {
             return Err(Error::input("the unlabelled pool is empty").expected("at least one image").into());
         }
         let columns = unlabelled.classes().unwrap_or(classes);
-        if classes < 2 || columns != classes {
+        if !(2..=super::MOST_CLASSES).contains(&classes) || columns != classes {
             return Err(Error::input("the number of classes does not fit")
                 .expected("2 or more, one column of probabilities each")
                 .got(format!("{classes} classes and {columns} columns"))

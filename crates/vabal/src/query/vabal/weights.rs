@@ -87,6 +87,17 @@ pub(super) fn from_bytes(bytes: &[u8], place: impl std::fmt::Display) -> Result<
     }
     let header: Header = serde_json::from_str(json).map_err(|error| foreign(error.to_string()))?;
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| foreign(error.to_string()))?;
+    // Before anything is made of it: settings that are none, and networks larger than the file.
+    header.settings.check().map_err(|error| foreign(error.to_string()))?;
+    let shape = |name: &str| tensors.tensor(name).map(|tensor| tensor.shape().to_vec()).unwrap_or_default();
+    let Architecture { stages, classes, latents, .. } = &header.architecture;
+    let code = classes.checked_mul(*latents).filter(|_| *classes >= 2);
+    let fits =
+        |(l, width): (usize, &usize)| shape(&format!("adapter.{l}.linear.weight")).get(1) == Some(width);
+    if code.is_none() || shape("mean.weight").first() != code.as_ref() || !stages.iter().enumerate().all(fits)
+    {
+        return Err(foreign("a header that says other networks than the file holds".to_string()));
+    }
     // The first values are overwritten: every array of the file must be there, in its shape.
     let mut vae = Vae::<f32>::new(header.architecture, Seed::new(0));
     for named in vae.named.clone() {
