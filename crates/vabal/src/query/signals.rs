@@ -14,7 +14,7 @@ use crate::{Id, Label};
 /// The arrays a strategy reads. Combine with [`Needs::and`].
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Needs {
-    /// The classifier's predicted label [n]; class probabilities say it too.
+    /// The classifier's predicted label \[n\]; class probabilities say it too.
     pub predicted: bool,
     /// Class probabilities [n, C].
     pub probabilities: bool,
@@ -142,7 +142,7 @@ impl<'a> Signals<'a> {
         Self { ids, ..Self::default() }
     }
 
-    /// Adds the predicted labels [n], for when there are no probabilities.
+    /// Adds the predicted labels \[n\], for when there are no probabilities.
     ///
     /// # Errors
     /// A number of labels that is not the number of ids.
