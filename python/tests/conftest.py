@@ -9,8 +9,24 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+import vabal
+
 FEW: dict[str, Any] = {"minimum_steps": 200, "epochs": 1, "draws": 8}
 """Settings with which VaB-AL takes a blink."""
+
+
+NEED_LABELS = {"learning-loss", "vaal"}
+"""Strategies that learn from the labelled pool and say so where there is none."""
+
+
+def few(strategy: vabal.Strategy) -> dict[str, Any]:
+    """Settings with which a strategy takes a blink."""
+    light: dict[str, dict[str, Any]] = {
+        "vaal": {"steps": 3, "width": 1, "batch": 8},
+        "learning-loss": {"steps": 10, "width": 4},
+        "batch-bald": {"samples": 50},
+    }
+    return FEW if "absence" in strategy.settings else light.get(strategy.name, {})
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import csv
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from conftest import FEW, Known, pool
+from conftest import FEW, Known, few, pool
 
 import vabal
 
 ROOT = Path(__file__).parents[2]
-STRATEGIES = [strategy.name for strategy in vabal.strategies()]
 
 
-def rank(folder: Path, name: str, settings: dict[str, object], arrays: dict[str, object]) -> list[str]:
+def rank(folder: Path, name: str, settings: dict[str, Any], arrays: dict[str, object]) -> list[str]:
     """The ids of ``vabal rank``, which is built where it is not yet."""
     np.savez(folder / "pool.npz", **arrays)  # type: ignore[arg-type]
     sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
@@ -27,8 +27,8 @@ def rank(folder: Path, name: str, settings: dict[str, object], arrays: dict[str,
         return [row["id"] for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_every_strategy_gives_the_ids_of_vabal_rank(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", vabal.strategies(), ids=lambda s: s.name)
+def test_every_strategy_gives_the_ids_of_vabal_rank(strategy: vabal.Strategy, tmp_path: Path) -> None:
     known: Known = pool(n=90, labelled=30)
     rng = np.random.default_rng(2)
     several = rng.dirichlet(np.ones(3), size=(90, 4)).astype(np.float32)
@@ -40,15 +40,9 @@ def test_every_strategy_gives_the_ids_of_vabal_rank(name: str, tmp_path: Path) -
         "committee_probs": several,
         "images": rng.integers(0, 256, size=(90, 1, 8, 8), dtype=np.uint8),
     }
-    few: dict[str, object] = {}
-    if name.startswith("vabal"):
-        few = dict(FEW)
-    elif name == "vaal":
-        few = {"steps": 3, "width": 1, "batch": 8}
-    elif name == "learning-loss":
-        few = {"steps": 10}
-    chosen = vabal.select(name, **arrays, n=7, seed=3, **few)  # type: ignore[arg-type]
-    assert [str(row) for row in chosen.ids] == rank(tmp_path, name, few, arrays)
+    settings = few(strategy)
+    chosen = vabal.select(strategy.name, **arrays, n=7, seed=3, **settings)  # type: ignore[arg-type]
+    assert [str(row) for row in chosen.ids] == rank(tmp_path, strategy.name, settings, arrays)
 
 
 def test_names_of_rows_change_no_pick(tmp_path: Path) -> None:
@@ -61,4 +55,4 @@ def test_names_of_rows_change_no_pick(tmp_path: Path) -> None:
         "ids": np.array([f"image-{row:02}" for row in order]),
     }
     chosen = vabal.select("vabal", **arrays, n=7, seed=3, **FEW)  # type: ignore[arg-type]
-    assert list(chosen.ids) == rank(tmp_path, "vabal", dict(FEW), arrays)
+    assert list(chosen.ids) == rank(tmp_path, "vabal", FEW, arrays)

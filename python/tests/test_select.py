@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from conftest import FEW, Known, pool
+from conftest import FEW, NEED_LABELS, Known, few, pool
 
 import vabal
 
@@ -26,10 +26,6 @@ def arrays_for(strategy: vabal.Strategy, known: Known) -> dict[str, Any]:
     names = (*strategy.needs, *strategy.needs_of_labelled)
     given = {name: ARRAYS_OF[name](known) for name in names} or {"ids": np.arange(len(known.labels))}
     return given | {"classes": known.probs.shape[1]}
-
-
-def settings_for(strategy: vabal.Strategy) -> dict[str, Any]:
-    return {name: value for name, value in FEW.items() if "absence" in strategy.settings}
 
 
 def entropy(probs: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -56,7 +52,7 @@ def test_margin_is_numpys(known: Known) -> None:
 
 @pytest.mark.parametrize("strategy", vabal.strategies(), ids=lambda s: s.name)
 def test_every_strategy_chooses_candidates_once_and_repeats_itself(strategy: vabal.Strategy, known: Known) -> None:
-    arrays, settings = arrays_for(strategy, known), settings_for(strategy)
+    arrays, settings = arrays_for(strategy, known), few(strategy)
     first = vabal.select(strategy.name, **arrays, labels=known.labels, n=15, seed=3, **settings)
     assert len(set(first.ids)) == 15
     assert (known.labels[first.ids] == -1).all()
@@ -68,7 +64,7 @@ def test_every_strategy_chooses_candidates_once_and_repeats_itself(strategy: vab
 
 @pytest.mark.parametrize("strategy", vabal.strategies(), ids=lambda s: s.name)
 def test_neither_the_order_of_the_rows_nor_gathering_matters(strategy: vabal.Strategy, known: Known) -> None:
-    arrays, settings = arrays_for(strategy, known), settings_for(strategy)
+    arrays, settings = arrays_for(strategy, known), few(strategy)
     # As listed, the candidates are one block and read where they lie; shuffled, they are gathered.
     block = vabal.select(strategy.name, **arrays, labels=known.labels, n=15, **settings)
     order = np.random.default_rng(0).permutation(len(known.labels))
@@ -83,11 +79,14 @@ def test_neither_the_order_of_the_rows_nor_gathering_matters(strategy: vabal.Str
 
 @pytest.mark.parametrize("strategy", vabal.strategies(), ids=lambda s: s.name)
 def test_a_cold_start_and_the_ends_of_the_pool(strategy: vabal.Strategy, known: Known) -> None:
-    arrays, settings = arrays_for(strategy, known), settings_for(strategy)
-    with_warnings = pytest.warns(vabal.VabalWarning, match="400 are left")
-    with with_warnings:
-        everything = vabal.select(strategy.name, **arrays, n=1000, **settings)
-    assert sorted(everything.ids) == list(range(400))
+    arrays, settings = arrays_for(strategy, known), few(strategy)
+    if strategy.name in NEED_LABELS:
+        with pytest.raises(ValueError, match="choose the first images with"):
+            vabal.select(strategy.name, **arrays, n=10, **settings)
+    else:
+        with pytest.warns(vabal.VabalWarning, match="400 are left"):
+            everything = vabal.select(strategy.name, **arrays, n=1000, **settings)
+        assert sorted(everything.ids) == list(range(400))
     nothing = vabal.select(strategy.name, **arrays, labels=known.labels, n=0, **settings)
     assert len(nothing) == 0 and all(len(term) == 0 for term in nothing.terms.values())
     none_left = np.zeros(400, dtype=int)
