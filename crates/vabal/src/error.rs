@@ -55,14 +55,38 @@ pub enum Error {
     Stopped,
 }
 
-/// A complaint about something the caller gave. Built by [`Error::input`] and the methods below.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A complaint about something the caller gave. Built by [`Error::input`] and the methods below; as data it has the
+/// fields what, where, expected, got and hint.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Complaint {
     what: String,
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     place: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     got: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+}
+
+/// What a front end that goes on after an error tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// What the caller gave.
+    Caller,
+    /// No space is left on the disk.
+    Full,
+    /// Another process holds what is needed.
+    Busy,
+    /// Nothing may be written, or read, there.
+    Forbidden,
+    /// A file or folder is not there.
+    Missing,
+    /// The caller stopped it.
+    Stopped,
+    /// Anything else.
+    Other,
 }
 
 impl fmt::Display for Complaint {
@@ -161,6 +185,55 @@ impl Error {
             }
             other => other,
         }
+    }
+
+    /// What went wrong, as far as a front end tells causes apart.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        use std::io::ErrorKind;
+        match self {
+            Error::Input(_) => Cause::Caller,
+            Error::Stopped => Cause::Stopped,
+            Error::Diverged { .. } => Cause::Other,
+            Error::Io { source, .. } => match source.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Cause::Full,
+                ErrorKind::ResourceBusy | ErrorKind::WouldBlock => Cause::Busy,
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Cause::Forbidden,
+                ErrorKind::NotFound => Cause::Missing,
+                _ => Cause::Other,
+            },
+            Error::Store { source, .. } => match source.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DiskFull) => Cause::Full,
+                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Cause::Busy,
+                Some(
+                    rusqlite::ErrorCode::ReadOnly
+                    | rusqlite::ErrorCode::PermissionDenied
+                    | rusqlite::ErrorCode::CannotOpen,
+                ) => Cause::Forbidden,
+                _ => Cause::Other,
+            },
+        }
+    }
+
+    /// The error as data: what, where, expected, got and hint apart, whatever kind it is.
+    #[must_use]
+    pub fn complaint(&self) -> Complaint {
+        if let Error::Input(complaint) = self {
+            return (**complaint).clone();
+        }
+        let text = self.to_string();
+        let mut lines = text.split("\n  ");
+        let mut complaint = Error::input(lines.next().unwrap_or_default());
+        for line in lines {
+            complaint = match line.split_once(": ") {
+                Some(("where", place)) => complaint.at(place),
+                Some(("expected", expected)) => complaint.expected(expected),
+                Some(("got", got)) => complaint.got(got),
+                Some(("hint", hint)) => complaint.hint(hint),
+                _ => complaint,
+            };
+        }
+        complaint
     }
 
     /// The process exit code that says the same: 2, or 130 where the person stopped it.
@@ -264,6 +337,42 @@ mod tests {
         );
         assert_eq!(error.exit_code(), 2);
         assert_eq!(Error::Stopped.exit_code(), 130);
+    }
+
+    #[test]
+    fn every_error_is_the_same_as_data() {
+        let errors = [
+            Error::input("what").at("where").expected("this").got("that").hint("do so").into(),
+            Error::io("read", "a.png")(std::io::ErrorKind::NotFound.into()),
+            Error::store("a.sqlite")(rusqlite::Error::QueryReturnedNoRows),
+            Error::Diverged { network: "VAE", step: 3, learning_rate: 0.1, loss: f64::NAN },
+            Error::Stopped,
+        ];
+        for error in errors {
+            assert_eq!(error.complaint().to_string(), error.to_string());
+        }
+        let complaint = Error::from(Error::input("what").at("there")).complaint();
+        assert_eq!(serde_json::to_string(&complaint).unwrap(), r#"{"what":"what","where":"there"}"#);
+    }
+
+    #[test]
+    fn causes_are_told_apart_wherever_they_arise() {
+        use std::io::ErrorKind;
+        let io = |kind: ErrorKind| Error::io("write", "a")(kind.into()).cause();
+        let store = |code: i32| {
+            Error::store("a")(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)).cause()
+        };
+        assert_eq!(
+            (io(ErrorKind::StorageFull), store(rusqlite::ffi::SQLITE_FULL)),
+            (Cause::Full, Cause::Full)
+        );
+        assert_eq!(
+            (io(ErrorKind::WouldBlock), store(rusqlite::ffi::SQLITE_BUSY)),
+            (Cause::Busy, Cause::Busy)
+        );
+        assert_eq!(io(ErrorKind::ReadOnlyFilesystem), Cause::Forbidden);
+        assert_eq!(store(rusqlite::ffi::SQLITE_READONLY), Cause::Forbidden);
+        assert_eq!((io(ErrorKind::NotFound), Error::Stopped.cause()), (Cause::Missing, Cause::Stopped));
     }
 
     #[test]
