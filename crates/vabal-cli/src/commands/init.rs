@@ -82,7 +82,7 @@ pub fn init(args: &Init) -> Result<()> {
     if Project::open(&args.project).is_ok() {
         let there = args.project.display();
         return Err(Error::input("there is a project in this folder already")
-            .at(there)
+            .at(&there)
             .hint(format!("go on with `vabal label {there}`, take in new images with `vabal scan {there}`, or choose another folder"))
             .into());
     }
@@ -122,11 +122,11 @@ fn look(project: &mut Project, folder: &Path, quiet: bool, json: bool, new: bool
     if quiet {
         return Ok(());
     }
-    for line in lines(&imported, counts.images) {
+    for line in lines(&imported, counts.images, copies(project)?) {
         say(line);
     }
     for bad in imported.bad.iter().take(BAD) {
-        complain(format_args!("warning: left out {}: {}", bad.path, bad.why));
+        complain(format_args!("warning: left out {}: {}", bad.path, bad.reason));
     }
     if imported.bad.len() > BAD {
         complain(format_args!("warning: and {} more; --json lists all", imported.bad.len() - BAD));
@@ -147,6 +147,38 @@ fn look(project: &mut Project, folder: &Path, quiet: bool, json: bool, new: bool
         say(format_args!("\nNext: vabal label {}", folder.display()));
     }
     Ok(())
+}
+
+/// What was found, a line each.
+fn lines(imported: &Imported, images: usize, copies: usize) -> Vec<String> {
+    let mut lines = vec![match images {
+        1 => "1 image".to_owned(),
+        n => format!("{n} images"),
+    }];
+    let parts = [
+        (imported.added, "new"),
+        (imported.moved, "found at another place, with their labels"),
+        (imported.changed, "saved anew, with their labels"),
+        (imported.missing, "missing: their labels are kept, and count again when the files are back"),
+        (copies, "exact copies of others, which are asked once"),
+        (imported.others, "other files passed over"),
+        (imported.bad.len(), "files that cannot be used"),
+    ];
+    lines.extend(parts.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("  {n} {what}")));
+    lines
+}
+
+/// Images of whose content there is an earlier one.
+fn copies(project: &Project) -> Result<usize> {
+    let (mut copies, mut after) = (0, None);
+    loop {
+        let page = project.duplicates(false, after.as_deref(), Some(1000))?;
+        copies += page.groups.iter().map(|group| group.count - 1).sum::<usize>();
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(copies),
+        }
+    }
 }
 
 /// Files that cannot be read and are named.

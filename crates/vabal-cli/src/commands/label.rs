@@ -63,10 +63,10 @@ pub fn run(args: &Label) -> Result<()> {
     let server = Server::bind(options, work(device))?;
     let stop = interrupt::flag()?;
     say(format_args!(
-        "{}: {} images, {} labelled",
+        "{}: {} of {} images labelled",
         project.settings()?.name,
-        grouped(before.images),
-        grouped(before.labelled)
+        grouped(before.labelled),
+        grouped(before.images)
     ));
     if !server.is_local() {
         complain(
@@ -82,8 +82,9 @@ pub fn run(args: &Label) -> Result<()> {
     drop(door);
     let after = project.counts()?;
     say(format_args!(
-        "\nended; {} images are labelled, all kept in {}",
+        "\nended; {} of {} images labelled, all kept in {}",
         grouped(after.labelled),
+        grouped(after.images),
         args.project.display()
     ));
     say(format_args!("\nNext: vabal label {} to go on", args.project.display()));

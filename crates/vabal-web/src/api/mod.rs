@@ -24,6 +24,16 @@ pub(crate) fn json(value: &impl Serialize) -> Answer {
     Ok(json_response(200, value))
 }
 
+/// The same of something with a round: before the first one the page counts 0, as before the first training.
+fn json_with_round(value: &impl Serialize) -> Answer {
+    let mut value = serde_json::to_value(value)
+        .map_err(|error| Failure::new(500, Error::input("the answer cannot be written").got(error)))?;
+    if let Some(round @ serde_json::Value::Null) = value.get_mut("round") {
+        *round = 0.into();
+    }
+    json(&value)
+}
+
 /// The body of a request as JSON.
 fn body<T: DeserializeOwned>(request: &Request) -> Answer<T> {
     serde_json::from_slice(&request.body).map_err(|error| {

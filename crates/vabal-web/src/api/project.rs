@@ -7,7 +7,7 @@ use serde_json::{Value, json as object};
 use vabal::project::{Counts, Overview, Project};
 use vabal::{Error, Result};
 
-use super::{body, json};
+use super::{body, json, json_with_round};
 use crate::app::App;
 use crate::error::{Answer, Failure};
 use crate::http::Request;
@@ -21,7 +21,7 @@ pub fn show(app: &App) -> Answer {
         overview: Overview,
         person: Option<&'a str>,
     }
-    json(&Shown { overview: app.read(Project::overview)?, person: app.person.as_deref() })
+    json_with_round(&Shown { overview: app.read(Project::overview)?, person: app.person.as_deref() })
 }
 
 /// `PUT /api/settings`
@@ -65,14 +65,14 @@ pub fn stop(app: &App) -> Answer {
 pub fn pulse(app: &App) -> Answer {
     #[derive(Serialize)]
     struct Beat {
-        round: Option<u64>,
+        round: u64,
         counts: Counts,
         labels_until_training: usize,
         training: Pulse,
     }
     json(&app.read(|project| {
         Ok(Beat {
-            round: project.newest_round()?.map(|(round, _)| round),
+            round: project.newest_round()?.map_or(0, |(round, _)| round),
             counts: project.counts()?,
             labels_until_training: project.labels_until_training()?,
             training: pulse_of(project, &app.training)?,

@@ -2,7 +2,7 @@
 
 use vabal::Id;
 
-use super::{asked, json, parsed, person};
+use super::{asked, json_with_round, parsed, person};
 use crate::app::App;
 use crate::error::Answer;
 use crate::http::Head;
@@ -18,5 +18,5 @@ pub fn next(app: &App, head: &Head) -> Answer {
         .filter(|id| !id.is_empty())
         .map(|id| parsed(id, "have", "ids of images, with commas between"))
         .collect::<Answer<_>>()?;
-    json(&app.write(|project| project.next(person, n, &have))?)
+    json_with_round(&app.write(|project| project.next(person, n, &have))?)
 }

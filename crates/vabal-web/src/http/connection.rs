@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Body, Head, Request, Response, Service, reason};
+use super::{Head, Request, Response, Service, reason};
 
 /// The most bytes before the body.
 const HEAD: usize = 32 << 10;
@@ -20,6 +20,8 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 const BODY_TIME: Duration = Duration::from_secs(300);
 /// How long one read or write may stand still.
 const STILL: Duration = Duration::from_secs(30);
+/// A smaller body is sent in one piece with its head, in bytes.
+const TOGETHER: usize = 64 << 10;
 /// What is read of a body that nobody wants, so that whoever sends it comes to read the refusal.
 const UNWANTED: u64 = 4 << 20;
 
@@ -27,8 +29,8 @@ const UNWANTED: u64 = 4 << 20;
 enum End {
     /// The other side left, or said nothing for long.
     Quiet,
-    /// Something came that is answered and ends the connection.
-    Refused(Box<Response>),
+    /// Something came that is answered. Where it is not known what follows on the connection, that is its end.
+    Refused(Box<Response>, bool),
 }
 
 impl From<io::Error> for End {
@@ -47,9 +49,11 @@ pub(super) fn serve(mut stream: TcpStream, service: &dyn Service, closing: &Atom
         let (request, keep) = match read(&mut stream, &mut buffer, service) {
             Ok(read) => read,
             Err(End::Quiet) => return,
-            Err(End::Refused(response)) => {
-                if write(&mut stream, &response, true, false).is_ok() {
-                    let _ = linger(&mut stream);
+            Err(End::Refused(response, keep)) => {
+                match write(&mut stream, &response, true, keep) {
+                    Ok(()) if keep => continue,
+                    Ok(()) => _ = linger(&mut stream),
+                    Err(_) => {}
                 }
                 return;
             }
@@ -112,15 +116,22 @@ fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>, service: &dyn Service) -> 
     if head.header("transfer-encoding").is_some() {
         return Err(refuse(411, "a body of unknown length is not taken", "send it with its Content-Length"));
     }
-    let mut lengths = head.all("content-length");
-    let length = match (lengths.next(), lengths.next()) {
-        (None, _) => 0,
-        (Some(text), None) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
+    let lengths: Vec<&str> = head.all("content-length").collect();
+    let length = match lengths.as_slice() {
+        [] => 0,
+        [text] if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
             text.parse::<usize>().unwrap_or(usize::MAX)
         }
         _ => return Err(refuse(400, "the length of the body cannot be read", "send one Content-Length")),
     };
-    let limit = service.admit(&head).map_err(End::Refused)?;
+    let connection = head.header("connection").unwrap_or_default().to_ascii_lowercase();
+    let keep = version == 1 && !connection.split(',').any(|word| word.trim() == "close");
+    let limit = service.admit(&head).map_err(|response| {
+        // A body that has come whole already is passed over.
+        let whole = length <= buffer.len() && head.method != "HEAD";
+        buffer.drain(..length.min(buffer.len()));
+        End::Refused(response, keep && whole)
+    })?;
     if length > limit {
         let what = format!("the request is larger than {} MiB", limit >> 20);
         return Err(refuse(413, &what, "send it in parts"));
@@ -143,8 +154,6 @@ fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>, service: &dyn Service) -> 
         }
     }
     let body = buffer.drain(..length).collect();
-    let connection = head.header("connection").unwrap_or_default().to_ascii_lowercase();
-    let keep = version == 1 && !connection.split(',').any(|word| word.trim() == "close");
     Ok((Request { head, body }, keep))
 }
 
@@ -176,37 +185,24 @@ fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>, left: Duration, most: usiz
 }
 
 fn write(stream: &mut TcpStream, response: &Response, whole: bool, keep: bool) -> io::Result<()> {
-    let length = match &response.body {
-        Body::Bytes(bytes) => bytes.len() as u64,
-        Body::File(_, length) => *length,
-    };
     let mut out = format!("HTTP/1.1 {} {}\r\n", response.status, reason(response.status)).into_bytes();
     for (name, value) in &response.headers {
         out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     }
     // An answer that has no body says no length of one.
     if !matches!(response.status, 204 | 304) {
-        out.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
+        out.extend_from_slice(format!("Content-Length: {}\r\n", response.body.len()).as_bytes());
     }
     out.extend_from_slice(if keep {
         b"Connection: keep-alive\r\n\r\n"
     } else {
         b"Connection: close\r\n\r\n"
     });
-    match &response.body {
-        _ if !whole => stream.write_all(&out),
-        Body::Bytes(bytes) if bytes.len() < 64 << 10 => {
-            out.extend_from_slice(bytes);
-            stream.write_all(&out)
-        }
-        Body::Bytes(bytes) => stream.write_all(&out).and_then(|()| stream.write_all(bytes)),
-        Body::File(file, length) => {
-            stream.write_all(&out)?;
-            // A file that shrinks meanwhile ends the connection, so that nobody takes a part for the whole.
-            let sent = io::copy(&mut file.take(*length), stream)?;
-            if sent == *length { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
-        }
+    if whole && response.body.len() < TOGETHER {
+        out.extend_from_slice(&response.body);
     }
+    stream.write_all(&out)?;
+    if whole && response.body.len() >= TOGETHER { stream.write_all(&response.body) } else { Ok(()) }
 }
 
 /// Ends a connection on which more may be coming: closed at once, the system would throw away the answer too.

@@ -8,7 +8,6 @@ mod connection;
 mod server;
 
 use std::borrow::Cow;
-use std::fs::File;
 
 use percent_encoding::percent_decode;
 
@@ -49,7 +48,7 @@ impl Head {
     /// The value of a header that is sent once; the first where it is sent more often.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// Every value of a header.
@@ -82,29 +81,20 @@ pub struct Response {
     /// Names and values; neither holds a line break.
     pub headers: Vec<(&'static str, String)>,
     /// What follows.
-    pub body: Body,
-}
-
-/// The body of an answer.
-#[derive(Debug)]
-pub enum Body {
-    /// From memory.
-    Bytes(Cow<'static, [u8]>),
-    /// From a file, this many bytes from where it stands.
-    File(File, u64),
+    pub body: Cow<'static, [u8]>,
 }
 
 impl Response {
     /// An answer from memory.
     #[must_use]
     pub fn new(status: u16, kind: &str, body: impl Into<Cow<'static, [u8]>>) -> Self {
-        Self { status, headers: vec![("Content-Type", kind.to_owned())], body: Body::Bytes(body.into()) }
+        Self { status, headers: vec![("Content-Type", kind.to_owned())], body: body.into() }
     }
 
     /// An answer without a body.
     #[must_use]
     pub fn empty(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Body::Bytes(Cow::Borrowed(&[])) }
+        Self { status, headers: Vec::new(), body: Cow::Borrowed(&[]) }
     }
 
     /// The same with one more header. Characters that would end the header's line are left out.
@@ -120,15 +110,6 @@ impl Response {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-    }
-
-    /// The body, where it is in memory.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        match &self.body {
-            Body::Bytes(bytes) => bytes,
-            Body::File(..) => &[],
-        }
     }
 }
 
