@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::progress::{self, Flow, Progress};
 use crate::query::{Needs, Selection, Signals, Strategy};
 use crate::rng::Seed;
+use crate::sqlite::to_json;
 use crate::{Id, Label};
 
 /// A finished experiment.

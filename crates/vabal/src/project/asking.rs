@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::answers::check_person;
 use super::listing::{self, Image};
-use super::store::{Attempt, now, settings};
+use super::store::{now, settings};
 use super::why::{Reason, ReasonKind};
 use super::{Project, answers, rounds};
 use crate::Id;
@@ -243,7 +243,8 @@ impl Hand<'_> {
         let select = "SELECT i.image, i.hash FROM queue JOIN images AS i USING (image) LEFT JOIN states AS s USING (image)
              WHERE i.missing = 0 AND i.holdout = 0 AND (i.ask = 1 OR s.state = 'labelled' AND s.answers < ?2
                  AND NOT EXISTS (SELECT 1 FROM live AS a WHERE a.image = i.image AND a.person = ?1)) ORDER BY rank";
-        self.take(select, params![self.person, self.wanted], n)
+        let (person, wanted) = (self.person, self.wanted);
+        self.take(select, params![person, wanted], n)
     }
 
     /// In random order: first what is labelled and of which more persons are wanted, then what is open.
@@ -265,7 +266,8 @@ impl Hand<'_> {
         let select = "SELECT i.image, i.hash FROM states AS s JOIN images AS i USING (image)
              WHERE s.state = 'labelled' AND s.answers < ?2 AND i.missing = 0 AND i.holdout = ?3
                  AND NOT EXISTS (SELECT 1 FROM live AS a WHERE a.image = i.image AND a.person = ?1) ORDER BY i.draw";
-        self.take(select, params![self.person, self.wanted, holdout], n)
+        let (person, wanted) = (self.person, self.wanted);
+        self.take(select, params![person, wanted, holdout], n)
     }
 
     /// What was put off, the longest ago first.
