@@ -1,0 +1,374 @@
+// The view for one image after another: a key labels, saves and moves on. Never here: how answers travel (outbox.js).
+
+import { button, fileName, h, icon, iconButton, percent, plural, say, count, duration } from './dom.js';
+import { get, post, query, thumbAddress, ApiError } from './api.js';
+import { emit, on, prefs, setPref, state, suggestionsShown, takeOver, className, classOf } from './state.js';
+import { flush, submit, takeBack, unsentFor } from './outbox.js';
+import { shownCommand } from './keys.js';
+import { picture, Viewer } from './viewer.js';
+import { actButtons, ClassList, findClass, kbd, stateText } from './pick.js';
+import { details } from './details.js';
+
+const AHEAD = 12;
+const DECODED = 5;
+const ACT_STATE = { label: 'labelled', later: 'later', unsure: 'unsure', discard: 'discarded' };
+const REASONS = { 'rare-class': 'Rare class', 'hard-class': 'Hard class', unusual: 'Unusual', typical: 'Typical', unsure: 'Model unsure', coverage: 'Coverage', random: 'Random', holdout: 'Check' };
+
+// The trail: what was shown, what is shown, what comes. An entry is {image, shown, answered, since, spent}.
+const trail = [];
+let at = -1;
+let saving = false;
+let asking = null;
+let dry = false;
+let failed = null;
+let earlier = false;
+let visible = false;
+let refs;
+
+const current = () => trail[at] ?? null;
+
+export const view = { id: 'label', title: 'Label', mount, show, hide, command, choose, undone };
+
+function mount(root) {
+  const viewer = new Viewer();
+  const classes = new ClassList((one) => { choose(one); toStage(); });
+  const go = (id) => () => { command(id); toStage(); };
+  refs = {
+    viewer, classes,
+    stage: h('div', { className: 'stage', tabindex: '-1', role: 'group', 'aria-label': 'The image' }, viewer.root),
+    suggestion: h('div', { className: 'suggestion' }),
+    why: h('ul', { className: 'reasons' }),
+    whyBox: null,
+    copies: h('label', { className: 'check copies', hidden: true }),
+    recent: h('ol', { className: 'recent', 'aria-label': 'Your last answers' }),
+    untilText: h('p', { className: 'hint until' }),
+    acts: h('div', { className: 'acts' }),
+    moves: h('div', { className: 'moves' }),
+    empty: h('div', { className: 'empty', hidden: true }),
+  };
+  refs.whyBox = h('section', { className: 'why' }, h('h2', {}, 'Why this image'), refs.why);
+  const buildKeys = () => {
+    refs.acts.replaceChildren(...actButtons((name) => { answer(name); toStage(); }));
+    refs.moves.replaceChildren(
+      h('button', { type: 'button', title: `Previous image (${shownCommand('previous')})`, 'aria-label': 'Previous image', className: 'only-icon', on: { click: go('previous') } }, icon('left')),
+      h('button', { type: 'button', on: { click: go('undo') } }, icon('undo'), h('span', {}, 'Undo'), kbd(shownCommand('undo'))),
+      h('button', { type: 'button', on: { click: go('find') } }, icon('search'), h('span', {}, 'Find'), kbd(shownCommand('find'))),
+      h('button', { type: 'button', title: `Next image (${shownCommand('next')})`, 'aria-label': 'Next image', className: 'only-icon', on: { click: go('next') } }, icon('right')));
+    showSuggestion();
+  };
+  refs.panel = h('aside', { className: 'panel', 'aria-label': 'Your answer' }, refs.suggestion, classes.root, refs.copies, refs.acts, refs.moves, refs.whyBox, refs.untilText, refs.recent);
+  root.append(h('h1', { className: 'visually-hidden', tabindex: '-1' }, 'Label'), refs.stage, refs.panel, refs.empty);
+  buildKeys();
+  on('keys', buildKeys);
+  on('prefs', (name) => { if (name === 'suggestions') showSuggestion(); });
+  on('settings', showSuggestion);
+  on('counts', showUntil);
+  on('classes', () => { showSuggestion(); showRecent(); });
+  on('round', newRound);
+  on('pulse', () => { if (dry || failed) more(); });
+  on('person', () => { trail.splice(at + 1); dry = false; more(); });
+  on('images', (images) => {
+    for (const { id, state: now, class: one } of images) for (const entry of trail) if (entry.image.id === id) Object.assign(entry.image, { state: now, class: one });
+    if (visible) { showMark(); showRecent(); }
+  });
+  document.addEventListener('visibilitychange', () => clock(!document.hidden && visible));
+}
+
+function toStage() {
+  if (visible && document.activeElement !== document.body) refs.stage.focus({ preventScroll: true });
+}
+
+function show(parameters) {
+  visible = true;
+  const id = Number(parameters?.get('image'));
+  if (id) openImage(id);
+  else if (current()) display();
+  else more();
+  clock(true);
+}
+
+function hide() {
+  visible = false;
+  clock(false);
+}
+
+// Time counts while the image is on the screen and the window in front.
+function clock(run) {
+  const entry = current();
+  if (!entry) return;
+  if (entry.since !== null) { entry.spent += performance.now() - entry.since; entry.since = null; }
+  if (run && !document.hidden) entry.since = performance.now();
+}
+
+const fresh = (image) => ({ image, shown: false, answered: null, since: null, spent: 0 });
+
+async function openImage(id) {
+  history.replaceState(null, '', '#label');
+  try {
+    const { image } = await get(`/api/images/${id}`);
+    const known = trail.findIndex((entry) => entry.image.id === id);
+    if (known >= 0) { Object.assign(trail[known].image, image); move(known); } else { trail.splice(at + 1, 0, fresh(image)); move(at + 1); }
+  } catch (error) {
+    say(error.message, { bad: true });
+    if (current()) display(); else more();
+  }
+}
+
+/** Asks for questions when few are left. */
+function more() {
+  if (!state.person) return Promise.resolve();
+  asking ??= (async () => {
+    const have = trail.filter((entry, place) => !entry.answered && (place >= at || !entry.shown)).map((entry) => entry.image.id);
+    try {
+      const { questions, round } = await get(`/api/next${query({ person: state.person, n: AHEAD, have: have.join(',') })}`);
+      failed = null;
+      const held = new Set(trail.filter((entry) => !entry.answered).map((entry) => entry.image.id));
+      const added = questions.filter((image) => !held.has(image.id) && !unsentFor(image.id));
+      trail.push(...added.map(fresh));
+      dry = added.length === 0;
+      if (round > state.round) emit('stale');
+      if (trail.length > 400) { const cut = Math.min(at - 100, trail.length - 300); if (cut > 0) { trail.splice(0, cut); at -= cut; } }
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      failed = error;
+    }
+  })().finally(() => {
+    asking = null;
+    if (at < 0 || at >= trail.length) move(Math.min(Math.max(at, 0), trail.length)); else ahead();
+  });
+  return asking;
+}
+
+// A round has ended: what was not shown yet is asked anew; what is on the screen stays as it is.
+function newRound() {
+  const last = trail.findLastIndex((entry) => entry.shown);
+  trail.splice(Math.max(last, at) + 1);
+  dry = false;
+  more();
+}
+
+function ahead() {
+  for (const entry of trail.slice(at + 1, at + 1 + DECODED)) picture(entry.image);
+  if (!asking && !dry && trail.length - at - 1 < AHEAD / 2) more();
+}
+
+function move(to) {
+  clock(false);
+  at = Math.max(0, Math.min(trail.length, to));
+  if (visible) display();
+  if (at >= trail.length && !dry) more();
+}
+
+function display() {
+  const entry = current();
+  refs.empty.hidden = entry !== null;
+  refs.stage.hidden = refs.panel.hidden = entry === null;
+  if (!entry) { showEmpty(); return; }
+  const { image } = entry;
+  entry.shown = true;
+  refs.viewer.show(image, caption(image));
+  clock(visible);
+  showMark();
+  showSuggestion();
+  showWhy();
+  showCopies();
+  showRecent();
+  ahead();
+}
+
+function caption(image) {
+  const folder = image.path.slice(0, image.path.length - fileName(image.path).length);
+  return [h('span', { className: 'folder' }, folder), h('span', { className: 'file' }, fileName(image.path)),
+    h('span', { className: 'size' }, `${image.width} × ${image.height}`),
+    image.missing ? h('span', { className: 'bad' }, 'file is gone') : null].filter(Boolean).reduce((row, one) => (row.append(one), row), h('span', { className: 'caption-row' }));
+}
+
+function showEmpty() {
+  const rest = state.counts ? state.counts.open : 0;
+  let text = 'Fetching the next images…';
+  if (failed) text = failed.message;
+  else if (dry && rest > 0) text = `${plural(rest, 'image')} ${rest === 1 ? 'is' : 'are'} open, and with somebody else just now. New ones appear here by themselves.`;
+  else if (dry) text = 'Every image has an answer.';
+  refs.empty.replaceChildren(h('h2', {}, failed ? 'No images just now' : dry && rest === 0 ? 'All done' : 'One moment'), h('p', {}, text),
+    dry && !failed ? h('p', { className: 'row' }, h('a', { href: '#review' }, 'Review doubts'), h('a', { href: '#progress' }, 'See the progress'), h('a', { href: '#exchange' }, 'Take the labels out')) : null,
+    at > 0 ? button('Back to the last image', { on: { click: () => move(at - 1) } }) : null,
+    failed ? button('Try again', { on: { click: () => more() } }) : null);
+}
+
+function showMark() {
+  const entry = current();
+  if (!entry) return;
+  refs.classes.mark(entry.image.state === 'labelled' ? entry.image.class : null);
+  for (const one of refs.acts.children) {
+    const set = entry.image.state === ACT_STATE[one.dataset.act];
+    one.classList.toggle('chosen', set);
+    if (set) one.setAttribute('aria-current', 'true'); else one.removeAttribute('aria-current');
+  }
+}
+
+function showSuggestion() {
+  const entry = current();
+  const hide = iconButton(suggestionsShown() ? 'eye' : 'hidden', suggestionsShown() ? 'Hide suggestions' : 'Show suggestions', { className: 'quiet', on: { click: () => command('hide') } });
+  hide.title += ` (${shownCommand('hide')})`;
+  if (!suggestionsShown()) { refs.suggestion.replaceChildren(h('p', { className: 'hint grow' }, 'Suggestions are hidden'), hide); return; }
+  const guess = entry?.image.suggestion;
+  const one = guess ? classOf(guess.class) : null;
+  if (!one) { refs.suggestion.replaceChildren(h('p', { className: 'hint grow' }, state.round === 0 ? 'No suggestions before the first training' : 'No suggestion for this image'), hide); return; }
+  refs.suggestion.replaceChildren(h('button', { type: 'button', className: 'accept', 'aria-keyshortcuts': 'Enter', on: { click: () => { command('accept'); toStage(); } } },
+    h('span', { className: 'small' }, 'Suggestion'), h('span', { className: 'guess' }, h('i', { className: 'swatch', 'aria-hidden': 'true', vars: { '--c': one.colour } }), h('b', {}, one.name)),
+    h('span', { className: 'sure', title: 'How sure the model is' }, percent(guess.confidence)), kbd(shownCommand('accept'))), hide);
+}
+
+function showWhy() {
+  const reasons = current().image.why ?? [];
+  refs.whyBox.hidden = reasons.length === 0;
+  refs.why.replaceChildren(...reasons.map(({ kind, text, strength }) => h('li', {},
+    h('span', { className: 'strength', 'aria-hidden': 'true' }, h('i', { vars: { '--p': String(strength ?? 0) } })),
+    h('span', {}, h('b', {}, REASONS[kind] ?? kind), ' ', text))));
+}
+
+function showCopies() {
+  const { duplicates } = current().image;
+  refs.copies.hidden = !duplicates;
+  if (!duplicates) return;
+  const box = h('input', { type: 'checkbox', checked: prefs.duplicates, on: { change: () => setPref('duplicates', box.checked) } });
+  refs.copies.replaceChildren(box, h('span', {}, `Also ${duplicates === 1 ? 'its one exact copy' : `its ${count(duplicates)} exact copies`}`));
+}
+
+function showUntil() {
+  const { training, until } = state;
+  let text = '';
+  if (training.state === 'running') {
+    text = `Training${training.phase ? `: ${training.phase}` : ''}${training.seconds_left ? `, about ${duration(training.seconds_left)} left` : ''}`;
+  } else if (until > 0) text = `${plural(until, 'label')} until the next training`;
+  if (refs.untilText.textContent !== text) refs.untilText.textContent = text;
+}
+
+function showRecent() {
+  const answered = trail.map((entry, place) => ({ entry, place })).filter(({ entry }) => entry.answered).slice(-8).reverse();
+  refs.recent.replaceChildren(...answered.map(({ entry: { image }, place }) => h('li', {},
+    h('button', { type: 'button', className: place === at ? 'here' : '', 'aria-label': `Back to ${fileName(image.path)}, ${stateText(image)}`, title: `${image.path}: ${stateText(image)}`, on: { click: () => { move(place); toStage(); } } },
+      h('img', { src: thumbAddress(image, 128), alt: '', width: 44, height: 44, loading: 'lazy' }), h('span', {}, stateText(image))))));
+}
+
+function choose(one) { return answer('label', one.id); }
+
+/** Answers the image on the screen: saved first, then the next one. */
+async function answer(act, id = null) {
+  const entry = current();
+  if (!entry || saving) return;
+  clock(true);
+  const { image } = entry;
+  const one = { image: image.id, act, seconds: Math.round(entry.spent) / 1000 };
+  if (id !== null) one.class = id;
+  if (image.suggestion && suggestionsShown()) one.suggested = image.suggestion.class;
+  saving = true;
+  const slow = setTimeout(() => refs.panel.classList.add('saving'), 150);
+  try {
+    const outcome = await submit([one], { duplicates: prefs.duplicates && image.duplicates > 0 });
+    if (outcome.refused) { say(`${fileName(image.path)} is not saved. ${outcome.refused.message}`, { bad: true }); return; }
+    // An answer to an image seen before replaces the old one in the list of answers.
+    Object.assign(image, { state: ACT_STATE[act], class: id });
+    entry.answered = { act, class: id };
+    entry.spent = 0;
+    entry.since = null;
+    if (outcome.saved) emit('images', outcome.saved.images);
+    const what = act === 'label' ? `labelled ${fileName(image.path)} as ${className(id)}` : { later: `put off ${fileName(image.path)}`, unsure: `${fileName(image.path)} marked as unsure`, discard: `discarded ${fileName(image.path)}` }[act];
+    const more = outcome.saved ? outcome.saved.images.length - 1 : 0;
+    const total = state.counts ? `, ${count(state.counts.labelled)} of ${count(state.counts.images)}` : '';
+    const conflict = outcome.saved?.images[0]?.state === 'conflict' ? '; others say something else: see Review' : '';
+    say(outcome.kept ? `${what}, not saved yet` : `${what}${more > 0 ? ` and ${plural(more, 'copy', 'copies')}` : ''}${total}${conflict}`);
+    move(at + 1);
+  } finally {
+    clearTimeout(slow);
+    saving = false;
+    refs.panel.classList.remove('saving');
+  }
+}
+
+/** Takes back the person's last answer and shows its image again. */
+export async function undo() {
+  if (saving) return;
+  saving = true;
+  try {
+    if (!(await flush())) {
+      const ids = takeBack();
+      if (ids === 'unknown') say('Your last answer is still on its way: it can be undone when the server answers again.', { bad: true });
+      else if (ids) {
+        for (const entry of trail) if (ids.includes(entry.image.id)) { entry.image.state = 'open'; entry.image.class = null; }
+        undone(ids.map((id) => trail.find((entry) => entry.image.id === id)?.image).filter(Boolean));
+        say('Took back an answer that was not saved yet');
+      }
+      return;
+    }
+    const result = await post('/api/undo', { person: state.person });
+    takeOver(result);
+    emit('images', result.images);
+    emit('undone', result.images);
+    const [first] = result.images;
+    say(result.images.length > 1 ? `Undone: ${plural(result.images.length, 'image')} as before` : `Undone: ${first ? `${fileName(first.path)} is ${stateText(first)} again` : 'your last answer'}`);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    say(error.status === 404 ? 'There is nothing to undo.' : error.message, { bad: error.status !== 404 });
+  } finally {
+    saving = false;
+  }
+}
+
+/** Shows suggestions, or hides them so as not to sway. */
+export function toggleSuggestions() {
+  setPref('suggestions', !suggestionsShown());
+  say(suggestionsShown() ? 'Suggestions are shown' : 'Suggestions are hidden');
+}
+
+/** Goes back to the first of these images. */
+function undone(images) {
+  const [image] = images;
+  if (!image) return;
+  const known = trail.findLastIndex((entry) => entry.image.id === image.id);
+  if (known >= 0) {
+    Object.assign(trail[known].image, image);
+    trail[known].answered = null;
+    move(known);
+  } else {
+    trail.splice(Math.max(at, 0), 0, fresh(image));
+    move(Math.max(at, 0));
+  }
+}
+
+// Before the first image of this visit lie the images answered in earlier ones.
+async function back() {
+  if (at > 0) { move(at - 1); return; }
+  if (earlier) { say('This is the first image.'); return; }
+  try {
+    const { images } = await get(`/api/images${query({ sort: 'recent', limit: 50 })}`);
+    earlier = true;
+    const known = new Set(trail.map((entry) => entry.image.id));
+    const older = images.filter((image) => image.state !== 'open' && !known.has(image.id)).reverse().map((image) => ({ ...fresh(image), shown: true, answered: { act: image.state, class: image.class } }));
+    if (older.length === 0) { say('This is the first image.'); return; }
+    trail.unshift(...older);
+    at += older.length;
+    move(at - 1);
+  } catch (error) { say(error.message, { bad: true }); }
+}
+
+function command(id) {
+  const entry = current();
+  switch (id) {
+    case 'accept': {
+      const guess = entry?.image.suggestion;
+      if (!suggestionsShown()) say(`Suggestions are hidden: ${shownCommand('hide')} shows them.`);
+      else if (guess && classOf(guess.class)) answer('label', guess.class);
+      else if (entry) say('There is no suggestion for this image.');
+      return true;
+    }
+    case 'later': case 'unsure': case 'discard': answer(id); return true;
+    case 'find': if (entry) findClass('Label as').then((one) => { if (one) choose(one); }); return true;
+    case 'previous': if (!saving) back(); return true;
+    case 'next': if (!saving) { if (at < trail.length) move(at + 1); else say('There is no further image.'); } return true;
+    case 'undo': undo(); return true;
+    case 'hide': toggleSuggestions(); return true;
+    case 'details': if (entry) details(entry.image); return true;
+    default: return refs.viewer.command(id);
+  }
+}
