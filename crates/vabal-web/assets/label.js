@@ -224,7 +224,7 @@ function showWhy() {
   refs.whyBox.hidden = reasons.length === 0;
   refs.why.replaceChildren(...reasons.map(({ kind, text, strength }) => h('li', {},
     h('span', { className: 'strength', 'aria-hidden': 'true' }, h('i', { vars: { '--p': String(strength ?? 0) } })),
-    h('span', {}, h('b', {}, REASONS[kind] ?? kind), ' ', text))));
+    h('span', {}, h('b', {}, `${REASONS[kind] ?? kind}:`), ' ', text))));
 }
 
 function showCopies() {
