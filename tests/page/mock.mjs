@@ -287,8 +287,9 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
       const until = Date.now() + 600_000;
       const free = (id) => now(id).state === 'open' && !have.has(id) && (!leases.has(id) || leases.get(id).person === person || leases.get(id).until < Date.now());
       for (const [id, lease] of leases) if (lease.person === person && !have.has(id)) leases.delete(id);
-      let ids = [...queue, ...images.map((one) => one.id)].filter((id, place, all) => all.indexOf(id) === place || place >= queue.length && !queue.includes(id));
-      ids = ids.filter(free).slice(0, number('n', 12));
+      const n2 = number('n', 12);
+      let ids = queue.filter(free).slice(0, n2);
+      for (const { id } of images) { if (ids.length >= n2) break; if (free(id) && !ids.includes(id)) ids.push(id); }
       if (ids.length === 0 && have.size <= 1) ids = images.filter((one) => now(one.id).state === 'later' && !have.has(one.id)).map((one) => one.id).slice(0, number('n', 12));
       for (const id of ids) leases.set(id, { person, until });
       return { questions: ids.map((id) => show(image(id))), round: rounds.length, left: queue.filter((id) => now(id).state === 'open').length };

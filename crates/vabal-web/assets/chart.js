@@ -17,16 +17,18 @@ export function chart(rounds, width) {
   const top = 12;
   const bottom = 40;
   const most = niceCeil(Math.max(...known.map((one) => one.labels), 10));
-  const least = Math.max(0, Math.floor(Math.min(...known.flatMap((one) => SERIES.flatMap(({ key, low }) => [one[low], one[key]])).filter((v) => typeof v === 'number')) * 10) / 10);
+  const lowest = Math.max(0, Math.min(...known.flatMap((one) => SERIES.flatMap(({ key, low }) => [one[low], one[key]])).filter((v) => typeof v === 'number')));
+  const step = lowest >= 0.5 ? 0.1 : 0.2;
+  const least = Math.floor(lowest / step + 1e-9) * step;
   const x = (labels) => left + (labels / most) * (width - left - right);
   const y = (value) => top + (1 - (value - least) / (1 - least)) * (height - top - bottom);
   const parts = [];
-  for (let value = least; value <= 1.0001; value += least > 0.55 ? 0.1 : 0.2) {
+  for (let value = least; value <= 1.0001; value += step) {
     parts.push(s('line', { x1: left, x2: width - right, y1: y(value), y2: y(value), stroke: 'var(--grid)' }),
       s('text', { x: left - 8, y: y(value) + 4, 'text-anchor': 'end' }, `${Math.round(value * 100)} %`));
   }
-  const step = most / (width < 480 ? 3 : 5);
-  for (let labels = 0; labels <= most + 0.01; labels += step) parts.push(s('text', { x: x(labels), y: height - bottom + 18, 'text-anchor': 'middle' }, String(Math.round(labels))));
+  const stride = most / (width < 480 ? 3 : 5);
+  for (let labels = 0; labels <= most + 0.01; labels += stride) parts.push(s('text', { x: x(labels), y: height - bottom + 18, 'text-anchor': 'middle' }, String(Math.round(labels))));
   parts.push(s('text', { x: (left + width - right) / 2, y: height - 4, 'text-anchor': 'middle', class: 'axis' }, 'labels the model learned from'));
   const ends = [];
   for (const { name, key, low, high, ink, dash, mark } of SERIES) {

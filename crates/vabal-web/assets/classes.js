@@ -1,6 +1,6 @@
 // The view of the classes: add, rename, colour, key, order, merge. Never here: labelling.
 
-import { button, confirm, dialog, h, icon, iconButton, plural, say } from './dom.js';
+import { button, confirm, dialog, h, icon, iconButton, plural, put, say } from './dom.js';
 import { get, patch, post, ApiError } from './api.js';
 import { emit, on, setClasses, setProject, state } from './state.js';
 import { bindingOf, classKeys, shown, takenBy } from './keys.js';
@@ -53,7 +53,7 @@ function draw() {
   const focus = document.activeElement?.id;
   const keys = new Map(classKeys().map(({ one, code }) => [one.id, code]));
   const last = state.classes.length - 1;
-  refs.list.replaceChildren(...state.classes.map((one, place) => {
+  put(refs.list, ...state.classes.map((one, place) => {
     const name = h('input', { type: 'text', id: `class-name-${one.id}`, value: one.name, maxlength: '200', 'aria-label': `Name of class ${place + 1}`, autocomplete: 'off', on: { change: async () => {
       const wanted = name.value.trim();
       if (!wanted || wanted === one.name) { name.value = one.name; return; }
@@ -69,7 +69,7 @@ function draw() {
       h('a', { className: 'number labels', href: `#browse?class=${one.id}` }, plural(one.labels, 'label')),
       button('Merge…', { id: `class-merge-${one.id}`, disabled: state.classes.length < 2, 'aria-label': `Merge ${one.name} into another class…`, on: { click: () => merge(one) } }, icon('merge')));
   }));
-  if (state.classes.length === 0) refs.list.replaceChildren(h('li', { className: 'hint' }, 'No classes yet: add the first above.'));
+  if (state.classes.length === 0) put(refs.list, h('li', { className: 'hint' }, 'No classes yet: add the first above.'));
   if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
 }
 

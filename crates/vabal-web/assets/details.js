@@ -1,6 +1,6 @@
 // All there is to know of one image: its answers, its copies, what the model says. Never here: changing any of it.
 
-import { dialog, fileName, h, percent, plural, swatch, when } from './dom.js';
+import { dialog, fileName, h, percent, plural, put, swatch, when } from './dom.js';
 import { get, imageAddress } from './api.js';
 import { classOf, className, suggestionsShown } from './state.js';
 import { stateMark } from './pick.js';
@@ -19,12 +19,12 @@ export async function details(image) {
 
 async function fill(body, known) {
   let found;
-  try { found = await get(`/api/images/${known.id}`); } catch (error) { body.replaceChildren(h('p', { className: 'bad' }, error.message)); return; }
+  try { found = await get(`/api/images/${known.id}`); } catch (error) { put(body, h('p', { className: 'bad' }, error.message)); return; }
   const { image, history, probabilities } = found;
   const guesses = suggestionsShown() && probabilities ? [...probabilities].sort((a, b) => b.p - a.p).slice(0, 8) : null;
   const picture = h('img', { className: 'details-image', src: imageAddress(image), alt: `Image ${image.path}` });
   if (Math.max(image.width, image.height) <= 128) picture.classList.add('sharp');
-  body.replaceChildren(
+  put(body, 
     h('div', { className: 'details-grid' },
       h('div', {}, picture, h('p', {}, h('a', { href: `#label?image=${image.id}` }, 'Open in Label'))),
       h('div', {},

@@ -32,6 +32,11 @@ function fill(element, props) {
   }
 }
 
+/** Puts these in the place of what an element holds. */
+export function put(element, ...children) {
+  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+}
+
 export function icon(name) {
   return s('svg', { class: 'icon', 'aria-hidden': 'true', focusable: 'false' }, s('use', { href: `#i-${name}` }));
 }
@@ -56,7 +61,7 @@ export function say(text, { bad = false, undo = null } = {}) {
   const line = document.getElementById('said');
   words += 1;
   line.classList.toggle('bad', bad);
-  line.replaceChildren(h('span', {}, words % 2 === 0 ? text : `${text}\u200a`));
+  put(line, h('span', {}, words % 2 === 0 ? text : `${text}\u200a`));
   if (undo) line.append(' ', button('Undo', { className: 'link', on: { click: undo } }));
 }
 

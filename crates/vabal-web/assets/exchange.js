@@ -1,6 +1,6 @@
 // The view for labels that come in from a file and go out to one. Never here: the formats.
 
-import { count, h, icon, plural, say } from './dom.js';
+import { count, h, icon, plural, put, say } from './dom.js';
 import { request, get, query, ApiError } from './api.js';
 import { setProject, state } from './state.js';
 import { flush, unsent } from './outbox.js';
@@ -33,7 +33,7 @@ function mount(root) {
         h('form', { className: 'import', on: { submit: take } }, drop, h('label', { for: 'import-format' }, 'Format'), refs.format, refs.send), refs.result,
         h('p', { className: 'hint' }, 'Rows are matched by the path of the image below the image folder. What is there already is not added twice; a label that differs is kept beside the old one and appears as a conflict.')),
       h('section', {}, h('h2', {}, 'Take labels out'),
-        h('ul', { className: 'downloads' }, FORMATS.map((one) => h('li', {}, h('a', { className: 'as-button', href: `/api/export?format=${one.id}`, download: '', on: { click: out } }, icon('down'), h('span', {}, one.name)), h('span', { className: 'hint' }, one.note)))),
+        h('ul', { className: 'downloads' }, FORMATS.map((one) => h('li', {}, h('a', { className: 'as-button', href: `/api/export?format=${one.id}`, download: '', on: { click: out } }, icon('download'), h('span', {}, one.name)), h('span', { className: 'hint' }, one.note)))),
         h('p', {}, 'Class folders, Parquet, the Hugging Face layout, the model and a data sheet are written by the program:'),
         h('pre', { tabindex: '0', 'aria-label': 'Command' }, 'vabal export PROJECT --help'))));
 }
@@ -52,12 +52,12 @@ async function take(event) {
   const [file] = refs.file.files;
   if (!file) return;
   const format = FORMATS.find((one) => one.id === refs.format.value);
-  if (file.size > 64 * 1024 * 1024) { refs.result.replaceChildren(h('p', { className: 'bad' }, 'The file is larger than 64 MiB. Use `vabal import` for it.')); return; }
+  if (file.size > 64 * 1024 * 1024) { put(refs.result, h('p', { className: 'bad' }, 'The file is larger than 64 MiB. Use `vabal import` for it.')); return; }
   refs.send.disabled = true;
-  refs.result.replaceChildren(h('p', { className: 'hint' }, 'Reading…'));
+  put(refs.result, h('p', { className: 'hint' }, 'Reading…'));
   try {
     const found = await request('POST', `/api/import${query({ format: format.id, person: state.person })}`, { body: file, type: format.type, wait: 600_000 });
-    refs.result.replaceChildren(
+    put(refs.result, 
       h('p', {}, h('b', {}, `${plural(found.added, 'answer')} added`), `, ${count(found.same)} there already.`),
       found.new_classes?.length > 0 ? h('p', {}, `New ${found.new_classes.length === 1 ? 'class' : 'classes'}: ${found.new_classes.map((one) => one.name ?? one).join(', ')}.`) : '',
       found.unknown > 0 ? h('div', {}, h('p', { className: 'bad' }, `${plural(found.unknown, 'row')} of images that are not in this project:`), h('ul', { className: 'paths' }, found.unknown_paths.map((one) => h('li', {}, one))), found.unknown > found.unknown_paths.length ? h('p', { className: 'hint' }, `and ${count(found.unknown - found.unknown_paths.length)} more`) : null) : '');
@@ -65,7 +65,7 @@ async function take(event) {
     setProject({ ...(await get('/api/project')), round: state.round });
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    refs.result.replaceChildren(h('p', { className: 'bad' }, error.message), h('p', { className: 'hint' }, 'Nothing was taken in.'));
+    put(refs.result, h('p', { className: 'bad' }, error.message), h('p', { className: 'hint' }, 'Nothing was taken in.'));
   } finally { refs.send.disabled = false; }
 }
 

@@ -1,6 +1,6 @@
 // The view of many images at once: find, select, label together. Never here: how answers travel (outbox.js).
 
-import { button, count, fileName, h, icon, later, percent, plural, say } from './dom.js';
+import { button, count, fileName, h, icon, later, percent, plural, put, say } from './dom.js';
 import { get, query, thumbAddress, ApiError } from './api.js';
 import { emit, on, prefs, setPref, state, suggestionsShown, className, classOf } from './state.js';
 import { submit } from './outbox.js';
@@ -10,7 +10,7 @@ import { details } from './details.js';
 const LIMIT = 100;
 // One request may carry this many answers; more are sent as several gestures.
 const TOGETHER = 4000;
-const CAPTION = 42;
+const CAPTION = 46;
 const GAP = 8;
 
 let items = [];
@@ -69,7 +69,7 @@ function mount(root) {
       h('button', { type: 'button', className: 'only-icon', 'aria-label': 'History and details', title: 'History and details', on: { click: () => command('details') } }, icon('info'))),
     refs.rest, refs.classes.root, refs.acts);
   root.append(h('div', { className: 'browse-head' }, h('h1', { tabindex: '-1' }, 'Browse'), refs.found, refs.fresh), refs.filterBox, h('div', { className: 'grid-box' }, refs.grid, refs.none), refs.panel);
-  const keys = () => refs.acts.replaceChildren(...actButtons((name) => { answer(name); focusGrid(); }));
+  const keys = () => put(refs.acts, ...actButtons((name) => { answer(name); focusGrid(); }));
   keys();
   fillClasses();
   on('classes', () => { fillClasses(); draw(true); });
@@ -156,7 +156,7 @@ function showFound(trouble = null) {
   refs.found.textContent = known === null ? `more than ${plural(items.length, 'image')}` : plural(known, 'image');
   refs.none.hidden = items.length > 0;
   refs.grid.hidden = items.length === 0;
-  if (items.length === 0) refs.none.replaceChildren(h('p', {}, trouble ?? 'No image fits this filter.'));
+  if (items.length === 0) put(refs.none, h('p', {}, trouble ?? 'No image fits this filter.'));
 }
 
 function measure(redraw) {
@@ -291,7 +291,7 @@ function showSelection() {
   refs.hint.textContent = only ? only.path : n === 0 ? 'Arrows select, Shift takes a range, Ctrl A takes all; then a class key labels them.' : 'A class key labels them all. Undo takes it back as a whole.';
   const guesses = suggestionsShown() ? chosen().filter((image) => image.suggestion && classOf(image.suggestion.class)) : [];
   refs.accept.hidden = guesses.length === 0;
-  refs.accept.replaceChildren(icon('labelled'), h('span', {}, guesses.length === 1 ? `Accept ${className(guesses[0].suggestion.class)}` : `Accept ${count(guesses.length)} suggestions`), h('kbd', { 'aria-hidden': 'true' }, 'Enter'));
+  put(refs.accept, icon('labelled'), h('span', {}, guesses.length === 1 ? `Accept ${className(guesses[0].suggestion.class)}` : `Accept ${count(guesses.length)} suggestions`), h('kbd', { 'aria-hidden': 'true' }, 'Enter'));
   refs.panel.classList.toggle('idle', n === 0);
   refs.rest.hidden = next === null || n < items.length || n === 0;
   refs.rest.textContent = total === null ? 'Load and select the rest' : `Load and select all ${count(Math.min(total, 20_000))}`;

@@ -1,6 +1,6 @@
 // The overlay of keys: what each does, and how to change it. Never here: what a command does.
 
-import { button, dialog, h, say } from './dom.js';
+import { button, dialog, h, put, say } from './dom.js';
 import { emit, prefs, setPref, state } from './state.js';
 import { bindingOf, bindings, classKeys, COMMANDS, rebind, resetKeys, shown } from './keys.js';
 
@@ -37,7 +37,7 @@ function draw(body, focus = null) {
   const keys = classKeys();
   const groups = [...new Set(COMMANDS.map((command) => command.group))];
   const single = h('input', { type: 'checkbox', checked: prefs.singleKeys, on: { change: () => setPref('singleKeys', single.checked) } });
-  body.replaceChildren(
+  put(body, 
     h('p', { className: 'hint', role: 'status' }, 'A class key labels, saves and moves on. Keys go by their place on the keyboard, so that they work on any layout.'),
     h('div', { className: 'help-grid' },
       h('section', {}, h('h3', {}, 'Classes'), keys.length === 0 ? h('p', { className: 'hint' }, 'No classes yet.') : h('ul', { className: 'keys' }, keys.slice(0, 40).map(({ one, code }) => h('li', {}, h('span', { className: 'class-name' }, one.name), h('kbd', {}, shown(code))))),

@@ -1,6 +1,6 @@
 // The view for one image after another: a key labels, saves and moves on. Never here: how answers travel (outbox.js).
 
-import { button, fileName, h, icon, iconButton, percent, plural, say, count, duration } from './dom.js';
+import { button, count, duration, fileName, h, icon, iconButton, percent, plural, put, say } from './dom.js';
 import { get, post, query, thumbAddress, ApiError } from './api.js';
 import { emit, on, prefs, setPref, state, suggestionsShown, takeOver, className, classOf } from './state.js';
 import { flush, submit, takeBack, unsentFor } from './outbox.js';
@@ -13,6 +13,8 @@ const AHEAD = 12;
 const DECODED = 5;
 const ACT_STATE = { label: 'labelled', later: 'later', unsure: 'unsure', discard: 'discarded' };
 const REASONS = { 'rare-class': 'Rare class', 'hard-class': 'Hard class', unusual: 'Unusual', typical: 'Typical', unsure: 'Model unsure', coverage: 'Coverage', random: 'Random', holdout: 'Check' };
+
+const OPEN_REASONS = ['coverage', 'random', 'holdout'];
 
 // The trail: what was shown, what is shown, what comes. An entry is {image, shown, answered, since, spent}.
 const trail = [];
@@ -48,8 +50,8 @@ function mount(root) {
   };
   refs.whyBox = h('section', { className: 'why' }, h('h2', {}, 'Why this image'), refs.why);
   const buildKeys = () => {
-    refs.acts.replaceChildren(...actButtons((name) => { answer(name); toStage(); }));
-    refs.moves.replaceChildren(
+    put(refs.acts, ...actButtons((name) => { answer(name); toStage(); }));
+    put(refs.moves, 
       h('button', { type: 'button', title: `Previous image (${shownCommand('previous')})`, 'aria-label': 'Previous image', className: 'only-icon', on: { click: go('previous') } }, icon('left')),
       h('button', { type: 'button', on: { click: go('undo') } }, icon('undo'), h('span', {}, 'Undo'), kbd(shownCommand('undo'))),
       h('button', { type: 'button', on: { click: go('find') } }, icon('search'), h('span', {}, 'Find'), kbd(shownCommand('find'))),
@@ -60,8 +62,8 @@ function mount(root) {
   root.append(h('h1', { className: 'visually-hidden', tabindex: '-1' }, 'Label'), refs.stage, refs.panel, refs.empty);
   buildKeys();
   on('keys', buildKeys);
-  on('prefs', (name) => { if (name === 'suggestions') showSuggestion(); });
-  on('settings', showSuggestion);
+  on('prefs', (name) => { if (name === 'suggestions' && current()) { showSuggestion(); showWhy(); } });
+  on('settings', () => { if (current()) { showSuggestion(); showWhy(); } });
   on('counts', showUntil);
   on('classes', () => { showSuggestion(); showRecent(); });
   on('round', newRound);
@@ -189,7 +191,7 @@ function showEmpty() {
   if (failed) text = failed.message;
   else if (dry && rest > 0) text = `${plural(rest, 'image')} ${rest === 1 ? 'is' : 'are'} open, and with somebody else just now. New ones appear here by themselves.`;
   else if (dry) text = 'Every image has an answer.';
-  refs.empty.replaceChildren(h('h2', {}, failed ? 'No images just now' : dry && rest === 0 ? 'All done' : 'One moment'), h('p', {}, text),
+  put(refs.empty, h('h2', {}, failed ? 'No images just now' : dry && rest === 0 ? 'All done' : 'One moment'), h('p', {}, text),
     dry && !failed ? h('p', { className: 'row' }, h('a', { href: '#review' }, 'Review doubts'), h('a', { href: '#progress' }, 'See the progress'), h('a', { href: '#exchange' }, 'Take the labels out')) : null,
     at > 0 ? button('Back to the last image', { on: { click: () => move(at - 1) } }) : null,
     failed ? button('Try again', { on: { click: () => more() } }) : null);
@@ -210,11 +212,11 @@ function showSuggestion() {
   const entry = current();
   const hide = iconButton(suggestionsShown() ? 'eye' : 'hidden', suggestionsShown() ? 'Hide suggestions' : 'Show suggestions', { className: 'quiet', on: { click: () => command('hide') } });
   hide.title += ` (${shownCommand('hide')})`;
-  if (!suggestionsShown()) { refs.suggestion.replaceChildren(h('p', { className: 'hint grow' }, 'Suggestions are hidden'), hide); return; }
+  if (!suggestionsShown()) { put(refs.suggestion, h('p', { className: 'hint grow' }, 'Suggestions are hidden'), hide); return; }
   const guess = entry?.image.suggestion;
   const one = guess ? classOf(guess.class) : null;
-  if (!one) { refs.suggestion.replaceChildren(h('p', { className: 'hint grow' }, state.round === 0 ? 'No suggestions before the first training' : 'No suggestion for this image'), hide); return; }
-  refs.suggestion.replaceChildren(h('button', { type: 'button', className: 'accept', 'aria-keyshortcuts': 'Enter', on: { click: () => { command('accept'); toStage(); } } },
+  if (!one) { put(refs.suggestion, h('p', { className: 'hint grow' }, state.round === 0 ? 'No suggestions before the first training' : 'No suggestion for this image'), hide); return; }
+  put(refs.suggestion, h('button', { type: 'button', className: 'accept', 'aria-keyshortcuts': 'Enter', on: { click: () => { command('accept'); toStage(); } } },
     h('span', { className: 'small' }, 'Suggestion'), h('span', { className: 'guess' }, h('i', { className: 'swatch', 'aria-hidden': 'true', vars: { '--c': one.colour } }), h('b', {}, one.name)),
     h('span', { className: 'sure', title: 'How sure the model is' }, percent(guess.confidence)), kbd(shownCommand('accept'))), hide);
 }
@@ -222,9 +224,10 @@ function showSuggestion() {
 function showWhy() {
   const reasons = current().image.why ?? [];
   refs.whyBox.hidden = reasons.length === 0;
-  refs.why.replaceChildren(...reasons.map(({ kind, text, strength }) => h('li', {},
+  put(refs.why, ...reasons.map(({ kind, text, strength }) => h('li', {},
     h('span', { className: 'strength', 'aria-hidden': 'true' }, h('i', { vars: { '--p': String(strength ?? 0) } })),
-    h('span', {}, h('b', {}, `${REASONS[kind] ?? kind}:`), ' ', text))));
+    // The text may name the class the model has in mind: it is hidden with the suggestion.
+    h('span', {}, suggestionsShown() || OPEN_REASONS.includes(kind) ? [h('b', {}, `${REASONS[kind] ?? kind}:`), ` ${text}`] : h('b', {}, REASONS[kind] ?? kind)))));
 }
 
 function showCopies() {
@@ -232,7 +235,7 @@ function showCopies() {
   refs.copies.hidden = !duplicates;
   if (!duplicates) return;
   const box = h('input', { type: 'checkbox', checked: prefs.duplicates, on: { change: () => setPref('duplicates', box.checked) } });
-  refs.copies.replaceChildren(box, h('span', {}, `Also ${duplicates === 1 ? 'its one exact copy' : `its ${count(duplicates)} exact copies`}`));
+  put(refs.copies, box, h('span', {}, `Also ${duplicates === 1 ? 'its one exact copy' : `its ${count(duplicates)} exact copies`}`));
 }
 
 function showUntil() {
@@ -246,7 +249,7 @@ function showUntil() {
 
 function showRecent() {
   const answered = trail.map((entry, place) => ({ entry, place })).filter(({ entry }) => entry.answered).slice(-8).reverse();
-  refs.recent.replaceChildren(...answered.map(({ entry: { image }, place }) => h('li', {},
+  put(refs.recent, ...answered.map(({ entry: { image }, place }) => h('li', {},
     h('button', { type: 'button', className: place === at ? 'here' : '', 'aria-label': `Back to ${fileName(image.path)}, ${stateText(image)}`, title: `${image.path}: ${stateText(image)}`, on: { click: () => { move(place); toStage(); } } },
       h('img', { src: thumbAddress(image, 128), alt: '', width: 44, height: 44, loading: 'lazy' }), h('span', {}, stateText(image))))));
 }

@@ -1,6 +1,6 @@
 // Opens the page: the project, the person, the views, the keys, the pulse. Never here: what a view does.
 
-import { button, count, dialog, dialogIsOpen, h, plural, say, duration } from './dom.js';
+import { button, count, dialog, dialogIsOpen, duration, h, plural, put, say } from './dom.js';
 import { ApiError, get, query } from './api.js';
 import { emit, on, prefs, setCounts, setPerson, setProject, state, store } from './state.js';
 import { flush, outbox, unsent } from './outbox.js';
@@ -83,7 +83,7 @@ function showTrouble() {
   const text = lines.map((line) => line.textContent).join('\n');
   if (box.dataset.text === text) return;
   box.dataset.text = text;
-  box.replaceChildren(...(lines.length === 0 ? [] : [h('div', { className: 'trouble' }, h('div', { className: 'grow' }, lines),
+  put(box, ...(lines.length === 0 ? [] : [h('div', { className: 'trouble' }, h('div', { className: 'grow' }, lines),
     error ? button('Try now', { on: { click: () => pulse() } }) : button('I have read this', { on: { click: () => { outbox.refused.length = 0; showTrouble(); } } }))]));
 }
 

@@ -1,6 +1,6 @@
 // Choosing a class: the list of buttons beside an image, and the box that finds a class by its name. Never here: saving.
 
-import { count, dialog, h, icon, swatch } from './dom.js';
+import { count, dialog, h, icon, put, swatch } from './dom.js';
 import { on, state } from './state.js';
 import { classKeys, shown, shownCommand } from './keys.js';
 
@@ -26,7 +26,7 @@ export class ClassList {
   build() {
     const keys = new Map(classKeys().map(({ one, code }) => [one.id, shown(code)]));
     this.buttons = new Map();
-    this.list.replaceChildren(...state.classes.map((one) => {
+    put(this.list, ...state.classes.map((one) => {
       const number = this.counts ? h('span', { className: 'number' }, count(one.labels)) : null;
       const key = keys.get(one.id) ?? '';
       const element = h('button', { type: 'button', className: 'class-button', dataset: { class: one.id }, 'aria-keyshortcuts': spoken(key), on: { click: () => this.choose(one) } },
@@ -35,7 +35,7 @@ export class ClassList {
       this.buttons.set(one.id, { element, number });
       return h('li', {}, element);
     }));
-    if (state.classes.length === 0) this.list.replaceChildren(h('li', { className: 'hint' }, 'No classes yet. ', h('a', { href: '#classes' }, 'Add the first')));
+    if (state.classes.length === 0) put(this.list, h('li', { className: 'hint' }, 'No classes yet. ', h('a', { href: '#classes' }, 'Add the first')));
     this.list.classList.toggle('many', state.classes.length > 12);
     this.mark(this.marked);
   }
@@ -92,7 +92,7 @@ export function findClass(title = 'Find a class') {
       const rank = (name) => (name.startsWith(words[0] ?? '') ? 0 : 1);
       found = state.classes.map((one) => ({ one, name: plain(one.name) })).filter(({ name }) => words.every((word) => name.includes(word)))
         .sort((a, b) => rank(a.name) - rank(b.name)).map(({ one }) => one);
-      list.replaceChildren(...found.slice(0, 100).map((one, place) => h('li', {
+      put(list, ...found.slice(0, 100).map((one, place) => h('li', {
         role: 'option', id: `find-${one.id}`, 'aria-selected': String(place === at), on: { click: () => close(one) },
       }, swatch(one.colour), h('span', { className: 'class-name' }, one.name), kbd(keys.get(one.id)))));
       list.hidden = found.length === 0;

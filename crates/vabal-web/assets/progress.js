@@ -1,7 +1,7 @@
 // The view of how far it has come: labels, balance, accuracy, what comes next, training. Never here: the statistics.
 
-import { button, count, dialog, duration, h, percent, plural, say, s, swatch, when } from './dom.js';
-import { get, post, put, ApiError } from './api.js';
+import { button, count, dialog, duration, h, percent, plural, put, s, say, swatch, when } from './dom.js';
+import { get, post, put as change, ApiError } from './api.js';
 import { classOf, emit, on, state } from './state.js';
 import { chart, symbol } from './chart.js';
 
@@ -37,7 +37,7 @@ async function load() {
     state.training = status.training ?? state.training;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    if (!status) refs.body.replaceChildren(h('p', { className: 'bad' }, error.message));
+    if (!status) put(refs.body, h('p', { className: 'bad' }, error.message));
     else say(error.message, { bad: true });
     return;
   } finally { asking = false; }
@@ -54,7 +54,7 @@ function drawTraining() {
   refs.train.dataset.key = key;
   const focused = refs.train.contains(document.activeElement);
   const share = training.total > 0 ? Math.min(1, training.done / training.total) : null;
-  refs.train.replaceChildren(...(running ? [
+  put(refs.train, ...(running ? [
     h('div', { className: 'grow' }, h('p', {}, h('b', {}, 'Training'), training.phase ? `: ${training.phase}` : '', training.seconds_left !== null && training.seconds_left !== undefined ? `, about ${duration(training.seconds_left)} left` : ''),
       h('progress', { max: '1', 'aria-label': 'Training', ...(share === null ? {} : { value: share }) })),
     button('Stop', { on: { click: () => act('/api/train/stop', 'The training stops.') } }),
@@ -90,7 +90,7 @@ function draw() {
   const expected = new Map((next?.per_class ?? []).map(({ id, expected: one }) => [id, one]));
   const num = (value, digits = 2) => (value === null || value === undefined ? '–' : value.toFixed(digits));
   refs.chart = h('div', { className: 'chart-box' });
-  refs.body.replaceChildren(
+  put(refs.body, 
     h('dl', { className: 'figures' },
       figure('Labelled', `${count(counts.labelled)} of ${count(counts.images)}`, `${count(counts.open)} open, ${count(counts.later)} later, ${count(counts.unsure)} unsure, ${count(counts.discarded)} discarded${counts.conflict ? `, ${plural(counts.conflict, 'conflict')}` : ''}`),
       figure('Balanced accuracy', percent(last?.balanced_accuracy ?? null), last?.balanced_low !== null && last ? interval(last.balanced_low, last.balanced_high) : 'after the first training'),
@@ -121,7 +121,7 @@ function drawChart() {
   const width = Math.min(860, refs.body.clientWidth);
   if (width < 50) return;
   const drawn = chart(status.rounds, width);
-  refs.chart.replaceChildren(...(drawn ? [drawn.drawing,
+  put(refs.chart, ...(drawn ? [drawn.drawing,
     drawn.legend ? h('ul', { className: 'legend' }, drawn.legend.map(({ name, mark, ink }) => h('li', {}, s('svg', { width: 12, height: 12, viewBox: '0 0 12 12', 'aria-hidden': 'true' }, symbol(mark, 6, 6, ink)), name))) : null].filter(Boolean)
     : [h('p', { className: 'hint' }, 'Appears after the first training with labelled holdout images. One in five questions is one of them.')]));
 }
@@ -144,7 +144,7 @@ async function settings() {
   });
   if (!wanted || Object.keys(wanted).length === 0) return;
   try {
-    state.settings = await put('/api/settings', wanted);
+    state.settings = await change('/api/settings', wanted);
     emit('settings');
     say('Settings saved');
   } catch (error) {

@@ -1,6 +1,6 @@
 // The view of what deserves a second look: labels the model doubts, answers that differ, copies. Never here: what a doubt is.
 
-import { button, count, fileName, h, icon, percent, plural, say } from './dom.js';
+import { button, count, fileName, h, icon, percent, plural, put, say } from './dom.js';
 import { get, query, thumbAddress, ApiError } from './api.js';
 import { classOf, className, emit, on, state, suggestionsShown } from './state.js';
 import { submit } from './outbox.js';
@@ -98,7 +98,7 @@ function draw() {
   refs.body.hidden = empty || groups;
   refs.groups.hidden = empty || !groups;
   if (empty) {
-    refs.none.replaceChildren(h('h2', {}, { doubt: 'No doubts', conflict: 'No conflicts', copies: 'No copies', near: 'No look-alikes' }[kind]),
+    put(refs.none, h('h2', {}, { doubt: 'No doubts', conflict: 'No conflicts', copies: 'No copies', near: 'No look-alikes' }[kind]),
       h('p', {}, { doubt: state.round === 0 ? 'Doubts appear after the first training.' : 'The model agrees with every label.', conflict: 'Nobody contradicts anybody.', copies: 'Every file has a content of its own.', near: 'No image looks nearly like another.' }[kind]));
     return;
   }
@@ -109,7 +109,7 @@ function draw() {
 }
 
 function drawList() {
-  refs.list.replaceChildren(...items.map((image, place) => h('li', { role: 'option', id: `review-${image.id}`, 'aria-selected': String(place === at), className: image.settled ? 'settled' : '', on: { click: () => move(place) } },
+  put(refs.list, ...items.map((image, place) => h('li', { role: 'option', id: `review-${image.id}`, 'aria-selected': String(place === at), className: image.settled ? 'settled' : '', on: { click: () => move(place) } },
     h('img', { src: thumbAddress(image, 128), alt: '', width: 48, height: 48, loading: 'lazy' }),
     h('span', { className: 'grow' }, h('span', { className: 'file class-name' }, fileName(image.path)), stateMark(image)),
     image.settled ? h('span', { className: 'small' }, icon('labelled'), h('span', { className: 'visually-hidden' }, 'settled')) : kind === 'doubt' ? h('span', { className: 'number', title: 'Doubt' }, percent(image.doubt)) : null)));
@@ -124,16 +124,16 @@ function display() {
   for (const ahead of items.slice(at + 1, at + 4)) picture(ahead);
   refs.title.textContent = image.settled ? `Settled: ${stateText(image)}` : kind === 'conflict' ? 'Answers differ' : `Labelled ${stateText(image)}`;
   const guess = suggestionsShown() ? image.suggestion : null;
-  refs.said.replaceChildren(...(image.answers ?? []).map(({ person, act, class: one }) => h('li', {}, h('b', {}, person), h('span', {}, act === 'label' ? className(one) : ACTS[act] ?? act))),
+  put(refs.said, ...(image.answers ?? []).map(({ person, act, class: one }) => h('li', {}, h('b', {}, person), h('span', {}, act === 'label' ? className(one) : ACTS[act] ?? act))),
     kind === 'doubt' ? h('li', {}, h('b', {}, 'Doubt'), h('span', {}, `${percent(image.doubt)}: the model gives this label ${percent(1 - image.doubt)}`)) : null,
     guess ? h('li', {}, h('b', {}, 'Model'), h('span', {}, `${className(guess.class)}, ${percent(guess.confidence)}`)) : null);
   const keep = image.state === 'labelled' ? image.class : null;
   refs.keep.hidden = keep === null;
-  refs.keep.replaceChildren(icon('labelled'), h('span', { className: 'class-name' }, `Keep ${className(keep)}`), kbd(shownCommand('keep')));
+  put(refs.keep, icon('labelled'), h('span', { className: 'class-name' }, `Keep ${className(keep)}`), kbd(shownCommand('keep')));
   const other = guess && guess.class !== image.class && classOf(guess.class);
   refs.accept.hidden = !other;
-  if (other) refs.accept.replaceChildren(icon('right'), h('span', { className: 'class-name' }, `${kind === 'conflict' ? 'Settle as' : 'Change to'} ${other.name}`), kbd(shownCommand('accept')));
-  refs.discard.replaceChildren(icon('discard'), h('span', {}, 'Discard'), kbd(shownCommand('discard')));
+  if (other) put(refs.accept, icon('right'), h('span', { className: 'class-name' }, `${kind === 'conflict' ? 'Settle as' : 'Change to'} ${other.name}`), kbd(shownCommand('accept')));
+  put(refs.discard, icon('discard'), h('span', {}, 'Discard'), kbd(shownCommand('discard')));
   refs.classes.mark(keep);
 }
 
@@ -206,7 +206,7 @@ function undone(images) {
 }
 
 function drawGroups() {
-  refs.groups.replaceChildren(...items.map((group, place) => {
+  put(refs.groups, ...items.map((group, place) => {
     const said = [...new Set(group.images.filter((image) => image.state === 'labelled').map((image) => image.class))];
     const all = (one) => labelGroup(group, one);
     const same = said.length === 1 && group.images.every((image) => image.state === 'labelled');

@@ -1,6 +1,6 @@
 // One image as large as its place allows: size, place, brightness, contrast, sharp pixels. Never here: what it is labelled.
 
-import { h, iconButton, percent } from './dom.js';
+import { h, iconButton, percent, put } from './dom.js';
 import { imageAddress, get } from './api.js';
 import { prefs, setPref, on } from './state.js';
 import { shownCommand } from './keys.js';
@@ -75,7 +75,7 @@ export class Viewer {
   /** Shows an image; what went wrong is said in its place. Resolves when it is on the page. */
   async show(image, caption = '') {
     this.image = image;
-    this.caption?.replaceChildren(caption);
+    put(this.caption, caption);
     const entry = picture(image);
     this.fitted = true;
     if (entry.done) { this.place(entry.element); return; }
@@ -94,14 +94,14 @@ export class Viewer {
 
   clear(...content) {
     this.element = null;
-    this.frame.replaceChildren(...content);
+    put(this.frame, ...content);
     this.frame.removeAttribute('aria-busy');
     this.paint();
   }
 
   place(element) {
     this.element = element;
-    this.frame.replaceChildren(element);
+    put(this.frame, element);
     this.frame.removeAttribute('aria-busy');
     this.layout();
   }
@@ -132,7 +132,7 @@ export class Viewer {
     this.brightness.value = String(brightness);
     this.contrast.value = String(contrast);
     this.adjusted.hidden = neutral;
-    if (!neutral) this.adjusted.replaceChildren(`Brightness ${percent(brightness)}, contrast ${percent(contrast)}: reset`);
+    if (!neutral) put(this.adjusted, `Brightness ${percent(brightness)}, contrast ${percent(contrast)}: reset`);
     if (!this.element) { this.level.textContent = ''; return; }
     const tiny = Math.max(this.element.naturalWidth, this.element.naturalHeight) <= 128;
     const sharp = prefs.pixelated ?? tiny;
