@@ -235,6 +235,7 @@ await check('undo brings back the image, also after a restart', async () => {
   await page.keyboard.press('Control+z');
   await waitFor('the first image is back', async () => (await shown(page)) === first);
   assert.equal((await stateOf(page, first)).state, 'open');
+  expected = true;
   await page.keyboard.press('Control+z');
   await waitFor('it says that nothing is left', async () => /nothing to undo/.test(await said(page)));
   await end(page);
@@ -513,6 +514,37 @@ await check('an image that is gone says so in its place, and can be put off', as
   await page.unroute(/\/image\/\d+$/);
   await page.keyboard.press('u');
   await waitFor('it goes on', async () => /unsure/.test(await said(page)));
+  await end(page);
+});
+
+await check('exact copies take the label on request, and one undo takes all back', async () => {
+  const page = await visit({ person: 'Kim' });
+  const { groups } = await api(page, '/api/duplicates?near=0&limit=30');
+  const image = groups.find((all) => all.images.every((other) => other.state === 'open' && !other.missing))?.images[0];
+  if (image) {
+    await page.goto(`${origin}/#label?image=${image.id}`);
+    await waitFor('the image', async () => (await shown(page)) === image.id);
+    await page.locator('.copies input').check();
+    await page.keyboard.press('1');
+    await waitFor('copies are named', async () => /and \d+ cop(y|ies)/.test(await said(page)));
+    await page.keyboard.press('Backspace');
+    await waitFor('both are back', async () => /images as before/.test(await said(page)));
+    assert.equal((await stateOf(page, image.id)).state, 'open');
+  }
+  await end(page);
+});
+
+await check('an image not on the screen cannot be labelled', async () => {
+  expected = true;
+  const page = await visit({ signIn: false });
+  await page.route(/\/image\/\d+$/, (route) => route.fulfill({ status: 404, contentType: 'application/json', body: JSON.stringify({ error: { what: 'the file is gone' } }) }));
+  const sent = [];
+  page.on('request', (request) => { if (request.url().endsWith('/api/answers')) sent.push(request); });
+  await page.goto(address);
+  await waitFor('it says so', async () => /the file is gone/.test(await page.locator('.frame').innerText()));
+  await page.keyboard.press('1');
+  await waitFor('it refuses', async () => /not on the screen/.test(await said(page)));
+  assert.equal(sent.length, 0);
   await end(page);
 });
 

@@ -368,7 +368,7 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
       let added = 0;
       let same = 0;
       for (const line of lines.slice(1)) {
-        const [file, , name] = line.split(',');
+        const [, file, name] = /^([^,]*),[^,]*,(.*)$/.exec(line).map((one) => one.replace(/^"(.*)"$/, '$1').replaceAll('""', '"'));
         const one = images.find((other) => other.path === file);
         if (!one) { unknown.push(file); continue; }
         let known = classes.find((other) => other.name === name && !other.merged);
@@ -406,7 +406,7 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
       if (request.method === 'GET' && url.pathname === '/api/export') {
         const format = url.searchParams.get('format');
         const rows = images.filter((one) => now(one.id).state === 'labelled').map((one) => ({ path: one.path, state: 'labelled', class: classes[now(one.id).class - 1].name }));
-        const text = format === 'csv' ? `path,state,class\n${rows.map((one) => `${one.path},${one.state},${one.class}`).join('\n')}\n` : format === 'jsonl' ? rows.map((one) => JSON.stringify(one)).join('\n') : JSON.stringify(rows);
+        const text = format === 'csv' ? `path,state,class\n${rows.map((one) => `${one.path},${one.state},"${one.class.replaceAll('"', '""')}"`).join('\n')}\n` : format === 'jsonl' ? rows.map((one) => JSON.stringify(one)).join('\n') : JSON.stringify(rows);
         send(200, 'text/plain', text, { 'Content-Disposition': `attachment; filename="steel.${format === 'label-studio' ? 'json' : format}"` });
         return;
       }

@@ -2,7 +2,7 @@
 
 import { button, confirm, dialog, h, icon, iconButton, plural, put, say } from './dom.js';
 import { get, patch, post, ApiError } from './api.js';
-import { emit, on, setClasses, setProject, state } from './state.js';
+import { on, setClasses, setProject, state } from './state.js';
 import { bindingOf, classKeys, shown, takenBy } from './keys.js';
 
 let refs;
@@ -37,7 +37,7 @@ async function change(run, done) {
     await run();
     const project = await get('/api/project');
     setProject({ ...project, round: state.round });
-    emit('classes');
+    draw();
     say(done);
     return true;
   } catch (error) {

@@ -57,12 +57,11 @@ export function swatch(colour) {
 
 let words = 0;
 /** Says a text in the line at the foot, which is a live region. The same text twice is said twice. */
-export function say(text, { bad = false, undo = null } = {}) {
+export function say(text, { bad = false } = {}) {
   const line = document.getElementById('said');
   words += 1;
   line.classList.toggle('bad', bad);
   put(line, h('span', {}, words % 2 === 0 ? text : `${text}\u200a`));
-  if (undo) line.append(' ', button('Undo', { className: 'link', on: { click: undo } }));
 }
 
 export const dialogIsOpen = () => document.querySelector('dialog[open]') !== null;

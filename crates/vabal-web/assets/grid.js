@@ -4,7 +4,7 @@ import { button, count, fileName, h, icon, later, percent, plural, put, say } fr
 import { get, query, thumbAddress, ApiError } from './api.js';
 import { emit, on, prefs, setPref, state, suggestionsShown, className, classOf } from './state.js';
 import { submit } from './outbox.js';
-import { actButtons, ClassList, findClass, STATE_NAMES, stateMark, stateText } from './pick.js';
+import { actButtons, ClassList, findClass, STATE_NAMES, stateMark } from './pick.js';
 import { details } from './details.js';
 
 const LIMIT = 100;
@@ -193,15 +193,14 @@ function draw(anew = false) {
 function tile(place) {
   const image = items[place];
   const guess = suggestionsShown() && image.state !== 'labelled' ? classOf(image.suggestion?.class) : null;
-  const size = tileWidth > 200 ? 384 : 256;
+  const size = tileWidth > 256 ? 512 : 256;
   const picture = h('img', { src: thumbAddress(image, size), alt: '', decoding: 'async', draggable: 'false' });
   if (Math.max(image.width, image.height) <= 128) picture.classList.add('sharp');
   picture.addEventListener('error', () => picture.replaceWith(h('span', { className: 'no-picture' }, icon('conflict'), 'cannot be shown')));
   const one = h('div', {
-    className: `tile ${image.state}`, role: 'option', id: `tile-${image.id}`, 'aria-selected': 'false', 'aria-setsize': String(total ?? -1), 'aria-posinset': String(place + 1),
-    'aria-label': `${fileName(image.path)}, ${stateText(image)}${guess ? `, suggested ${guess.name} ${percent(image.suggestion.confidence)}` : ''}`, title: image.path, dataset: { place: String(place) },
+    className: `tile ${image.state}`, role: 'option', id: `tile-${image.id}`, 'aria-selected': 'false', 'aria-setsize': String(total ?? -1), 'aria-posinset': String(place + 1), title: image.path, dataset: { place: String(place) },
   }, h('div', { className: 'tile-picture' }, picture, h('span', { className: 'tick' }, icon('labelled'))),
-  h('div', { className: 'tile-text' }, stateMark(image), guess ? h('span', { className: 'tile-guess' }, h('span', { className: 'class-name' }, `${guess.name}?`), h('span', { className: 'number' }, percent(image.suggestion.confidence))) : h('span', { className: 'tile-guess class-name' }, fileName(image.path))));
+  h('div', { className: 'tile-text' }, guess ? h('span', { className: 'visually-hidden' }, `${fileName(image.path)}, `) : null, stateMark(image), h('span', { className: 'visually-hidden' }, guess ? ', suggested ' : ', '), guess ? h('span', { className: 'tile-guess' }, h('span', { className: 'class-name' }, `${guess.name}?`), h('span', { className: 'number' }, percent(image.suggestion.confidence))) : h('span', { className: 'tile-guess class-name' }, fileName(image.path))));
   const { style } = one;
   style.left = `${GAP + (place % columns) * (tileWidth + GAP)}px`;
   style.top = `${GAP + Math.floor(place / columns) * rowHeight()}px`;

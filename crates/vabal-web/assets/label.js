@@ -71,6 +71,9 @@ function mount(root) {
   on('person', () => { trail.splice(at + 1); dry = false; more(); });
   on('images', (images) => {
     for (const { id, state: now, class: one } of images) for (const entry of trail) if (entry.image.id === id) Object.assign(entry.image, { state: now, class: one });
+    // What was answered elsewhere meanwhile, or as a copy, is not asked any more.
+    const done = new Set(images.filter((image) => image.state !== 'open').map((image) => image.id));
+    for (let place = trail.length - 1; place > at; place -= 1) if (!trail[place].shown && done.has(trail[place].image.id)) trail.splice(place, 1);
     if (visible) { showMark(); showRecent(); }
   });
   document.addEventListener('visibilitychange', () => clock(!document.hidden && visible));
@@ -251,7 +254,7 @@ function showRecent() {
   const answered = trail.map((entry, place) => ({ entry, place })).filter(({ entry }) => entry.answered).slice(-8).reverse();
   put(refs.recent, ...answered.map(({ entry: { image }, place }) => h('li', {},
     h('button', { type: 'button', className: place === at ? 'here' : '', 'aria-label': `Back to ${fileName(image.path)}, ${stateText(image)}`, title: `${image.path}: ${stateText(image)}`, on: { click: () => { move(place); toStage(); } } },
-      h('img', { src: thumbAddress(image, 128), alt: '', width: 44, height: 44, loading: 'lazy' }), h('span', {}, stateText(image))))));
+      h('img', { src: thumbAddress(image), alt: '', width: 44, height: 44, loading: 'lazy' }), h('span', {}, stateText(image))))));
 }
 
 function choose(one) { return answer('label', one.id); }
@@ -262,6 +265,8 @@ async function answer(act, id = null) {
   if (!entry || saving) return;
   clock(true);
   const { image } = entry;
+  // Nobody labels what they do not see; the other acts may be meant for just that.
+  if (act === 'label' && !refs.viewer.shows(image)) { say(`${fileName(image.path)} is not on the screen: it cannot be labelled, but put off, marked as unsure or discarded.`, { bad: true }); return; }
   const one = { image: image.id, act, seconds: Math.round(entry.spent) / 1000 };
   if (id !== null) one.class = id;
   if (image.suggestion && suggestionsShown()) one.suggested = image.suggestion.class;

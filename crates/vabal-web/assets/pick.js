@@ -24,6 +24,7 @@ export class ClassList {
   }
 
   build() {
+    const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.class : null;
     const keys = new Map(classKeys().map(({ one, code }) => [one.id, shown(code)]));
     this.buttons = new Map();
     put(this.list, ...state.classes.map((one) => {
@@ -38,6 +39,7 @@ export class ClassList {
     if (state.classes.length === 0) put(this.list, h('li', { className: 'hint' }, 'No classes yet. ', h('a', { href: '#classes' }, 'Add the first')));
     this.list.classList.toggle('many', state.classes.length > 12);
     this.mark(this.marked);
+    if (focused) this.buttons.get(Number(focused))?.element.focus();
   }
 
   recount() {

@@ -110,7 +110,7 @@ function draw() {
 
 function drawList() {
   put(refs.list, ...items.map((image, place) => h('li', { role: 'option', id: `review-${image.id}`, 'aria-selected': String(place === at), className: image.settled ? 'settled' : '', on: { click: () => move(place) } },
-    h('img', { src: thumbAddress(image, 128), alt: '', width: 48, height: 48, loading: 'lazy' }),
+    h('img', { src: thumbAddress(image), alt: '', width: 48, height: 48, loading: 'lazy' }),
     h('span', { className: 'grow' }, h('span', { className: 'file class-name' }, fileName(image.path)), stateMark(image)),
     image.settled ? h('span', { className: 'small' }, icon('labelled'), h('span', { className: 'visually-hidden' }, 'settled')) : kind === 'doubt' ? h('span', { className: 'number', title: 'Doubt' }, percent(image.doubt)) : null)));
 }
@@ -158,6 +158,7 @@ function keydown(event) {
 async function settle(act, one = null) {
   const image = items[at];
   if (!image || saving || asGroups()) return;
+  if (act === 'label' && !refs.viewer.shows(image)) { say(`${fileName(image.path)} is not on the screen: it cannot be settled as a class.`, { bad: true }); return; }
   saving = true;
   try {
     const outcome = await submit([{ image: image.id, act, ...(one === null ? {} : { class: one }) }], { source: 'review' });
@@ -213,7 +214,7 @@ function drawGroups() {
     return h('li', {}, h('h2', {}, `Group ${place + 1}: ${plural(group.images.length, 'image')}`),
       h('ul', { className: 'group-images' }, group.images.map((image) => h('li', {}, h('button', { type: 'button', title: image.path, on: { click: () => details(image) } }, h('img', { src: thumbAddress(image, 256), alt: `Image ${image.path}`, loading: 'lazy', width: 96, height: 96 })), h('span', { className: 'class-name' }, fileName(image.path)), stateMark(image)))),
       h('div', { className: 'row' }, same ? h('p', { className: 'hint' }, 'All have this label.') : said.map((one) => button(`All as ${className(one)}`, { on: { click: () => all(one) } })),
-        button('All as…', { 'aria-label': `Label all of group ${place + 1} as…`, on: { click: async () => { const one = await findClass(`Label ${plural(group.images.length, 'image')} as`); if (one) all(one.id); } } })));
+        button('All as…', { 'aria-label': `All as…, group ${place + 1}`, on: { click: async () => { const one = await findClass(`Label ${plural(group.images.length, 'image')} as`); if (one) all(one.id); } } })));
   }), next === null ? '' : h('li', {}, button('More', { on: { click: () => load(false) } })));
 }
 

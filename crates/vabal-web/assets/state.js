@@ -20,9 +20,13 @@ export const classOf = (id) => (id === null || id === undefined ? null : byId.ge
 export const className = (id) => classOf(id)?.name ?? 'a class that is gone';
 
 export function setClasses(classes) {
-  state.classes = [...classes].sort((a, b) => a.place - b.place || a.id - b.id);
+  const shape = (list) => JSON.stringify(list.map(({ labels, ...rest }) => rest));
+  const sorted = [...classes].sort((a, b) => a.place - b.place || a.id - b.id);
+  const same = shape(sorted) === shape(state.classes);
+  state.classes = sorted;
   byId = new Map(state.classes.map((one) => [one.id, one]));
-  emit('classes');
+  // Lists are built anew only when more than the counts has changed.
+  emit(same ? 'labels' : 'classes');
 }
 
 /** Takes over the counts of labels that came with an answer. */

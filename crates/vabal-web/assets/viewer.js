@@ -33,13 +33,14 @@ export function picture(image) {
 }
 
 export class Viewer {
-  constructor({ tools = true } = {}) {
+  constructor() {
     this.scale = 1;
     this.x = 0;
     this.y = 0;
     this.fitted = true;
     this.image = null;
     this.element = null;
+    this.seen = false;
     this.pointers = new Map();
     this.frame = h('div', { className: 'frame' });
     this.level = h('span', { className: 'level' });
@@ -65,7 +66,7 @@ export class Viewer {
     this.tools = h('div', { className: 'viewer-tools' }, this.adjusted,
       tool('minus', 'Smaller', 'zoomOut'), this.level, tool('plus', 'Larger', 'zoomIn'), tool('fit', 'Fit to the window', 'fit'),
       this.adjustButton, this.pixelButton);
-    this.root = h('div', { className: 'viewer' }, this.frame, tools ? h('div', { className: 'viewer-bar' }, this.caption = h('p', { className: 'caption' }), this.tools) : null, tools ? this.adjust : null);
+    this.root = h('div', { className: 'viewer' }, this.frame, h('div', { className: 'viewer-bar' }, this.caption = h('p', { className: 'caption' }), this.tools), this.adjust);
     new ResizeObserver(() => this.layout()).observe(this.frame);
     this.listen();
     on('prefs', (name) => { if (['brightness', 'contrast', 'pixelated'].includes(name)) this.paint(); });
@@ -75,6 +76,7 @@ export class Viewer {
   /** Shows an image; what went wrong is said in its place. Resolves when it is on the page. */
   async show(image, caption = '') {
     this.image = image;
+    this.seen = false;
     put(this.caption, caption);
     const entry = picture(image);
     this.fitted = true;
@@ -99,8 +101,12 @@ export class Viewer {
     this.paint();
   }
 
+  /** Is this image itself before the eyes, not the last one, nor a message? */
+  shows(image) { return this.image === image && this.seen; }
+
   place(element) {
     this.element = element;
+    this.seen = true;
     put(this.frame, element);
     this.frame.removeAttribute('aria-busy');
     this.layout();
