@@ -15,6 +15,8 @@ const TYPES = { html: 'text/html; charset=utf-8', css: 'text/css; charset=utf-8'
 const NAMES = ['crazing', 'inclusion', 'patches', 'pitted surface', 'rolled-in scale', 'scratches', 'spots', 'grinding marks', 'inclusion, long and grey'];
 const SHARES = [0.3, 0.2, 0.16, 0.12, 0.08, 0.06, 0.04, 0.03, 0.01];
 const COLOURS = ['#0072b2', '#d55e00', '#00875f', '#b0478a', '#a37600', '#1d91a8', '#6b4fbb', '#6a737d', '#e69f00'];
+// Keys that classes get by themselves, as the store gives them.
+const KEYS = [...[...'1234567890'].map((one) => `Digit${one}`), ...[...'QWETYIOPASFJKLZXCVBNM'].map((one) => `Key${one}`)];
 const HEADERS = {
   'Content-Security-Policy': "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   'X-Content-Type-Options': 'nosniff', 'Referrer-Policy': 'no-referrer',
@@ -89,7 +91,7 @@ function draw(width, height, kind, seed) {
 /** Starts the server. Resolves to {url, close}. */
 export function start({ port = 0, images: n = 360, token = 'mock', empty = false, classes: c = NAMES.length } = {}) {
   const random = draws(7);
-  const classes = Array.from({ length: c }, (_, i) => ({ class: i, id: i + 1, name: NAMES[i] ?? `defect ${i + 1}`, key: null, colour: COLOURS[i % COLOURS.length], place: i, merged: null }));
+  const classes = Array.from({ length: c }, (_, i) => ({ id: i, name: NAMES[i] ?? `defect ${i + 1}`, key: KEYS[i] ?? null, colour: COLOURS[i % COLOURS.length], place: i, merged: null }));
   const kinds = [];
   const images = Array.from({ length: n }, (_, i) => {
     let share = random();
@@ -115,7 +117,7 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
   let timer = null;
 
   const image = (id) => images[id - 1];
-  const target = (id) => { let one = classes[id - 1]; while (one?.merged) one = classes[one.merged - 1]; return one?.id ?? null; };
+  const target = (id) => { let one = classes[id]; while (one && one.merged !== null) one = classes[one.merged]; return one?.id ?? null; };
   const byImage = new Map();
   function stateOf(id) {
     const last = new Map();
@@ -143,7 +145,7 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
     leases.delete(row.image);
   }
   const labelsOf = () => { const found = new Map(); for (const { state, class: one } of states.values()) if (state === 'labelled') found.set(one, (found.get(one) ?? 0) + 1); return found; };
-  const listed = () => { const labels = labelsOf(); return classes.filter((one) => !one.merged).map(({ id, name, key, colour, place }) => ({ id, name, key, colour, place, labels: labels.get(id) ?? 0 })).sort((a, b) => a.place - b.place); };
+  const listed = () => { const labels = labelsOf(); return classes.filter((one) => one.merged === null).map(({ id, name, key, colour, place }) => ({ id, name, key, colour, place, labels: labels.get(id) ?? 0 })).sort((a, b) => a.place - b.place); };
   function counts() {
     const all = { images: images.length, open: 0, labelled: 0, later: 0, unsure: 0, discarded: 0, conflict: 0, missing: images.filter((one) => one.missing).length, holdout: { images: images.filter((one) => one.holdout).length, labelled: 0 } };
     for (const [id, { state }] of states) { all[state] += 1; if (state === 'labelled' && image(id).holdout) all.holdout.labelled += 1; }
@@ -160,7 +162,7 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
     for (const one of images) {
       const draw = draws(one.seed * 977 + round);
       const right = draw() < skill;
-      const guess = right ? target(one.kind + 1) : list[Math.floor(draw() * list.length)].id;
+      const guess = right ? target(one.kind) : list[Math.floor(draw() * list.length)].id;
       const confidence = 0.35 + draw() * (right ? 0.64 : 0.3);
       const rest = (1 - confidence) / Math.max(1, list.length - 1);
       predictions.set(one.id, { class: guess ?? list[0].id, confidence, p: list.map(({ id }) => ({ class: id, p: id === guess ? confidence : rest })) });
@@ -174,9 +176,9 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
       suggestion: guess ? { class: guess.class, confidence: guess.confidence } : null, rank: rank < 0 ? null : rank + 1, why: why(one, guess), ...extra };
   }
   function why(one, guess) {
-    if (one.holdout) return [{ kind: 'holdout', text: 'drawn at random, to check how good the model is', strength: 0.5 }];
+    if (one.holdout) return [{ kind: 'holdout', text: 'drawn at random', strength: 0.5 }];
     if (!guess) return [{ kind: 'coverage', text: 'stands for a part of the folder nobody has labelled yet', strength: 0.8 }];
-    const name = classes[guess.class - 1].name;
+    const name = classes[guess.class].name;
     const reasons = [];
     if (guess.class > 5) reasons.push({ kind: 'rare-class', text: `looks like ${name}, of which there are few labels`, strength: 0.9 });
     if (guess.confidence < 0.6) reasons.push({ kind: 'unsure', text: `the model gives ${name} only ${Math.round(guess.confidence * 100)} %`, strength: 1 - guess.confidence });
@@ -231,8 +233,8 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
         if (draw < 0.03) record({ image: one.id, person, act: 'later', source: 'page' });
         else if (draw < 0.06) record({ image: one.id, person, act: 'unsure', source: 'page' });
         else if (draw < 0.08) record({ image: one.id, person, act: 'discard', source: 'page' });
-        else record({ image: one.id, person, act: 'label', class: draw < 0.15 ? 1 + Math.floor(random() * 9) : one.kind + 1, source: 'page', seconds: 1 + random() * 3 });
-        if (i % 29 === 3) record({ image: one.id, person: person === 'Ada' ? 'Grace' : 'Ada', act: 'label', class: (one.kind + 1) % 9 + 1, source: 'page' });
+        else record({ image: one.id, person, act: 'label', class: draw < 0.15 ? Math.floor(random() * 9) : one.kind, source: 'page', seconds: 1 + random() * 3 });
+        if (i % 29 === 3) record({ image: one.id, person: person === 'Ada' ? 'Grace' : 'Ada', act: 'label', class: (one.kind + 1) % 9, source: 'page' });
       }
       finish(labelled());
     }
@@ -258,17 +260,17 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
     }
     if (method === 'POST' && path === '/api/classes') {
       if (listed().some((one) => one.name === body.name)) throw failure(409, `there is a class "${body.name}" already`);
-      const id = classes.length + 1;
-      classes.push({ id, name: body.name, key: body.key ?? null, colour: body.colour ?? COLOURS[id % COLOURS.length], place: Math.max(-1, ...classes.map((one) => one.place)) + 1, merged: null });
+      const id = classes.length;
+      classes.push({ id, name: body.name, key: body.key ?? KEYS.find((key) => !classes.some((one) => one.key === key)) ?? null, colour: body.colour ?? COLOURS[id % COLOURS.length], place: Math.max(-1, ...classes.map((one) => one.place)) + 1, merged: null });
       return listed().find((one) => one.id === id);
     }
     if (method === 'PATCH' && (found = /^\/api\/classes\/(\d+)$/.exec(path))) {
-      const one = classes[Number(found[1]) - 1];
+      const one = classes[Number(found[1])];
       if (!one) throw failure(404, 'there is no such class');
       if (body.name !== undefined && listed().some((other) => other.name === body.name && other.id !== one.id)) throw failure(409, `there is a class "${body.name}" already`);
       if (body.key && listed().some((other) => other.key === body.key && other.id !== one.id)) throw failure(409, `the key ${body.key} is taken`);
       if (body.place !== undefined) {
-        const order = listed().map(({ id }) => classes[id - 1]).filter((other) => other !== one);
+        const order = listed().map(({ id }) => classes[id]).filter((other) => other !== one);
         order.splice(body.place, 0, one);
         order.forEach((other, place) => { other.place = place; });
       }
@@ -277,7 +279,7 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
       return listed().find(({ id }) => id === one.id);
     }
     if (method === 'POST' && (found = /^\/api\/classes\/(\d+)\/merge$/.exec(path))) {
-      classes[Number(found[1]) - 1].merged = body.into;
+      Object.assign(classes[Number(found[1])], { merged: body.into, key: null });
       for (const id of states.keys()) states.set(id, stateOf(id));
       return { classes: listed() };
     }
@@ -299,7 +301,7 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
         const touched = new Set();
         for (const one of body.answers) {
           if (!image(one.image)) throw failure(404, `there is no image ${one.image}`);
-          if (one.act === 'label' && !target(one.class)) throw failure(400, `there is no class ${one.class}`);
+          if (one.act === 'label' && target(one.class) === null) throw failure(400, `there is no class ${one.class}`);
         }
         body.answers.forEach((one, n2) => {
           record({ ...one, person: body.person, source: body.source ?? 'page', gesture: `${body.token}/${n2}` });
@@ -312,29 +314,32 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
       return { images: tokens.get(body.token).map((id) => ({ id, ...now(id) })), classes: listed().map(({ id, labels }) => ({ id, labels })), counts: counts(), labels_until_training: until() };
     }
     if (method === 'POST' && path === '/api/undo') {
+      if (body.token && tokens.has(body.token)) return tokens.get(body.token);
       const last = answers.findLast((one) => one.person === body.person && !one.undone && one.act !== 'undo');
       if (!last) throw failure(404, 'there is nothing to undo');
       const gesture = last.gesture?.split('/')[0];
       const undone = answers.filter((one) => !one.undone && (one === last || (gesture && one.gesture?.split('/')[0] === gesture)));
       for (const one of undone) { one.undone = true; record({ image: one.image, person: body.person, act: 'undo', undoes: one.answer, source: 'page' }); }
-      return { images: [...new Set(undone.map((one) => one.image))].map((id) => show(image(id))), act: last.act, classes: listed().map(({ id, labels }) => ({ id, labels })), counts: counts() };
+      const result = { images: [...new Set(undone.map((one) => one.image))].map((id) => show(image(id))), act: last.act, classes: listed().map(({ id, labels }) => ({ id, labels })), counts: counts() };
+      if (body.token) tokens.set(body.token, result);
+      return result;
     }
     if (method === 'GET' && path === '/api/images') {
-      let list = images;
       const state = param('state');
-      if (state) list = list.filter((one) => now(one.id).state === state);
+      let list = images.filter((one) => one.missing === (state === 'missing'));
+      if (state && state !== 'missing') list = list.filter((one) => now(one.id).state === state);
       if (param('class')) list = list.filter((one) => now(one.id).class === Number(param('class')));
       if (param('predicted')) list = list.filter((one) => !one.holdout && predictions.get(one.id)?.class === Number(param('predicted')));
       if (param('low')) list = list.filter((one) => !one.holdout && predictions.get(one.id)?.confidence >= Number(param('low')));
       if (param('high')) list = list.filter((one) => !one.holdout && predictions.get(one.id)?.confidence <= Number(param('high')));
       if (param('search')) list = list.filter((one) => one.path.toLowerCase().includes(param('search').toLowerCase()));
       const sort = param('sort');
-      if (sort === 'confidence') list = [...list].sort((a, b) => (predictions.get(b.id)?.confidence ?? 0) - (predictions.get(a.id)?.confidence ?? 0));
+      if (sort === 'confidence') list = list.filter((one) => !one.holdout && predictions.has(one.id)).sort((a, b) => (predictions.get(a.id)?.confidence ?? 0) - (predictions.get(b.id)?.confidence ?? 0));
       if (sort === 'doubt') list = [...list].sort((a, b) => doubt(b.id) - doubt(a.id));
       if (sort === 'path') list = [...list].sort((a, b) => (a.path < b.path ? -1 : 1));
       if (sort === 'recent') list = [...list].filter((one) => byImage.has(one.id)).sort((a, b) => byImage.get(b.id).at(-1).answer - byImage.get(a.id).at(-1).answer);
       const { part, next } = page(list, param('after'), number('limit', 100));
-      return { images: part.map((one) => show(one)), next, total: list.length };
+      return { images: part.map((one) => show(one)), next, total: param('after') ? null : list.length };
     }
     if (method === 'GET' && (found = /^\/api\/images\/(\d+)$/.exec(path))) {
       const one = image(Number(found[1]));
@@ -345,12 +350,12 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
       const conflict = param('kind') === 'conflict';
       const list = images.filter((one) => (conflict ? now(one.id).state === 'conflict' : doubt(one.id) > 0.5 && !(byImage.get(one.id) ?? []).some((row) => row.source === 'review' && !row.undone))).sort((a, b) => doubt(b.id) - doubt(a.id));
       const { part, next } = page(list, param('after'), number('limit', 50));
-      return { images: part.map((one) => show(one, { doubt: doubt(one.id), answers: (byImage.get(one.id) ?? []).filter((row) => !row.undone && row.act !== 'undo').map(({ person, act, class: c2 }) => ({ person, act, class: c2 ?? null })) })), next, total: list.length };
+      return { images: part.map((one) => show(one, { doubt: conflict ? null : doubt(one.id), answers: (byImage.get(one.id) ?? []).filter((row) => !row.undone && row.act !== 'undo').map(({ person, act, class: c2 }) => ({ person, act, class: c2 ?? null })) })), next, total: list.length };
     }
     if (method === 'GET' && path === '/api/duplicates') {
       const groups = [...copies.values()].filter((ids) => ids.length > 1).map((ids) => ({ id: ids[0], images: ids.map((id) => show(image(id))) }));
       const { part, next } = page(groups, param('after'), number('limit', 20));
-      return { groups: part.map(({ images: all }) => ({ images: all })), next };
+      return { groups: part.map(({ images: all }) => ({ images: all, count: all.length })), next };
     }
     if (method === 'GET' && path === '/api/status') return status();
     if (method === 'POST' && path === '/api/train') {
@@ -360,7 +365,7 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
       return { started: true };
     }
     if (method === 'POST' && path === '/api/train/stop') { clearInterval(timer); Object.assign(training, { state: 'idle', phase: null, seconds_left: null }); return {}; }
-    if (method === 'GET' && path === '/api/pulse') return { round: rounds.length, counts: counts(), training: { ...training, needs: labelled() < 10 ? `at least 10 labels, now ${labelled()}` : null } };
+    if (method === 'GET' && path === '/api/pulse') return { round: rounds.length, counts: counts(), labels_until_training: until(), training: { ...training, needs: labelled() < 10 ? `at least 10 labels, now ${labelled()}` : null } };
     if (method === 'POST' && path === '/api/import') {
       const lines = String(body).trim().split('\n');
       const unknown = [];
@@ -371,7 +376,7 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
         const [, file, name] = /^([^,]*),[^,]*,(.*)$/.exec(line).map((one) => one.replace(/^"(.*)"$/, '$1').replaceAll('""', '"'));
         const one = images.find((other) => other.path === file);
         if (!one) { unknown.push(file); continue; }
-        let known = classes.find((other) => other.name === name && !other.merged);
+        let known = classes.find((other) => other.name === name && other.merged === null);
         if (!known && name) { api('POST', new URL('http://x/api/classes'), { name }); known = classes.at(-1); fresh.push(name); }
         if (!known) continue;
         if (now(one.id).class === known.id) same += 1; else { record({ image: one.id, person: param('person') ?? 'file', act: 'label', class: known.id, source: 'import' }); added += 1; }
@@ -405,7 +410,7 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
       }
       if (request.method === 'GET' && url.pathname === '/api/export') {
         const format = url.searchParams.get('format');
-        const rows = images.filter((one) => now(one.id).state === 'labelled').map((one) => ({ path: one.path, state: 'labelled', class: classes[now(one.id).class - 1].name }));
+        const rows = images.filter((one) => now(one.id).state === 'labelled').map((one) => ({ path: one.path, state: 'labelled', class: classes[now(one.id).class].name }));
         const text = format === 'csv' ? `path,state,class\n${rows.map((one) => `${one.path},${one.state},"${one.class.replaceAll('"', '""')}"`).join('\n')}\n` : format === 'jsonl' ? rows.map((one) => JSON.stringify(one)).join('\n') : JSON.stringify(rows);
         send(200, 'text/plain', text, { 'Content-Disposition': `attachment; filename="steel.${format === 'label-studio' ? 'json' : format}"` });
         return;

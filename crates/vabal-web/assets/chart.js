@@ -27,7 +27,7 @@ export function chart(rounds, width) {
     parts.push(s('line', { x1: left, x2: width - right, y1: y(value), y2: y(value), stroke: 'var(--grid)' }),
       s('text', { x: left - 8, y: y(value) + 4, 'text-anchor': 'end' }, `${Math.round(value * 100)} %`));
   }
-  const stride = most / (width < 480 ? 3 : 5);
+  const stride = most / (width < 480 ? 2 : 5);
   for (let labels = 0; labels <= most + 0.01; labels += stride) parts.push(s('text', { x: x(labels), y: height - bottom + 18, 'text-anchor': 'middle' }, String(Math.round(labels))));
   parts.push(s('text', { x: (left + width - right) / 2, y: height - 4, 'text-anchor': 'middle', class: 'axis' }, 'labels the model learned from'));
   const ends = [];
@@ -35,7 +35,8 @@ export function chart(rounds, width) {
     const points = known.filter((one) => typeof one[key] === 'number');
     if (points.length === 0) continue;
     const banded = points.filter((one) => typeof one[low] === 'number' && typeof one[high] === 'number');
-    if (banded.length > 1) {
+    // One band is read at a glance, two hide each other: the second line has whiskers alone.
+    if (banded.length > 1 && mark === 'circle') {
       const upper = banded.map((one) => `${x(one.labels)},${y(one[high])}`);
       const lower = banded.map((one) => `${x(one.labels)},${y(Math.max(least, one[low]))}`).reverse();
       parts.push(s('polygon', { points: [...upper, ...lower].join(' '), fill: ink, 'fill-opacity': 0.13 }));

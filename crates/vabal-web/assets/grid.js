@@ -44,10 +44,10 @@ function mount(root) {
   refs = {
     form: h('form', { className: 'filter', role: 'search', 'aria-label': 'Filter', on: { submit: (event) => { event.preventDefault(); changed(); }, change: changed } },
       h('label', { className: 'field wide-field' }, h('span', {}, 'Search'), fields.search = h('input', { type: 'search', name: 'search', placeholder: 'Part of the file name', autocomplete: 'off', on: { input: later(changed, 250) } })),
-      select('state', 'State', [any(), ...STATE_NAMES.map((one) => h('option', { value: one }, one))]),
+      select('state', 'State', [any(), ...[...STATE_NAMES, 'missing'].map((one) => h('option', { value: one }, one))]),
       select('class', 'Class', [any()]), select('predicted', 'Suggested', [any()]),
       number('low', 'Sure from %'), number('high', 'to %'),
-      select('sort', 'Order', [['id', 'as imported'], ['path', 'by name'], ['confidence', 'by sureness'], ['doubt', 'by doubt'], ['recent', 'last answered']].map(([value, text]) => h('option', { value }, text))),
+      select('sort', 'Order', [['id', 'as imported'], ['path', 'by name'], ['confidence', 'least sure first'], ['doubt', 'most doubted first'], ['recent', 'last answered first']].map(([value, text]) => h('option', { value }, text))),
       h('label', { className: 'field size-field' }, h('span', {}, 'Tile size'), fields.tile = h('input', { type: 'range', min: '72', max: '320', step: '8', value: String(prefs.tile), on: { input: (event) => { event.stopPropagation(); setPref('tile', Number(fields.tile.value)); measure(true); }, change: (event) => event.stopPropagation() } })),
       button('Clear', { on: { click: () => { for (const [name, one] of Object.entries(fields)) if (name !== 'tile') one.value = name === 'sort' ? 'id' : ''; changed(); } } })),
     space: h('div', { className: 'grid-space', role: 'none' }),

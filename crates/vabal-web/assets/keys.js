@@ -12,12 +12,12 @@ export const COMMANDS = [
   { id: 'discard', group: 'Answer', text: 'Discard: not fit for the data set', keys: ['KeyD'] },
   { id: 'undo', group: 'Answer', text: 'Undo my last answer', keys: ['Backspace', 'Ctrl+z'] },
   { id: 'find', group: 'Answer', text: 'Find a class by its name', keys: ['char:/', 'NumpadDivide'] },
-  { id: 'keep', group: 'Answer', text: 'Review: keep the label', keys: ['KeyK'] },
+  { id: 'keep', group: 'Answer', text: 'Review: keep the label', keys: ['Shift+KeyK'] },
   { id: 'previous', group: 'Move', text: 'Previous image', keys: ['ArrowLeft'] },
   { id: 'next', group: 'Move', text: 'Next image', keys: ['ArrowRight'] },
   { id: 'grid', group: 'Move', text: 'Grid: many at once, and back', keys: ['KeyG'] },
   { id: 'all', group: 'Move', text: 'Grid: select all', keys: ['Ctrl+a'] },
-  { id: 'details', group: 'Move', text: 'History and details of the image', keys: ['KeyI'] },
+  { id: 'details', group: 'Move', text: 'History and details of the image', keys: ['Shift+KeyI'] },
   { id: 'zoomIn', group: 'Look', text: 'Larger', keys: ['char:+', 'char:='] },
   { id: 'zoomOut', group: 'Look', text: 'Smaller', keys: ['char:-'] },
   { id: 'fit', group: 'Look', text: 'Fit to the window (where no class has this key)', keys: ['char:0'] },
@@ -25,7 +25,7 @@ export const COMMANDS = [
   { id: 'brighter', group: 'Look', text: 'Brighter', keys: ['char:]'] },
   { id: 'lessContrast', group: 'Look', text: 'Less contrast', keys: ['char:{'] },
   { id: 'moreContrast', group: 'Look', text: 'More contrast', keys: ['char:}'] },
-  { id: 'pixels', group: 'Look', text: 'Sharp or smooth pixels', keys: ['KeyP'] },
+  { id: 'pixels', group: 'Look', text: 'Sharp or smooth pixels', keys: ['Shift+KeyP'] },
   { id: 'reset', group: 'Look', text: 'Reset size, brightness and contrast', keys: ['KeyR'] },
   { id: 'hide', group: 'Look', text: 'Show or hide suggestions', keys: ['KeyH'] },
   { id: 'help', group: 'Look', text: 'This help', keys: ['char:?', 'F1'] },
@@ -84,7 +84,8 @@ export function meaning(event) {
     const place = event.shiftKey ? `Shift+${code}` : code;
     // The number block counts as the digits above the letters.
     const digit = /^Numpad\d$/.test(code) && /^\d$/.test(key) ? `Digit${key}` : null;
-    const found = classKeys().find((one) => one.code === place || one.code === digit);
+    const all = classKeys();
+    const found = all.find((one) => one.code === place) ?? all.find((one) => one.code === digit);
     if (found) return { class: found.one };
     const direct = command(place);
     if (direct) return direct;

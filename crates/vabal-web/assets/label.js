@@ -3,18 +3,18 @@
 import { button, count, duration, fileName, h, icon, iconButton, percent, plural, put, say } from './dom.js';
 import { get, post, query, thumbAddress, ApiError } from './api.js';
 import { emit, on, prefs, setPref, state, suggestionsShown, takeOver, className, classOf } from './state.js';
-import { flush, submit, takeBack, unsentFor } from './outbox.js';
+import { flush, submit, takeBack, token, unsentFor } from './outbox.js';
 import { shownCommand } from './keys.js';
-import { picture, Viewer } from './viewer.js';
+import { caption, picture, Viewer } from './viewer.js';
 import { actButtons, ClassList, findClass, kbd, stateText } from './pick.js';
 import { details } from './details.js';
 
 const AHEAD = 12;
 const DECODED = 5;
 const ACT_STATE = { label: 'labelled', later: 'later', unsure: 'unsure', discard: 'discarded' };
-const REASONS = { 'rare-class': 'Rare class', 'hard-class': 'Hard class', unusual: 'Unusual', typical: 'Typical', unsure: 'Model unsure', coverage: 'Coverage', random: 'Random', holdout: 'Check' };
+const REASONS = { 'rare-class': 'Rare class', 'hard-class': 'Hard class', unusual: 'Unusual', typical: 'Typical', unsure: 'Model unsure', coverage: 'Coverage', random: 'Random', holdout: 'Random' };
 
-const OPEN_REASONS = ['coverage', 'random', 'holdout'];
+const OPEN_REASONS = ['random', 'holdout'];
 
 // The trail: what was shown, what is shown, what comes. An entry is {image, shown, answered, since, spent}.
 const trail = [];
@@ -65,6 +65,7 @@ function mount(root) {
   on('prefs', (name) => { if (name === 'suggestions' && current()) { showSuggestion(); showWhy(); } });
   on('settings', () => { if (current()) { showSuggestion(); showWhy(); } });
   on('counts', showUntil);
+  on('training', showUntil);
   on('classes', () => { showSuggestion(); showRecent(); });
   on('round', newRound);
   on('pulse', () => { if (dry || failed) more(); });
@@ -85,8 +86,7 @@ function toStage() {
 
 function show(parameters) {
   visible = true;
-  const id = Number(parameters?.get('image'));
-  if (id) openImage(id);
+  if (parameters?.has('image')) openImage(Number(parameters.get('image')));
   else if (current()) display();
   else more();
   clock(true);
@@ -179,13 +179,6 @@ function display() {
   showCopies();
   showRecent();
   ahead();
-}
-
-function caption(image) {
-  const folder = image.path.slice(0, image.path.length - fileName(image.path).length);
-  return [h('span', { className: 'folder' }, folder), h('span', { className: 'file' }, fileName(image.path)),
-    h('span', { className: 'size' }, `${image.width} × ${image.height}`),
-    image.missing ? h('span', { className: 'bad' }, 'file is gone') : null].filter(Boolean).reduce((row, one) => (row.append(one), row), h('span', { className: 'caption-row' }));
 }
 
 function showEmpty() {
@@ -294,6 +287,17 @@ async function answer(act, id = null) {
   }
 }
 
+// Asked again with the same token when no answer comes, so that one undo never takes back two.
+async function sendUndo() {
+  const body = { person: state.person, token: token() };
+  for (let tries = 0; ; tries += 1) {
+    try { return await post('/api/undo', body); } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 0 || tries === 2) throw error;
+      await new Promise((resolve) => { setTimeout(resolve, 500); });
+    }
+  }
+}
+
 /** Takes back the person's last answer and shows its image again. */
 export async function undo() {
   if (saving) return;
@@ -309,7 +313,7 @@ export async function undo() {
       }
       return;
     }
-    const result = await post('/api/undo', { person: state.person });
+    const result = await sendUndo();
     takeOver(result);
     emit('images', result.images);
     emit('undone', result.images);

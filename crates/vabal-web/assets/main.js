@@ -43,7 +43,7 @@ function route({ focus = true } = {}) {
 async function askName() {
   const first = state.person === '';
   const name = await dialog(first ? 'Who is labelling?' : 'Your name', (close) => {
-    const input = h('input', { type: 'text', id: 'person-input', name: 'person', maxlength: '80', autocomplete: 'name', required: true, autofocus: true, list: 'people', value: state.person });
+    const input = h('input', { type: 'text', id: 'person-input', name: 'person', maxlength: '80', autocomplete: 'name', required: true, autofocus: true, list: 'people', value: state.person || (state.project.person ?? '') });
     return [h('form', { on: { submit: (event) => { event.preventDefault(); if (input.value.trim()) close(input.value.trim()); } } },
       h('label', { for: 'person-input' }, 'Your name, kept with each of your answers'), input,
       h('datalist', { id: 'people' }, state.people.map((one) => h('option', { value: one }))),
@@ -94,8 +94,9 @@ async function pulse() {
   if (beating) return;
   beating = true;
   try {
-    const { round, counts, training } = await get(`/api/pulse${query({ since: state.round })}`, { wait: 10_000 });
+    const { round, counts, training, labels_until_training: until } = await get(`/api/pulse${query({ since: state.round })}`, { wait: 10_000 });
     if (lost) { lost = null; emit('trouble'); say('The server answers again.'); }
+    if (until !== undefined) state.until = until;
     setCounts(counts);
     state.training = training ?? { state: 'idle' };
     emit('training');

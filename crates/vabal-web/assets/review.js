@@ -6,7 +6,7 @@ import { classOf, className, emit, on, state, suggestionsShown } from './state.j
 import { submit } from './outbox.js';
 import { shownCommand } from './keys.js';
 import { ClassList, findClass, kbd, stateMark, stateText } from './pick.js';
-import { picture, Viewer } from './viewer.js';
+import { caption, picture, Viewer } from './viewer.js';
 import { details } from './details.js';
 
 const KINDS = [['doubt', 'Doubts'], ['conflict', 'Conflicts'], ['copies', 'Copies'], ['near', 'Look-alikes']];
@@ -77,7 +77,7 @@ async function load(first) {
     next = result.next ?? null;
     if (first) at = 0;
     refs.lead.textContent = {
-      doubt: `Labels the model would not have given, most doubtful first${result.total !== null && result.total !== undefined ? `: ${count(result.total)}` : ''}.`,
+      doubt: 'Labelled images, those whose label the model doubts most first.',
       conflict: 'Images with answers that differ. Whatever is settled here counts.',
       copies: 'Files with exactly the same content.', near: 'Images that look nearly the same.',
     }[kind];
@@ -120,7 +120,7 @@ function display() {
   const image = items[at];
   if (!image) return;
   refs.list.setAttribute('aria-activedescendant', `review-${image.id}`);
-  refs.viewer.show(image, image.path);
+  refs.viewer.show(image, caption(image));
   for (const ahead of items.slice(at + 1, at + 4)) picture(ahead);
   refs.title.textContent = image.settled ? `Settled: ${stateText(image)}` : kind === 'conflict' ? 'Answers differ' : `Labelled ${stateText(image)}`;
   const guess = suggestionsShown() ? image.suggestion : null;
@@ -211,7 +211,7 @@ function drawGroups() {
     const said = [...new Set(group.images.filter((image) => image.state === 'labelled').map((image) => image.class))];
     const all = (one) => labelGroup(group, one);
     const same = said.length === 1 && group.images.every((image) => image.state === 'labelled');
-    return h('li', {}, h('h2', {}, `Group ${place + 1}: ${plural(group.images.length, 'image')}`),
+    return h('li', {}, h('h2', {}, `Group ${place + 1}: ${plural(group.count ?? group.images.length, 'image')}${group.count > group.images.length ? `, the first ${group.images.length} here` : ''}`),
       h('ul', { className: 'group-images' }, group.images.map((image) => h('li', {}, h('button', { type: 'button', title: image.path, on: { click: () => details(image) } }, h('img', { src: thumbAddress(image, 256), alt: `Image ${image.path}`, loading: 'lazy', width: 96, height: 96 })), h('span', { className: 'class-name' }, fileName(image.path)), stateMark(image)))),
       h('div', { className: 'row' }, same ? h('p', { className: 'hint' }, 'All have this label.') : said.map((one) => button(`All as ${className(one)}`, { on: { click: () => all(one) } })),
         button('All as…', { 'aria-label': `All as…, group ${place + 1}`, on: { click: async () => { const one = await findClass(`Label ${plural(group.images.length, 'image')} as`); if (one) all(one.id); } } })));

@@ -1,9 +1,15 @@
 // One image as large as its place allows: size, place, brightness, contrast, sharp pixels. Never here: what it is labelled.
 
-import { h, iconButton, percent, put } from './dom.js';
+import { fileName, h, iconButton, percent, put } from './dom.js';
 import { imageAddress, get } from './api.js';
 import { prefs, setPref, on } from './state.js';
 import { shownCommand } from './keys.js';
+
+/** The line below an image: folder, name, size. */
+export function caption(image) {
+  return h('span', {}, h('span', { className: 'folder' }, image.path.slice(0, image.path.length - fileName(image.path).length)), h('span', { className: 'file' }, fileName(image.path)),
+    h('span', { className: 'size' }, `${image.width} × ${image.height}`), image.missing ? h('span', { className: 'bad' }, 'file is gone') : null);
+}
 
 // Decoded images by id, the newest last. 24 of them: what lies ahead, and what was just answered.
 const decoded = new Map();
