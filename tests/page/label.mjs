@@ -277,6 +277,42 @@ await check('zoom, brightness and contrast by keys; reset puts all back', async 
   await end(page);
 });
 
+await check('keys go by their place, whatever the layout prints on them', async () => {
+  const page = await visit();
+  const { classes } = await api(page, '/api/project');
+  const press = (code, key, more = {}) => page.evaluate((init) => document.body.dispatchEvent(new KeyboardEvent('keydown', { bubbles: true, cancelable: true, ...init })), { code, key, ...more });
+  // AZERTY: the key of 1 prints &. The number block: 2. German: ? is Shift and the key right of 0.
+  for (const [code, key, place] of [['Digit1', '&', 0], ['Numpad2', '2', 1]]) {
+    const id = await shown(page);
+    await press(code, key);
+    await movedOn(page, id);
+    assert.equal((await stateOf(page, id)).class, classes[place].id);
+  }
+  await press('Minus', '?', { shiftKey: true });
+  await page.waitForSelector('dialog[open]');
+  await page.keyboard.press('Escape');
+  const id = await shown(page);
+  await press('Digit1', '1', { ctrlKey: true });
+  await press('Digit1', '1', { repeat: true });
+  await press('Digit1', '1', { isComposing: true });
+  await page.waitForTimeout(150);
+  assert.equal(await shown(page), id, 'a shortcut of the browser, a held key or a half-written letter has labelled');
+  await end(page);
+});
+
+await check('images passed over are not lost, nor handed out twice', async () => {
+  const page = await visit({ person: 'Pia' });
+  const seen = [];
+  for (let i = 0; i < 16; i += 1) {
+    const id = await shown(page);
+    seen.push(id);
+    await page.keyboard.press('ArrowRight');
+    await movedOn(page, id);
+  }
+  assert.equal(new Set(seen).size, seen.length);
+  await end(page);
+});
+
 await check('a class is found by letters of its name', async () => {
   const page = await visit();
   const { classes } = await api(page, '/api/project');
@@ -491,6 +527,16 @@ await check('a full disk, a silent server, an end of the session: answers are ke
     assert.equal((await api(page, `/api/images/${id}`)).history.filter((one) => one.person === 'Fay').length, 1);
     page.removeAllListeners('request');
   }
+  await end(page);
+});
+
+await check('an export that fails says why in the page', async () => {
+  expected = true;
+  const page = await visit();
+  await go(page, 'exchange');
+  await page.route('**/api/export**', (route) => route.fulfill({ status: 507, contentType: 'application/json', body: JSON.stringify({ error: { what: 'the disk is full' } }) }));
+  await page.click('a[href="/api/export?format=csv"]');
+  await waitFor('it says so', async () => /disk is full/i.test(await said(page)));
   await end(page);
 });
 

@@ -27,8 +27,8 @@ const IN_WORDS = {
   507: { what: 'the disk is full', hint: 'free some space; answers not yet saved are kept in this browser and sent again' },
 };
 
-/** Asks the server. JSON comes back parsed; an error is an ApiError. */
-export async function request(method, path, { body, type = 'application/json', signal, wait = 30_000 } = {}) {
+/** Asks the server; what comes back is fine, else it is an ApiError. */
+async function ask(method, path, { body, type = 'application/json', signal, wait = 30_000 } = {}) {
   const limits = [AbortSignal.timeout(wait), ...(signal ? [signal] : [])];
   let response;
   try {
@@ -44,16 +44,24 @@ export async function request(method, path, { body, type = 'application/json', s
     if (signal?.aborted) throw error;
     throw new ApiError(0, { what: 'the server does not answer', hint: 'is `vabal label` still running? Answers not yet saved are kept in this browser' });
   }
-  if (response.ok) {
-    try {
-      return await response.json();
-    } catch {
-      throw new ApiError(0, { what: 'the answer of the server broke off', hint: 'it is asked again' });
-    }
-  }
+  if (response.ok) return response;
   let error;
   try { ({ error } = await response.json()); } catch { /* not JSON: say what the number means */ }
   throw new ApiError(response.status, error ?? IN_WORDS[response.status] ?? { what: `the server answered ${response.status}` });
+}
+
+const read = async (response, how) => {
+  try { return await response[how](); } catch { throw new ApiError(0, { what: 'the answer of the server broke off', hint: 'try again' }); }
+};
+
+/** Asks for JSON. */
+export const request = async (method, path, options) => read(await ask(method, path, options), 'json');
+
+/** Asks for a file: its content, and the name the server gives it. */
+export async function download(path) {
+  const response = await ask('GET', path, { wait: 600_000 });
+  const name = /filename="([^"]+)"/.exec(response.headers.get('Content-Disposition') ?? '')?.[1] ?? null;
+  return { blob: await read(response, 'blob'), name };
 }
 
 export const get = (path, options) => request('GET', path, options);

@@ -1,7 +1,7 @@
 // The view for labels that come in from a file and go out to one. Never here: the formats.
 
 import { count, h, icon, plural, put, say } from './dom.js';
-import { request, get, query, ApiError } from './api.js';
+import { download, get, query, request, ApiError } from './api.js';
 import { setProject, state } from './state.js';
 import { flush, unsent } from './outbox.js';
 
@@ -31,9 +31,9 @@ function mount(root) {
     h('div', { className: 'two' },
       h('section', {}, h('h2', {}, 'Take labels in'),
         h('form', { className: 'import', on: { submit: take } }, drop, h('label', { for: 'import-format' }, 'Format'), refs.format, refs.send), refs.result,
-        h('p', { className: 'hint' }, 'Rows are matched by the path of the image below the image folder. What is there already is not added twice; a label that differs is kept beside the old one and appears as a conflict.')),
+        h('p', { className: 'hint' }, 'Rows are matched by the path of the image below the image folder. What is there already is not added twice; a label that differs is kept beside the old one, and where two persons differ, the image appears under Review.')),
       h('section', {}, h('h2', {}, 'Take labels out'),
-        h('ul', { className: 'downloads' }, FORMATS.map((one) => h('li', {}, h('a', { className: 'as-button', href: `/api/export?format=${one.id}`, download: '', on: { click: out } }, icon('download'), h('span', {}, one.name)), h('span', { className: 'hint' }, one.note)))),
+        h('ul', { className: 'downloads' }, FORMATS.map((one) => h('li', {}, h('a', { className: 'as-button', href: `/api/export?format=${one.id}`, download: '', on: { click: (event) => out(event, one) } }, icon('download'), h('span', {}, one.name)), h('span', { className: 'hint' }, one.note)))),
         h('p', {}, 'Class folders, Parquet, the Hugging Face layout, the model and a data sheet are written by the program:'),
         h('pre', { tabindex: '0', 'aria-label': 'Command' }, 'vabal export PROJECT --help'))));
 }
@@ -69,8 +69,22 @@ async function take(event) {
   } finally { refs.send.disabled = false; }
 }
 
-// What waits in the browser belongs into the file: it is sent first, and said when it cannot.
-function out() {
-  if (unsent() > 0) { flush(); say(`${plural(unsent(), 'answer')} not saved yet will be missing in this file.`, { bad: true }); } else say('The file is on its way to your downloads.');
+// Fetched by the page rather than by the link, so that an error is said here instead of landing in a file. What waits in
+// the browser belongs into the file: it is sent first, and said when it cannot.
+async function out(event, format) {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  try {
+    const missing = unsent() > 0 && !(await flush());
+    say('Writing the file…');
+    const { blob, name } = await download(`/api/export?format=${format.id}`);
+    const address = URL.createObjectURL(blob);
+    const link = h('a', { href: address, download: name ?? `${state.project.name}.${format.ends[0]}` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+    say(missing ? `The file lacks ${plural(unsent(), 'answer')} not saved yet.` : 'The file is in your downloads.', { bad: missing });
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    say(error.message, { bad: true });
+  }
 }
-

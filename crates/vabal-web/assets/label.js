@@ -10,6 +10,8 @@ import { actButtons, ClassList, findClass, kbd, stateText } from './pick.js';
 import { details } from './details.js';
 
 const AHEAD = 12;
+// Images that a request may name.
+const HELD = 900;
 const DECODED = 5;
 const ACT_STATE = { label: 'labelled', later: 'later', unsure: 'unsure', discard: 'discarded' };
 const REASONS = { 'rare-class': 'Rare class', 'hard-class': 'Hard class', unusual: 'Unusual', typical: 'Typical', unsure: 'Model unsure', coverage: 'Coverage', random: 'Random', holdout: 'Random' };
@@ -28,6 +30,7 @@ let visible = false;
 let refs;
 
 const current = () => trail[at] ?? null;
+const unanswered = () => trail.filter((entry) => !entry.answered);
 
 export const view = { id: 'label', title: 'Label', mount, show, hide, command, choose, undone };
 
@@ -123,7 +126,8 @@ async function openImage(id) {
 function more() {
   if (!state.person) return Promise.resolve();
   asking ??= (async () => {
-    const have = trail.filter((entry, place) => !entry.answered && (place >= at || !entry.shown)).map((entry) => entry.image.id);
+    // Also those passed over without an answer: what is not named here is handed out again first.
+    const have = unanswered().map((entry) => entry.image.id).slice(-HELD);
     try {
       const { questions, round } = await get(`/api/next${query({ person: state.person, n: AHEAD, have: have.join(',') })}`);
       failed = null;
@@ -182,13 +186,15 @@ function display() {
 }
 
 function showEmpty() {
-  const rest = state.counts ? state.counts.open : 0;
+  const passed = unanswered();
+  const rest = Math.max(0, (state.counts?.open ?? 0) - passed.length);
   let text = 'Fetching the next images…';
   if (failed) text = failed.message;
   else if (dry && rest > 0) text = `${plural(rest, 'image')} ${rest === 1 ? 'is' : 'are'} open, and with somebody else just now. New ones appear here by themselves.`;
-  else if (dry) text = 'Every image has an answer.';
-  put(refs.empty, h('h2', {}, failed ? 'No images just now' : dry && rest === 0 ? 'All done' : 'One moment'), h('p', {}, text),
+  else if (dry) text = passed.length > 0 ? 'Every other image has an answer.' : state.counts?.images ? 'Every image has an answer.' : 'There are no images in this project yet.';
+  put(refs.empty, h('h2', {}, failed ? 'No images just now' : dry && rest === 0 && passed.length === 0 ? 'All done' : dry ? 'Nothing more just now' : 'One moment'), h('p', {}, text),
     dry && !failed ? h('p', { className: 'row' }, h('a', { href: '#review' }, 'Review doubts'), h('a', { href: '#progress' }, 'See the progress'), h('a', { href: '#exchange' }, 'Take the labels out')) : null,
+    passed.length > 0 ? button(`Show ${passed.length === 1 ? 'the one' : `the ${count(passed.length)}`} you passed over`, { className: 'main', on: { click: () => move(trail.indexOf(passed[0])) } }) : null,
     at > 0 ? button('Back to the last image', { on: { click: () => move(at - 1) } }) : null,
     failed ? button('Try again', { on: { click: () => more() } }) : null);
 }
