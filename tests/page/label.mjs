@@ -14,7 +14,12 @@ import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { start } from './mock.mjs';
 
-const executablePath = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => path && existsSync(path));
+const executablePath = [
+  process.env.CHROMIUM,
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+].find((path) => path && existsSync(path));
 if (!executablePath) {
   console.error('usage: node label.mjs [ADDRESS]\n  hint: needs Chromium (apt-get install chromium), or CHROMIUM=path');
   process.exit(2);
@@ -33,8 +38,17 @@ let expected = false;
 
 /** A browser of its own, signed in. `person` null: the name is asked for. */
 async function visit({ person = 'Ada', width = 1280, height = 800, theme = 'light', signIn = true } = {}) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, acceptDownloads: true, hasTouch: width < 600, reducedMotion: 'reduce' });
-  if (person) await context.addInitScript((name) => { if (!localStorage.getItem('vabal.person')) localStorage.setItem('vabal.person', name); }, person);
+  const context = await browser.newContext({
+    viewport: { width, height },
+    colorScheme: theme,
+    acceptDownloads: true,
+    hasTouch: width < 600,
+    reducedMotion: 'reduce',
+  });
+  if (person)
+    await context.addInitScript((name) => {
+      if (!localStorage.getItem('vabal.person')) localStorage.setItem('vabal.person', name);
+    }, person);
   const page = await context.newPage();
   page.setDefaultTimeout(8000);
   page.on('pageerror', (error) => faults.push(`script error: ${error.stack}`));
@@ -44,7 +58,10 @@ async function visit({ person = 'Ada', width = 1280, height = 800, theme = 'ligh
     if (/Failed to load resource/.test(message.text()) && /\/(image|thumb)\//.test(message.location().url)) return;
     faults.push(`console: ${message.text()} ${message.location().url}`);
   });
-  page.on('request', (request) => { if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).origin !== origin) faults.push(`asks for ${request.url()}`); });
+  page.on('request', (request) => {
+    if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).origin !== origin)
+      faults.push(`asks for ${request.url()}`);
+  });
   if (signIn) {
     await page.goto(address);
     if (person) await page.waitForSelector('.frame img, .empty:not([hidden])');
@@ -54,11 +71,20 @@ async function visit({ person = 'Ada', width = 1280, height = 800, theme = 'ligh
 const end = (page) => page.context().close();
 
 /** The server's own word, past the page. */
-const api = (page, path, body, method = body === undefined ? 'GET' : 'POST') => page.evaluate(async ([where, what, how]) => {
-  const response = await fetch(where, { method: how, headers: what === undefined ? {} : { 'Content-Type': 'application/json' }, body: what === undefined ? undefined : JSON.stringify(what) });
-  return response.json();
-}, [path, body, method]);
-const shown = async (page) => Number((await page.locator('.view.label .frame img').first().getAttribute('src')).split('/').pop());
+const api = (page, path, body, method = body === undefined ? 'GET' : 'POST') =>
+  page.evaluate(
+    async ([where, what, how]) => {
+      const response = await fetch(where, {
+        method: how,
+        headers: what === undefined ? {} : { 'Content-Type': 'application/json' },
+        body: what === undefined ? undefined : JSON.stringify(what),
+      });
+      return response.json();
+    },
+    [path, body, method],
+  );
+const shown = async (page) =>
+  Number((await page.locator('.view.label .frame img').first().getAttribute('src')).split('/').pop());
 const said = (page) => page.locator('#said').innerText();
 const stateOf = async (page, id) => (await api(page, `/api/images/${id}`)).image;
 const waitFor = async (what, probe, limit = 6000) => {
@@ -67,27 +93,42 @@ const waitFor = async (what, probe, limit = 6000) => {
     const value = await probe();
     if (value) return value;
     if (Date.now() > until) throw new Error(`waited in vain: ${what}`);
-    await new Promise((resolve) => { setTimeout(resolve, 40); });
+    await new Promise((resolve) => {
+      setTimeout(resolve, 40);
+    });
   }
 };
-const movedOn = (page, id) => waitFor(`the page moves on from image ${id}`, async () => (await page.locator('.view.label .frame img').count()) > 0 && (await shown(page)) !== id);
+const movedOn = (page, id) =>
+  waitFor(
+    `the page moves on from image ${id}`,
+    async () => (await page.locator('.view.label .frame img').count()) > 0 && (await shown(page)) !== id,
+  );
 /** Goes to an open image with a suggestion; null when there is none near. */
 async function suggested(page) {
   for (let i = 0; i < 30; i += 1) {
     const id = await shown(page);
     const image = await stateOf(page, id);
-    if (image.suggestion && image.state === 'open' && await page.locator('.accept').count() > 0) return image;
+    if (image.suggestion && image.state === 'open' && (await page.locator('.accept').count()) > 0) return image;
     await page.keyboard.press('ArrowRight');
     await movedOn(page, id);
   }
   return null;
 }
-const go = async (page, view) => { await page.goto(`${origin}/#${view}`); await page.waitForSelector(`#view-${view.split('?')[0]}:not([hidden])`); };
+const go = async (page, view) => {
+  await page.goto(`${origin}/#${view}`);
+  await page.waitForSelector(`#view-${view.split('?')[0]}:not([hidden])`);
+};
 
 async function check(name, run) {
   if (process.env.ONLY && !name.includes(process.env.ONLY)) return;
   checks += 1;
-  try { await run(); } catch (error) { faults.push(`${name}: ${error.stack ?? error}`); } finally { expected = false; }
+  try {
+    await run();
+  } catch (error) {
+    faults.push(`${name}: ${error.stack ?? error}`);
+  } finally {
+    expected = false;
+  }
 }
 
 await check('who comes without the token is told where to find it', async () => {
@@ -127,7 +168,10 @@ await check('a key labels, the server has it, the page says so and moves on', as
   assert.equal(image.state, 'labelled');
   assert.equal(image.class, classes[1].id);
   assert.equal(history.at(-1).person, 'Ada');
-  assert.match(await said(page), new RegExp(`^labelled .+ as ${classes[1].name}.*, ${counts.labelled + 1} of ${counts.images}`));
+  assert.match(
+    await said(page),
+    new RegExp(`^labelled .+ as ${classes[1].name}.*, ${counts.labelled + 1} of ${counts.images}`),
+  );
   await end(page);
 });
 
@@ -137,10 +181,19 @@ await check('an answer to a key comes within 50 ms, and the next image is there 
   await page.evaluate(() => {
     window.times = [];
     let from = null;
-    document.addEventListener('keydown', () => { from = performance.now(); }, true);
+    document.addEventListener(
+      'keydown',
+      () => {
+        from = performance.now();
+      },
+      true,
+    );
     new MutationObserver(() => {
       const image = document.querySelector('.view.label .frame img');
-      if (from !== null && image) { window.times.push({ took: performance.now() - from, decoded: image.complete && image.naturalWidth > 0 }); from = null; }
+      if (from !== null && image) {
+        window.times.push({ took: performance.now() - from, decoded: image.complete && image.naturalWidth > 0 });
+        from = null;
+      }
     }).observe(document.querySelector('.view.label .frame'), { childList: true });
   });
   for (let i = 0; i < 8; i += 1) {
@@ -153,7 +206,10 @@ await check('an answer to a key comes within 50 ms, and the next image is there 
   const took = times.map((one) => one.took).sort((a, b) => a - b);
   console.log(`  key to next image: median ${took[4].toFixed(1)} ms, most ${took.at(-1).toFixed(1)} ms`);
   assert.ok(took[4] < 50, `median ${took[4]} ms`);
-  assert.ok(times.every((one) => one.decoded), 'an image was shown before it was decoded');
+  assert.ok(
+    times.every((one) => one.decoded),
+    'an image was shown before it was decoded',
+  );
   for (let i = 0; i < 8; i += 1) await api(page, '/api/undo', { person: 'Ada' });
   await end(page);
 });
@@ -162,7 +218,13 @@ await check('the page does not move on before the server has the answer; keys me
   const page = await visit();
   const id = await shown(page);
   let sent = 0;
-  await page.route('**/api/answers', async (route) => { sent += 1; await new Promise((resolve) => { setTimeout(resolve, 500); }); await route.continue(); });
+  await page.route('**/api/answers', async (route) => {
+    sent += 1;
+    await new Promise((resolve) => {
+      setTimeout(resolve, 500);
+    });
+    await route.continue();
+  });
   await page.keyboard.press('1');
   await page.waitForTimeout(200);
   assert.equal(await shown(page), id);
@@ -210,7 +272,11 @@ await check('hidden suggestions are hidden everywhere, and not sent', async () =
 
 await check('later, unsure and discard are three things', async () => {
   const page = await visit();
-  for (const [key, state] of [['Space', 'later'], ['u', 'unsure'], ['d', 'discarded']]) {
+  for (const [key, state] of [
+    ['Space', 'later'],
+    ['u', 'unsure'],
+    ['d', 'discarded'],
+  ]) {
     const id = await shown(page);
     await page.keyboard.press(key);
     await movedOn(page, id);
@@ -280,9 +346,16 @@ await check('zoom, brightness and contrast by keys; reset puts all back', async 
 await check('keys go by their place, whatever the layout prints on them', async () => {
   const page = await visit();
   const { classes } = await api(page, '/api/project');
-  const press = (code, key, more = {}) => page.evaluate((init) => document.body.dispatchEvent(new KeyboardEvent('keydown', { bubbles: true, cancelable: true, ...init })), { code, key, ...more });
+  const press = (code, key, more = {}) =>
+    page.evaluate(
+      (init) => document.body.dispatchEvent(new KeyboardEvent('keydown', { bubbles: true, cancelable: true, ...init })),
+      { code, key, ...more },
+    );
   // AZERTY: the key of 1 prints &. The number block: 2. German: ? is Shift and the key right of 0.
-  for (const [code, key, place] of [['Digit1', '&', 0], ['Numpad2', '2', 1]]) {
+  for (const [code, key, place] of [
+    ['Digit1', '&', 0],
+    ['Numpad2', '2', 1],
+  ]) {
     const id = await shown(page);
     await press(code, key);
     await movedOn(page, id);
@@ -333,7 +406,13 @@ await check('a key can be changed, and the focus comes back from the dialog', as
   await page.keyboard.press('Enter');
   await page.waitForSelector('dialog[open]');
   for (let i = 0; i < 60; i += 1) await page.keyboard.press('Tab');
-  assert.ok(await page.evaluate(() => document.activeElement === document.body || document.querySelector('dialog').contains(document.activeElement)), 'the focus left the dialog');
+  assert.ok(
+    await page.evaluate(
+      () =>
+        document.activeElement === document.body || document.querySelector('dialog').contains(document.activeElement),
+    ),
+    'the focus left the dialog',
+  );
   await page.locator('#change-discard').click();
   await page.keyboard.press('x');
   await page.keyboard.press('Escape');
@@ -353,12 +432,17 @@ await check('grid: a range by Shift, a class key for all of them, one undo for t
   await page.keyboard.press('g');
   await page.waitForSelector('.tile');
   await page.selectOption('select[name=state]', 'open');
-  await waitFor('open ones alone', async () => (await page.locator('.tile').count()) > 0 && (await page.locator('.tile:not(.open)').count()) === 0);
+  await waitFor(
+    'open ones alone',
+    async () => (await page.locator('.tile').count()) > 0 && (await page.locator('.tile:not(.open)').count()) === 0,
+  );
   await page.locator('#grid').focus();
   await page.keyboard.press('ArrowRight');
   for (let i = 0; i < 4; i += 1) await page.keyboard.press('Shift+ArrowRight');
   assert.equal(await page.locator('.tile[aria-selected=true]').count(), 5);
-  const ids = await page.locator('.tile[aria-selected=true]').evaluateAll((all) => all.map((one) => Number(one.id.slice(5))));
+  const ids = await page
+    .locator('.tile[aria-selected=true]')
+    .evaluateAll((all) => all.map((one) => Number(one.id.slice(5))));
   assert.ok(await page.locator('#grid').getAttribute('aria-activedescendant'));
   await page.keyboard.press('2');
   await waitFor('it says five', async () => /labelled 5 images as/.test(await said(page)));
@@ -369,7 +453,10 @@ await check('grid: a range by Shift, a class key for all of them, one undo for t
   for (const id of ids) assert.equal((await stateOf(page, id)).state, 'open');
   await page.keyboard.press('Control+a');
   const { total } = await api(page, '/api/images?state=open&limit=1');
-  assert.match(await page.locator('.view.browse .panel h2').innerText(), new RegExp(`^${Math.min(100, total)} images? selected|^\\d+ images selected`));
+  assert.match(
+    await page.locator('.view.browse .panel h2').innerText(),
+    new RegExp(`^${Math.min(100, total)} images? selected|^\\d+ images selected`),
+  );
   await page.keyboard.press('Escape');
   assert.match(await page.locator('.view.browse .panel h2').innerText(), /Nothing/);
   await end(page);
@@ -377,7 +464,9 @@ await check('grid: a range by Shift, a class key for all of them, one undo for t
 
 await check('search and filters narrow the grid and stay in the address', async () => {
   const page = await visit();
-  const { images: [image] } = await api(page, '/api/images?limit=1');
+  const {
+    images: [image],
+  } = await api(page, '/api/images?limit=1');
   await go(page, 'browse');
   await page.waitForSelector('.tile');
   await page.fill('input[name=search]', image.path);
@@ -393,9 +482,19 @@ await check('search and filters narrow the grid and stay in the address', async 
 await check('what two people said differently is a conflict, and review settles it', async () => {
   const page = await visit();
   const { classes } = await api(page, '/api/project');
-  const { images: [image] } = await api(page, '/api/images?state=open&limit=1');
-  await api(page, '/api/answers', { person: 'Ada', token: `a${Date.now()}`, answers: [{ image: image.id, act: 'label', class: classes[0].id }] });
-  await api(page, '/api/answers', { person: 'Grace', token: `b${Date.now()}`, answers: [{ image: image.id, act: 'label', class: classes[1].id }] });
+  const {
+    images: [image],
+  } = await api(page, '/api/images?state=open&limit=1');
+  await api(page, '/api/answers', {
+    person: 'Ada',
+    token: `a${Date.now()}`,
+    answers: [{ image: image.id, act: 'label', class: classes[0].id }],
+  });
+  await api(page, '/api/answers', {
+    person: 'Grace',
+    token: `b${Date.now()}`,
+    answers: [{ image: image.id, act: 'label', class: classes[1].id }],
+  });
   assert.equal((await stateOf(page, image.id)).state, 'conflict');
   await go(page, 'review?kind=conflict');
   await page.locator(`#review-${image.id}`).click();
@@ -417,18 +516,28 @@ await check('classes: add, rename, give a key, move, merge', async () => {
   await go(page, 'classes');
   await page.fill('#new-class', name);
   await page.keyboard.press('Enter');
-  const added = await waitFor('added', async () => (await api(page, '/api/project')).classes.find((one) => one.name === name));
+  const added = await waitFor('added', async () =>
+    (await api(page, '/api/project')).classes.find((one) => one.name === name),
+  );
   await page.fill(`#class-name-${added.id}`, `${name} b`);
   await page.keyboard.press('Enter');
-  await waitFor('renamed', async () => (await api(page, '/api/project')).classes.some((one) => one.name === `${name} b`));
+  await waitFor('renamed', async () =>
+    (await api(page, '/api/project')).classes.some((one) => one.name === `${name} b`),
+  );
   await page.click(`#class-key-${added.id}`);
   await page.keyboard.press('Enter');
   await page.keyboard.press('d');
   assert.match(await page.locator('dialog[open] [role=status]').innerText(), /taken/);
   await page.keyboard.press('m');
-  await waitFor('it has a key', async () => (await api(page, '/api/project')).classes.find((one) => one.id === added.id).key === 'KeyM');
+  await waitFor(
+    'it has a key',
+    async () => (await api(page, '/api/project')).classes.find((one) => one.id === added.id).key === 'KeyM',
+  );
   await page.click(`#class-up-${added.id}`);
-  await waitFor('it moved', async () => (await api(page, '/api/project')).classes.sort((a, b) => a.place - b.place).at(-1).id !== added.id);
+  await waitFor(
+    'it moved',
+    async () => (await api(page, '/api/project')).classes.sort((a, b) => a.place - b.place).at(-1).id !== added.id,
+  );
   await go(page, 'label');
   const id = await shown(page);
   await page.keyboard.press('m');
@@ -461,19 +570,23 @@ await check('progress shows labels, accuracy as chart and table, and training', 
   await end(page);
 });
 
-if (mock) await check('training runs behind, and new suggestions slip in without touching the image on the screen', async () => {
-  const page = await visit({ person: 'Tim' });
-  const id = await shown(page);
-  await go(page, 'progress');
-  await page.click('text=Train now');
-  await page.waitForSelector('progress');
-  await go(page, 'label');
-  const asked = page.waitForRequest('**/api/next**', { timeout: 15_000 });
-  assert.match((await asked).url(), new RegExp(`have=${id}(&|$)`));
-  await waitFor('it says so', async () => /new suggestions/.test(await said(page)));
-  assert.equal(await shown(page), id);
-  await end(page);
-});
+if (mock)
+  await check(
+    'training runs behind, and new suggestions slip in without touching the image on the screen',
+    async () => {
+      const page = await visit({ person: 'Tim' });
+      const id = await shown(page);
+      await go(page, 'progress');
+      await page.click('text=Train now');
+      await page.waitForSelector('progress');
+      await go(page, 'label');
+      const asked = page.waitForRequest('**/api/next**', { timeout: 15_000 });
+      assert.match((await asked).url(), new RegExp(`have=${id}(&|$)`));
+      await waitFor('it says so', async () => /new suggestions/.test(await said(page)));
+      assert.equal(await shown(page), id);
+      await end(page);
+    },
+  );
 
 await check('export downloads a file; taking it in again adds nothing', async () => {
   const page = await visit();
@@ -493,48 +606,78 @@ await check('export downloads a file; taking it in again adds nothing', async ()
   writeFileSync(odd, 'path,state,class\nno/such/file.png,labelled,nothing\n');
   await page.setInputFiles('#import-file', odd);
   await page.click('text=Take the labels in');
-  await waitFor('unknown paths are named', async () => /no\/such\/file\.png/.test(await page.locator('.result').innerText()));
+  await waitFor('unknown paths are named', async () =>
+    /no\/such\/file\.png/.test(await page.locator('.result').innerText()),
+  );
   await end(page);
 });
 
-await check('a full disk, a silent server, an end of the session: answers are kept and sent again with the same token', async () => {
-  expected = true;
-  const page = await visit({ person: 'Fay' });
-  for (const [how, words] of [[507, /disk is full/i], [0, /does not answer/], [401, /signed in/]]) {
-    const tokens = [];
-    await page.route('**/api/answers', (route) => { tokens.push(route.request().postDataJSON().token); return how === 0 ? route.abort() : route.fulfill({ status: how, contentType: 'application/json', body: how === 401 ? '' : JSON.stringify({ error: { what: 'the disk is full' } }) }); });
-    const id = await shown(page);
-    await page.keyboard.press('1');
-    await movedOn(page, id);
-    await waitFor('it says what is wrong', async () => words.test(await page.locator('#trouble').innerText()));
-    assert.match(await page.locator('#trouble').innerText(), /1 answer not saved/);
-    assert.match(await said(page), /not saved yet/);
-    const second = await shown(page);
-    await page.keyboard.press('2');
-    await movedOn(page, second);
-    if (how === 507) {
-      // The answers survive the page.
-      page.once('dialog', (dialog) => dialog.accept());
-      await page.reload();
-      await page.waitForSelector('.view.label .frame img');
+await check(
+  'a full disk, a silent server, an end of the session: answers are kept and sent again with the same token',
+  async () => {
+    expected = true;
+    const page = await visit({ person: 'Fay' });
+    for (const [how, words] of [
+      [507, /disk is full/i],
+      [0, /does not answer/],
+      [401, /signed in/],
+    ]) {
+      const tokens = [];
+      await page.route('**/api/answers', (route) => {
+        tokens.push(route.request().postDataJSON().token);
+        return how === 0
+          ? route.abort()
+          : route.fulfill({
+              status: how,
+              contentType: 'application/json',
+              body: how === 401 ? '' : JSON.stringify({ error: { what: 'the disk is full' } }),
+            });
+      });
+      const id = await shown(page);
+      await page.keyboard.press('1');
+      await movedOn(page, id);
+      await waitFor('it says what is wrong', async () => words.test(await page.locator('#trouble').innerText()));
+      assert.match(await page.locator('#trouble').innerText(), /1 answer not saved/);
+      assert.match(await said(page), /not saved yet/);
+      const second = await shown(page);
+      await page.keyboard.press('2');
+      await movedOn(page, second);
+      if (how === 507) {
+        // The answers survive the page.
+        page.once('dialog', (dialog) => dialog.accept());
+        await page.reload();
+        await page.waitForSelector('.view.label .frame img');
+      }
+      await page.unroute('**/api/answers');
+      const resent = [];
+      page.on('request', (request) => {
+        if (request.url().endsWith('/api/answers')) resent.push(request.postDataJSON().token);
+      });
+      await waitFor(
+        'both are on the server',
+        async () =>
+          (await stateOf(page, id)).state === 'labelled' && (await stateOf(page, second)).state === 'labelled',
+      );
+      await waitFor('the trouble is over', async () => (await page.locator('#trouble').innerText()) === '');
+      assert.equal(resent[0], tokens[0]);
+      assert.equal((await api(page, `/api/images/${id}`)).history.filter((one) => one.person === 'Fay').length, 1);
+      page.removeAllListeners('request');
     }
-    await page.unroute('**/api/answers');
-    const resent = [];
-    page.on('request', (request) => { if (request.url().endsWith('/api/answers')) resent.push(request.postDataJSON().token); });
-    await waitFor('both are on the server', async () => (await stateOf(page, id)).state === 'labelled' && (await stateOf(page, second)).state === 'labelled');
-    await waitFor('the trouble is over', async () => (await page.locator('#trouble').innerText()) === '');
-    assert.equal(resent[0], tokens[0]);
-    assert.equal((await api(page, `/api/images/${id}`)).history.filter((one) => one.person === 'Fay').length, 1);
-    page.removeAllListeners('request');
-  }
-  await end(page);
-});
+    await end(page);
+  },
+);
 
 await check('an export that fails says why in the page', async () => {
   expected = true;
   const page = await visit();
   await go(page, 'exchange');
-  await page.route('**/api/export**', (route) => route.fulfill({ status: 507, contentType: 'application/json', body: JSON.stringify({ error: { what: 'the disk is full' } }) }));
+  await page.route('**/api/export**', (route) =>
+    route.fulfill({
+      status: 507,
+      contentType: 'application/json',
+      body: JSON.stringify({ error: { what: 'the disk is full' } }),
+    }),
+  );
   await page.click('a[href="/api/export?format=csv"]');
   await waitFor('it says so', async () => /disk is full/i.test(await said(page)));
   await end(page);
@@ -543,7 +686,13 @@ await check('an export that fails says why in the page', async () => {
 await check('an answer the server never takes is not lost silently, and the page stays', async () => {
   expected = true;
   const page = await visit();
-  await page.route('**/api/answers', (route) => route.fulfill({ status: 400, contentType: 'application/json', body: JSON.stringify({ error: { what: 'there is no such class', hint: 'load the page again' } }) }));
+  await page.route('**/api/answers', (route) =>
+    route.fulfill({
+      status: 400,
+      contentType: 'application/json',
+      body: JSON.stringify({ error: { what: 'there is no such class', hint: 'load the page again' } }),
+    }),
+  );
   const id = await shown(page);
   await page.keyboard.press('1');
   await waitFor('it says why', async () => /not saved.*no such class.*load the page again/i.test(await said(page)));
@@ -554,7 +703,13 @@ await check('an answer the server never takes is not lost silently, and the page
 await check('an image that is gone says so in its place, and can be put off', async () => {
   expected = true;
   const page = await visit({ signIn: false });
-  await page.route(/\/image\/\d+$/, (route) => route.fulfill({ status: 404, contentType: 'application/json', body: JSON.stringify({ error: { what: 'the file is gone' } }) }));
+  await page.route(/\/image\/\d+$/, (route) =>
+    route.fulfill({
+      status: 404,
+      contentType: 'application/json',
+      body: JSON.stringify({ error: { what: 'the file is gone' } }),
+    }),
+  );
   await page.goto(address);
   await waitFor('it says so', async () => /the file is gone/.test(await page.locator('.frame').innerText()));
   await page.unroute(/\/image\/\d+$/);
@@ -583,9 +738,17 @@ await check('exact copies take the label on request, and one undo takes all back
 await check('an image not on the screen cannot be labelled', async () => {
   expected = true;
   const page = await visit({ signIn: false });
-  await page.route(/\/image\/\d+$/, (route) => route.fulfill({ status: 404, contentType: 'application/json', body: JSON.stringify({ error: { what: 'the file is gone' } }) }));
+  await page.route(/\/image\/\d+$/, (route) =>
+    route.fulfill({
+      status: 404,
+      contentType: 'application/json',
+      body: JSON.stringify({ error: { what: 'the file is gone' } }),
+    }),
+  );
   const sent = [];
-  page.on('request', (request) => { if (request.url().endsWith('/api/answers')) sent.push(request); });
+  page.on('request', (request) => {
+    if (request.url().endsWith('/api/answers')) sent.push(request);
+  });
   await page.goto(address);
   await waitFor('it says so', async () => /the file is gone/.test(await page.locator('.frame').innerText()));
   await page.keyboard.press('1');
@@ -605,7 +768,10 @@ await check('two people never hold the same images', async () => {
       await movedOn(page, id);
     }
   }
-  assert.deepEqual([...held[0]].filter((id) => held[1].has(id)), []);
+  assert.deepEqual(
+    [...held[0]].filter((id) => held[1].has(id)),
+    [],
+  );
   for (const person of ['Left', 'Right']) for (let i = 0; i < 5; i += 1) await api(one, '/api/undo', { person });
   await end(one);
   await end(two);
@@ -632,32 +798,81 @@ for (const theme of ['light', 'dark']) {
         if (shots) await page.screenshot({ path: join(shots, `${name}-${width}-${theme}.png`) });
         const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
         assert.ok(overflow <= 0, `${name} sticks out by ${overflow} pixels`);
-        const cut = await page.evaluate(() => [...document.querySelectorAll('.panel button, .top button, .viewer-bar button')].filter((one) => one.offsetParent && one.scrollWidth > one.clientWidth + 2 && !one.querySelector('.class-name')).map((one) => one.textContent));
+        const cut = await page.evaluate(() =>
+          [...document.querySelectorAll('.panel button, .top button, .viewer-bar button')]
+            .filter(
+              (one) => one.offsetParent && one.scrollWidth > one.clientWidth + 2 && !one.querySelector('.class-name'),
+            )
+            .map((one) => one.textContent),
+        );
         assert.deepEqual(cut, [], `${name}: text is cut off`);
         if (width < 600) {
-          const small = await page.evaluate(() => [...document.querySelectorAll('button, .views a')].filter((one) => one.offsetParent && one.getBoundingClientRect().height < 24).map((one) => one.textContent));
+          const small = await page.evaluate(() =>
+            [...document.querySelectorAll('button, .views a')]
+              .filter((one) => one.offsetParent && one.getBoundingClientRect().height < 24)
+              .map((one) => one.textContent),
+          );
           assert.deepEqual(small, [], `${name}: too small for a finger`);
         }
         if ((theme === 'light') === (width === 1280) || name === 'label' || name === 'browse') {
-          if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate((await import('node:fs')).readFileSync(axe, 'utf8'));
-          const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: { type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] } }));
-          for (const { id, help, nodes } of violations) faults.push(`${name}, ${theme}, ${width}: ${id}: ${help}: ${nodes.slice(0, 3).map((node) => `${node.html.slice(0, 140)} ${node.any?.[0]?.message ?? ''}`).join(' ; ')}`);
+          if (!(await page.evaluate(() => 'axe' in window)))
+            await page.evaluate((await import('node:fs')).readFileSync(axe, 'utf8'));
+          const { violations } = await page.evaluate(() =>
+            window.axe.run(document, {
+              runOnly: {
+                type: 'tag',
+                values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+              },
+            }),
+          );
+          for (const { id, help, nodes } of violations)
+            faults.push(
+              `${name}, ${theme}, ${width}: ${id}: ${help}: ${nodes
+                .slice(0, 3)
+                .map((node) => `${node.html.slice(0, 140)} ${node.any?.[0]?.message ?? ''}`)
+                .join(' ; ')}`,
+            );
         }
       };
       await look('label');
-      await look('help', async () => { await page.click('#help-button'); });
+      await look('help', async () => {
+        await page.click('#help-button');
+      });
       await page.keyboard.press('Escape');
-      await look('find', async () => { await page.keyboard.press('/'); });
+      await look('find', async () => {
+        await page.keyboard.press('/');
+      });
       await page.keyboard.press('Escape');
-      await look('details', async () => { await page.keyboard.press('Shift+I'); });
+      await look('details', async () => {
+        await page.keyboard.press('Shift+I');
+      });
       await page.keyboard.press('Escape');
-      await look('browse', async () => { await go(page, 'browse'); await page.waitForSelector('.tile'); await page.locator('#grid').focus(); await page.keyboard.press('ArrowRight'); await page.keyboard.press('Shift+ArrowRight'); });
-      for (const kind of ['doubt', 'conflict', 'copies', 'near']) await look(`review-${kind}`, async () => { await go(page, `review?kind=${kind}`); });
-      await look('classes', async () => { await go(page, 'classes'); });
-      await look('progress', async () => { await go(page, 'progress'); await page.waitForSelector('.figures'); await page.locator('.rounds summary').click(); });
-      await look('settings', async () => { await page.click('text=Settings'); });
+      await look('browse', async () => {
+        await go(page, 'browse');
+        await page.waitForSelector('.tile');
+        await page.locator('#grid').focus();
+        await page.keyboard.press('ArrowRight');
+        await page.keyboard.press('Shift+ArrowRight');
+      });
+      for (const kind of ['doubt', 'conflict', 'copies', 'near'])
+        await look(`review-${kind}`, async () => {
+          await go(page, `review?kind=${kind}`);
+        });
+      await look('classes', async () => {
+        await go(page, 'classes');
+      });
+      await look('progress', async () => {
+        await go(page, 'progress');
+        await page.waitForSelector('.figures');
+        await page.locator('.rounds summary').click();
+      });
+      await look('settings', async () => {
+        await page.click('text=Settings');
+      });
       await page.keyboard.press('Escape');
-      await look('exchange', async () => { await go(page, 'exchange'); });
+      await look('exchange', async () => {
+        await go(page, 'exchange');
+      });
       await end(page);
     });
   }
@@ -672,45 +887,57 @@ await check('the theme can be chosen, and lasts', async () => {
   assert.equal(await ground(), 'rgb(17, 22, 28)');
   await page.reload();
   assert.equal(await ground(), 'rgb(17, 22, 28)');
-  assert.ok(await page.evaluate(() => document.fonts.load('16px Inter').then((all) => all.length > 0)), 'the font is not served');
+  assert.ok(
+    await page.evaluate(() => document.fonts.load('16px Inter').then((all) => all.length > 0)),
+    'the font is not served',
+  );
   await end(page);
 });
 
-if (mock) await check('a hundred thousand images: keys stay fast, the grid stays small', async () => {
-  const large = await start({ images: 100_000, classes: 40 });
-  try {
-    const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-    await page.addInitScript(() => localStorage.setItem('vabal.person', 'Ada'));
-    await page.goto(large.url);
-    await page.waitForSelector('.view.label .frame img');
-    await page.goto(`${new URL(large.url).origin}/#browse`);
-    await page.waitForSelector('.tile');
-    for (let i = 0; i < 12; i += 1) {
-      await page.locator('#grid').evaluate((one) => { one.scrollTop = one.scrollHeight; });
-      await page.waitForTimeout(80);
-    }
-    const tiles = await page.locator('.tile').count();
-    assert.ok(tiles < 200, `${tiles} tiles in the page`);
-    assert.match(await page.locator('.found').innerText(), /(99,999|100,000) images/);
-    await page.locator('#grid').focus();
-    const took = await page.evaluate(async () => {
-      const times = [];
-      for (let i = 0; i < 10; i += 1) {
-        const from = performance.now();
-        document.getElementById('grid').dispatchEvent(new KeyboardEvent('keydown', { code: 'ArrowDown', key: 'ArrowDown', bubbles: true }));
-        times.push(performance.now() - from);
-        await new Promise(requestAnimationFrame);
+if (mock)
+  await check('a hundred thousand images: keys stay fast, the grid stays small', async () => {
+    const large = await start({ images: 100_000, classes: 40 });
+    try {
+      const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+      await page.addInitScript(() => localStorage.setItem('vabal.person', 'Ada'));
+      await page.goto(large.url);
+      await page.waitForSelector('.view.label .frame img');
+      await page.goto(`${new URL(large.url).origin}/#browse`);
+      await page.waitForSelector('.tile');
+      for (let i = 0; i < 12; i += 1) {
+        await page.locator('#grid').evaluate((one) => {
+          one.scrollTop = one.scrollHeight;
+        });
+        await page.waitForTimeout(80);
       }
-      return times.sort((a, b) => a - b)[5];
-    });
-    console.log(`  a key in the grid: median ${took.toFixed(1)} ms`);
-    assert.ok(took < 50);
-    await page.close();
-  } finally { await large.close(); }
-});
+      const tiles = await page.locator('.tile').count();
+      assert.ok(tiles < 200, `${tiles} tiles in the page`);
+      assert.match(await page.locator('.found').innerText(), /(99,999|100,000) images/);
+      await page.locator('#grid').focus();
+      const took = await page.evaluate(async () => {
+        const times = [];
+        for (let i = 0; i < 10; i += 1) {
+          const from = performance.now();
+          document
+            .getElementById('grid')
+            .dispatchEvent(new KeyboardEvent('keydown', { code: 'ArrowDown', key: 'ArrowDown', bubbles: true }));
+          times.push(performance.now() - from);
+          await new Promise(requestAnimationFrame);
+        }
+        return times.sort((a, b) => a - b)[5];
+      });
+      console.log(`  a key in the grid: median ${took.toFixed(1)} ms`);
+      assert.ok(took < 50);
+      await page.close();
+    } finally {
+      await large.close();
+    }
+  });
 
 await browser.close();
 await mock?.close();
 for (const fault of faults) console.error(fault);
-console.log(faults.length === 0 ? `${checks} checks of the labelling page hold` : `${faults.length} faults in ${checks} checks`);
+console.log(
+  faults.length === 0 ? `${checks} checks of the labelling page hold` : `${faults.length} faults in ${checks} checks`,
+);
 process.exit(faults.length === 0 ? 0 : 1);

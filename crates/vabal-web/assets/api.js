@@ -5,14 +5,17 @@ export class ApiError extends Error {
   constructor(status, error = {}) {
     const { what = 'the server had an error', where, expected, got, hint } = error;
     let text = sentence(where ? `${what} (${where})` : what);
-    if (expected !== undefined && expected !== null) text += ` Expected ${expected}${got === undefined || got === null ? '' : `, got ${got}`}.`;
+    if (expected !== undefined && expected !== null)
+      text += ` Expected ${expected}${got === undefined || got === null ? '' : `, got ${got}`}.`;
     if (hint) text += ` ${sentence(hint)}`;
     super(text);
     this.status = status;
   }
 
   /** May the same request succeed later, without a change? */
-  get passing() { return [0, 401, 403, 408, 429].includes(this.status) || this.status >= 500; }
+  get passing() {
+    return [0, 401, 403, 408, 429].includes(this.status) || this.status >= 500;
+  }
 }
 
 const sentence = (text) => {
@@ -21,10 +24,16 @@ const sentence = (text) => {
 };
 
 const IN_WORDS = {
-  401: { what: 'this page is no longer signed in', hint: 'open the address that `vabal label` printed; answers not yet saved are kept in this browser' },
+  401: {
+    what: 'this page is no longer signed in',
+    hint: 'open the address that `vabal label` printed; answers not yet saved are kept in this browser',
+  },
   403: { what: 'the server refuses requests from this address', hint: 'open the address that `vabal label` printed' },
   413: { what: 'this is too large for the server', hint: 'split the file, or use `vabal import`' },
-  507: { what: 'the disk is full', hint: 'free some space; answers not yet saved are kept in this browser and sent again' },
+  507: {
+    what: 'the disk is full',
+    hint: 'free some space; answers not yet saved are kept in this browser and sent again',
+  },
 };
 
 /** Asks the server; what comes back is fine, else it is an ApiError. */
@@ -42,16 +51,30 @@ async function ask(method, path, { body, type = 'application/json', signal, wait
     });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new ApiError(0, { what: 'the server does not answer', hint: 'is `vabal label` still running? Answers not yet saved are kept in this browser' });
+    throw new ApiError(0, {
+      what: 'the server does not answer',
+      hint: 'is `vabal label` still running? Answers not yet saved are kept in this browser',
+    });
   }
   if (response.ok) return response;
   let error;
-  try { ({ error } = await response.json()); } catch { /* not JSON: say what the number means */ }
-  throw new ApiError(response.status, error ?? IN_WORDS[response.status] ?? { what: `the server answered ${response.status}` });
+  try {
+    ({ error } = await response.json());
+  } catch {
+    /* not JSON: say what the number means */
+  }
+  throw new ApiError(
+    response.status,
+    error ?? IN_WORDS[response.status] ?? { what: `the server answered ${response.status}` },
+  );
 }
 
 const read = async (response, how) => {
-  try { return await response[how](); } catch { throw new ApiError(0, { what: 'the answer of the server broke off', hint: 'try again' }); }
+  try {
+    return await response[how]();
+  } catch {
+    throw new ApiError(0, { what: 'the answer of the server broke off', hint: 'try again' });
+  }
 };
 
 /** Asks for JSON. */
@@ -77,4 +100,5 @@ export function query(values) {
 
 export const imageAddress = (image) => `/image/${image.id}`;
 // The hash makes the address change with the content, so that the browser may keep it for ever.
-export const thumbAddress = (image, size = 256) => `/thumb/${image.id}?size=${size}&hash=${String(image.hash).slice(0, 12)}`;
+export const thumbAddress = (image, size = 256) =>
+  `/thumb/${image.id}?size=${size}&hash=${String(image.hash).slice(0, 12)}`;

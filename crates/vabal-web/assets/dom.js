@@ -6,7 +6,9 @@ const SVG = 'http://www.w3.org/2000/svg';
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
   fill(element, props);
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -34,7 +36,9 @@ function fill(element, props) {
 
 /** Puts these in the place of what an element holds. */
 export function put(element, ...children) {
-  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.replaceChildren(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
 }
 
 export function icon(name) {
@@ -47,7 +51,11 @@ export function button(text, props = {}, ...before) {
 }
 
 export function iconButton(name, label, props = {}) {
-  return h('button', { type: 'button', 'aria-label': label, title: label, ...props, className: `only-icon ${props.className ?? ''}` }, icon(name));
+  return h(
+    'button',
+    { type: 'button', 'aria-label': label, title: label, ...props, className: `only-icon ${props.className ?? ''}` },
+    icon(name),
+  );
 }
 
 /** The mark of a class: a coloured square that never stands without the name. */
@@ -74,13 +82,25 @@ export function dialog(title, build, { className = '', dismissable = true } = {}
   const before = document.activeElement;
   return new Promise((resolve) => {
     let result = null;
-    const close = (value = null) => { result = value; box.close(); };
+    const close = (value = null) => {
+      result = value;
+      box.close();
+    };
     const heading = h('h2', { id: 'dialog-title', tabindex: '-1' }, title);
-    const box = h('dialog', { className, 'aria-labelledby': 'dialog-title' },
-      h('div', { className: 'dialog-head' }, heading,
-        dismissable ? iconButton('close', 'Close', { className: 'quiet', on: { click: () => close() } }) : null));
+    const box = h(
+      'dialog',
+      { className, 'aria-labelledby': 'dialog-title' },
+      h(
+        'div',
+        { className: 'dialog-head' },
+        heading,
+        dismissable ? iconButton('close', 'Close', { className: 'quiet', on: { click: () => close() } }) : null,
+      ),
+    );
     box.append(...[build(close)].flat());
-    box.addEventListener('cancel', (event) => { if (!dismissable) event.preventDefault(); });
+    box.addEventListener('cancel', (event) => {
+      if (!dismissable) event.preventDefault();
+    });
     box.addEventListener('click', (event) => {
       // A click on the backdrop has the dialog itself as its target and lies outside its box.
       const { left, right, top, bottom } = box.getBoundingClientRect();
@@ -89,7 +109,8 @@ export function dialog(title, build, { className = '', dismissable = true } = {}
     });
     box.addEventListener('close', () => {
       box.remove();
-      if (before instanceof HTMLElement && before.isConnected && before !== document.body) before.focus({ preventScroll: true });
+      if (before instanceof HTMLElement && before.isConnected && before !== document.body)
+        before.focus({ preventScroll: true });
       resolve(result);
     });
     document.body.append(box);
@@ -102,14 +123,19 @@ export function dialog(title, build, { className = '', dismissable = true } = {}
 export function confirm(title, text, yes, { danger = false } = {}) {
   return dialog(title, (close) => [
     h('p', {}, text),
-    h('div', { className: 'row end' }, button('Cancel', { on: { click: () => close(false) } }),
-      button(yes, { className: danger ? 'main bad' : 'main', autofocus: true, on: { click: () => close(true) } })),
+    h(
+      'div',
+      { className: 'row end' },
+      button('Cancel', { on: { click: () => close(false) } }),
+      button(yes, { className: danger ? 'main bad' : 'main', autofocus: true, on: { click: () => close(true) } }),
+    ),
   ]).then(Boolean);
 }
 
 const numbers = new Intl.NumberFormat('en');
 export const count = (value) => numbers.format(value);
-export const percent = (value, digits = 0) => (value === null || value === undefined ? '–' : `${(value * 100).toFixed(digits)} %`);
+export const percent = (value, digits = 0) =>
+  value === null || value === undefined ? '–' : `${(value * 100).toFixed(digits)} %`;
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
 /** Seconds in words: "40 s", "3 min", "1 h 20 min". */
@@ -131,5 +157,8 @@ export function when(at) {
 /** Calls `run` once, `wait` ms after the last call. */
 export function later(run, wait) {
   let timer = 0;
-  return (...values) => { clearTimeout(timer); timer = setTimeout(run, wait, ...values); };
+  return (...values) => {
+    clearTimeout(timer);
+    timer = setTimeout(run, wait, ...values);
+  };
 }

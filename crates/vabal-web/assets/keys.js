@@ -32,7 +32,11 @@ export const COMMANDS = [
 ];
 
 let own = {};
-try { own = JSON.parse(store.get('vabal.keys') ?? '{}'); } catch { /* unreadable: the keys as delivered */ }
+try {
+  own = JSON.parse(store.get('vabal.keys') ?? '{}');
+} catch {
+  /* unreadable: the keys as delivered */
+}
 
 export const bindings = (id) => own[id] ?? COMMANDS.find((command) => command.id === id).keys;
 
@@ -55,7 +59,8 @@ export function resetKeys() {
 
 /** The command or class a key is taken by, in words; null when it is free. `except`: the class that asks. */
 export function takenBy(binding, except = null) {
-  for (const { one, code } of classKeys()) if (code === binding && one.id !== except && one.key === code) return one.name;
+  for (const { one, code } of classKeys())
+    if (code === binding && one.id !== except && one.key === code) return one.name;
   return COMMANDS.find((command) => bindings(command.id).includes(binding))?.text ?? null;
 }
 
@@ -67,9 +72,14 @@ const LETTERS = [...'QWERTYUIOPASDFGHJKLZXCVBNM'].map((letter) => `Key${letter}`
  * letters no command uses. Past twenty classes only the first twenty get keys by themselves: the rest are found by name.
  */
 export function classKeys() {
-  const taken = new Set([...COMMANDS.flatMap((command) => bindings(command.id)), ...state.classes.map((one) => one.key)]);
+  const taken = new Set([
+    ...COMMANDS.flatMap((command) => bindings(command.id)),
+    ...state.classes.map((one) => one.key),
+  ]);
   const free = [...DIGITS, ...LETTERS].filter((code) => !taken.has(code));
-  return state.classes.map((one, place) => ({ one, code: one.key ?? (place < 20 ? free.shift() ?? null : null) })).filter(({ code }) => code);
+  return state.classes
+    .map((one, place) => ({ one, code: one.key ?? (place < 20 ? (free.shift() ?? null) : null) }))
+    .filter(({ code }) => code);
 }
 
 /** What a key press means: {class} or {command}, or null. */
@@ -108,10 +118,24 @@ export function bindingOf(event) {
 let layout = null;
 /** Asks the browser, where it can tell, what the keys of this keyboard print. */
 export async function readLayout() {
-  try { layout = await navigator.keyboard?.getLayoutMap?.() ?? null; } catch { layout = null; }
+  try {
+    layout = (await navigator.keyboard?.getLayoutMap?.()) ?? null;
+  } catch {
+    layout = null;
+  }
 }
 
-const NAMES = { Space: 'Space', Backspace: '⌫', ArrowLeft: '←', ArrowRight: '→', ArrowUp: '↑', ArrowDown: '↓', Enter: 'Enter', NumpadEnter: 'Enter', NumpadDivide: '/' };
+const NAMES = {
+  Space: 'Space',
+  Backspace: '⌫',
+  ArrowLeft: '←',
+  ArrowRight: '→',
+  ArrowUp: '↑',
+  ArrowDown: '↓',
+  Enter: 'Enter',
+  NumpadEnter: 'Enter',
+  NumpadDivide: '/',
+};
 /** A binding as the reader knows it: "D", "Ctrl Z", "?". */
 export function shown(binding) {
   if (!binding) return '';

@@ -1,22 +1,19 @@
 // The view for one image after another: a key labels, saves and moves on. Never here: how answers travel (outbox.js).
 
-import { button, count, duration, fileName, h, icon, iconButton, percent, plural, put, say } from './dom.js';
-import { get, post, query, thumbAddress, ApiError } from './api.js';
+import { button, count, fileName, h, plural, put, say } from './dom.js';
+import { get, post, query, ApiError } from './api.js';
 import { emit, on, prefs, setPref, state, suggestionsShown, takeOver, className, classOf } from './state.js';
 import { flush, submit, takeBack, token, unsentFor } from './outbox.js';
 import { shownCommand } from './keys.js';
 import { caption, picture, Viewer } from './viewer.js';
-import { actButtons, ClassList, findClass, kbd, stateText } from './pick.js';
+import { findClass, stateText } from './pick.js';
+import { ACT_STATE, Panel } from './panel.js';
 import { details } from './details.js';
 
 const AHEAD = 12;
 // Images that a request may name.
 const HELD = 900;
 const DECODED = 5;
-const ACT_STATE = { label: 'labelled', later: 'later', unsure: 'unsure', discard: 'discarded' };
-const REASONS = { 'rare-class': 'Rare class', 'hard-class': 'Hard class', unusual: 'Unusual', typical: 'Typical', unsure: 'Model unsure', coverage: 'Coverage', random: 'Random', holdout: 'Random' };
-
-const OPEN_REASONS = ['random', 'holdout'];
 
 // The trail: what was shown, what is shown, what comes. An entry is {image, shown, answered, since, spent}.
 const trail = [];
@@ -36,55 +33,57 @@ export const view = { id: 'label', title: 'Label', mount, show, hide, command, c
 
 function mount(root) {
   const viewer = new Viewer();
-  const classes = new ClassList((one) => { choose(one); toStage(); });
-  const go = (id) => () => { command(id); toStage(); };
+  const panel = new Panel({
+    choose: (one) => {
+      choose(one);
+      toStage();
+    },
+    command: (id) => {
+      command(id);
+      toStage();
+    },
+    back: (place) => {
+      move(place);
+      toStage();
+    },
+  });
   refs = {
-    viewer, classes,
+    viewer,
+    panel,
     stage: h('div', { className: 'stage', tabindex: '-1', role: 'group', 'aria-label': 'The image' }, viewer.root),
-    suggestion: h('div', { className: 'suggestion' }),
-    why: h('ul', { className: 'reasons' }),
-    whyBox: null,
-    copies: h('label', { className: 'check copies', hidden: true }),
-    recent: h('ol', { className: 'recent', 'aria-label': 'Your last answers' }),
-    untilText: h('p', { className: 'hint until' }),
-    acts: h('div', { className: 'acts' }),
-    moves: h('div', { className: 'moves' }),
     empty: h('div', { className: 'empty', hidden: true }),
   };
-  refs.whyBox = h('section', { className: 'why' }, h('h2', {}, 'Why this image'), refs.why);
-  const buildKeys = () => {
-    put(refs.acts, ...actButtons((name) => { answer(name); toStage(); }));
-    put(refs.moves, 
-      h('button', { type: 'button', title: `Previous image (${shownCommand('previous')})`, 'aria-label': 'Previous image', className: 'only-icon', on: { click: go('previous') } }, icon('left')),
-      h('button', { type: 'button', on: { click: go('undo') } }, icon('undo'), h('span', {}, 'Undo'), kbd(shownCommand('undo'))),
-      h('button', { type: 'button', on: { click: go('find') } }, icon('search'), h('span', {}, 'Find'), kbd(shownCommand('find'))),
-      h('button', { type: 'button', title: `Next image (${shownCommand('next')})`, 'aria-label': 'Next image', className: 'only-icon', on: { click: go('next') } }, icon('right')));
-    showSuggestion();
-  };
-  refs.panel = h('aside', { className: 'panel', 'aria-label': 'Your answer' }, refs.suggestion, classes.root, refs.copies, refs.acts, refs.moves, refs.whyBox, refs.untilText, refs.recent);
-  root.append(h('h1', { className: 'visually-hidden', tabindex: '-1' }, 'Label'), refs.stage, refs.panel, refs.empty);
-  buildKeys();
-  on('keys', buildKeys);
-  on('prefs', (name) => { if (name === 'suggestions' && current()) { showSuggestion(); showWhy(); } });
-  on('settings', () => { if (current()) { showSuggestion(); showWhy(); } });
-  on('counts', showUntil);
-  on('training', showUntil);
-  on('classes', () => { showSuggestion(); showRecent(); });
+  root.append(h('h1', { className: 'visually-hidden', tabindex: '-1' }, 'Label'), refs.stage, panel.root, refs.empty);
+  on('classes', () => panel.showRecent(trail, at));
   on('round', newRound);
-  on('pulse', () => { if (dry || failed) more(); });
-  on('person', () => { trail.splice(at + 1); dry = false; more(); });
+  on('pulse', () => {
+    if (dry || failed) more();
+  });
+  on('person', () => {
+    trail.splice(at + 1);
+    dry = false;
+    more();
+  });
   on('images', (images) => {
-    for (const { id, state: now, class: one } of images) for (const entry of trail) if (entry.image.id === id) Object.assign(entry.image, { state: now, class: one });
+    for (const { id, state: now, class: one } of images)
+      for (const entry of trail) if (entry.image.id === id) Object.assign(entry.image, { state: now, class: one });
     // What was answered elsewhere meanwhile, or as a copy, is not asked any more.
     const done = new Set(images.filter((image) => image.state !== 'open').map((image) => image.id));
-    for (let place = trail.length - 1; place > at; place -= 1) if (!trail[place].shown && done.has(trail[place].image.id)) trail.splice(place, 1);
-    if (visible) { showMark(); showRecent(); }
+    for (let place = trail.length - 1; place > at; place -= 1)
+      if (!trail[place].shown && done.has(trail[place].image.id)) trail.splice(place, 1);
+    if (visible) {
+      refs.panel.mark();
+      refs.panel.showRecent(trail, at);
+    }
   });
   document.addEventListener('visibilitychange', () => clock(!document.hidden && visible));
 }
 
+// After a click the keys act on the image again; who goes by Tab stays where they are.
 function toStage() {
-  if (visible && document.activeElement !== document.body) refs.stage.focus({ preventScroll: true });
+  const { activeElement } = document;
+  if (visible && activeElement !== document.body && !activeElement.matches(':focus-visible'))
+    refs.stage.focus({ preventScroll: true });
 }
 
 function show(parameters) {
@@ -104,7 +103,10 @@ function hide() {
 function clock(run) {
   const entry = current();
   if (!entry) return;
-  if (entry.since !== null) { entry.spent += performance.now() - entry.since; entry.since = null; }
+  if (entry.since !== null) {
+    entry.spent += performance.now() - entry.since;
+    entry.since = null;
+  }
   if (run && !document.hidden) entry.since = performance.now();
 }
 
@@ -115,10 +117,17 @@ async function openImage(id) {
   try {
     const { image } = await get(`/api/images/${id}`);
     const known = trail.findIndex((entry) => entry.image.id === id);
-    if (known >= 0) { Object.assign(trail[known].image, image); move(known); } else { trail.splice(at + 1, 0, fresh(image)); move(at + 1); }
+    if (known >= 0) {
+      Object.assign(trail[known].image, image);
+      move(known);
+    } else {
+      trail.splice(at + 1, 0, fresh(image));
+      move(at + 1);
+    }
   } catch (error) {
     say(error.message, { bad: true });
-    if (current()) display(); else more();
+    if (current()) display();
+    else more();
   }
 }
 
@@ -127,23 +136,34 @@ function more() {
   if (!state.person) return Promise.resolve();
   asking ??= (async () => {
     // Also those passed over without an answer: what is not named here is handed out again first.
-    const have = unanswered().map((entry) => entry.image.id).slice(-HELD);
+    const have = unanswered()
+      .map((entry) => entry.image.id)
+      .slice(-HELD);
     try {
-      const { questions, round } = await get(`/api/next${query({ person: state.person, n: AHEAD, have: have.join(',') })}`);
+      const { questions, round } = await get(
+        `/api/next${query({ person: state.person, n: AHEAD, have: have.join(',') })}`,
+      );
       failed = null;
       const held = new Set(trail.filter((entry) => !entry.answered).map((entry) => entry.image.id));
       const added = questions.filter((image) => !held.has(image.id) && !unsentFor(image.id));
       trail.push(...added.map(fresh));
       dry = added.length === 0;
       if (round > state.round) emit('stale');
-      if (trail.length > 400) { const cut = Math.min(at - 100, trail.length - 300); if (cut > 0) { trail.splice(0, cut); at -= cut; } }
+      if (trail.length > 400) {
+        const cut = Math.min(at - 100, trail.length - 300);
+        if (cut > 0) {
+          trail.splice(0, cut);
+          at -= cut;
+        }
+      }
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       failed = error;
     }
   })().finally(() => {
     asking = null;
-    if (at < 0 || at >= trail.length) move(Math.min(Math.max(at, 0), trail.length)); else ahead();
+    if (at < 0 || at >= trail.length) move(Math.min(Math.max(at, 0), trail.length));
+    else ahead();
   });
   return asking;
 }
@@ -171,17 +191,18 @@ function move(to) {
 function display() {
   const entry = current();
   refs.empty.hidden = entry !== null;
-  refs.stage.hidden = refs.panel.hidden = entry === null;
-  if (!entry) { showEmpty(); return; }
+  refs.stage.hidden = entry === null;
+  refs.panel.root.hidden = entry === null;
+  if (!entry) {
+    showEmpty();
+    return;
+  }
   const { image } = entry;
   entry.shown = true;
   refs.viewer.show(image, caption(image));
   clock(visible);
-  showMark();
-  showSuggestion();
-  showWhy();
-  showCopies();
-  showRecent();
+  refs.panel.show(image);
+  refs.panel.showRecent(trail, at);
   ahead();
 }
 
@@ -190,73 +211,54 @@ function showEmpty() {
   const rest = Math.max(0, (state.counts?.open ?? 0) - passed.length);
   let text = 'Fetching the next images…';
   if (failed) text = failed.message;
-  else if (dry && rest > 0) text = `${plural(rest, 'image')} ${rest === 1 ? 'is' : 'are'} open, and with somebody else just now. New ones appear here by themselves.`;
-  else if (dry) text = passed.length > 0 ? 'Every other image has an answer.' : state.counts?.images ? 'Every image has an answer.' : 'There are no images in this project yet.';
-  put(refs.empty, h('h2', {}, failed ? 'No images just now' : dry && rest === 0 && passed.length === 0 ? 'All done' : dry ? 'Nothing more just now' : 'One moment'), h('p', {}, text),
-    dry && !failed ? h('p', { className: 'row' }, h('a', { href: '#review' }, 'Review doubts'), h('a', { href: '#progress' }, 'See the progress'), h('a', { href: '#exchange' }, 'Take the labels out')) : null,
-    passed.length > 0 ? button(`Show ${passed.length === 1 ? 'the one' : `the ${count(passed.length)}`} you passed over`, { className: 'main', on: { click: () => move(trail.indexOf(passed[0])) } }) : null,
+  else if (dry && rest > 0)
+    text = `${plural(rest, 'image')} ${rest === 1 ? 'is' : 'are'} open, and with somebody else just now. New ones appear here by themselves.`;
+  else if (dry)
+    text =
+      passed.length > 0
+        ? 'Every other image has an answer.'
+        : state.counts?.images
+          ? 'Every image has an answer.'
+          : 'There are no images in this project yet: they appear here when they are imported.';
+  put(
+    refs.empty,
+    h(
+      'h2',
+      {},
+      failed
+        ? 'No images just now'
+        : dry && !state.counts?.images
+          ? 'No images yet'
+          : dry && rest === 0 && passed.length === 0
+            ? 'All done'
+            : dry
+              ? 'Nothing more just now'
+              : 'One moment',
+    ),
+    h('p', {}, text),
+    dry && !failed
+      ? h(
+          'p',
+          { className: 'row' },
+          h('a', { href: '#review' }, 'Review doubts'),
+          h('a', { href: '#progress' }, 'See the progress'),
+          h('a', { href: '#exchange' }, 'Take the labels out'),
+        )
+      : null,
+    passed.length > 0
+      ? button(`Show ${passed.length === 1 ? 'the one' : `the ${count(passed.length)}`} you passed over`, {
+          className: 'main',
+          on: { click: () => move(trail.indexOf(passed[0])) },
+        })
+      : null,
     at > 0 ? button('Back to the last image', { on: { click: () => move(at - 1) } }) : null,
-    failed ? button('Try again', { on: { click: () => more() } }) : null);
+    failed ? button('Try again', { on: { click: () => more() } }) : null,
+  );
 }
 
-function showMark() {
-  const entry = current();
-  if (!entry) return;
-  refs.classes.mark(entry.image.state === 'labelled' ? entry.image.class : null);
-  for (const one of refs.acts.children) {
-    const set = entry.image.state === ACT_STATE[one.dataset.act];
-    one.classList.toggle('chosen', set);
-    if (set) one.setAttribute('aria-current', 'true'); else one.removeAttribute('aria-current');
-  }
+function choose(one) {
+  return answer('label', one.id);
 }
-
-function showSuggestion() {
-  const entry = current();
-  const hide = iconButton(suggestionsShown() ? 'eye' : 'hidden', suggestionsShown() ? 'Hide suggestions' : 'Show suggestions', { className: 'quiet', on: { click: () => command('hide') } });
-  hide.title += ` (${shownCommand('hide')})`;
-  if (!suggestionsShown()) { put(refs.suggestion, h('p', { className: 'hint grow' }, 'Suggestions are hidden'), hide); return; }
-  const guess = entry?.image.suggestion;
-  const one = guess ? classOf(guess.class) : null;
-  if (!one) { put(refs.suggestion, h('p', { className: 'hint grow' }, state.round === 0 ? 'No suggestions before the first training' : 'No suggestion for this image'), hide); return; }
-  put(refs.suggestion, h('button', { type: 'button', className: 'accept', 'aria-keyshortcuts': 'Enter', on: { click: () => { command('accept'); toStage(); } } },
-    h('span', { className: 'small' }, 'Suggestion'), h('span', { className: 'guess' }, h('i', { className: 'swatch', 'aria-hidden': 'true', vars: { '--c': one.colour } }), h('b', {}, one.name)),
-    h('span', { className: 'sure', title: 'How sure the model is' }, percent(guess.confidence)), kbd(shownCommand('accept'))), hide);
-}
-
-function showWhy() {
-  const reasons = current().image.why ?? [];
-  refs.whyBox.hidden = reasons.length === 0;
-  put(refs.why, ...reasons.map(({ kind, text, strength }) => h('li', {},
-    h('span', { className: 'strength', 'aria-hidden': 'true' }, h('i', { vars: { '--p': String(strength ?? 0) } })),
-    // The text may name the class the model has in mind: it is hidden with the suggestion.
-    h('span', {}, suggestionsShown() || OPEN_REASONS.includes(kind) ? [h('b', {}, `${REASONS[kind] ?? kind}:`), ` ${text}`] : h('b', {}, REASONS[kind] ?? kind)))));
-}
-
-function showCopies() {
-  const { duplicates } = current().image;
-  refs.copies.hidden = !duplicates;
-  if (!duplicates) return;
-  const box = h('input', { type: 'checkbox', checked: prefs.duplicates, on: { change: () => setPref('duplicates', box.checked) } });
-  put(refs.copies, box, h('span', {}, `Also ${duplicates === 1 ? 'its one exact copy' : `its ${count(duplicates)} exact copies`}`));
-}
-
-function showUntil() {
-  const { training, until } = state;
-  let text = '';
-  if (training.state === 'running') {
-    text = `Training${training.phase ? `: ${training.phase}` : ''}${training.seconds_left ? `, about ${duration(training.seconds_left)} left` : ''}`;
-  } else if (until > 0) text = `${plural(until, 'label')} until the next training`;
-  if (refs.untilText.textContent !== text) refs.untilText.textContent = text;
-}
-
-function showRecent() {
-  const answered = trail.map((entry, place) => ({ entry, place })).filter(({ entry }) => entry.answered).slice(-8).reverse();
-  put(refs.recent, ...answered.map(({ entry: { image }, place }) => h('li', {},
-    h('button', { type: 'button', className: place === at ? 'here' : '', 'aria-label': `Back to ${fileName(image.path)}, ${stateText(image)}`, title: `${image.path}: ${stateText(image)}`, on: { click: () => { move(place); toStage(); } } },
-      h('img', { src: thumbAddress(image), alt: '', width: 44, height: 44, loading: 'lazy' }), h('span', {}, stateText(image))))));
-}
-
-function choose(one) { return answer('label', one.id); }
 
 /** Answers the image on the screen: saved first, then the next one. */
 async function answer(act, id = null) {
@@ -265,31 +267,51 @@ async function answer(act, id = null) {
   clock(true);
   const { image } = entry;
   // Nobody labels what they do not see; the other acts may be meant for just that.
-  if (act === 'label' && !refs.viewer.shows(image)) { say(`${fileName(image.path)} is not on the screen: it cannot be labelled, but put off, marked as unsure or discarded.`, { bad: true }); return; }
+  if (act === 'label' && !refs.viewer.shows(image)) {
+    say(
+      `${fileName(image.path)} is not on the screen: it cannot be labelled, but put off, marked as unsure or discarded.`,
+      { bad: true },
+    );
+    return;
+  }
   const one = { image: image.id, act, seconds: Math.round(entry.spent) / 1000 };
   if (id !== null) one.class = id;
   if (image.suggestion && suggestionsShown()) one.suggested = image.suggestion.class;
   saving = true;
-  const slow = setTimeout(() => refs.panel.classList.add('saving'), 150);
+  const slow = setTimeout(() => refs.panel.root.classList.add('saving'), 150);
   try {
     const outcome = await submit([one], { duplicates: prefs.duplicates && image.duplicates > 0 });
-    if (outcome.refused) { say(`${fileName(image.path)} is not saved. ${outcome.refused.message}`, { bad: true }); return; }
+    if (outcome.refused) {
+      say(`${fileName(image.path)} is not saved. ${outcome.refused.message}`, { bad: true });
+      return;
+    }
     // An answer to an image seen before replaces the old one in the list of answers.
     Object.assign(image, { state: ACT_STATE[act], class: id });
     entry.answered = { act, class: id };
     entry.spent = 0;
     entry.since = null;
     if (outcome.saved) emit('images', outcome.saved.images);
-    const what = act === 'label' ? `labelled ${fileName(image.path)} as ${className(id)}` : { later: `put off ${fileName(image.path)}`, unsure: `${fileName(image.path)} marked as unsure`, discard: `discarded ${fileName(image.path)}` }[act];
+    const what =
+      act === 'label'
+        ? `labelled ${fileName(image.path)} as ${className(id)}`
+        : {
+            later: `put off ${fileName(image.path)}`,
+            unsure: `${fileName(image.path)} marked as unsure`,
+            discard: `discarded ${fileName(image.path)}`,
+          }[act];
     const more = outcome.saved ? outcome.saved.images.length - 1 : 0;
     const total = state.counts ? `, ${count(state.counts.labelled)} of ${count(state.counts.images)}` : '';
     const conflict = outcome.saved?.images[0]?.state === 'conflict' ? '; others say something else: see Review' : '';
-    say(outcome.kept ? `${what}, not saved yet` : `${what}${more > 0 ? ` and ${plural(more, 'copy', 'copies')}` : ''}${total}${conflict}`);
+    say(
+      outcome.kept
+        ? `${what}, not saved yet`
+        : `${what}${more > 0 ? ` and ${plural(more, 'copy', 'copies')}` : ''}${total}${conflict}`,
+    );
     move(at + 1);
   } finally {
     clearTimeout(slow);
     saving = false;
-    refs.panel.classList.remove('saving');
+    refs.panel.root.classList.remove('saving');
   }
 }
 
@@ -297,9 +319,13 @@ async function answer(act, id = null) {
 async function sendUndo() {
   const body = { person: state.person, token: token() };
   for (let tries = 0; ; tries += 1) {
-    try { return await post('/api/undo', body); } catch (error) {
+    try {
+      return await post('/api/undo', body);
+    } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 0 || tries === 2) throw error;
-      await new Promise((resolve) => { setTimeout(resolve, 500); });
+      await new Promise((resolve) => {
+        setTimeout(resolve, 500);
+      });
     }
   }
 }
@@ -311,9 +337,14 @@ export async function undo() {
   try {
     if (!(await flush())) {
       const ids = takeBack();
-      if (ids === 'unknown') say('Your last answer is still on its way: it can be undone when the server answers again.', { bad: true });
+      if (ids === 'unknown')
+        say('Your last answer is still on its way: it can be undone when the server answers again.', { bad: true });
       else if (ids) {
-        for (const entry of trail) if (ids.includes(entry.image.id)) { entry.image.state = 'open'; entry.image.class = null; }
+        for (const entry of trail)
+          if (ids.includes(entry.image.id)) {
+            entry.image.state = 'open';
+            entry.image.class = null;
+          }
         undone(ids.map((id) => trail.find((entry) => entry.image.id === id)?.image).filter(Boolean));
         say('Took back an answer that was not saved yet');
       }
@@ -324,7 +355,11 @@ export async function undo() {
     emit('images', result.images);
     emit('undone', result.images);
     const [first] = result.images;
-    say(result.images.length > 1 ? `Undone: ${plural(result.images.length, 'image')} as before` : `Undone: ${first ? `${fileName(first.path)} is ${stateText(first)} again` : 'your last answer'}`);
+    say(
+      result.images.length > 1
+        ? `Undone: ${plural(result.images.length, 'image')} as before`
+        : `Undone: ${first ? `${fileName(first.path)} is ${stateText(first)} again` : 'your last answer'}`,
+    );
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     say(error.status === 404 ? 'There is nothing to undo.' : error.message, { bad: error.status !== 404 });
@@ -356,18 +391,32 @@ function undone(images) {
 
 // Before the first image of this visit lie the images answered in earlier ones.
 async function back() {
-  if (at > 0) { move(at - 1); return; }
-  if (earlier) { say('This is the first image.'); return; }
+  if (at > 0) {
+    move(at - 1);
+    return;
+  }
+  if (earlier) {
+    say('This is the first image.');
+    return;
+  }
   try {
     const { images } = await get(`/api/images${query({ sort: 'recent', limit: 50 })}`);
     earlier = true;
     const known = new Set(trail.map((entry) => entry.image.id));
-    const older = images.filter((image) => image.state !== 'open' && !known.has(image.id)).reverse().map((image) => ({ ...fresh(image), shown: true, answered: { act: image.state, class: image.class } }));
-    if (older.length === 0) { say('This is the first image.'); return; }
+    const older = images
+      .filter((image) => image.state !== 'open' && !known.has(image.id))
+      .reverse()
+      .map((image) => ({ ...fresh(image), shown: true, answered: { act: image.state, class: image.class } }));
+    if (older.length === 0) {
+      say('This is the first image.');
+      return;
+    }
     trail.unshift(...older);
     at += older.length;
     move(at - 1);
-  } catch (error) { say(error.message, { bad: true }); }
+  } catch (error) {
+    say(error.message, { bad: true });
+  }
 }
 
 function command(id) {
@@ -380,13 +429,36 @@ function command(id) {
       else if (entry) say('There is no suggestion for this image.');
       return true;
     }
-    case 'later': case 'unsure': case 'discard': answer(id); return true;
-    case 'find': if (entry) findClass('Label as').then((one) => { if (one) choose(one); }); return true;
-    case 'previous': if (!saving) back(); return true;
-    case 'next': if (!saving) { if (at < trail.length) move(at + 1); else say('There is no further image.'); } return true;
-    case 'undo': undo(); return true;
-    case 'hide': toggleSuggestions(); return true;
-    case 'details': if (entry) details(entry.image); return true;
-    default: return refs.viewer.command(id);
+    case 'later':
+    case 'unsure':
+    case 'discard':
+      answer(id);
+      return true;
+    case 'find':
+      if (entry)
+        findClass('Label as').then((one) => {
+          if (one) choose(one);
+        });
+      return true;
+    case 'previous':
+      if (!saving) back();
+      return true;
+    case 'next':
+      if (!saving) {
+        if (at < trail.length) move(at + 1);
+        else say('There is no further image.');
+      }
+      return true;
+    case 'undo':
+      undo();
+      return true;
+    case 'hide':
+      toggleSuggestions();
+      return true;
+    case 'details':
+      if (entry) details(entry.image);
+      return true;
+    default:
+      return refs.viewer.command(id);
   }
 }

@@ -21,7 +21,11 @@ export const unsent = () => waiting().reduce((sum, key) => sum + (read(key)?.ans
 export const unsentFor = (id) => waiting().some((key) => read(key)?.answers.some((answer) => answer.image === id));
 
 function read(key) {
-  try { return JSON.parse(store.get(key)); } catch { return null; }
+  try {
+    return JSON.parse(store.get(key));
+  } catch {
+    return null;
+  }
 }
 
 /**
@@ -75,7 +79,10 @@ export function flush(before = '\uffff') {
           emit('images', result.images);
         } catch (error) {
           if (!(error instanceof ApiError)) throw error;
-          if (error.passing) { settle(error); return false; }
+          if (error.passing) {
+            settle(error);
+            return false;
+          }
           outbox.refused.push({ body, error });
         }
       }
@@ -83,7 +90,9 @@ export function flush(before = '\uffff') {
     }
     settle(null);
     return true;
-  })().finally(() => { flushing = null; });
+  })().finally(() => {
+    flushing = null;
+  });
   return flushing;
 }
 

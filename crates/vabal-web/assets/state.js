@@ -1,8 +1,15 @@
 // What the whole page knows: the project, its classes and counts, the person, what they prefer. Never here: views, requests.
 
 export const state = {
-  project: null, classes: [], counts: null, settings: null, round: 0, people: [],
-  training: { state: 'idle' }, until: null, person: '',
+  project: null,
+  classes: [],
+  counts: null,
+  settings: null,
+  round: 0,
+  people: [],
+  training: { state: 'idle' },
+  until: null,
+  person: '',
 };
 
 const listeners = new Map();
@@ -16,7 +23,7 @@ export function emit(event, value) {
 }
 
 let byId = new Map();
-export const classOf = (id) => (id === null || id === undefined ? null : byId.get(id) ?? null);
+export const classOf = (id) => (id === null || id === undefined ? null : (byId.get(id) ?? null));
 export const className = (id) => classOf(id)?.name ?? 'a class that is gone';
 
 export function setClasses(classes) {
@@ -34,7 +41,10 @@ export function setLabels(counts) {
   let changed = false;
   for (const { id, labels } of counts ?? []) {
     const one = byId.get(id);
-    if (one && one.labels !== labels) { one.labels = labels; changed = true; }
+    if (one && one.labels !== labels) {
+      one.labels = labels;
+      changed = true;
+    }
   }
   if (changed) emit('labels');
 }
@@ -62,19 +72,55 @@ export function takeOver(result) {
 // What a person prefers is kept by the browser; where storage is forbidden it lasts as long as the page.
 const memory = new Map();
 export const store = {
-  get(key) { try { return localStorage.getItem(key) ?? memory.get(key) ?? null; } catch { return memory.get(key) ?? null; } },
-  set(key, value) { memory.set(key, value); try { localStorage.setItem(key, value); } catch { /* kept in memory */ } },
-  remove(key) { memory.delete(key); try { localStorage.removeItem(key); } catch { /* was in memory */ } },
+  get(key) {
+    try {
+      return localStorage.getItem(key) ?? memory.get(key) ?? null;
+    } catch {
+      return memory.get(key) ?? null;
+    }
+  },
+  set(key, value) {
+    memory.set(key, value);
+    try {
+      localStorage.setItem(key, value);
+    } catch {
+      /* kept in memory */
+    }
+  },
+  remove(key) {
+    memory.delete(key);
+    try {
+      localStorage.removeItem(key);
+    } catch {
+      /* was in memory */
+    }
+  },
   keys(prefix) {
     const found = new Set([...memory.keys()]);
-    try { for (let i = 0; i < localStorage.length; i += 1) found.add(localStorage.key(i)); } catch { /* memory alone */ }
+    try {
+      for (let i = 0; i < localStorage.length; i += 1) found.add(localStorage.key(i));
+    } catch {
+      /* memory alone */
+    }
     return [...found].filter((key) => key.startsWith(prefix)).sort();
   },
 };
 
-const PREFS = { suggestions: null, pixelated: null, duplicates: false, singleKeys: true, brightness: 1, contrast: 1, tile: 128 };
+const PREFS = {
+  suggestions: null,
+  pixelated: null,
+  duplicates: false,
+  singleKeys: true,
+  brightness: 1,
+  contrast: 1,
+  tile: 128,
+};
 export const prefs = { ...PREFS };
-try { Object.assign(prefs, JSON.parse(store.get('vabal.prefs') ?? '{}')); } catch { /* unreadable: start anew */ }
+try {
+  Object.assign(prefs, JSON.parse(store.get('vabal.prefs') ?? '{}'));
+} catch {
+  /* unreadable: start anew */
+}
 export function setPref(name, value) {
   prefs[name] = value;
   store.set('vabal.prefs', JSON.stringify(prefs));

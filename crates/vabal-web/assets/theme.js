@@ -2,4 +2,6 @@
 try {
   const theme = localStorage.getItem('vabal.theme');
   if (theme === 'light' || theme === 'dark') document.documentElement.dataset.theme = theme;
-} catch { /* storage may be forbidden: the system's theme is used */ }
+} catch {
+  /* storage may be forbidden: the system's theme is used */
+}
