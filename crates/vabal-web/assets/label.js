@@ -263,7 +263,8 @@ function choose(one) {
 /** Answers the image on the screen: saved first, then the next one. */
 async function answer(act, id = null) {
   const entry = current();
-  if (!entry || saving) return;
+  // Just after a move the last image may still be on the screen: a key then would be meant for that one.
+  if (!entry || saving || refs.viewer.stale) return;
   clock(true);
   const { image } = entry;
   // Nobody labels what they do not see; the other acts may be meant for just that.

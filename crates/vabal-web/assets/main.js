@@ -275,6 +275,8 @@ function command(id, view) {
       help();
       return true;
     case 'undo':
+      // Only where answers are given: elsewhere nobody would see what came back.
+      if (!view.undone) return false;
       undo();
       return true;
     case 'grid':

@@ -5,7 +5,7 @@ import { count, duration, fileName, h, icon, iconButton, percent, plural, put, s
 import { thumbAddress } from './api.js';
 import { classOf, on, prefs, setPref, state, suggestionsShown } from './state.js';
 import { shownCommand } from './keys.js';
-import { actButtons, ClassList, kbd, stateText } from './pick.js';
+import { actButtons, ClassList, kbd, spoken, stateText } from './pick.js';
 
 /** The state that an act leads to. */
 export const ACT_STATE = { label: 'labelled', later: 'later', unsure: 'unsure', discard: 'discarded' };
@@ -145,7 +145,7 @@ export class Panel {
         {
           type: 'button',
           className: 'accept',
-          'aria-keyshortcuts': shownCommand('accept'),
+          'aria-keyshortcuts': spoken(shownCommand('accept')),
           on: { click: () => this.command('accept') },
         },
         h('span', { className: 'small' }, 'Suggestion'),

@@ -7,7 +7,7 @@ import { classKeys, shown, shownCommand } from './keys.js';
 export const kbd = (text, className = '') => (text ? h('kbd', { className, 'aria-hidden': 'true' }, text) : null);
 
 /** What `aria-keyshortcuts` says of a key. */
-const spoken = (text) => (text === '' ? null : text);
+export const spoken = (text) => (text === '' ? null : text.replace('Ctrl', 'Control').replaceAll(' ', '+'));
 
 /** A list of buttons, one a class, that follows the classes. `choose(class)` is called. */
 export class ClassList {

@@ -136,6 +136,7 @@ export class Viewer {
   async show(image, caption = '') {
     this.image = image;
     this.seen = false;
+    this.stale = true;
     put(this.caption, caption);
     const entry = picture(image);
     this.fitted = true;
@@ -152,7 +153,8 @@ export class Viewer {
       const element = await entry.ready;
       if (this.image === image) this.place(element);
     } catch {
-      if (this.image === image) this.clear(h('p', { className: 'note-in' }, await reason(image)));
+      const why = await reason(image);
+      if (this.image === image) this.clear(h('p', { className: 'note-in' }, why));
     } finally {
       clearTimeout(slow);
     }
@@ -160,6 +162,7 @@ export class Viewer {
 
   clear(...content) {
     this.element = null;
+    this.stale = false;
     put(this.frame, ...content);
     this.frame.removeAttribute('aria-busy');
     this.paint();
@@ -173,6 +176,7 @@ export class Viewer {
   place(element) {
     this.element = element;
     this.seen = true;
+    this.stale = false;
     put(this.frame, element);
     this.frame.removeAttribute('aria-busy');
     this.layout();
