@@ -30,3 +30,29 @@ pub fn find(name: &str) -> Option<Response> {
     // Another version of the program brings others under the same names.
     Some(Response::new(200, kind, *bytes).with("Cache-Control", "no-cache"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_page_is_in_the_program_and_asks_for_no_other_host() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "index.html")
+            .collect();
+        names.sort();
+        assert_eq!(names, ALL.iter().map(|(name, ..)| *name).collect::<Vec<_>>());
+        let page = String::from_utf8(index().body.into_owned()).unwrap();
+        for (name, _, bytes) in ALL.iter().chain([&("index.html", "", page.as_bytes())]) {
+            let text = std::str::from_utf8(bytes).unwrap();
+            for far in ["https://", "//cdn", "@import url(h"] {
+                assert!(!text.contains(far), "{name} has {far}");
+            }
+        }
+        assert!(!page.contains("<style") && !page.contains("<script>") && !page.contains(" onclick="));
+        assert!(find("../Cargo.toml").is_none() && find("").is_none());
+    }
+}

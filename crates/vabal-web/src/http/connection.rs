@@ -75,7 +75,8 @@ pub(super) fn serve(mut stream: TcpStream, service: &dyn Service, closing: &Atom
 
 /// The next request, and whether the connection goes on after it.
 fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>, service: &dyn Service) -> Result<(Request, bool), End> {
-    let refuse = |status, what: &str, hint: &str| End::Refused(Box::new(service.refuse(status, what, hint)));
+    let refuse =
+        |status, what: &str, hint: &str| End::Refused(Box::new(service.refuse(status, what, hint)), false);
     let mut begun = (!buffer.is_empty()).then(Instant::now);
     let (head, version, length) = loop {
         if begun.is_some() {
