@@ -114,15 +114,7 @@ pub fn read(
         }
         return Ok(found.set);
     }
-    let decoded = match reading.colour {
-        Colour::Rgb => decode(&candidates, reading, 3, folder, progress)?,
-        Colour::Grey => decode(&candidates, reading, 1, folder, progress)?,
-        // Grey is hoped for and given up at the first colour, so that pixels are never held twice.
-        Colour::Auto => match decode(&candidates, reading, 1, folder, progress)? {
-            Some(grey) => Some(grey),
-            None => decode(&candidates, reading, 3, folder, progress)?,
-        },
-    };
+    let decoded = decode_all(&candidates, reading, folder, progress)?;
     let Some(Decoded { shape, pixels, kept, warnings }) = decoded else {
         return Err(no_image(folder, "the folder").into());
     };
@@ -141,14 +133,75 @@ pub fn read(
     for warning in &warnings {
         report(progress, Event::Warning(warning))?;
     }
-    if let Some(slot) = slot
-        && let Err(error) = slot.write(&set, &warnings)
-    {
-        let text = error.to_string();
-        let text = format!("the decoded images were not cached: {}", text.lines().next().unwrap_or_default());
-        report(progress, Event::Warning(&text))?;
-    }
+    keep(slot, &set, &warnings, progress)?;
     Ok(set)
+}
+
+/// Puts the images into the cache. One that cannot be written only makes the next time slower.
+fn keep(
+    slot: Option<cache::Slot>,
+    set: &DataSet,
+    warnings: &[String],
+    progress: &mut Progress<'_>,
+) -> Result<()> {
+    let Some(Err(error)) = slot.map(|slot| slot.write(set, warnings)) else { return Ok(()) };
+    let text = error.to_string();
+    let text = format!("the decoded images were not cached: {}", text.lines().next().unwrap_or_default());
+    report(progress, Event::Warning(&text))
+}
+
+/// Reads the images `names`, paths below `folder` with `/` between their parts, as one set with these classes and label
+/// 0 each, and which of `names` its rows are. What is not there or cannot be decoded is left out, with a warning.
+/// `reading.size` must be given; `cache` is as for [`read`].
+///
+/// # Errors
+/// No image at all, too many for the memory, or [`Error::Stopped`].
+pub(crate) fn read_files(
+    folder: &Path,
+    names: &[&str],
+    classes: &[String],
+    reading: Reading,
+    cache: Option<&Path>,
+    progress: &mut Progress<'_>,
+) -> Result<(ImageSet, Vec<usize>)> {
+    let candidate = |name: &&str| {
+        let path = folder.join(name);
+        let data = std::fs::metadata(&path).ok();
+        let size = data.as_ref().map_or(0, std::fs::Metadata::len);
+        let changed = data.and_then(|data| data.modified().ok());
+        Candidate { path, name: (*name).to_owned(), label: 0, test: false, size, changed }
+    };
+    let candidates: Vec<Candidate> = names.iter().map(candidate).collect();
+    // Classes are no part of what is cached: they come and go while the images stay.
+    let none = ["".to_owned(), " ".to_owned()];
+    let slot = cache.map(|cache| cache::Slot::new(cache, folder, &reading, &none, &listing(&candidates)));
+    let (mut images, warnings) = match slot.as_ref().and_then(cache::Slot::read) {
+        Some(found) => (found.set.images, found.warnings),
+        None => {
+            let reading = Reading { skip_bad: true, ..reading };
+            let Some(decoded) = decode_all(&candidates, reading, folder, progress)? else {
+                return Err(no_image(folder, "the folder").into());
+            };
+            let Decoded { shape, pixels, kept, warnings } = decoded;
+            let paths = kept.iter().map(|&row| candidates[row].name.as_str().into()).collect();
+            let labels = vec![0; kept.len()];
+            let images = ImageSet::new(shape, pixels, labels, none.to_vec(), Origin::Paths(paths))?;
+            let (pool, test) = ((0..images.len() as Id).collect(), Vec::new());
+            let set = DataSet { name: String::new(), images, pool, test };
+            keep(slot, &set, &warnings, progress)?;
+            (set.images, warnings)
+        }
+    };
+    for warning in &warnings {
+        report(progress, Event::Warning(warning))?;
+    }
+    images.classes = classes.to_vec();
+    // The rows are in the order of `names`, with gaps.
+    let mut names = names.iter().enumerate();
+    let rows = (0..images.len() as Id)
+        .filter_map(|id| names.find(|(_, name)| images.path(id) == Some(name)).map(|(row, _)| row))
+        .collect();
+    Ok((images, rows))
 }
 
 fn no_image(place: &Path, what: &str) -> crate::error::Complaint {
@@ -285,6 +338,24 @@ struct Decoded {
     kept: Vec<usize>,
     /// What `skip_bad` let pass.
     warnings: Vec<String>,
+}
+
+/// Decodes everything with as few channels as `reading` allows; `None` where there is no image.
+fn decode_all(
+    candidates: &[Candidate],
+    reading: Reading,
+    folder: &Path,
+    progress: &mut Progress<'_>,
+) -> Result<Option<Decoded>> {
+    match reading.colour {
+        Colour::Rgb => decode(candidates, reading, 3, folder, progress),
+        Colour::Grey => decode(candidates, reading, 1, folder, progress),
+        // Grey is hoped for and given up at the first colour, so that pixels are never held twice.
+        Colour::Auto => match decode(candidates, reading, 1, folder, progress)? {
+            Some(grey) => Ok(Some(grey)),
+            None => decode(candidates, reading, 3, folder, progress),
+        },
+    }
 }
 
 /// Decodes everything into one block; `None` where there is no image, or where one channel was hoped

@@ -335,14 +335,15 @@ impl<'a> Grid<'a> {
     }
 
     /// Image passes of looking at both pools and choosing: (looking, choosing). A VAE costs about half a pass for each
-    /// image; networks that are trained for the strategy alone cost what the classifier does.
+    /// image, VAAL's networks something like it; networks that are trained for the strategy alone cost what the classifier does.
     fn ask_cost(&self, strategy: &dyn Strategy, round: usize) -> (f64, f64) {
         let needs = strategy.needs();
         let pool = self.data.pool.len() as f64;
         if needs == Needs::IDS || self.is_last(round) {
             return (0.0, 0.0);
         }
-        let mut look = if needs.of_one_pass() == Needs::IDS { 0.0 } else { pool };
+        let one_pass = needs.of_one_pass();
+        let mut look = if one_pass == Needs::IDS || one_pass == Needs::IMAGES { 0.0 } else { pool };
         let mut trained = needs.committee.saturating_sub(1) as f64;
         look += needs.committee as f64 * pool;
         if let Some(monte_carlo) = needs.monte_carlo {
@@ -350,7 +351,7 @@ impl<'a> Grid<'a> {
             trained += f64::from(u8::from(monte_carlo.dropout != self.config.classifier.dropout));
         }
         look += trained * self.train_cost(round);
-        (look, if needs.stages { 0.5 * pool } else { 0.0 })
+        (look, if needs.stages || needs.images { 0.5 * pool } else { 0.0 })
     }
 
     fn round_cost(&self, strategy: &dyn Strategy, round: usize) -> f64 {
