@@ -150,28 +150,27 @@ fn keep(
     report(progress, Event::Warning(&text))
 }
 
-/// Reads the images `names`, paths below `folder` with `/` between their parts, as one set with these classes and label
-/// 0 each, and which of `names` its rows are. What is not there or cannot be decoded is left out, with a warning.
-/// `reading.size` must be given; `cache` is as for [`read`].
+/// Reads the images at `paths`, below `folder`, as one set with these classes and label 0 each, and which of `paths`
+/// its rows are. What is not there or cannot be decoded is left out, with a warning. `reading.size` must be given;
+/// `cache` is as for [`read`].
 ///
 /// # Errors
 /// No image at all, too many for the memory, or [`Error::Stopped`].
 pub(crate) fn read_files(
     folder: &Path,
-    names: &[&str],
+    paths: &[PathBuf],
     classes: &[String],
     reading: Reading,
     cache: Option<&Path>,
     progress: &mut Progress<'_>,
 ) -> Result<(ImageSet, Vec<usize>)> {
-    let candidate = |name: &&str| {
-        let path = folder.join(name);
-        let data = std::fs::metadata(&path).ok();
+    let candidate = |path: &PathBuf| {
+        let data = std::fs::metadata(path).ok();
         let size = data.as_ref().map_or(0, std::fs::Metadata::len);
         let changed = data.and_then(|data| data.modified().ok());
-        Candidate { path, name: (*name).to_owned(), label: 0, test: false, size, changed }
+        Candidate { path: path.clone(), name: below(folder, path), label: 0, test: false, size, changed }
     };
-    let candidates: Vec<Candidate> = names.iter().map(candidate).collect();
+    let candidates: Vec<Candidate> = paths.iter().map(candidate).collect();
     // Classes are no part of what is cached: they come and go while the images stay.
     let none = ["".to_owned(), " ".to_owned()];
     let slot = cache.map(|cache| cache::Slot::new(cache, folder, &reading, &none, &listing(&candidates)));
@@ -196,10 +195,10 @@ pub(crate) fn read_files(
         report(progress, Event::Warning(warning))?;
     }
     images.classes = classes.to_vec();
-    // The rows are in the order of `names`, with gaps.
-    let mut names = names.iter().enumerate();
+    // The rows are in the order of `paths`, with gaps.
+    let mut all = candidates.iter().enumerate();
     let rows = (0..images.len() as Id)
-        .filter_map(|id| names.find(|(_, name)| images.path(id) == Some(name)).map(|(row, _)| row))
+        .filter_map(|id| all.find(|(_, one)| images.path(id) == Some(&one.name)).map(|(row, _)| row))
         .collect();
     Ok((images, rows))
 }
@@ -314,6 +313,13 @@ fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// The path below a folder, with `/` between its parts.
+fn below(root: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(root).unwrap_or(path);
+    let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+    parts.join("/")
+}
+
 /// Every file below a class folder. Links to folders are not followed: they may lead in a circle.
 fn walk(root: &Path, folder: &Path, label: Label, test: bool, found: &mut Vec<Candidate>) -> Result<()> {
     for path in entries(folder)? {
@@ -321,10 +327,8 @@ fn walk(root: &Path, folder: &Path, label: Label, test: bool, found: &mut Vec<Ca
         if data.is_dir() && !path.is_symlink() {
             walk(root, &path, label, test, found)?;
         } else if data.is_file() {
-            let below = path.strip_prefix(root).unwrap_or(&path);
-            let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
             let (size, changed) = (data.len(), data.modified().ok());
-            found.push(Candidate { name: parts.join("/"), path, label, test, size, changed });
+            found.push(Candidate { name: below(root, &path), path, label, test, size, changed });
         }
     }
     Ok(())

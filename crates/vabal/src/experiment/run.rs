@@ -16,7 +16,7 @@ use super::observe::{EVALUATE, Event, FEATURES, Listener, Observer, SELECT, TRAI
 use super::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
 use super::store::{Progressed, Store, to_json};
 use super::thumbnail::{self, Thumbnail};
-use crate::active::{Classifier, HiddenLabels, Learner, Lens, Oracle, Pool, choose, look};
+use crate::active::{Classifier, HiddenLabels, Learner, Lens, Oracle, Pool, Trainer, choose, look};
 use crate::classify::{Scorer, Settings, Training};
 use crate::config::Config;
 use crate::data::{DataSet, ImageSet};
@@ -106,58 +106,6 @@ pub fn run_with(
 fn outcome(store: &Store, already: bool) -> Result<Outcome> {
     let summary = store.summary()?.ok_or_else(|| Error::input("a finished run holds no summary"))?;
     Ok(Outcome { summary, runs: store.runs()?.into_iter().map(|run| run.record).collect(), already })
-}
-
-/// The classifier of this library as a [`Learner`].
-struct Trainer<'a> {
-    images: &'a ImageSet,
-    settings: &'a Settings,
-    device: Device,
-}
-
-impl Learner for Trainer<'_> {
-    fn train(
-        &self,
-        ids: &[Id],
-        labels: &[Label],
-        dropout: Option<f64>,
-        seed: Seed,
-        progress: &mut Progress<'_>,
-    ) -> Result<Box<dyn Classifier + '_>> {
-        let &Self { images, settings, device } = self;
-        let settings = &Settings { dropout: dropout.unwrap_or(settings.dropout), ..settings.clone() };
-        let scorer = Training { images, settings, device, seed }.fit(ids, labels, progress)?;
-        Ok(Box::new(Frozen { scorer, images }))
-    }
-
-    fn load(&self, path: &Path) -> Result<Box<dyn Classifier + '_>> {
-        Ok(Box::new(Frozen { scorer: Scorer::load(path, self.device)?, images: self.images }))
-    }
-}
-
-struct Frozen<'a> {
-    scorer: Scorer,
-    images: &'a ImageSet,
-}
-
-impl Classifier for Frozen<'_> {
-    fn signals(
-        &self,
-        ids: &[Id],
-        needs: Needs,
-        seed: Seed,
-        progress: &mut Progress<'_>,
-    ) -> Result<Signals<'static>> {
-        self.scorer.signals(self.images, ids, needs, seed, progress)
-    }
-
-    fn dropout(&self) -> f64 {
-        self.scorer.settings().dropout
-    }
-
-    fn save(&self, path: &Path) -> Result<()> {
-        self.scorer.save(path)
-    }
 }
 
 /// The first round of a seed, which all strategies share: same pool, same weights, same quality.
