@@ -58,7 +58,7 @@ pub enum Colour {
 }
 
 /// Larger images are refused: a file of a few bytes may claim any size.
-const MOST_BYTES: u64 = 512 << 20;
+pub(crate) const MOST_BYTES: u64 = 512 << 20;
 /// Images decoded between two looks at the progress callback.
 const BLOCK: usize = 256;
 
@@ -296,7 +296,7 @@ fn survey(folder: &Path) -> Result<(Vec<String>, Vec<Candidate>, Vec<String>)> {
 }
 
 /// What lies in a folder and is not hidden, sorted by name.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
         let entry = entry.map_err(Error::io("read", folder))?;
@@ -470,7 +470,7 @@ fn common_size(candidates: &[Candidate], reading: Reading) -> Result<Option<(usi
 }
 
 /// The image in a file, upright; `None` if the file neither is nor claims to be one.
-fn open(path: &Path) -> Result<Option<DynamicImage>, String> {
+pub(crate) fn open(path: &Path) -> Result<Option<DynamicImage>, String> {
     let mut file = BufReader::new(File::open(path).map_err(|error| error.to_string())?);
     let mut head = Vec::new();
     file.by_ref().take(32).read_to_end(&mut head).map_err(|error| error.to_string())?;

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::measure::{machine, measured};
 use super::observe::{EVALUATE, Event, FEATURES, Listener, Observer, SELECT, TRAIN};
 use super::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
-use super::store::{Progressed, Store, to_json};
+use super::store::{Progressed, Store};
 use super::thumbnail::{self, Thumbnail};
 use crate::active::{Classifier, HiddenLabels, Learner, Lens, Oracle, Pool, Trainer, choose, look};
 use crate::classify::{Scorer, Settings, Training};
@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::progress::{self, Flow, Progress};
 use crate::query::{Needs, Selection, Signals, Strategy};
 use crate::rng::Seed;
+use crate::sqlite::to_json;
 use crate::{Id, Label};
 
 /// A finished experiment.
