@@ -15,6 +15,7 @@ mod kernels;
 pub mod metrics;
 mod parameters;
 pub mod progress;
+pub mod project;
 pub mod query;
 pub mod rng;
 

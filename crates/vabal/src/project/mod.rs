@@ -1,0 +1,3 @@
+//! A person's labelling project.
+
+pub mod exchange;
