@@ -58,7 +58,7 @@ const LABELS: &str = LISTS[0];
 ///
 /// A file keeps its name. Of files of one name in a class, each gets the folders of its path before its name,
 /// joined by `__`; of what still is the same, all but the first get a number, in the order of their paths. Names
-/// that some file system would not take are changed; [`LISTS`] say what an image was called.
+/// that some file system would not take are changed; the list beside the classes says what an image was called.
 ///
 /// Reports the phase "export" by images, and what is missing or changed as warnings.
 ///

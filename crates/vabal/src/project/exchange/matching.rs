@@ -11,8 +11,8 @@ use crate::Id;
 /// The images of a project, to be found by what a file says of them.
 #[derive(Debug)]
 pub struct Index<'a> {
-    /// Ids and paths, sorted by path.
-    images: Vec<(Id, &'a str)>,
+    /// Ids, paths and sums, sorted by path.
+    images: Vec<(Id, &'a str, &'a str)>,
     by_path: HashMap<&'a str, usize>,
     by_hash: HashMap<&'a str, Vec<usize>>,
     by_name: HashMap<&'a str, Vec<usize>>,
@@ -40,7 +40,7 @@ impl<'a> Index<'a> {
         let mut images: Vec<_> = images.into_iter().collect();
         images.sort_by_key(|&(_, path, _)| path);
         let mut index = Self {
-            images: images.iter().map(|&(id, path, _)| (id, path)).collect(),
+            images: Vec::new(),
             by_path: HashMap::with_capacity(images.len()),
             by_hash: HashMap::with_capacity(images.len()),
             by_name: HashMap::with_capacity(images.len()),
@@ -48,7 +48,7 @@ impl<'a> Index<'a> {
             backwards: images.iter().enumerate().map(|(n, (_, path, _))| (backwards(path), n)).collect(),
         };
         index.backwards.sort();
-        for (n, (_, path, hash)) in images.into_iter().enumerate() {
+        for (n, &(_, path, hash)) in images.iter().enumerate() {
             index.by_path.insert(path, n);
             index.by_hash.entry(hash).or_default().push(n);
             index.by_name.entry(name(path)).or_default().push(n);
@@ -57,6 +57,7 @@ impl<'a> Index<'a> {
                 index.by_uploaded.entry(uploaded.into_owned()).or_default().push(n);
             }
         }
+        index.images = images;
         index
     }
 
@@ -69,7 +70,8 @@ impl<'a> Index<'a> {
         let path = self.by_path.get(record.path.as_str()).copied();
         if let Some(hash) = &record.hash {
             let same = self.by_hash.get(hash.as_str()).map_or(&[][..], Vec::as_slice);
-            if let Some(n) = path.filter(|n| same.contains(n)).or_else(|| self.one_of(same, &record.path)) {
+            let still = path.filter(|&n| self.images[n].2 == hash);
+            if let Some(n) = still.or_else(|| self.one_of(same, &record.path)) {
                 return self.image(n);
             }
         }
@@ -93,6 +95,9 @@ impl<'a> Index<'a> {
                 [n] => return self.image(*n),
                 _ => most = most.max(named.len()),
             }
+            if !is_upload(&record.path) {
+                continue;
+            }
             let named = self.by_uploaded.get(name(way)).map_or(&[][..], Vec::as_slice);
             match named {
                 [n] if most == 0 => return self.image(*n),
@@ -109,14 +114,13 @@ impl<'a> Index<'a> {
     /// The image whose path ends as this one from a folder on: the longest that this one ends with, else the
     /// only one that ends with this one.
     fn by_end(&self, path: &str) -> Option<usize> {
-        let mut rest = path;
-        while let Some((_, shorter)) = rest.split_once('/').filter(|(_, shorter)| shorter.contains('/')) {
-            if let Some(n) = self.by_path.get(shorter) {
-                return Some(*n);
-            }
-            rest = shorter;
+        // From the name leftwards; the first of these is the name alone.
+        let ends: Vec<usize> = path.rmatch_indices('/').map(|(slash, _)| slash + 1).take(DEEPEST).collect();
+        let longest_first = ends.iter().skip(1).rev();
+        if let Some(n) = longest_first.map(|&end| &path[end..]).find_map(|end| self.by_path.get(end)) {
+            return Some(*n);
         }
-        if !path.contains('/') {
+        if ends.is_empty() {
             return None;
         }
         let end = backwards(path) + "/";
@@ -128,11 +132,22 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// Of images of one content, the one with this name, else the first: it does not matter much.
+    /// Of images of one content, the one with this name, else the first: it does not matter much, so not all of
+    /// very many are looked at.
     fn one_of(&self, same: &[usize], path: &str) -> Option<usize> {
-        let named = same.iter().find(|&&n| name(self.images[n].1) == name(path));
+        let named = same.iter().take(MOST_SAME).find(|&&n| name(self.images[n].1) == name(path));
         named.or(same.first()).copied()
     }
+}
+
+/// Folders of a path that are looked at, from the file on.
+const DEEPEST: usize = 64;
+/// Images of one content whose names are looked at.
+const MOST_SAME: usize = 1000;
+
+/// Whether this is an address of a file that was uploaded to Label Studio.
+fn is_upload(path: &str) -> bool {
+    path.contains("/data/upload/") || path.starts_with("data/upload/")
 }
 
 /// The last part of a path.
@@ -164,7 +179,7 @@ fn ways(path: &str) -> Vec<Cow<'_, str>> {
         ways.push(rest.to_owned().into());
     }
     // An upload: /data/upload/PROJECT/8 digits-NAME.
-    if path.contains("/data/upload/") || path.starts_with("data/upload/") {
+    if is_upload(path) {
         let uploaded = name(path);
         if let Some((digits, rest)) = uploaded.split_at_checked(8)
             && let Some(rest) = rest.strip_prefix('-')
@@ -213,7 +228,8 @@ fn decode(text: &str) -> String {
 /// What is to be stored of a file, and what cannot be.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
-    /// Answers for images of the project, in the order in which they were given.
+    /// Answers for images of the project, in the order in which they were given. Their numbers, and those that an undo
+    /// names, are the file's.
     pub answers: Vec<(Id, Answer)>,
     /// Images that the project does not have, or has several of, as the file calls them, each once.
     pub unknown: Vec<String>,
