@@ -176,6 +176,21 @@ impl Error {
         }
     }
 
+    /// The same error with its place within something larger: "line 3" inside "a.csv" is "a.csv, line 3".
+    #[must_use]
+    pub fn inside(self, whole: impl fmt::Display) -> Self {
+        match self {
+            Error::Input(mut complaint) => {
+                complaint.place = Some(match complaint.place.take() {
+                    Some(place) => format!("{whole}, {place}"),
+                    None => whole.to_string(),
+                });
+                Error::Input(complaint)
+            }
+            other => other,
+        }
+    }
+
     /// The same error with this hint where it has none.
     #[must_use]
     pub fn or_hint(self, hint: &str) -> Self {
@@ -376,6 +391,14 @@ mod tests {
         assert_eq!(hint(Error::input("wrong")), "wrong\n  hint: look there");
         assert_eq!(hint(Error::input("wrong").hint("look here")), "wrong\n  hint: look here");
         assert!(matches!(Error::Stopped.or_hint("look there"), Error::Stopped));
+    }
+
+    #[test]
+    fn a_place_can_be_put_inside_another() {
+        let place = |error: Complaint| Error::from(error).inside("a.csv").to_string();
+        assert_eq!(place(Error::input("wrong").at("line 3")), "wrong\n  where: a.csv, line 3");
+        assert_eq!(place(Error::input("wrong")), "wrong\n  where: a.csv");
+        assert!(matches!(Error::Stopped.inside("a.csv"), Error::Stopped));
     }
 
     #[test]

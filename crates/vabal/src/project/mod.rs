@@ -7,6 +7,7 @@
 mod answers;
 mod asking;
 mod classes;
+pub mod exchange;
 mod images;
 mod listing;
 mod near;
@@ -15,6 +16,7 @@ mod review;
 mod rounds;
 mod settings;
 mod store;
+mod transfer;
 pub mod why;
 
 use std::path::PathBuf;
@@ -32,6 +34,7 @@ pub use review::{Group, GroupPage, ReviewKind, ReviewPage, Reviewed, Said};
 pub use rounds::{Candidate, Prediction, Queued, Round, RoundState, Summary};
 pub use settings::Settings;
 pub use store::{FILE, Overview, VERSION};
+pub use transfer::Taken;
 pub use why::{Reason, ReasonKind};
 
 /// A project that is open: one connection to its store.
