@@ -352,7 +352,7 @@ async function reason(image) {
     const response = await fetch(imageAddress(image), { credentials: 'same-origin' });
     if (response.ok) return `${image.path} cannot be shown: the browser cannot read it.${rest}`;
     const { error } = await response.json();
-    return `${image.path} cannot be shown: ${error.what}${error.hint ? `; ${error.hint}` : ''}.${rest}`;
+    return `${image.path} cannot be shown: ${error.what}${error.hint ? `; ${error.hint}.` : `.${rest}`}`;
   } catch {
     try {
       await get('/api/pulse');
