@@ -162,7 +162,8 @@ function more() {
     }
   })().finally(() => {
     asking = null;
-    if (at < 0 || at >= trail.length) move(Math.min(Math.max(at, 0), trail.length));
+    // At the end of the trail nothing was on the screen: what has come is shown.
+    if (at < 0 || at >= trail.length || (visible && !refs.empty.hidden)) move(Math.min(Math.max(at, 0), trail.length));
     else ahead();
   });
   return asking;
