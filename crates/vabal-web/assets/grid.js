@@ -330,6 +330,10 @@ function selectAll() {
   );
 }
 
+// A label or a discard of a person is not overwritten by a guess, however many are selected.
+const guessed = (images) =>
+  images.filter((image) => !['labelled', 'discarded'].includes(image.state) && classOf(image.suggestion?.class));
+
 function showSelection() {
   const { chosen, total } = tiles;
   const n = chosen.length;
@@ -340,7 +344,7 @@ function showSelection() {
       : n === 0
         ? 'Arrows select, Shift takes a range, Ctrl A takes all; then a class key labels them.'
         : 'A class key labels them all. Undo takes it back as a whole.';
-  const guesses = suggestionsShown() ? chosen.filter((image) => classOf(image.suggestion?.class)) : [];
+  const guesses = suggestionsShown() ? guessed(chosen) : [];
   refs.accept.hidden = guesses.length === 0;
   put(
     refs.accept,
@@ -419,13 +423,13 @@ function accept() {
     say('Suggestions are hidden.');
     return;
   }
-  const guessed = tiles.chosen.filter((image) => classOf(image.suggestion?.class));
-  if (guessed.length === 0) {
+  const found = guessed(tiles.chosen);
+  if (found.length === 0) {
     say('No suggestion in the selection.');
     return;
   }
-  tiles.select(guessed.map((image) => image.id));
-  const ids = new Set(guessed.map((image) => image.suggestion.class));
+  tiles.select(found.map((image) => image.id));
+  const ids = new Set(found.map((image) => image.suggestion.class));
   answer('label', (image) => image.suggestion.class, ids.size === 1 ? className([...ids][0]) : null);
 }
 

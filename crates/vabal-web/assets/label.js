@@ -5,7 +5,7 @@ import { get, post, query, ApiError } from './api.js';
 import { emit, on, prefs, setPref, state, suggestionsShown, takeOver, className, classOf } from './state.js';
 import { flush, submit, takeBack, token, unsentFor } from './outbox.js';
 import { shownCommand } from './keys.js';
-import { caption, picture, Viewer } from './viewer.js';
+import { caption, prefetch, Viewer } from './viewer.js';
 import { findClass, stateText } from './pick.js';
 import { ACT_STATE, Panel } from './panel.js';
 import { details } from './details.js';
@@ -162,7 +162,8 @@ function more() {
     }
   })().finally(() => {
     asking = null;
-    if (at < 0 || at >= trail.length) move(Math.min(Math.max(at, 0), trail.length));
+    // At the end of the trail nothing was on the screen: what has come is shown.
+    if (at < 0 || at >= trail.length || (visible && !refs.empty.hidden)) move(Math.min(Math.max(at, 0), trail.length));
     else ahead();
   });
   return asking;
@@ -177,7 +178,7 @@ function newRound() {
 }
 
 function ahead() {
-  for (const entry of trail.slice(at + 1, at + 1 + DECODED)) picture(entry.image);
+  prefetch(trail.slice(at + 1, at + 1 + DECODED).map((entry) => entry.image));
   if (!asking && !dry && trail.length - at - 1 < AHEAD / 2) more();
 }
 

@@ -6,6 +6,8 @@ import { emit, state, store, takeOver } from './state.js';
 // One entry of storage an answer, so that two windows never overwrite each other. The project's name is part of the key:
 // another project on the same port must not receive them.
 const prefix = () => `vabal.out.${state.project?.id ?? `${state.project?.name}|${state.project?.images}`}.`;
+// Milliseconds after which an answer counts as not saved.
+const WAIT = 12_000;
 let serial = 0;
 const flying = new Set();
 export const outbox = { error: null, refused: [] };
@@ -39,10 +41,14 @@ export async function submit(answers, { source = 'page', duplicates = false } = 
   if (duplicates) body.duplicates = true;
   const older = waiting().length > 0;
   store.set(key, JSON.stringify(body));
-  if (older && !(await flush(key))) return { kept: outbox.error };
+  // While the server is in trouble nobody waits for it at every key: the pulse sends what is kept.
+  if (older && (outbox.error || !(await flush(key)))) {
+    emit('trouble');
+    return { kept: outbox.error };
+  }
   flying.add(key);
   try {
-    const result = await post('/api/answers', body);
+    const result = await post('/api/answers', body, { wait: WAIT });
     store.remove(key);
     takeOver(result);
     if (outbox.error) settle(null);
@@ -74,7 +80,7 @@ export function flush(before = '\uffff') {
       const body = read(key);
       if (body) {
         try {
-          const result = await post('/api/answers', body);
+          const result = await post('/api/answers', body, { wait: WAIT });
           takeOver(result);
           emit('images', result.images);
         } catch (error) {

@@ -6,7 +6,7 @@ import { classOf, className, emit, on, state, suggestionsShown } from './state.j
 import { submit } from './outbox.js';
 import { shownCommand } from './keys.js';
 import { ClassList, findClass, kbd, stateMark, stateText } from './pick.js';
-import { caption, picture, Viewer } from './viewer.js';
+import { caption, prefetch, Viewer } from './viewer.js';
 import { details } from './details.js';
 
 const KINDS = [
@@ -236,7 +236,7 @@ function display() {
   if (!image) return;
   refs.list.setAttribute('aria-activedescendant', `review-${image.id}`);
   refs.viewer.show(image, caption(image));
-  for (const ahead of items.slice(at + 1, at + 4)) picture(ahead);
+  prefetch(items.slice(at + 1, at + 4));
   refs.title.textContent = image.settled
     ? `Settled: ${stateText(image)}`
     : kind === 'conflict'

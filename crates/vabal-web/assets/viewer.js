@@ -49,6 +49,26 @@ export function picture(image) {
   return entry;
 }
 
+// Two at a time: large images must not take up every connection an answer could go through.
+let wanted = [];
+let fetching = 0;
+/** Decodes these images in turn; a later call takes the place of an earlier one. */
+export function prefetch(images) {
+  wanted = images.filter((image) => !decoded.get(image.id)?.done);
+  pump();
+}
+function pump() {
+  while (fetching < 2 && wanted.length > 0) {
+    fetching += 1;
+    picture(wanted.shift())
+      .ready.catch(() => {})
+      .finally(() => {
+        fetching -= 1;
+        pump();
+      });
+  }
+}
+
 export class Viewer {
   constructor() {
     this.scale = 1;
@@ -332,7 +352,7 @@ async function reason(image) {
     const response = await fetch(imageAddress(image), { credentials: 'same-origin' });
     if (response.ok) return `${image.path} cannot be shown: the browser cannot read it.${rest}`;
     const { error } = await response.json();
-    return `${image.path} cannot be shown: ${error.what}${error.hint ? `; ${error.hint}` : ''}.${rest}`;
+    return `${image.path} cannot be shown: ${error.what}${error.hint ? `; ${error.hint}.` : `.${rest}`}`;
   } catch {
     try {
       await get('/api/pulse');

@@ -300,3 +300,25 @@ await check('exact copies take the label on request, and one undo takes all back
   }
   await end(page);
 });
+
+await check('who is faster than the questions waits for them, and goes on', async () => {
+  const page = await visit({ person: 'Ann' });
+  await page.route('**/api/next**', async (route) => {
+    await new Promise((resolve) => {
+      setTimeout(resolve, 1500);
+    });
+    await route.continue();
+  });
+  const seen = new Set();
+  for (let i = 0; i < 30; i += 1) {
+    await waitFor(
+      'an image',
+      async () => (await page.locator('.empty:not([hidden])').count()) === 0 && !seen.has(await shown(page)),
+    );
+    const id = await shown(page);
+    seen.add(id);
+    await page.keyboard.press('ArrowRight');
+  }
+  assert.equal(seen.size, 30);
+  await end(page);
+});

@@ -63,6 +63,30 @@ await check('grid: a range by Shift, a class key for all of them, one undo for t
   await end(page);
 });
 
+await check('grid: Enter accepts suggestions for what has no label, and overwrites nothing', async () => {
+  const page = await visit({ person: 'Gus' });
+  await go(page, 'browse');
+  await page.waitForSelector('.tile');
+  await page.locator('#grid').focus();
+  await page.keyboard.press('Control+a');
+  const request = page.waitForRequest('**/api/answers', { timeout: 3000 }).catch(() => null);
+  const before = await api(page, '/api/images?limit=100');
+  await page.keyboard.press('Enter');
+  const sent = await request;
+  if (sent) {
+    const open = new Map(before.images.map((one) => [one.id, one]));
+    for (const one of sent.postDataJSON().answers) {
+      const image = open.get(one.image);
+      if (!image) continue;
+      assert.ok(!['labelled', 'discarded'].includes(image.state), `image ${image.id} was ${image.state}`);
+      assert.equal(one.class, image.suggestion.class);
+    }
+    await waitFor('it says so', async () => /labelled \d+ image/.test(await said(page)));
+    await api(page, '/api/undo', { person: 'Gus' });
+  }
+  await end(page);
+});
+
 await check('search and filters narrow the grid and stay in the address', async () => {
   const page = await visit();
   const {
