@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
-use vabal::project::Project;
+use vabal::project::{Answered, Answers, Project};
 use vabal::{Error, Progress, Result};
 
 use crate::api::{answers, classes, exchange, images, project, questions, review};
@@ -42,9 +42,14 @@ pub struct App {
     idle: Mutex<Vec<Project>>,
     /// Held by whoever writes. SQLite would let writers wait too, but not in the order in which they came.
     writing: Mutex<()>,
+    /// Gestures that wait to be written, with the place of what becomes of each.
+    waiting: Mutex<Vec<(Answers, Arc<Outcome>)>>,
     pub(crate) training: Arc<Training>,
     pub(crate) decoders: Decoders,
 }
+
+/// What becomes of a gesture, once it is written or refused.
+type Outcome = Mutex<Option<Answer<Answered>>>;
 
 /// More idle connections than cores are of no use.
 const IDLE: usize = 16;
@@ -64,7 +69,8 @@ impl App {
             person,
             work,
             idle: Mutex::new(vec![project]),
-            writing: Mutex::new(()),
+            writing: Mutex::default(),
+            waiting: Mutex::default(),
             training: Arc::new(Training::default()),
         })
     }
@@ -82,26 +88,62 @@ impl App {
     /// # Errors
     /// What `work` says, or the store cannot be opened.
     pub fn write<T>(&self, work: impl FnOnce(&mut Project) -> Result<T>) -> Result<T> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writing = lock(&self.writing);
         self.with(work)
     }
 
+    /// Writes the answers of a gesture. Whoever comes while another writes waits, and the next one writes for all who
+    /// wait: ten persons wait for the disk once, not ten times.
+    ///
+    /// # Errors
+    /// What the store refuses, of this gesture alone; or it cannot be written.
+    pub fn answer(&self, given: Answers) -> Answer<Answered> {
+        let outcome = Arc::new(Outcome::default());
+        lock(&self.waiting).push((given, Arc::clone(&outcome)));
+        let _writing = lock(&self.writing);
+        if let Some(done) = lock(&outcome).take() {
+            return done;
+        }
+        let all = std::mem::take(&mut *lock(&self.waiting));
+        let given: Vec<&Answers> = all.iter().map(|(given, _)| given).collect();
+        let done = self.with(|project| match project.answer_all(&given) {
+            Ok(done) => Ok(done),
+            // What spoils it for all may come from one of them.
+            Err(_) => Ok(given.iter().map(|given| project.answer(given)).collect()),
+        });
+        match done {
+            Ok(done) => {
+                for ((_, outcome), done) in all.iter().zip(done) {
+                    *lock(outcome) = Some(done.map_err(Failure::from));
+                }
+            }
+            Err(error) => {
+                let failure = Failure::from(error);
+                all.iter().for_each(|(_, outcome)| *lock(outcome) = Some(Err(failure.clone())));
+            }
+        }
+        // None where whoever wrote for this one broke off.
+        let done = lock(&outcome).take();
+        done.unwrap_or_else(|| {
+            Err(Failure::new(
+                500,
+                Error::input("the answer was not saved").hint("send it again: it counts once"),
+            ))
+        })
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Project) -> Result<T>) -> Result<T> {
-        let idle = self.idle().pop();
+        let idle = lock(&self.idle).pop();
         let mut project = match idle {
             Some(project) => project,
             None => Project::open(&self.folder)?,
         };
         let done = work(&mut project);
-        let mut idle = self.idle();
+        let mut idle = lock(&self.idle);
         if idle.len() < IDLE {
             idle.push(project);
         }
         done
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Project>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The project's folder.
@@ -176,6 +218,11 @@ impl App {
             && head.header("accept").is_some_and(|accept| accept.contains("text/html"));
         seal(if by_hand { failure.page() } else { failure.response() })
     }
+}
+
+/// A lock whose holder may have panicked: what is behind it is whole at any time.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Service for App {

@@ -10,7 +10,7 @@ use vabal::error::{Cause, Complaint};
 use crate::http::Response;
 
 /// A request that failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     /// 400, 404, …
     pub status: u16,

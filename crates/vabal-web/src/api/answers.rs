@@ -10,8 +10,7 @@ use crate::http::Request;
 
 /// `POST /api/answers`
 pub fn add(app: &App, request: &Request) -> Answer {
-    let given = body(request)?;
-    let answered = app.write(|project| project.answer(&given))?;
+    let answered = app.answer(body(request)?)?;
     if answered.labels_until_training == 0 {
         app.consider_training();
     }

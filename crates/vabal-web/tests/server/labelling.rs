@@ -204,3 +204,43 @@ fn what_is_wrong_with_an_answer_is_said_and_nothing_is_kept_of_it() {
     }
     assert_eq!(client.get("/api/project").fine()["counts"]["labelled"], 0);
 }
+
+#[test]
+fn labels_go_out_as_a_file_and_come_back_into_another_project() {
+    let (one, two) = (Place::new(6, &json!({ "name": "Stahl é" })), Place::new(6, &json!({})));
+    let (from, into) = (one.serve(), two.serve());
+    let (mut from, mut into) = (from.client(), into.client());
+    label(&mut from, "ann", "a", 1, 0);
+    label(&mut from, "bob", "b", 2, 2);
+    from.post("/api/undo", &json!({ "person": "bob" })).fine();
+    label(&mut from, "bob", "c", 3, 1);
+    for (format, kind) in [("csv", "text/csv"), ("jsonl", "application/x-ndjson")] {
+        let file = from.get(&format!("/api/export?format={format}&detail=answers"));
+        assert_eq!(file.status, 200);
+        let name = file.header("content-disposition").unwrap();
+        assert!(name.contains(&format!("filename=\"Stahl---answers.{format}\"")), "{name}");
+        let token = format!("Bearer {}", into.token);
+        let headers = [("Authorization", token.as_str()), ("Content-Type", kind)];
+        let target = format!("/api/import?format={format}&person=eve");
+        let taken = into.ask("POST", &target, &headers, &file.body).fine();
+        // The second file says the same as the first.
+        let added = if format == "csv" { 4 } else { 0 };
+        assert_eq!((taken["added"].as_u64(), taken["unknown"].as_u64()), (Some(added), Some(0)), "{taken}");
+    }
+    for id in 1..=3 {
+        let of = |client: &mut Client| client.get(&format!("/api/images/{id}")).fine();
+        let (here, there) = (of(&mut from), of(&mut into));
+        assert_eq!(
+            (&here["history"], &here["image"]["class"]),
+            (&there["history"], &there["image"]["class"])
+        );
+    }
+    let labels = from.get("/api/export?format=csv").body;
+    assert_eq!(String::from_utf8(labels).unwrap().lines().count(), 3);
+    assert!(from.get("/api/export?format=label-studio").json().is_array());
+    from.get("/api/export?format=xml").error(400);
+    from.get("/api/export").error_without_hint(400);
+    let token = format!("Bearer {}", into.token);
+    let headers = [("Authorization", token.as_str()), ("Content-Type", "text/csv")];
+    into.ask("POST", "/api/import?format=csv&person=eve", &headers, b"a,b\n1,2\n").error(400);
+}
