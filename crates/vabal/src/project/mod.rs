@@ -7,13 +7,16 @@
 mod answers;
 mod asking;
 mod classes;
+mod estimate;
 mod images;
+pub mod learn;
 mod listing;
 mod near;
 mod pictures;
 mod review;
 mod rounds;
 mod settings;
+pub mod status;
 mod store;
 pub mod why;
 

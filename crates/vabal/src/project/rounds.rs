@@ -233,6 +233,18 @@ impl Project {
         self.read(newest)
     }
 
+    /// Every image that has a prediction, and the class that it is of.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn predicted(&self) -> Result<Vec<(Id, Label)>> {
+        self.read(|sql| {
+            let mut select = sql.prepare_cached("SELECT image, class FROM predictions ORDER BY image")?;
+            let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// Images to train on, and the class of each: labelled, there, not of the holdout. By id.
     ///
     /// # Errors
