@@ -3,6 +3,7 @@
 //!
 //! Never here: which images to label. burn's types stay inside this room.
 
+mod onnx;
 mod resnet;
 pub mod scorer;
 pub mod settings;

@@ -54,6 +54,11 @@ pub(super) struct Output {
     pub stages: [Tensor<4>; 4],
 }
 
+/// Blocks of each stage.
+pub(super) fn blocks(depth: usize) -> [usize; 4] {
+    if depth == 34 { [3, 4, 6, 3] } else { [2, 2, 2, 2] }
+}
+
 /// The mean over each map, [B, C, H, W] to [B, C].
 pub(super) fn global_average_pool(maps: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = maps.dims();
@@ -72,7 +77,7 @@ impl ResNet {
         device: &Device,
         weight: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>,
     ) -> Result<Self, E> {
-        let blocks: [usize; 4] = if settings.depth == 34 { [3, 4, 6, 3] } else { [2, 2, 2, 2] };
+        let blocks = blocks(settings.depth);
         let width = settings.width;
         let stage = |l: usize| -> Vec<Block> {
             let to = width << l;
@@ -124,6 +129,11 @@ impl ResNet {
     /// Every parameter and running statistic in the order of the network: PyTorch name, shape, values.
     pub fn weights(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
         parameters::values(self)
+    }
+
+    /// What every BatchNorm adds to a variance.
+    pub fn epsilon(&self) -> f64 {
+        self.bn1.epsilon
     }
 
     /// Whether every parameter and running statistic is finite.
@@ -206,7 +216,7 @@ impl Linear {
 }
 
 /// Zeros on every side, so that an image keeps its size but for the stride.
-fn padding(size: usize) -> usize {
+pub(super) fn padding(size: usize) -> usize {
     size / 2
 }
 

@@ -13,10 +13,10 @@ use crate::progress::silent;
 use crate::query::{MonteCarlo, Needs};
 use crate::{Device, Error, Event, Flow, Id, Label, Seed};
 
-const SHAPE: ImageShape = ImageShape { channels: 3, height: 12, width: 12 };
+pub(super) const SHAPE: ImageShape = ImageShape { channels: 3, height: 12, width: 12 };
 
 /// 64 noisy images of two classes: the bright half is above, or below.
-fn halves() -> ImageSet {
+pub(super) fn halves() -> ImageSet {
     image_set(SHAPE, 2, 64, |image, [channel, y, x]| {
         let noise = (image * 7919 + channel * 104_729 + y * 1_299_709 + x * 15_485_863) % 97;
         let bright = (y < 6) == (image % 2 == 0);
@@ -24,7 +24,7 @@ fn halves() -> ImageSet {
     })
 }
 
-fn tiny() -> Settings {
+pub(super) fn tiny() -> Settings {
     Settings { width: 4, epochs: 5, batch: 16, learning_rate: 0.05, milestones: vec![4], ..Settings::paper() }
 }
 
@@ -34,13 +34,13 @@ fn labelled(images: &ImageSet) -> (Vec<Id>, Vec<Label>) {
     (ids, labels)
 }
 
-fn train(images: &ImageSet, settings: &Settings, seed: u64) -> Scorer {
+pub(super) fn train(images: &ImageSet, settings: &Settings, seed: u64) -> Scorer {
     let (ids, labels) = labelled(images);
     let training = Training { images, settings, device: Device::Cpu, seed: Seed::new(seed) };
     training.fit(&ids, &labels, &mut silent()).unwrap()
 }
 
-fn untrained(shape: ImageShape, classes: usize, settings: Settings) -> (ImageSet, Scorer) {
+pub(super) fn untrained(shape: ImageShape, classes: usize, settings: Settings) -> (ImageSet, Scorer) {
     let images =
         image_set(shape, classes, 3, |image, [c, y, x]| (image * 83 + c * 31 + y * 17 + x * 7) as u8);
     let scorer = train(&images, &Settings { epochs: 1, learning_rate: 1e-9, ..settings }, 1);

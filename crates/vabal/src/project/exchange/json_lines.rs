@@ -1,0 +1,163 @@
+//! JSON lines: an object a line, with the keys that CSV has as columns. A file of answers begins with a line
+//! that lists the classes.
+//!
+//! Never here: what a key means (`columns`).
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::columns::{self, Cell, Columns, Known};
+use super::{Class, Detail, Labels, Row, time};
+use crate::error::{Error, Result};
+
+/// The version this program writes, and the newest it reads.
+const FORMAT: u64 = 1;
+
+/// The first line of a file of answers.
+#[derive(Serialize, Deserialize)]
+struct Header<'a> {
+    /// "labels".
+    vabal: Cow<'a, str>,
+    format: u64,
+    classes: Cow<'a, [Class]>,
+}
+
+/// Labels as JSON lines; with [`Detail::Answers`] after a line with the classes, in their order. Keys without a
+/// value are left out.
+#[must_use]
+pub fn write(rows: &[Row], classes: &[Class], detail: Detail) -> String {
+    let mut text = String::new();
+    if detail == Detail::Answers {
+        let header = Header { vabal: "labels".into(), format: FORMAT, classes: classes.into() };
+        text.push_str(&json(&header));
+        text.push('\n');
+    }
+    for line in columns::lines(rows, detail) {
+        text.push('{');
+        let mut first = true;
+        for (name, cell) in columns::header(detail).iter().zip(line) {
+            let value = match cell {
+                Cell::Text(text) => text.map(|text| json(&text)),
+                Cell::Whole(number) => number.map(|number| number.to_string()),
+                Cell::Real(number) => number.filter(|number| number.is_finite()).map(|number| json(&number)),
+                Cell::Time(ms) => ms.map(|ms| json(&time::text(ms))),
+            };
+            let Some(value) = value else { continue };
+            text.push_str(if first { "\"" } else { ",\"" });
+            text.push_str(name);
+            text.push_str("\":");
+            text.push_str(&value);
+            first = false;
+        }
+        text.push_str("}\n");
+    }
+    text
+}
+
+/// Texts, numbers and structs of them always are JSON.
+pub(super) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Reads labels from JSON lines, with the names of [`columns`] as keys. Lines without anything are skipped,
+/// lines without a class are left out.
+///
+/// # Errors
+/// By line: what is not a JSON object, has no key for the image, or a value that the key cannot have; a header
+/// of a newer version.
+pub fn read(text: &str) -> Result<Labels> {
+    let mut labels = Labels::default();
+    let mut last: Option<(Vec<String>, Columns)> = None;
+    for (n, content) in text.split('\n').enumerate() {
+        let line = n + 1;
+        if content.trim().is_empty() {
+            continue;
+        }
+        let inside = |error: Error| error.inside(format!("line {line}"));
+        let object: Map<String, Value> = serde_json::from_str(content).map_err(|error| {
+            inside(
+                Error::input("a line that is not a JSON object")
+                    .expected("{\"path\": \"…\", \"class\": \"…\"}, on one line")
+                    .got(plain(&error))
+                    .hint(hint(text))
+                    .into(),
+            )
+        })?;
+        if object.contains_key("vabal") {
+            labels.classes = header(object).map_err(inside)?;
+            continue;
+        }
+        let keys: Vec<String> = object.keys().cloned().collect();
+        let columns = match &last {
+            Some((known, columns)) if *known == keys => columns.clone(),
+            _ => Columns::find(keys.iter().map(String::as_str)).map_err(|error| inside(error.into()))?,
+        };
+        let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+        if let Err(error) = columns.check("key", &names) {
+            // An image without a class is no mistake.
+            if columns.has(Known::Path) {
+                labels.leave_out(|| format!("line {line}: no class"));
+                continue;
+            }
+            return Err(inside(error.into()));
+        }
+        let values: Vec<Option<Cow<'_, str>>> = object.values().map(text_of).collect();
+        let value = |known: Known| {
+            let text: &str = values.get(columns.place(known)?)?.as_deref()?;
+            (!text.is_empty()).then_some(text)
+        };
+        match columns::record(line, columns.has(Known::Answer), value).map_err(inside)? {
+            Some(record) => labels.records.push(record),
+            None => labels.leave_out(|| format!("line {line}: no class")),
+        }
+        last = Some((keys, columns));
+    }
+    columns::finish(labels)
+}
+
+fn header(object: Map<String, Value>) -> Result<Vec<Class>> {
+    let format = object.get("format").and_then(Value::as_u64).unwrap_or(0);
+    if format > FORMAT {
+        return Err(Error::input("the labels were written by a newer vabal")
+            .expected(format!("format {FORMAT} or older"))
+            .got(format!("format {format}"))
+            .hint("update vabal")
+            .into());
+    }
+    let header: Header<'_> = serde_json::from_value(Value::Object(object)).map_err(|error| {
+        Error::input("a first line that cannot be read")
+            .expected("{\"vabal\": \"labels\", \"format\": 1, \"classes\": [{\"name\": \"…\"}]}")
+            .got(plain(&error))
+    })?;
+    Ok(header.classes.into_owned())
+}
+
+/// The value of a key as a column of text would have it; `None` of what no column can have.
+fn text_of(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(text.into()),
+        Value::Number(number) => Some(number.to_string().into()),
+        Value::Bool(value) => Some(value.to_string().into()),
+        // A list of one choice, as some tools have it.
+        Value::Array(list) => match list.as_slice() {
+            [Value::String(text)] => Some(text.into()),
+            _ => None,
+        },
+        Value::Null | Value::Object(_) => None,
+    }
+}
+
+/// What is wrong with JSON, without the line, which is of the text that was looked at.
+pub(super) fn plain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or(&text).to_owned()
+}
+
+fn hint(text: &str) -> &'static str {
+    match text.trim_start().starts_with('[') {
+        true => "a file of one JSON list is read as label-studio",
+        false => "write one object a line, without commas between the lines",
+    }
+}

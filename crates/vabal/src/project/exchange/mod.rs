@@ -1,0 +1,358 @@
+//! Labels in and out, in the formats that people have: CSV, JSON lines, Label Studio, class folders, Hugging Face's
+//! image folders, a table for Parquet, and a data sheet. Pure functions on plain rows; `docs/formats.md` has the
+//! columns.
+//!
+//! Never here: the store, HTTP, what a label is good for. What a file names and the project does not have is
+//! listed, and no error.
+
+pub mod columns;
+pub mod csv;
+pub mod folders;
+pub mod json_lines;
+pub mod label_studio;
+pub mod layout;
+pub mod matching;
+mod names;
+pub mod sheet;
+#[cfg(test)]
+mod tests;
+mod time;
+mod tree;
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub use columns::Column;
+pub use layout::{Layout, Means, Written};
+pub use matching::{Found, Index, Plan};
+pub use sheet::{Quality, Sheet};
+
+use crate::error::{Complaint, Error, Result};
+
+/// Larger files are refused: they are read as a whole.
+const MOST_BYTES: u64 = 1 << 30;
+/// Longer paths, names and tokens are refused, in bytes.
+const MOST_TEXT: usize = 1 << 15;
+/// More classes than a project has: a column of something else was taken for them.
+const MOST_CLASSES: usize = 1000;
+
+/// A word of a file for each variant, as `name` and `of` say.
+macro_rules! words {
+    ($what:literal, $type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
+        impl $type {
+            /// Every word, in the order of the variants.
+            pub const NAMES: &[&str] = &[$($name),+];
+
+            /// The word that files have for it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// What a word means.
+            ///
+            /// # Errors
+            /// A word that is none of them.
+            pub fn of(word: &str) -> Result<Self> {
+                match word {
+                    $($name => Ok(Self::$variant),)+
+                    _ => {
+                        let hint = "docs/formats.md says what each means";
+                        Err(crate::error::unknown($what, &shortened(word), Self::NAMES, hint).into())
+                    }
+                }
+            }
+        }
+    };
+}
+
+/// What a person did with an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Act {
+    /// Said its class.
+    Label,
+    /// Put it off.
+    Later,
+    /// Took it out of the data set.
+    Discard,
+    /// Could not tell.
+    Unsure,
+    /// Took an earlier answer back.
+    Undo,
+}
+words!("act", Act { Label = "label", Later = "later", Discard = "discard", Unsure = "unsure", Undo = "undo" });
+
+/// Where an answer came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A question of the page.
+    Page,
+    /// A file.
+    Import,
+    /// The answer for another image of the same content.
+    Duplicate,
+    /// A look at what had been answered before; it settles.
+    Review,
+}
+words!(
+    "source",
+    Source { Page = "page", Import = "import", Duplicate = "duplicate", Review = "review" }
+);
+
+/// What all answers for an image come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Nobody has said anything.
+    Open,
+    /// It has a class.
+    Labelled,
+    /// Put off.
+    Later,
+    /// Nobody could tell.
+    Unsure,
+    /// Not of the data set.
+    Discarded,
+    /// Two people say two things.
+    Conflict,
+}
+words!(
+    "state",
+    State {
+        Open = "open",
+        Labelled = "labelled",
+        Later = "later",
+        Unsure = "unsure",
+        Discarded = "discarded",
+        Conflict = "conflict",
+    }
+);
+
+/// An image of a project and everything that was answered for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Its path below the image folder, with `/`.
+    pub path: String,
+    /// SHA-256 of its content, 64 hexadecimal digits.
+    pub hash: String,
+    /// What the answers come to.
+    pub state: State,
+    /// Its class, if it is [`State::Labelled`]. A class that was merged into another has that one's name.
+    pub class: Option<String>,
+    /// Whether it is for measuring only.
+    pub holdout: bool,
+    /// What the model thinks.
+    pub suggestion: Option<Suggestion>,
+    /// Every answer, also those taken back, in the order in which they were given.
+    pub history: Vec<Answer>,
+}
+
+/// What a model thinks of an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suggestion {
+    /// The name of the class.
+    pub class: String,
+    /// Its probability, 0 to 1.
+    pub confidence: f64,
+}
+
+/// One act of a person on an image. Appended, never changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// Its number: later answers of a project have larger ones. Files of others have none: their lines are counted.
+    pub answer: i64,
+    /// Who; `None` where a file does not say.
+    pub person: Option<String>,
+    /// When, in milliseconds since 1970 (UTC); `None` where a file does not say.
+    pub at: Option<i64>,
+    /// What.
+    pub act: Act,
+    /// The class of a [`Act::Label`].
+    pub class: Option<String>,
+    /// The number of the answer that an [`Act::Undo`] takes back.
+    pub undoes: Option<i64>,
+    /// How long the person looked, in seconds.
+    pub seconds: Option<f64>,
+    /// The class that was suggested then.
+    pub suggested: Option<String>,
+    /// Where it came from.
+    pub source: Source,
+    /// What makes sending it twice harmless, and binds the answers of one gesture.
+    pub token: Option<String>,
+}
+
+/// A class of a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Class {
+    /// Its name.
+    pub name: String,
+    /// The key that chooses it, as `KeyboardEvent.code`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// `#rrggbb`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colour: Option<String>,
+}
+
+/// How much of a project a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// A line for each labelled image: what others read.
+    Labels,
+    /// A line for each answer, in the order in which they were given: what makes the same project again.
+    Answers,
+}
+
+/// A file of labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Values with commas, semicolons or tabs between them.
+    Csv,
+    /// A JSON object a line.
+    JsonLines,
+    /// The JSON that Label Studio exports.
+    LabelStudio,
+}
+words!("format", Format { Csv = "csv", JsonLines = "jsonl", LabelStudio = "label-studio" });
+
+impl Format {
+    /// The format of a file by its ending.
+    ///
+    /// # Errors
+    /// An ending that is not known.
+    pub fn of_path(path: &Path) -> Result<Self> {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+        match ending.as_deref() {
+            Some("csv" | "tsv" | "txt") => Ok(Self::Csv),
+            Some("jsonl" | "ndjson") => Ok(Self::JsonLines),
+            Some("json") => Ok(Self::LabelStudio),
+            _ => Err(Error::input("a file of an unknown ending")
+                .at(path.display())
+                .expected(".csv, .tsv, .jsonl, .ndjson, .json (Label Studio), or a folder of class folders")
+                .got(ending.map_or("no ending".into(), |ending| format!(".{ending}")))
+                .hint("name the format, or give the file the ending of what it is")
+                .into()),
+        }
+    }
+}
+
+/// One answer that a file holds for an image that it names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Where it stands, counted from 1: a line of a file, a task of Label Studio, a file of a folder.
+    pub line: usize,
+    /// The image as the file calls it: a path, a name or an address.
+    pub path: String,
+    /// Where the file itself has the image, if it also says which path that was in the project.
+    pub file: Option<String>,
+    /// SHA-256 of its content, 64 lower-case hexadecimal digits.
+    pub hash: Option<String>,
+    /// Whether it was for measuring only, where the file says.
+    pub holdout: Option<bool>,
+    /// What was answered.
+    pub answer: Answer,
+}
+
+/// What a file holds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Labels {
+    /// Every answer, in the order in which they were given.
+    pub records: Vec<Record>,
+    /// The classes, in their order, where the file lists them.
+    pub classes: Vec<Class>,
+    /// What was left out and why, in the words of a person: the first [`Labels::FIRST`] of them.
+    pub notes: Vec<String>,
+    /// How many entries were left out.
+    pub left_out: usize,
+}
+
+impl Labels {
+    /// Notes that are kept.
+    pub const FIRST: usize = 20;
+
+    pub(crate) fn leave_out(&mut self, note: impl FnOnce() -> String) {
+        self.left_out += 1;
+        if self.notes.len() < Self::FIRST {
+            self.notes.push(note());
+        }
+    }
+}
+
+/// Reads labels from the bytes of a file.
+///
+/// # Errors
+/// Text that is not UTF-8 (or UTF-16 with a mark), a file that is not of the format, or that contradicts itself:
+/// with the line, counted from 1. See each format.
+pub fn read(bytes: &[u8], format: Format) -> Result<Labels> {
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(too_large(bytes.len() as u64).into());
+    }
+    let text = decode(bytes)?;
+    match format {
+        Format::Csv => csv::read(&text),
+        Format::JsonLines => json_lines::read(&text),
+        Format::LabelStudio => label_studio::read(&text),
+    }
+}
+
+/// [`read()`] from a file; without a format, by its ending. Places of errors begin with the file.
+///
+/// # Errors
+/// As [`read()`]; a file that cannot be read, or of more than 1 GiB.
+pub fn read_file(path: &Path, format: Option<Format>) -> Result<Labels> {
+    let format = format.map_or_else(|| Format::of_path(path), Ok)?;
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
+    read(&bytes, format).map_err(|error| error.inside(path.display()))
+}
+
+/// The text of a file, without its byte order mark.
+fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
+    let wide = |bytes: &[u8], of: fn([u8; 2]) -> u16| -> Option<String> {
+        let (pairs, []) = bytes.as_chunks::<2>() else { return None };
+        char::decode_utf16(pairs.iter().map(|&pair| of(pair))).collect::<Result<_, _>>().ok()
+    };
+    // What spreadsheets save as "Unicode text".
+    let text = match bytes {
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes).map(Cow::Owned),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes).map(Cow::Owned),
+        [0xef, 0xbb, 0xbf, rest @ ..] => std::str::from_utf8(rest).ok().map(Cow::Borrowed),
+        _ => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+    };
+    text.ok_or_else(|| {
+        let good = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
+        let line = 1 + bytes[..good].iter().filter(|&&byte| byte == b'\n').count();
+        Error::input("text that is not UTF-8")
+            .at(format!("line {line}"))
+            .expected("a text file in UTF-8")
+            .got("bytes that are no characters of it")
+            .hint("save the file again as \"CSV UTF-8\", or in UTF-8")
+            .into()
+    })
+}
+
+fn too_large(bytes: u64) -> Complaint {
+    Error::input("a file that is too large for labels")
+        .expected(format!("at most {MOST_BYTES} bytes"))
+        .got(format!("{bytes} bytes or more"))
+        .hint("split the file, or leave columns out that are no labels")
+}
+
+/// A text of a file in an error: on one line, and not all of it where it is long.
+fn shortened(text: &str) -> Cow<'_, str> {
+    let end = text.char_indices().nth(60).map(|(end, _)| end);
+    let start = &text[..end.unwrap_or(text.len())];
+    match end.is_some() || start.contains(char::is_control) {
+        true => {
+            format!("{}{}", start.replace(char::is_control, " "), if end.is_some() { "…" } else { "" }).into()
+        }
+        false => start.into(),
+    }
+}

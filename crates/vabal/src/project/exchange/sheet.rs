@@ -1,0 +1,200 @@
+//! The data sheet: what a set of labels is, how it came about and what it is not, on one page of Markdown. After
+//! Gebru et al. 2021, "Datasheets for Datasets".
+//!
+//! Never here: the time, or anything else that is not given.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+
+use super::columns::ranked;
+use super::{Row, State, time};
+
+/// What the rows do not say.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sheet {
+    /// The name of the project.
+    pub name: String,
+    /// The folder that the images come from.
+    pub folder: String,
+    /// The names of the classes, in their order.
+    pub classes: Vec<String>,
+    /// The strategy that chose what to ask, by name.
+    pub strategy: String,
+    /// Trainings.
+    pub rounds: usize,
+    /// Images that are no longer there.
+    pub missing: usize,
+    /// Accuracy of the last model on the holdout.
+    pub accuracy: Option<Quality>,
+    /// Its mean recall over the classes of the holdout.
+    pub balanced_accuracy: Option<Quality>,
+}
+
+/// A measured share and how sure it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quality {
+    /// 0 to 1.
+    pub value: f64,
+    /// Lower end of its 95 % interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Images it was measured on.
+    pub images: usize,
+}
+
+impl Sheet {
+    /// The sheet of these images, as Markdown. The same rows give the same bytes.
+    #[must_use]
+    pub fn write(&self, rows: &[Row]) -> String {
+        let count = |state: State| rows.iter().filter(|row| row.state == state).count();
+        let mut labels: HashMap<&str, [usize; 2]> = HashMap::new();
+        for row in rows.iter().filter(|row| row.state == State::Labelled) {
+            if let Some(class) = row.class.as_deref() {
+                labels.entry(class).or_default()[usize::from(row.holdout)] += 1;
+            }
+        }
+        let labelled = count(State::Labelled);
+        let mut text = format!(
+            "# {}\n\n{} of {} images are labelled, in {} classes. Written by vabal {}.\n",
+            plain(&self.name),
+            labelled,
+            rows.len(),
+            self.classes.len(),
+            env!("CARGO_PKG_VERSION")
+        );
+
+        self.composition(&mut text, rows, &labels);
+        self.collection(&mut text, rows);
+        text.push_str("\n## Quality\n\n");
+        for (name, quality) in [("Accuracy", self.accuracy), ("Balanced accuracy", self.balanced_accuracy)] {
+            let said = match quality {
+                Some(Quality { value, low, high, images }) => {
+                    let [value, low, high] = [value, low, high].map(percent);
+                    format!(
+                        " of the last model on the holdout: {value} (95 % interval {low} to {high}, {images} images)."
+                    )
+                }
+                None => " on the holdout: not measured.".to_owned(),
+            };
+            point(&mut text, format_args!("{name}{said}"));
+        }
+        text
+    }
+
+    fn composition(&self, text: &mut String, rows: &[Row], labels: &HashMap<&str, [usize; 2]>) {
+        text.push_str(
+            "\n## Composition\n\n| class | images | share | for training | holdout |\n|---|---|---|---|---|\n",
+        );
+        let labelled: usize = labels.values().flatten().sum();
+        let mut counts = Vec::new();
+        for class in &self.classes {
+            let [train, holdout] = labels.get(class.as_str()).copied().unwrap_or_default();
+            let all = train + holdout;
+            counts.push(all);
+            let (name, share) = (plain(class), percent(all as f64 / labelled.max(1) as f64));
+            line(text, format_args!("| {name} | {all} | {share} | {train} | {holdout} |"));
+        }
+        text.push('\n');
+        let some: Vec<usize> = counts.iter().copied().filter(|&count| count > 0).collect();
+        if let (Some(&most), Some(&least)) = (some.iter().max(), some.iter().min()) {
+            let ratio = most as f64 / least as f64;
+            point(
+                text,
+                format_args!("Imbalance: {ratio:.1}, the largest class to the smallest that has an image."),
+            );
+        }
+        if some.len() < counts.len() {
+            point(text, format_args!("Classes without an image: {}.", counts.len() - some.len()));
+        }
+        let holdout = rows.iter().filter(|row| row.holdout).count();
+        let of_them: usize = labels.values().map(|both| both[1]).sum();
+        point(
+            text,
+            format_args!(
+                "Holdout, drawn at random by content and never trained on: {holdout} images, {of_them} labelled."
+            ),
+        );
+        let distinct: HashSet<&str> = rows.iter().map(|row| row.hash.as_str()).collect();
+        point(
+            text,
+            format_args!("Images that repeat the content of another: {}.", rows.len() - distinct.len()),
+        );
+        for (state, name) in [
+            (State::Open, "not asked yet"),
+            (State::Later, "put off"),
+            (State::Unsure, "nobody could tell"),
+            (State::Discarded, "discarded"),
+            (State::Conflict, "in conflict, people disagree"),
+        ] {
+            let count = rows.iter().filter(|row| row.state == state).count();
+            point(text, format_args!("Without a label, {name}: {count}."));
+        }
+        point(text, format_args!("No longer in the folder: {}.", self.missing));
+    }
+
+    fn collection(&self, text: &mut String, rows: &[Row]) {
+        text.push_str("\n## Collection\n\n");
+        let code = |text: &str| text.replace('`', "'");
+        point(
+            text,
+            format_args!(
+                "Images: the folder `{}`. Who took them, of what, and under which licence: to be added by hand.",
+                code(&self.folder)
+            ),
+        );
+        let answers = || rows.iter().flat_map(|row| &row.history);
+        let (count, times) = (answers().count(), || answers().filter_map(|answer| answer.at));
+        match (times().min(), times().max()) {
+            (Some(first), Some(last)) => {
+                let (first, last) = (time::day(first), time::day(last));
+                point(text, format_args!("Labelled from {first} to {last} (UTC), {count} answers."));
+            }
+            _ => point(text, format_args!("Labelled: {count} answers.")),
+        }
+        let mut people: HashMap<&str, usize> = HashMap::new();
+        for answer in answers() {
+            *people.entry(answer.person.as_deref().unwrap_or("unknown")).or_default() += 1;
+        }
+        let people: Vec<String> =
+            ranked(people).into_iter().map(|(name, count)| format!("{} ({count})", plain(name))).collect();
+        if !people.is_empty() {
+            point(text, format_args!("People, with their answers: {}.", people.join(", ")));
+        }
+        point(
+            text,
+            format_args!(
+                "Which images were asked: by the strategy `{}`, in {} rounds. Those for training are no random sample: rare \
+                 and hard classes are there more often than in the folder. The holdout is one.",
+                code(&self.strategy),
+                self.rounds
+            ),
+        );
+    }
+}
+
+fn point(text: &mut String, said: std::fmt::Arguments<'_>) {
+    line(text, format_args!("- {said}"));
+}
+
+fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
+    // Writing to a text does not fail.
+    let _ = writeln!(text, "{line}");
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// A name that cannot be taken for Markdown, on one line.
+fn plain(name: &str) -> String {
+    let mut plain = String::with_capacity(name.len());
+    for letter in name.chars() {
+        match letter {
+            '|' | '*' | '_' | '`' | '[' | ']' | '<' | '>' | '#' | '\\' | '&' => plain.extend(['\\', letter]),
+            letter if letter.is_control() => plain.push(' '),
+            letter => plain.push(letter),
+        }
+    }
+    plain
+}
