@@ -115,8 +115,9 @@ fn asked(sql: &Transaction<'_>) -> rusqlite::Result<u64> {
 pub(super) fn lease(sql: &Transaction<'_>, image: i64, person: &str) -> rusqlite::Result<()> {
     let until = now() + LEASE_SECONDS as i64 * 1000;
     sql.prepare_cached(
-        "INSERT INTO leases VALUES (?1, ?2, ?3)
-         ON CONFLICT DO UPDATE SET person = excluded.person, until = excluded.until",
+        "INSERT INTO leases VALUES (?1, ?2, ?3, (SELECT coalesce(max(turn), 0) + 1 FROM leases))
+         ON CONFLICT DO UPDATE SET person = excluded.person, until = excluded.until,
+             turn = iif(person = excluded.person, turn, excluded.turn)",
     )?
     .execute(params![image, person, until])
     .map(|_| ())
@@ -147,7 +148,7 @@ impl Hand<'_> {
         let mut select = sql.prepare_cached(
             "SELECT l.image, l.person, i.hash, i.ask, i.missing, s.state IS 'later'
              FROM leases AS l JOIN images AS i USING (image) LEFT JOIN states AS s USING (image)
-             ORDER BY l.until, l.image",
+             ORDER BY l.turn",
         )?;
         let mut rows = select.query([])?;
         let mut own = Vec::new();

@@ -130,7 +130,7 @@ impl Model {
     ) {
         let gesture = self.gestures;
         self.gestures += 1;
-        let mut add = |rows: &mut Vec<Row>, image, act, class, source| {
+        let add = |rows: &mut Vec<Row>, image, act, class, source| {
             rows.push(Row { image, person, act, class, source, gesture, undone: false });
         };
         for &(image, act, class) in answers {
