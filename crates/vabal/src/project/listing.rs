@@ -444,7 +444,7 @@ pub(super) fn images(sql: &Transaction<'_>, ids: &[i64]) -> Attempt<Vec<Image>> 
             None => Vec::new(),
             Some(text) => {
                 let path = sql.path().unwrap_or(super::FILE);
-                let terms: BTreeMap<String, f64> = KIND.from_json(&text, std::path::Path::new(path))?;
+                let terms: BTreeMap<String, f64> = KIND.parsed(&text, std::path::Path::new(path))?;
                 if stats.is_none() {
                     stats = Some(rounds::stats(sql)?);
                 }
