@@ -251,7 +251,7 @@ impl Project {
 
     fn labelled(&self, holdout: bool) -> Result<(Vec<Id>, Vec<Label>)> {
         self.read(|sql| {
-            let select = "SELECT image, class FROM states JOIN images USING (image)
+            let select = "SELECT image, class FROM states CROSS JOIN images USING (image)
                           WHERE state = 'labelled' AND missing = 0 AND holdout = ?1 ORDER BY image";
             let mut select = sql.prepare_cached(select)?;
             let rows = select.query_map([holdout], |row| Ok((row.get(0)?, row.get(1)?)))?;
