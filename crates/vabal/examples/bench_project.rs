@@ -2,6 +2,8 @@
 //!
 //! The project is made of rows alone, without files. Times are of this thread: the request and the page come on top.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::path::PathBuf;
 use std::time::Instant;
 
