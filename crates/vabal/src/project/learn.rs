@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::{Prediction, Project, Queued, Settings, State, Summary, estimate};
 use crate::active::{Lens, Pool, Trainer, choose, look};
 use crate::classify::{self, Scorer, Training};
-use crate::data::folder::{self, Aspect, Reading};
 use crate::data::ImageSet;
+use crate::data::folder::{self, Aspect, Reading};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress};
@@ -70,9 +70,13 @@ pub fn obstacle(project: &Project) -> Result<Option<String>> {
     let labels = project.training_set()?.1;
     let classes: HashSet<Label> = labels.iter().copied().collect();
     Ok(match (classes.len(), labels.len()) {
-        (0, _) => Some(format!("nothing is labelled yet: a training needs {FEWEST} labels of at least 2 classes")),
+        (0, _) => {
+            Some(format!("nothing is labelled yet: a training needs {FEWEST} labels of at least 2 classes"))
+        }
         (1, _) => Some("all labels are of one class: a training needs at least 2".into()),
-        (_, n) if n < FEWEST => Some(format!("a training needs {FEWEST} labels outside the holdout: {n} are there")),
+        (_, n) if n < FEWEST => {
+            Some(format!("a training needs {FEWEST} labels outside the holdout: {n} are there"))
+        }
         _ => None,
     })
 }
@@ -166,20 +170,19 @@ pub fn reading(settings: &Settings) -> Reading {
     Reading { size: settings.size, aspect: Aspect::Pad, colour: settings.colour, skip_bad: true }
 }
 
-/// The network and recipe of a project: narrow, and as many steps as a person waits for. Few labels get more passes.
-fn recipe(labels: usize) -> classify::Settings {
-    /// Image passes that a training is worth: a minute or so of two cores at 64 × 64 pixels.
-    const PASSES: usize = 10_000;
-    let quick = classify::Settings::quick();
-    let epochs = (PASSES / labels.max(1)).clamp(8, 60);
+/// The network and recipe of a project: narrow, and as many steps as a person waits for, a minute or so of two cores at
+/// 64 × 64 pixels by default. Few labels get more passes, many at least eight.
+fn recipe(settings: &Settings, labels: usize) -> classify::Settings {
+    let epochs = (settings.passes / labels.max(1)).clamp(8, 60);
     let milestones = vec![epochs * 7 / 10, epochs * 9 / 10];
-    classify::Settings { epochs, milestones, minimum_steps: 0, ..quick }
+    classify::Settings { epochs, milestones, minimum_steps: 0, ..classify::Settings::quick() }
 }
 
 impl Work<'_> {
     fn load(&self, classes: &[String], progress: &mut Progress<'_>) -> Result<Loaded> {
         let (mut ids, paths): (Vec<Id>, Vec<PathBuf>) = self.project.paths()?.into_iter().unzip();
         let root = self.project.images_folder()?;
+        let root = std::fs::canonicalize(&root).map_err(Error::io("read", &root))?;
         let cache = self.project.folder().join("cache");
         let reading = reading(self.settings);
         let (images, kept) = folder::read_files(&root, &paths, classes, reading, Some(&cache), progress)?;
@@ -205,18 +208,26 @@ impl Work<'_> {
         let classes = ["a".to_owned(), "b".to_owned()];
         let loaded = self.load(&classes, progress)?;
         let rows = loaded.rows_of(open);
-        let settings = recipe(0);
+        let settings = recipe(self.settings, 0);
         let training =
             Training { images: &loaded.images, settings: &settings, device: self.device, seed: self.seed };
-        let features = training.untrained(&rows)?.signals(&loaded.images, &rows, Needs::STAGES, self.seed, progress)?;
+        let features =
+            training.untrained(&rows)?.signals(&loaded.images, &rows, Needs::STAGES, self.seed, progress)?;
         let stages: Vec<Array2<f32>> = features.stages()?.into_iter().map(standardised).collect();
-        let views: Vec<_> = stages.iter().map(Array2::view).collect();
+        let views: Vec<_> = stages.iter().map(|stage| stage.view()).collect();
         let embedding = concatenate(Axis(1), &views)
             .map_err(|error| Error::input("the features do not fit together").got(error))?;
         let unlabelled = Signals::new(rows).with_embedding(embedding)?;
         let labelled = Signals::default();
         let n = self.settings.first.min(unlabelled.len());
-        let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[], classes: 2, n, seed: self.seed };
+        let query = Query {
+            unlabelled: &unlabelled,
+            labelled: &labelled,
+            labels: &[],
+            classes: 2,
+            n,
+            seed: self.seed,
+        };
         let selection = query::by_name(COLD)?.select(&query, progress)?;
         let queue = queued(&selection, &loaded, |name| name != "predicted");
         let measured = Measured { queued: queue.len(), ..Measured::default() };
@@ -231,8 +242,10 @@ impl Work<'_> {
         classes.sort_unstable();
         classes.dedup();
         let place = |class: Label| classes.binary_search(&class).ok().map(|place| place as Label);
-        let called: Vec<String> =
-            classes.iter().map(|class| names.get(class).cloned().unwrap_or_else(|| class.to_string())).collect();
+        let called: Vec<String> = classes
+            .iter()
+            .map(|class| names.get(class).cloned().unwrap_or_else(|| class.to_string()))
+            .collect();
         let loaded = self.load(&called, progress)?;
         let images = &loaded.images;
 
@@ -243,7 +256,7 @@ impl Work<'_> {
         let mut pool = Pool::new(&[train.clone(), open].concat())?;
         pool.learn(&train, &train_labels)?;
 
-        let settings = recipe(train.len());
+        let settings = recipe(self.settings, train.len());
         let learner = Trainer { images, settings: &settings, device: self.device };
         let classifier = learner.fit(&train, &train_labels, None, self.seed, progress)?;
         let lens = Lens { learner: &learner, classifier: &classifier, seed: self.seed };
@@ -264,20 +277,30 @@ impl Work<'_> {
                 continue;
             }
             let p = signals.probabilities()?;
-            predictions.extend(signals.ids().iter().zip(p.rows()).map(|(&row, p)| Prediction {
-                image: loaded.ids[row as usize],
-                probabilities: p.to_vec(),
-            }));
+            predictions.extend(
+                signals.ids().iter().zip(p.rows()).map(|(&row, p)| Prediction {
+                    image: loaded.ids[row as usize],
+                    probabilities: p.to_vec(),
+                }),
+            );
         }
 
-        let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: pool.labels(), classes: classes.len(), n, seed };
+        let query = Query {
+            unlabelled: &unlabelled,
+            labelled: &labelled,
+            labels: pool.labels(),
+            classes: classes.len(),
+            n,
+            seed,
+        };
         let shares = query::summary::classes(&query, &selection)?;
         let predicted: HashMap<Id, Label> = predictions
             .iter()
             .map(|p| (p.image, classes[query::signals::argmax(p.probabilities.iter().copied()) as usize]))
             .collect();
         let before = self.project.predicted()?;
-        let pairs = before.iter().filter_map(|(id, class)| Some((u64::from(*class), u64::from(*predicted.get(id)?))));
+        let pairs =
+            before.iter().filter_map(|(id, class)| Some((u64::from(*class), u64::from(*predicted.get(id)?))));
         let queue = queued(&selection, &loaded, |_| true);
         let measured = Measured {
             train: shares.iter().map(|share| share.labelled).collect(),
@@ -343,7 +366,8 @@ fn queued(selection: &Selection, loaded: &Loaded, keep: impl Fn(&str) -> bool) -
         kept.map(|term| (term.name.to_owned(), term.values[n])).collect()
     };
     let rows = selection.ids.iter().zip(&selection.scores).enumerate();
-    rows.map(|(n, (&row, &score))| Queued { image: loaded.ids[row as usize], score, terms: terms(n) }).collect()
+    rows.map(|(n, (&row, &score))| Queued { image: loaded.ids[row as usize], score, terms: terms(n) })
+        .collect()
 }
 
 /// Each column with mean 0 and variance 1; a constant one is 0.

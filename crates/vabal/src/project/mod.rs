@@ -7,14 +7,17 @@
 mod answers;
 mod asking;
 mod classes;
+mod estimate;
 pub mod exchange;
 mod images;
+pub mod learn;
 mod listing;
 mod near;
 mod pictures;
 mod review;
 mod rounds;
 mod settings;
+pub mod status;
 mod store;
 mod transfer;
 pub mod why;

@@ -8,7 +8,7 @@ use rusqlite::{Transaction, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::answers::{Act, words};
-use super::listing::{self, Filter, Image, ListQuery, Order, StateFilter};
+use super::listing::{self, Filter, Image, Lead, ListQuery, Order, StateFilter};
 use super::store::Attempt;
 use super::{Project, near};
 use crate::Label;
@@ -207,7 +207,7 @@ pub(super) fn doubted(
     let text = format!(
         "SELECT i.image, s.class, p.round, p.probabilities {} AND s.state = 'labelled' AND i.holdout = 0
          AND p.image IS NOT NULL",
-        filter.text()
+        filter.text(Lead::States)
     );
     let mut select = sql.prepare_cached(&text)?;
     let mut rows = select.query(params_from_iter(filter.values()))?;

@@ -218,7 +218,7 @@ impl Project {
                     seed: row.get::<_, i64>(4)?.cast_unsigned(),
                     started: row.get(5)?,
                     finished: row.get(6)?,
-                    summary: text.map(|text| KIND.from_json(&text, &self.file)).transpose()?,
+                    summary: text.map(|text| KIND.parsed(&text, &self.file)).transpose()?,
                 });
             }
             Ok(rounds)
@@ -231,6 +231,18 @@ impl Project {
     /// The store cannot be read, or is damaged.
     pub fn newest_round(&self) -> Result<Option<(u64, Summary)>> {
         self.read(newest)
+    }
+
+    /// Every image that has a prediction, and the class that it is of.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn predicted(&self) -> Result<Vec<(Id, Label)>> {
+        self.read(|sql| {
+            let mut select = sql.prepare_cached("SELECT image, class FROM predictions ORDER BY image")?;
+            let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
     }
 
     /// Images to train on, and the class of each: labelled, there, not of the holdout. By id.
@@ -251,7 +263,7 @@ impl Project {
 
     fn labelled(&self, holdout: bool) -> Result<(Vec<Id>, Vec<Label>)> {
         self.read(|sql| {
-            let select = "SELECT image, class FROM states JOIN images USING (image)
+            let select = "SELECT image, class FROM states CROSS JOIN images USING (image)
                           WHERE state = 'labelled' AND missing = 0 AND holdout = ?1 ORDER BY image";
             let mut select = sql.prepare_cached(select)?;
             let rows = select.query_map([holdout], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -327,7 +339,7 @@ pub(super) fn summary_of(sql: &Transaction<'_>, round: u64) -> Attempt<Summary> 
 fn summary(sql: &Transaction<'_>, text: Option<&str>) -> Attempt<Summary> {
     let path = sql.path().unwrap_or(super::FILE);
     match text {
-        Some(text) => Ok(KIND.from_json(text, std::path::Path::new(path))?),
+        Some(text) => Ok(KIND.parsed(text, std::path::Path::new(path))?),
         None => Ok(Summary::default()),
     }
 }

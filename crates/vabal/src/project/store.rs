@@ -263,7 +263,7 @@ pub(super) fn settings(sql: &Transaction<'_>) -> Attempt<Settings> {
         .optional()?
         .unwrap_or_else(|| "{}".into());
     let path = sql.path().unwrap_or(FILE);
-    Ok(KIND.from_json(&text, Path::new(path))?)
+    Ok(KIND.parsed(&text, Path::new(path))?)
 }
 
 fn put_settings(sql: &Transaction<'_>, settings: &Settings) -> Attempt<()> {
