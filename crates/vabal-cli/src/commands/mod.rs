@@ -1,7 +1,9 @@
 //! One file per command.
 
 pub mod demo;
+pub mod export;
 pub mod fetch;
+pub mod import;
 pub mod init;
 pub mod label;
 pub mod rank;

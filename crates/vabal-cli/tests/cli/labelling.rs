@@ -224,3 +224,51 @@ fn a_port_that_is_taken_is_an_error_when_named_and_passed_over_when_not() {
     assert_ne!(one.token, two.token);
     assert!(one.get("/api/project").is_some() && two.get("/api/project").is_some());
 }
+
+#[test]
+fn labels_go_out_and_come_back_as_files_and_as_folders() {
+    let place = Place::new();
+    made(&place, 12);
+    let labels = "path,class\n0000.bmp,crazing\ndeep/0001.bmp,patches\n0002.bmp,rust\nnowhere.bmp,crazing\n";
+    fs::write(place.path().join("labels.csv"), labels).unwrap();
+    let run = |args: &[&str]| succeeded(place.vabal(args).output().unwrap());
+    let output = place.vabal(&["import", "steel", "labels.csv", "--person", "ann"]).output().unwrap();
+    let stderr = text(&output.stderr);
+    insta::assert_snapshot!(format!("{}\n## standard error\n{stderr}", succeeded(output)));
+    assert!(run(&["import", "steel", "labels.csv"]).contains("0 answers added, 3 there already"));
+    for (format, out) in [
+        ("csv", "out.csv"),
+        ("jsonl", "out.jsonl"),
+        ("parquet", "out.parquet"),
+        ("label-studio", "out.json"),
+        ("folders", "sorted"),
+        ("hugging-face", "hub"),
+    ] {
+        let said = run(&["export", "steel", "--format", format, "--out", out]);
+        assert!(said.contains("3 ") && said.contains(out), "{said}");
+    }
+    assert!(place.path().join("sorted/patches/0001.bmp").is_file());
+    assert!(place.path().join("sorted/DATASHEET.md").is_file());
+    run(&["export", "steel", "--format", "jsonl", "--answers", "--out", "all.jsonl", "--sheet", "sheet.md"]);
+    assert!(fs::read_to_string(place.path().join("sheet.md")).unwrap().starts_with("# steel\n"));
+    // Into a project of the same images: from the answers, and from the folders.
+    for (project, file) in [("one", "all.jsonl"), ("two", "sorted")] {
+        run(&["init", project, "--images", "photos", "--quiet"]);
+        assert!(run(&["import", project, file]).contains("3 answers added"));
+        let of = |project: &str| {
+            let rows = Project::open(&place.path().join(project)).unwrap().rows().unwrap();
+            rows.into_iter().map(|row| (row.path, row.class)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(project), of("steel"));
+    }
+    let mut all = String::new();
+    let mut add = |args: &[&str]| {
+        all += &format!("## {}\n{}\n", args.join(" "), refused(&place, &mut place.vabal(args)));
+    };
+    add(&["import", "steel", "nowhere.csv"]);
+    add(&["import", "steel", "labels.csv", "--format", "xml"]);
+    add(&["export", "steel", "--format", "csv", "--link", "hard", "--out", "x.csv"]);
+    add(&["export", "steel", "--format", "folders", "--answers", "--out", "x"]);
+    add(&["export", "steel", "--format", "folders", "--out", "photos"]);
+    insta::assert_snapshot!(all);
+}
