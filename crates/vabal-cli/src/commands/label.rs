@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use vabal::project::Project;
-use vabal::{Device, Result};
+use vabal::project::{Project, learn, status};
+use vabal::{Device, Error, Result};
 use vabal_web::{Options, Server, Work};
 
 use crate::browser::Door;
@@ -101,11 +101,11 @@ fn open(folder: &Path, address: &str) -> Option<Door> {
 /// What the server has done in the background.
 fn work(device: Device) -> Work {
     Work {
-        learn: Arc::new(move |_project, _progress| {
-            Err(vabal::Error::input(format!("nothing is trained yet on {device}")).hint("later").into())
+        learn: Arc::new(move |project, progress| learn::round(project, device, progress).map(drop)),
+        cold_start: true,
+        status: Arc::new(|project| {
+            serde_json::to_value(status::of(project)?).map_err(|error| Error::input(error).into())
         }),
-        cold_start: false,
-        status: Arc::new(|project| Ok(serde_json::json!({ "counts": project.counts()? }))),
     }
 }
 

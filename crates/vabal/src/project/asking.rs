@@ -35,7 +35,8 @@ pub struct Next {
 
 impl Project {
     /// The next `n` questions of a person, besides those of `have`, which they still hold; fewer where there are no
-    /// more. They are the person's for [`LEASE_SECONDS`]; those of `have` for as long again.
+    /// more. They are the person's for [`LEASE_SECONDS`]; those of `have` for as long again. Those that they were given
+    /// and do not name are given again, unless a newer choice is there.
     ///
     /// # Errors
     /// A name of a person that is none, n or `have` beyond 1000; the store cannot be written.
@@ -147,12 +148,12 @@ impl Hand<'_> {
         let sql = self.sql;
         sql.prepare_cached("DELETE FROM leases WHERE until <= ?1")?.execute([self.now])?;
         let mut select = sql.prepare_cached(
-            "SELECT l.image, l.person, i.hash, i.ask, i.missing, s.state IS 'later'
+            "SELECT l.image, l.person, i.hash, i.ask, i.missing, s.state IS 'later', l.until
              FROM leases AS l CROSS JOIN images AS i USING (image) LEFT JOIN states AS s USING (image)
              ORDER BY l.turn",
         )?;
         let mut rows = select.query([])?;
-        let mut own = Vec::new();
+        let (mut own, mut old) = (Vec::new(), Vec::new());
         while let Some(row) = rows.next()? {
             let (image, missing, waits): (i64, bool, bool) = (row.get(0)?, row.get(4)?, row.get(5)?);
             let hash: Vec<u8> = row.get(2)?;
@@ -163,12 +164,25 @@ impl Hand<'_> {
                 continue;
             }
             self.taken.insert(image);
-            self.contents.insert(hash);
             if mine {
                 own.push(image);
+                old.push((image, row.get::<_, i64>(6)? - LEASE_SECONDS as i64 * 1000, hash.clone()));
             }
+            self.contents.insert(hash);
         }
         let have: HashSet<i64> = have.iter().map(|id| id.cast_signed()).collect();
+        // What was given before the newest choice and is not at hand makes way for that.
+        let chosen: Option<i64> = sql
+            .prepare_cached("SELECT max(finished) FROM rounds WHERE state = 'done'")?
+            .query_row([], |row| row.get(0))?;
+        for (image, given, hash) in old {
+            if !have.contains(&image) && chosen.is_some_and(|chosen| given < chosen) {
+                release(sql, image, self.person)?;
+                self.taken.remove(&image);
+                own.retain(|&one| one != image);
+                self.contents.remove(&hash);
+            }
+        }
         // Leases that ran out meanwhile, of images that nobody else has got: as if they had not.
         for &image in have.iter().filter(|image| !self.taken.contains(image)).collect::<Vec<_>>() {
             let mut select =

@@ -183,7 +183,7 @@ fn json_has_the_names_of_the_contract() {
     let undone = serde_json::to_value(project.undo("ann", None).unwrap()).unwrap();
     assert_eq!(keys(undone), "act classes counts images");
     let overview = serde_json::to_value(project.overview().unwrap()).unwrap();
-    assert_eq!(keys(overview.clone()), "classes counts images name people round settings");
+    assert_eq!(keys(overview.clone()), "classes counts id images name people round settings");
     assert_eq!(keys(overview["classes"][0].clone()), "colour id key labels name place");
     let page = project.review(ReviewKind::Doubt, None, Some(1)).unwrap();
     let page = serde_json::to_value(page).unwrap();
