@@ -46,10 +46,10 @@ fn it_begins_by_itself_when_enough_is_labelled_and_the_page_goes_on_meanwhile() 
     let server = place.serve_with(work);
     let mut client = server.client();
     let error = client.post("/api/train", &json!({})).error(409);
-    assert!(error["expected"].as_str().unwrap().contains("2 classes with 2 labels each"), "{error}");
+    assert!(error["expected"].as_str().unwrap().contains("labels of at least 2 classes"), "{error}");
     assert!(client.get("/api/pulse").fine()["training"]["needs"].is_string());
     label(&mut client, 1..10);
-    assert_eq!(wait(&mut client, "idle")["needs"], Value::Null);
+    assert!(wait(&mut client, "idle")["needs"].as_str().unwrap().contains("9 are there"));
     assert_eq!(label(&mut client, 10..11)["labels_until_training"], 0);
     let training = wait(&mut client, "running");
     assert!(training["total"].as_u64().is_some() && training["error"].is_null());
@@ -69,7 +69,7 @@ fn it_begins_by_itself_when_enough_is_labelled_and_the_page_goes_on_meanwhile() 
 
 #[test]
 fn a_failure_is_said_and_is_not_tried_again_at_every_answer() {
-    let place = Place::new(40, &json!({ "first": 4, "retrain_every": 10, "holdout": 0.0 }));
+    let place = Place::new(40, &json!({ "first": 12, "retrain_every": 10, "holdout": 0.0 }));
     let tries = Arc::new(AtomicUsize::new(0));
     let mut work = idle();
     let counted = Arc::clone(&tries);
@@ -79,9 +79,9 @@ fn a_failure_is_said_and_is_not_tried_again_at_every_answer() {
     });
     let server = place.serve_with(work);
     let mut client = server.client();
-    label(&mut client, 1..5);
+    label(&mut client, 1..13);
     assert!(wait(&mut client, "failed")["error"].as_str().unwrap().contains("did not learn"));
-    for image in 5..10 {
+    for image in 13..18 {
         label(&mut client, image..image + 1);
     }
     assert_eq!(tries.load(Ordering::SeqCst), 1);
@@ -92,7 +92,7 @@ fn a_failure_is_said_and_is_not_tried_again_at_every_answer() {
 
 #[test]
 fn it_is_stopped_by_the_page_and_by_the_end_of_the_server() {
-    let place = Place::new(10, &json!({ "first": 4, "holdout": 0.0 }));
+    let place = Place::new(20, &json!({ "first": 12, "holdout": 0.0 }));
     let mut work = idle();
     work.learn = Arc::new(|_, progress| {
         loop {
@@ -102,7 +102,7 @@ fn it_is_stopped_by_the_page_and_by_the_end_of_the_server() {
     });
     let mut server = place.serve_with(work);
     let mut client = server.client();
-    label(&mut client, 1..5);
+    label(&mut client, 1..13);
     wait(&mut client, "running");
     client.post("/api/train/stop", &json!({})).fine();
     wait(&mut client, "idle");
