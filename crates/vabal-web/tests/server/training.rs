@@ -23,6 +23,7 @@ fn wait(client: &mut Client, state: &str) -> Value {
         if training["state"] == state {
             return training;
         }
+        assert_ne!(training["state"], "failed", "{training}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -51,8 +52,12 @@ fn it_begins_by_itself_when_enough_is_labelled_and_the_page_goes_on_meanwhile() 
     label(&mut client, 1..10);
     assert!(wait(&mut client, "idle")["needs"].as_str().unwrap().contains("9 are there"));
     assert_eq!(label(&mut client, 10..11)["labels_until_training"], 0);
-    let training = wait(&mut client, "running");
-    assert!(training["total"].as_u64().is_some() && training["error"].is_null());
+    let mut training = wait(&mut client, "running");
+    // From then on it is known what it is trained on.
+    while training["phase"] != "train" {
+        training = wait(&mut client, "running");
+    }
+    assert!(training["total"] == 2 && training["error"].is_null());
     client.post("/api/train", &json!({})).error(409);
     label(&mut client, 11..16);
     gate.wait();
@@ -86,6 +91,9 @@ fn a_failure_is_said_and_is_not_tried_again_at_every_answer() {
     }
     assert_eq!(tries.load(Ordering::SeqCst), 1);
     client.post("/api/train", &json!({})).fine();
+    while tries.load(Ordering::SeqCst) < 2 {
+        std::thread::sleep(Duration::from_millis(2));
+    }
     wait(&mut client, "failed");
     assert_eq!(tries.load(Ordering::SeqCst), 2);
 }
