@@ -9,6 +9,7 @@ mod demo;
 mod model;
 mod pool;
 mod settings;
+mod threads;
 mod watch;
 
 use pyo3::prelude::*;
@@ -18,6 +19,7 @@ use vabal::{Seed, Selection, Signals};
 
 use crate::complain::raise;
 use crate::pool::Pool;
+use crate::threads::with_workers;
 use crate::watch::Watch;
 
 /// What a strategy answers: arrays as bytes in the machine's order, structure as JSON.
@@ -72,7 +74,7 @@ fn select(
     let pool = pool.get();
     pool.require(strategy, built.needs(), built.needs_of_labelled())?;
     let mut watch = Watch::new(progress);
-    let result = py.detach(|| run(built.as_ref(), pool, n, seed, &mut watch));
+    let result = py.detach(|| with_workers(|| run(built.as_ref(), pool, n, seed, &mut watch)));
     let (selection, warnings) = watch.finish(result)?;
     Answer::new(py, pool, selection, warnings)
 }

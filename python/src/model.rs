@@ -11,6 +11,7 @@ use vabal::query::{Needs, Spec};
 
 use crate::complain::raise;
 use crate::pool::Pool;
+use crate::threads::with_workers;
 use crate::watch::Watch;
 use crate::{Answer, settings};
 
@@ -36,13 +37,14 @@ impl Model {
         let pool = pool.get();
         pool.require("vabal", NEEDS, Needs::IDS)?;
         let mut watch = Watch::new(progress);
-        let result = py.detach(|| {
+        let work = || {
             let (unlabelled, labelled) = (pool.unlabelled(NEEDS)?, pool.labelled(Needs::IDS)?);
             let query = pool.query((&unlabelled, &labelled), 0, seed);
             query.check(&method::VaBal::new(settings.clone())?)?;
             let seed = Seed::new(seed);
             method::Model::fit(&settings, &unlabelled, pool.classes(), seed, &mut |event| watch.hear(event))
-        });
+        };
+        let result = py.detach(|| with_workers(work));
         let (model, warnings) = watch.finish(result)?;
         Ok((Self(model), warnings))
     }
@@ -60,12 +62,13 @@ impl Model {
         let pool = pool.get();
         pool.require("vabal", NEEDS, Needs::STAGES)?;
         let mut watch = Watch::new(progress);
-        let result = py.detach(|| {
+        let work = || {
             let (unlabelled, labelled) = (pool.unlabelled(NEEDS)?, pool.labelled(Needs::STAGES)?);
             let query = pool.query((&unlabelled, &labelled), n, seed);
             query.check(&method::VaBal::new(self.0.settings().clone())?)?;
             self.0.select(&query, &mut |event| watch.hear(event))
-        });
+        };
+        let result = py.detach(|| with_workers(work));
         let (selection, warnings) = watch.finish(result)?;
         Answer::new(py, pool, selection, warnings)
     }

@@ -110,3 +110,23 @@ def test_a_warning_is_the_callers(known: Known) -> None:
     with pytest.warns(vabal.VabalWarning, match="asked for 500") as caught:
         vabal.select("entropy", probs=known.probs, n=500)
     assert caught[0].filename == __file__
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_forked_child_works_too(tmp_path: Path) -> None:
+    code = """
+import os, numpy as np, vabal
+features = np.random.default_rng(1).normal(size=(3000, 8)).astype("float32")
+ask = lambda: vabal.select("core-set", features, n=20).ids.tolist()
+expected = ask()  # starts the workers, which a child does not inherit
+for _ in range(2):
+    child = os.fork()
+    if child == 0:
+        same = ask() == expected
+        grandchild = os.fork()
+        if grandchild == 0:
+            os._exit(0 if ask() == expected else 1)
+        os._exit(0 if same and os.waitpid(grandchild, 0)[1] == 0 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)

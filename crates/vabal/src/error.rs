@@ -26,8 +26,8 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// The run store cannot be used.
-    #[error("the run store {} cannot be used\n  got: {source}\n  hint: {}", path.display(), store_hint(source))]
+    /// The file that a run or a project is kept in cannot be used.
+    #[error("the store {} cannot be used\n  got: {source}\n  hint: {}", path.display(), store_hint(source))]
     Store {
         /// The SQLite file.
         path: PathBuf,
@@ -56,12 +56,17 @@ pub enum Error {
 }
 
 /// A complaint about something the caller gave. Built by [`Error::input`] and the methods below.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Serialised, it is an object of what, where, expected, got and hint, without those that there are not.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Complaint {
     what: String,
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     place: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     got: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
 }
 
@@ -131,7 +136,7 @@ impl Error {
         move |source| Error::Io { action, path, source }
     }
 
-    /// For `map_err` on an operation of the run store.
+    /// For `map_err` on an operation of a store.
     pub fn store(path: impl AsRef<Path>) -> impl Fn(rusqlite::Error) -> Self {
         let path = path.as_ref().to_path_buf();
         move |source| Error::Store { path: path.clone(), source }
@@ -178,6 +183,35 @@ impl Error {
         }
     }
 
+    /// The same as a complaint, whatever the kind: for front ends that show its parts apart.
+    #[must_use]
+    pub fn complaint(&self) -> Complaint {
+        let whole = |what: &str, at: &Path, got: &dyn fmt::Display, hint| {
+            Error::input(what).at(at.display()).got(got).hint(hint)
+        };
+        match self {
+            Error::Input(complaint) => (**complaint).clone(),
+            Error::Io { action, path, source } => {
+                whole(&format!("cannot {action} a file"), path, source, io_hint(source))
+            }
+            Error::Store { path, source } => {
+                whole("the store cannot be used", path, source, store_hint(source))
+            }
+            other => Error::input(other),
+        }
+    }
+
+    /// Whether there is no space left: the same can be done again when there is some.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        match self {
+            Error::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded),
+            Error::Store { source, .. } => source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            _ => false,
+        }
+    }
+
     /// The process exit code that says the same: 2, or 130 where the person stopped it.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
@@ -215,10 +249,13 @@ fn store_hint(source: &rusqlite::Error) -> &'static str {
             "free some space and run the same command again; it goes on where it stopped"
         }
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-            "another process is using this folder; wait for it or choose another --out"
+            "another process is using this folder; wait for it, or choose another folder"
         }
         Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
-            "the file is damaged or is no run store; move it away or choose another --out"
+            "the file is damaged, or is no store of vabal's; move it away, or choose another folder"
+        }
+        Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => {
+            "the folder cannot be written; check its permissions, and do it again"
         }
         _ => "check the folder's permissions and free space",
     }

@@ -1,7 +1,7 @@
 //! vabal chooses which images to label next when classes are imbalanced and labels are few.
 //!
 //! Rooms, and the one direction between them: [`data`] → [`classify`] → [`query`] → [`active`] →
-//! [`experiment`]. Nothing here prints, reads the environment, or keeps global state.
+//! [`experiment`] and [`project`]. Nothing here prints, reads the environment, or keeps global state.
 
 pub mod active;
 pub mod classify;
@@ -18,6 +18,7 @@ pub mod progress;
 pub mod project;
 pub mod query;
 pub mod rng;
+mod sqlite;
 
 pub use classify::Scorer;
 pub use data::{DataSet, ImageSet};

@@ -142,7 +142,7 @@ fn a_report_of_nothing_is_refused_and_writes_nothing() {
         ("missing", "no such folder"),
         ("empty", "a folder without it"),
         ("file", "a file"),
-        ("foreign", "no run store"),
+        ("foreign", "no store of vabal"),
     ] {
         let error = refused(&place, &mut place.vabal(&["report", folder]));
         assert!(error.contains(folder) && error.contains(got) && error.contains("hint:"), "{error}");

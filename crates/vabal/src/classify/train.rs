@@ -94,6 +94,19 @@ impl Training<'_> {
         Ok(Scorer::freeze(&network, images, settings.clone(), normalisation, self.device))
     }
 
+    /// The network as it is before its first step, with the normalisation of the images `ids`: its features tell images
+    /// apart by texture and brightness where nothing is labelled yet.
+    ///
+    /// # Errors
+    /// Settings out of range, ids that are not there, a device that is not there.
+    pub fn untrained(&self, ids: &[Id]) -> Result<Scorer> {
+        let Self { images, settings, seed, device } = *self;
+        settings.check()?;
+        images.check_ids(ids)?;
+        let network = first_weights(images, settings, &device.open()?.autodiff(), seed);
+        Ok(Scorer::freeze(&network, images, settings.clone(), Normalisation::of(images, ids), device))
+    }
+
     /// The labelled pool by id, so that the order in which it is listed changes nothing.
     fn check(&self, ids: &[Id], labels: &[Label]) -> Result<Vec<(Id, i64)>> {
         let classes = self.images.classes().len();

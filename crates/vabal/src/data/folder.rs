@@ -58,7 +58,7 @@ pub enum Colour {
 }
 
 /// Larger images are refused: a file of a few bytes may claim any size.
-const MOST_BYTES: u64 = 512 << 20;
+pub(crate) const MOST_BYTES: u64 = 512 << 20;
 /// Images decoded between two looks at the progress callback.
 const BLOCK: usize = 256;
 
@@ -114,15 +114,7 @@ pub fn read(
         }
         return Ok(found.set);
     }
-    let decoded = match reading.colour {
-        Colour::Rgb => decode(&candidates, reading, 3, folder, progress)?,
-        Colour::Grey => decode(&candidates, reading, 1, folder, progress)?,
-        // Grey is hoped for and given up at the first colour, so that pixels are never held twice.
-        Colour::Auto => match decode(&candidates, reading, 1, folder, progress)? {
-            Some(grey) => Some(grey),
-            None => decode(&candidates, reading, 3, folder, progress)?,
-        },
-    };
+    let decoded = decode_all(&candidates, reading, folder, progress)?;
     let Some(Decoded { shape, pixels, kept, warnings }) = decoded else {
         return Err(no_image(folder, "the folder").into());
     };
@@ -141,14 +133,74 @@ pub fn read(
     for warning in &warnings {
         report(progress, Event::Warning(warning))?;
     }
-    if let Some(slot) = slot
-        && let Err(error) = slot.write(&set, &warnings)
-    {
-        let text = error.to_string();
-        let text = format!("the decoded images were not cached: {}", text.lines().next().unwrap_or_default());
-        report(progress, Event::Warning(&text))?;
-    }
+    keep(slot, &set, &warnings, progress)?;
     Ok(set)
+}
+
+/// Puts the images into the cache. One that cannot be written only makes the next time slower.
+fn keep(
+    slot: Option<cache::Slot>,
+    set: &DataSet,
+    warnings: &[String],
+    progress: &mut Progress<'_>,
+) -> Result<()> {
+    let Some(Err(error)) = slot.map(|slot| slot.write(set, warnings)) else { return Ok(()) };
+    let text = error.to_string();
+    let text = format!("the decoded images were not cached: {}", text.lines().next().unwrap_or_default());
+    report(progress, Event::Warning(&text))
+}
+
+/// Reads the images at `paths`, below `folder`, as one set with these classes and label 0 each, and which of `paths`
+/// its rows are. What is not there or cannot be decoded is left out, with a warning. `reading.size` must be given;
+/// `cache` is as for [`read`].
+///
+/// # Errors
+/// No image at all, too many for the memory, or [`Error::Stopped`].
+pub(crate) fn read_files(
+    folder: &Path,
+    paths: &[PathBuf],
+    classes: &[String],
+    reading: Reading,
+    cache: Option<&Path>,
+    progress: &mut Progress<'_>,
+) -> Result<(ImageSet, Vec<usize>)> {
+    let candidate = |path: &PathBuf| {
+        let data = std::fs::metadata(path).ok();
+        let size = data.as_ref().map_or(0, std::fs::Metadata::len);
+        let changed = data.and_then(|data| data.modified().ok());
+        Candidate { path: path.clone(), name: below(folder, path), label: 0, test: false, size, changed }
+    };
+    let candidates: Vec<Candidate> = paths.iter().map(candidate).collect();
+    // Classes are no part of what is cached: they come and go while the images stay.
+    let none = ["".to_owned(), " ".to_owned()];
+    let slot = cache.map(|cache| cache::Slot::new(cache, folder, &reading, &none, &listing(&candidates)));
+    let (mut images, warnings) = match slot.as_ref().and_then(cache::Slot::read) {
+        Some(found) => (found.set.images, found.warnings),
+        None => {
+            let reading = Reading { skip_bad: true, ..reading };
+            let Some(decoded) = decode_all(&candidates, reading, folder, progress)? else {
+                return Err(no_image(folder, "the folder").into());
+            };
+            let Decoded { shape, pixels, kept, warnings } = decoded;
+            let paths = kept.iter().map(|&row| candidates[row].name.as_str().into()).collect();
+            let labels = vec![0; kept.len()];
+            let images = ImageSet::new(shape, pixels, labels, none.to_vec(), Origin::Paths(paths))?;
+            let (pool, test) = ((0..images.len() as Id).collect(), Vec::new());
+            let set = DataSet { name: String::new(), images, pool, test };
+            keep(slot, &set, &warnings, progress)?;
+            (set.images, warnings)
+        }
+    };
+    for warning in &warnings {
+        report(progress, Event::Warning(warning))?;
+    }
+    images.classes = classes.to_vec();
+    // The rows are in the order of `paths`, with gaps.
+    let mut all = candidates.iter().enumerate();
+    let rows = (0..images.len() as Id)
+        .filter_map(|id| all.find(|(_, one)| images.path(id) == Some(&one.name)).map(|(row, _)| row))
+        .collect();
+    Ok((images, rows))
 }
 
 fn no_image(place: &Path, what: &str) -> crate::error::Complaint {
@@ -244,7 +296,7 @@ fn survey(folder: &Path) -> Result<(Vec<String>, Vec<Candidate>, Vec<String>)> {
 }
 
 /// What lies in a folder and is not hidden, sorted by name.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
         let entry = entry.map_err(Error::io("read", folder))?;
@@ -261,6 +313,13 @@ fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// The path below a folder, with `/` between its parts.
+fn below(root: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(root).unwrap_or(path);
+    let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+    parts.join("/")
+}
+
 /// Every file below a class folder. Links to folders are not followed: they may lead in a circle.
 fn walk(root: &Path, folder: &Path, label: Label, test: bool, found: &mut Vec<Candidate>) -> Result<()> {
     for path in entries(folder)? {
@@ -268,10 +327,8 @@ fn walk(root: &Path, folder: &Path, label: Label, test: bool, found: &mut Vec<Ca
         if data.is_dir() && !path.is_symlink() {
             walk(root, &path, label, test, found)?;
         } else if data.is_file() {
-            let below = path.strip_prefix(root).unwrap_or(&path);
-            let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
             let (size, changed) = (data.len(), data.modified().ok());
-            found.push(Candidate { name: parts.join("/"), path, label, test, size, changed });
+            found.push(Candidate { name: below(root, &path), path, label, test, size, changed });
         }
     }
     Ok(())
@@ -285,6 +342,24 @@ struct Decoded {
     kept: Vec<usize>,
     /// What `skip_bad` let pass.
     warnings: Vec<String>,
+}
+
+/// Decodes everything with as few channels as `reading` allows; `None` where there is no image.
+fn decode_all(
+    candidates: &[Candidate],
+    reading: Reading,
+    folder: &Path,
+    progress: &mut Progress<'_>,
+) -> Result<Option<Decoded>> {
+    match reading.colour {
+        Colour::Rgb => decode(candidates, reading, 3, folder, progress),
+        Colour::Grey => decode(candidates, reading, 1, folder, progress),
+        // Grey is hoped for and given up at the first colour, so that pixels are never held twice.
+        Colour::Auto => match decode(candidates, reading, 1, folder, progress)? {
+            Some(grey) => Ok(Some(grey)),
+            None => decode(candidates, reading, 3, folder, progress),
+        },
+    }
 }
 
 /// Decodes everything into one block; `None` where there is no image, or where one channel was hoped
@@ -395,7 +470,7 @@ fn common_size(candidates: &[Candidate], reading: Reading) -> Result<Option<(usi
 }
 
 /// The image in a file, upright; `None` if the file neither is nor claims to be one.
-fn open(path: &Path) -> Result<Option<DynamicImage>, String> {
+pub(crate) fn open(path: &Path) -> Result<Option<DynamicImage>, String> {
     let mut file = BufReader::new(File::open(path).map_err(|error| error.to_string())?);
     let mut head = Vec::new();
     file.by_ref().take(32).read_to_end(&mut head).map_err(|error| error.to_string())?;

@@ -59,6 +59,9 @@ pub(super) struct Listener<'l, 'o> {
     phase: &'static str,
     /// Image passes of this step before the phase, and of the phase.
     span: (f64, f64),
+    /// How much of the phase is done, from 0 to 1. Never goes back: within a phase several networks may be trained,
+    /// each of which counts from 0.
+    share: f64,
     pub(super) warnings: Vec<String>,
 }
 
@@ -69,20 +72,19 @@ impl<'l, 'o> Listener<'l, 'o> {
         at: (&'l str, u64, usize),
         observer: &'l mut Observer<'o>,
     ) -> Self {
-        Self { observer, at, done, total, phase: TRAIN, span: (0.0, 0.0), warnings: Vec::new() }
+        Self { observer, at, done, total, phase: TRAIN, span: (0.0, 0.0), share: 0.0, warnings: Vec::new() }
     }
 
     /// A phase begins: the image passes of the step before it, and its own.
     pub(super) fn phase(&mut self, phase: &'static str, before: f64, cost: f64) {
-        (self.phase, self.span) = (phase, (before, cost));
+        (self.phase, self.span, self.share) = (phase, (before, cost), 0.0);
     }
 
     /// Passes an event on; the answer is the observer's.
     pub(super) fn hear(&mut self, event: progress::Event<'_>) -> Flow {
-        let mut share = 0.0;
         let event = match event {
             progress::Event::Progress { phase, done, total, unit, loss } => {
-                share = done as f64 / total.max(1) as f64;
+                self.share = self.share.max(done as f64 / total.max(1) as f64);
                 // A test set is looked at like a pool; only the loop knows which it is.
                 let phase = if self.phase == EVALUATE { EVALUATE } else { phase };
                 progress::Event::Progress { phase, done, total, unit, loss }
@@ -94,7 +96,7 @@ impl<'l, 'o> Listener<'l, 'o> {
             }
             progress::Event::Note(_) => event,
         };
-        let whole = (self.done + self.span.0 + self.span.1 * share) / self.total;
+        let whole = (self.done + self.span.0 + self.span.1 * self.share) / self.total;
         (self.observer)(Event::Work { at: Some(self.at), whole: whole.min(1.0), event })
     }
 }

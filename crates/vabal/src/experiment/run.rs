@@ -14,19 +14,19 @@ use sha2::{Digest, Sha256};
 use super::measure::{machine, measured};
 use super::observe::{EVALUATE, Event, FEATURES, Listener, Observer, SELECT, TRAIN};
 use super::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
-use super::store::{Progressed, Store, to_json};
+use super::store::{Progressed, Store};
 use super::thumbnail::{self, Thumbnail};
-use crate::active::{Classifier, HiddenLabels, Learner, Lens, Oracle, Pool, choose, look};
-use crate::classify::{Scorer, Settings, Training};
+use crate::active::{Classifier, HiddenLabels, Learner, Lens, Oracle, Pool, Trainer, choose, look};
 use crate::config::Config;
-use crate::data::{DataSet, ImageSet};
+use crate::data::DataSet;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::metrics::Metrics;
-use crate::progress::{self, Flow, Progress};
-use crate::query::{Needs, Selection, Signals, Strategy};
+use crate::progress::{self, Flow};
+use crate::query::{Needs, Selection, Strategy};
 use crate::rng::Seed;
+use crate::sqlite::to_json;
 use crate::{Id, Label};
 
 /// A finished experiment.
@@ -106,58 +106,6 @@ pub fn run_with(
 fn outcome(store: &Store, already: bool) -> Result<Outcome> {
     let summary = store.summary()?.ok_or_else(|| Error::input("a finished run holds no summary"))?;
     Ok(Outcome { summary, runs: store.runs()?.into_iter().map(|run| run.record).collect(), already })
-}
-
-/// The classifier of this library as a [`Learner`].
-struct Trainer<'a> {
-    images: &'a ImageSet,
-    settings: &'a Settings,
-    device: Device,
-}
-
-impl Learner for Trainer<'_> {
-    fn train(
-        &self,
-        ids: &[Id],
-        labels: &[Label],
-        dropout: Option<f64>,
-        seed: Seed,
-        progress: &mut Progress<'_>,
-    ) -> Result<Box<dyn Classifier + '_>> {
-        let &Self { images, settings, device } = self;
-        let settings = &Settings { dropout: dropout.unwrap_or(settings.dropout), ..settings.clone() };
-        let scorer = Training { images, settings, device, seed }.fit(ids, labels, progress)?;
-        Ok(Box::new(Frozen { scorer, images }))
-    }
-
-    fn load(&self, path: &Path) -> Result<Box<dyn Classifier + '_>> {
-        Ok(Box::new(Frozen { scorer: Scorer::load(path, self.device)?, images: self.images }))
-    }
-}
-
-struct Frozen<'a> {
-    scorer: Scorer,
-    images: &'a ImageSet,
-}
-
-impl Classifier for Frozen<'_> {
-    fn signals(
-        &self,
-        ids: &[Id],
-        needs: Needs,
-        seed: Seed,
-        progress: &mut Progress<'_>,
-    ) -> Result<Signals<'static>> {
-        self.scorer.signals(self.images, ids, needs, seed, progress)
-    }
-
-    fn dropout(&self) -> f64 {
-        self.scorer.settings().dropout
-    }
-
-    fn save(&self, path: &Path) -> Result<()> {
-        self.scorer.save(path)
-    }
 }
 
 /// The first round of a seed, which all strategies share: same pool, same weights, same quality.
@@ -335,14 +283,15 @@ impl<'a> Grid<'a> {
     }
 
     /// Image passes of looking at both pools and choosing: (looking, choosing). A VAE costs about half a pass for each
-    /// image; networks that are trained for the strategy alone cost what the classifier does.
+    /// image, VAAL's networks something like it; networks that are trained for the strategy alone cost what the classifier does.
     fn ask_cost(&self, strategy: &dyn Strategy, round: usize) -> (f64, f64) {
         let needs = strategy.needs();
         let pool = self.data.pool.len() as f64;
         if needs == Needs::IDS || self.is_last(round) {
             return (0.0, 0.0);
         }
-        let mut look = if needs.of_one_pass() == Needs::IDS { 0.0 } else { pool };
+        let one_pass = needs.of_one_pass();
+        let mut look = if one_pass == Needs::IDS || one_pass == Needs::IMAGES { 0.0 } else { pool };
         let mut trained = needs.committee.saturating_sub(1) as f64;
         look += needs.committee as f64 * pool;
         if let Some(monte_carlo) = needs.monte_carlo {
@@ -350,7 +299,7 @@ impl<'a> Grid<'a> {
             trained += f64::from(u8::from(monte_carlo.dropout != self.config.classifier.dropout));
         }
         look += trained * self.train_cost(round);
-        (look, if needs.stages { 0.5 * pool } else { 0.0 })
+        (look, if needs.stages || needs.images { 0.5 * pool } else { 0.0 })
     }
 
     fn round_cost(&self, strategy: &dyn Strategy, round: usize) -> f64 {

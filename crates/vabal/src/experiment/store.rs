@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::metrics::Metrics;
 use crate::query::vabal::Health;
+use crate::sqlite::{Kind, to_json};
 
 /// The version of the schema that this code writes; `PRAGMA user_version` of the file.
 pub const VERSION: i64 = 1;
@@ -24,7 +25,13 @@ pub const VERSION: i64 = 1;
 pub const FILE: &str = "store.sqlite";
 /// The resolved configuration of a run folder.
 const CONFIG: &str = "config.toml";
-const APPLICATION: i64 = 1_986_093_665;
+const KIND: Kind = Kind {
+    name: "run store",
+    maker: "`vabal run`",
+    application: 1_986_093_665,
+    version: VERSION,
+    otherwise: "choose another --out",
+};
 
 /// The store of one run folder.
 #[derive(Debug)]
@@ -58,17 +65,14 @@ impl Store {
         let path = folder.join(FILE);
         let fail = Error::store(path.clone());
         let mut connection = Connection::open(&path).map_err(&fail)?;
-        let made = check_version(&connection, &path)?;
+        let made = KIND.version_of(&connection, &path)?.is_some();
         if made && !has_begun(&connection).map_err(&fail)? {
             // Its data could not be used, and nothing was done: mending the configuration goes on here.
             files::write(&folder.join(CONFIG), config.to_toml()?.as_bytes())?;
         } else {
             check_config(folder, config)?;
         }
-        // WAL and FULL: a committed step survives a power cut, and a reader never waits.
-        connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
-            .map_err(&fail)?;
+        Kind::make_durable(&connection).map_err(&fail)?;
         if !made {
             let transaction = connection.transaction().map_err(&fail)?;
             transaction.execute_batch(include_str!("schema.sql")).map_err(&fail)?;
@@ -98,7 +102,7 @@ impl Store {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(Error::store(&path))?;
-        if !check_version(&connection, &path)? {
+        if KIND.version_of(&connection, &path)?.is_none() {
             return Err(not_begun(folder));
         }
         Ok(Self { connection, path, _lock: None })
@@ -249,7 +253,7 @@ impl Store {
     /// # Errors
     /// The store cannot be read, or is damaged.
     pub fn summary(&self) -> Result<Option<Summary>> {
-        self.value("summary")?.map(|text| from_json(&text, &self.path)).transpose()
+        self.value("summary")?.map(|text| KIND.from_json(&text, &self.path)).transpose()
     }
 
     /// Every run as far as it has come, in the order in which they began.
@@ -296,7 +300,7 @@ impl Store {
                     calibration_error: read(5)?,
                 },
                 picks: self.picks(run, round).map_err(&fail)?,
-                vae: state.map(|text| from_json::<Health>(&text, &self.path)).transpose()?,
+                vae: state.map(|text| KIND.from_json::<Health>(&text, &self.path)).transpose()?,
                 phases: self.phases(run, round).map_err(&fail)?,
             });
         }
@@ -383,21 +387,6 @@ fn insert_phases(
     Ok(())
 }
 
-pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
-    serde_json::to_string(value)
-        .map_err(|error| Error::input("a record cannot be written as JSON").got(error).into())
-}
-
-fn from_json<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| {
-        Error::input("the run store holds a record that cannot be read")
-            .at(path.display())
-            .got(error)
-            .hint("the file is damaged; move it away or choose another --out")
-            .into()
-    })
-}
-
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("lock");
     let file = File::options().create(true).append(true).open(&path).map_err(Error::io("create", &path))?;
@@ -422,37 +411,6 @@ pub(super) fn not_begun(folder: &Path) -> Error {
         .at(folder.display())
         .hint("start it again with `vabal run`")
         .into()
-}
-
-/// Whether the store has its tables; an error where they are not ours, or newer than this code.
-fn check_version(connection: &Connection, path: &Path) -> Result<bool> {
-    let fail = Error::store(path);
-    let pragma =
-        |name| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).map_err(&fail);
-    let (version, application) = (pragma("user_version")?, pragma("application_id")?);
-    if version == 0 && application == 0 {
-        let tables = "SELECT count(*) FROM sqlite_master";
-        let tables: i64 = connection.query_row(tables, [], |row| row.get(0)).map_err(&fail)?;
-        if tables == 0 {
-            return Ok(false);
-        }
-    }
-    if application != APPLICATION {
-        return Err(Error::input("this file is no run store")
-            .at(path.display())
-            .expected("a file that `vabal run` wrote")
-            .hint("move it away, or choose another --out")
-            .into());
-    }
-    if version > VERSION {
-        return Err(Error::input("the run store was written by a newer vabal")
-            .at(path.display())
-            .expected(format!("version {VERSION}"))
-            .got(format!("version {version}"))
-            .hint("update vabal, or choose another --out")
-            .into());
-    }
-    Ok(true)
 }
 
 /// Keeps the resolved configuration as `config.toml`; an error where another one is there.

@@ -282,7 +282,7 @@ fn a_store_of_a_newer_version_and_a_file_that_is_no_store_are_refused() {
         assert!(error.contains("newer") && error.contains("version 99") && error.contains("hint"), "{error}");
     }
     fs::write(&file, b"not a store, but long enough to be looked at as one: ".repeat(40)).unwrap();
-    assert!(Store::open(folder.path(), &config(&[])).unwrap_err().to_string().contains("no run store"));
+    assert!(Store::open(folder.path(), &config(&[])).unwrap_err().to_string().contains("no store of"));
     fs::remove_file(&file).unwrap();
     rusqlite::Connection::open(&file).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
     assert!(Store::open(folder.path(), &config(&[])).unwrap_err().to_string().contains("no run store"));

@@ -1,3 +1,50 @@
-//! A person's labelling project.
+//! A person's labelling project: a folder of images, who said what of them, and what to ask next, in one SQLite file.
+//!
+//! Answers are rows that are never changed; everything else follows from them. A [`Project`] is one connection: whoever
+//! works beside it, such as training, opens another of the same folder, in this process or the next. Everything that is
+//! written is one transaction, on the disk before the call returns. Never here: HTTP, printing, networks.
 
+mod answers;
+mod asking;
+mod classes;
+mod estimate;
 pub mod exchange;
+mod images;
+pub mod learn;
+mod listing;
+mod near;
+mod pictures;
+mod review;
+mod rounds;
+mod settings;
+pub mod status;
+mod store;
+pub mod why;
+
+use std::path::PathBuf;
+
+pub use answers::Undone;
+pub use answers::{
+    Act, Answer, Answered, AnsweredImage, Answers, Appended, ClassCount, Counts, HoldoutCounts, Source, State,
+};
+pub use asking::{LEASE_SECONDS, Next};
+pub use classes::{Class, ClassChange, MOST_CLASSES, NewClass};
+pub use images::{Bad, Imported};
+pub use listing::{Detail, Event, Image, ListQuery, Page, Probability, Sort, StateFilter, Suggestion};
+pub use pictures::{Content, Picture};
+pub use review::{Group, GroupPage, ReviewKind, ReviewPage, Reviewed, Said};
+pub use rounds::{Candidate, Prediction, Queued, Round, RoundState, Summary};
+pub use settings::Settings;
+pub use store::{FILE, Overview, VERSION};
+pub use why::{Reason, ReasonKind};
+
+/// A project that is open: one connection to its store.
+#[derive(Debug)]
+pub struct Project {
+    connection: rusqlite::Connection,
+    folder: PathBuf,
+    file: PathBuf,
+}
+
+#[cfg(test)]
+mod tests;

@@ -264,27 +264,32 @@ impl Joint {
     /// `samples` configurations of `batch`: of a draw in turn, the labels that it gives.
     fn drawn(batch: &[ArrayView2<'_, f32>], samples: usize, rng: &mut Rng) -> Self {
         let draws = batch.first().map_or(1, |p| p.nrows());
-        let mut configurations = Array2::ones((samples, draws));
-        for (m, mut row) in configurations.rows_mut().into_iter().enumerate() {
-            for p in batch {
-                let mut left = rng.random::<f32>() * p.row(m % draws).sum();
-                let class = p.row(m % draws).iter().position(|&p| {
-                    left -= p;
-                    left < 0.0
-                });
-                // By rounding nothing may be left over: then the last class that has any chance.
-                let last = || p.row(m % draws).iter().rposition(|&p| p > 0.0).unwrap_or(0);
-                let class = class.unwrap_or_else(last);
-                row.iter_mut().zip(p.column(class)).for_each(|(to, &p)| *to *= p);
-                // Products of hundreds of probabilities leave f32; only their ratios within a row matter.
-                let largest = row.iter().copied().fold(0.0, f32::max);
-                if largest > 0.0 {
-                    row.mapv_inplace(|value| value / largest);
-                }
+        let none = Self { configurations: Array2::ones((samples, draws)), chance: vec![1.0; samples] };
+        batch.iter().fold(none, |joint, &p| joint.and_drawn(p, rng))
+    }
+
+    /// The same configurations with one more image: given the draw that a configuration is of, labels are independent,
+    /// so that those drawn before stay as they are.
+    fn and_drawn(mut self, p: ArrayView2<'_, f32>, rng: &mut Rng) -> Self {
+        let draws = p.nrows();
+        for (m, mut row) in self.configurations.rows_mut().into_iter().enumerate() {
+            let of = p.row(m % draws);
+            let mut left = rng.random::<f32>() * of.sum();
+            let class = of.iter().position(|&p| {
+                left -= p;
+                left < 0.0
+            });
+            // By rounding nothing may be left over: then the last class that has any chance.
+            let class = class.unwrap_or_else(|| of.iter().rposition(|&p| p > 0.0).unwrap_or(0));
+            row.iter_mut().zip(p.column(class)).for_each(|(to, &p)| *to *= p);
+            // Products of hundreds of probabilities leave f32; only their ratios within a row matter.
+            let largest = row.iter().copied().fold(0.0, f32::max);
+            if largest > 0.0 {
+                row.mapv_inplace(|value| value / largest);
             }
         }
-        let chance = configurations.rows().into_iter().map(|row| row.mean().unwrap_or(1.0)).collect();
-        Self { configurations, chance }
+        self.chance = self.configurations.rows().into_iter().map(|row| row.mean().unwrap_or(1.0)).collect();
+        self
     }
 
     /// What the entropy grows to with an image whose draws are `p` [T, C]: where configurations are counted the joint
@@ -350,8 +355,14 @@ impl Strategy for BatchBald {
             gains.push(gains.last().map_or(value, |&last: &f64| value.min(last)));
             let p = draws.index_axis(Axis(0), row);
             batch.push(p);
-            drawn = drawn || joint.chance.len() * p.ncols() > self.0.samples;
-            joint = if drawn { Joint::drawn(&batch, self.0.samples, &mut rng) } else { joint.counted(p) };
+            joint = if drawn {
+                joint.and_drawn(p, &mut rng)
+            } else if joint.chance.len() * p.ncols() > self.0.samples {
+                drawn = true;
+                Joint::drawn(&batch, self.0.samples, &mut rng)
+            } else {
+                joint.counted(p)
+            };
             let (done, unit) = (chosen.len(), "image");
             report(progress, Event::Progress { phase: "choose", done, total: n, unit, loss: None })?;
         }

@@ -41,8 +41,11 @@ pub struct Settings {
     pub width: usize,
     /// Latents; 32 in the authors' code.
     pub latents: usize,
-    /// Steps of both networks; in the authors' code as many as 100 passes over all images take.
+    /// Turns of the two networks; in the authors' code as many as 100 passes over all images take.
     pub steps: usize,
+    /// Steps of the autoencoder in a turn, each on images of its own, before the discriminator makes one; 2 in the
+    /// authors' code.
+    pub autoencoder_steps: usize,
     /// Labelled images a step, and as many unlabelled ones; 128 in the authors' code.
     pub batch: usize,
     /// Learning rate of both Adams.
@@ -53,7 +56,15 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { width: 16, latents: 32, steps: 500, batch: 64, learning_rate: 5e-4, adversary: 1.0 }
+        Self {
+            width: 16,
+            latents: 32,
+            steps: 500,
+            autoencoder_steps: 2,
+            batch: 64,
+            learning_rate: 5e-4,
+            adversary: 1.0,
+        }
     }
 }
 
@@ -66,6 +77,7 @@ impl Settings {
         within("width", self.width, 1..=1024)?;
         within("latents", self.latents, 1..=4096)?;
         within("steps", self.steps, 1..=10_000_000)?;
+        within("autoencoder_steps", self.autoencoder_steps, 1..=1000)?;
         within("batch", self.batch, 2..=65_536)?;
         within("learning_rate", self.learning_rate, 1e-9..=1.0)?;
         within("adversary", self.adversary, 0.0..=1e6)
@@ -376,7 +388,7 @@ impl Vaal {
         labelled: &Small,
         progress: &mut Progress<'_>,
     ) -> Result<(Autoencoder, Discriminator)> {
-        let Settings { latents, steps, batch, learning_rate, adversary, .. } = self.0;
+        let Settings { latents, steps, autoencoder_steps, batch, learning_rate, adversary, .. } = self.0;
         let device = Device::Cpu.open()?.autodiff();
         let mut autoencoder = Autoencoder::new(unlabelled.channels, self.0, &device, query.seed);
         let mut discriminator = Discriminator::new(latents, &device, query.seed);
@@ -388,31 +400,40 @@ impl Vaal {
         let mut from_unlabelled = rows(query.unlabelled, "vaal-unlabelled");
         let mut noise = query.seed.stream("vaal-noise");
         for step in 1..=steps {
-            let l = labelled.batch(&from_labelled.take(batch), &device);
-            let u = unlabelled.batch(&from_unlabelled.take(batch), &device);
-            let mut drawn = |images: &Tensor<4>| {
-                let shape = [images.dims()[0], latents];
-                let values: Vec<f32> =
-                    (0..shape[0] * latents).map(|_| StandardNormal.sample(&mut noise)).collect();
-                Tensor::<2>::from_data(TensorData::new(values, shape), &device)
-            };
-            let (loss_l, mean_l) = autoencoder.loss(l.clone(), drawn(&l));
-            let (loss_u, mean_u) = autoencoder.loss(u.clone(), drawn(&u));
-            // The autoencoder wants both pools to look labelled.
-            let fooled = cross_entropy(discriminator.forward(mean_l.clone()), true)
-                + cross_entropy(discriminator.forward(mean_u.clone()), true);
-            let loss = loss_l + loss_u + fooled.mul_scalar(adversary);
-            let value = f64::from(loss.clone().try_into_scalar::<f32>().map_err(Device::Cpu.failed())?);
-            if !value.is_finite() {
-                return Err(Error::Diverged { network: "VAAL", step, learning_rate, loss: value });
+            let mut value = 0.0;
+            let mut seen = None;
+            for _ in 0..autoencoder_steps {
+                let l = labelled.batch(&from_labelled.take(batch), &device);
+                let u = unlabelled.batch(&from_unlabelled.take(batch), &device);
+                let mut drawn = |images: &Tensor<4>| {
+                    let shape = [images.dims()[0], latents];
+                    let values: Vec<f32> =
+                        (0..shape[0] * latents).map(|_| StandardNormal.sample(&mut noise)).collect();
+                    Tensor::<2>::from_data(TensorData::new(values, shape), &device)
+                };
+                let (loss_l, mean_l) = autoencoder.loss(l.clone(), drawn(&l));
+                let (loss_u, mean_u) = autoencoder.loss(u.clone(), drawn(&u));
+                // The autoencoder wants both pools to look labelled.
+                let fooled = cross_entropy(discriminator.forward(mean_l), true)
+                    + cross_entropy(discriminator.forward(mean_u), true);
+                let loss = loss_l + loss_u + fooled.mul_scalar(adversary);
+                value = f64::from(loss.clone().try_into_scalar::<f32>().map_err(Device::Cpu.failed())?);
+                if !value.is_finite() {
+                    return Err(Error::Diverged { network: "VAAL", step, learning_rate, loss: value });
+                }
+                let gradients = GradientsParams::from_grads(loss.backward(), &autoencoder);
+                autoencoder = adam_autoencoder.step(learning_rate, autoencoder, gradients);
+                seen = Some((l, u));
             }
-            let gradients = GradientsParams::from_grads(loss.backward(), &autoencoder);
-            autoencoder = adam_autoencoder.step(learning_rate, autoencoder, gradients);
-
-            let told = cross_entropy(discriminator.forward(mean_l.detach()), true)
-                + cross_entropy(discriminator.forward(mean_u.detach()), false);
-            let gradients = GradientsParams::from_grads(told.backward(), &discriminator);
-            discriminator = adam_discriminator.step(learning_rate, discriminator, gradients);
+            if let Some((l, u)) = seen {
+                // Of the autoencoder as it now is, and in evaluation mode, as when it scores.
+                let frozen = autoencoder.valid();
+                let mean = |images: Tensor<4>| Tensor::from_inner(frozen.encode(images.inner()).0);
+                let told = cross_entropy(discriminator.forward(mean(l)), true)
+                    + cross_entropy(discriminator.forward(mean(u)), false);
+                let gradients = GradientsParams::from_grads(told.backward(), &discriminator);
+                discriminator = adam_discriminator.step(learning_rate, discriminator, gradients);
+            }
             let (phase, unit, loss) = ("VAAL", "step", Some(value));
             report(progress, Event::Progress { phase, done: step, total: steps, unit, loss })?;
         }
@@ -451,7 +472,15 @@ mod tests {
     use crate::query::Signals;
 
     fn quick() -> Vaal {
-        Vaal(Settings { width: 2, latents: 4, steps: 40, batch: 16, learning_rate: 5e-3, adversary: 0.1 })
+        Vaal(Settings {
+            width: 2,
+            latents: 4,
+            steps: 40,
+            autoencoder_steps: 2,
+            batch: 16,
+            learning_rate: 5e-3,
+            adversary: 0.01,
+        })
     }
 
     /// Grey images of 20 × 24: a bright half, above where `up`, else on the left, and noise.

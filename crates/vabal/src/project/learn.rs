@@ -1,0 +1,424 @@
+//! One round of a project: train on what is labelled, measure on the holdout, choose what to ask next.
+//!
+//! It reads at its beginning and writes at its end, so that people go on answering meanwhile. Never here: threads, who
+//! starts it and when, how answers are stored.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use ndarray::{Array2, Axis, concatenate};
+use serde::{Deserialize, Serialize};
+
+use super::{Prediction, Project, Queued, Settings, State, Summary, estimate};
+use crate::active::{Lens, Pool, Trainer, choose, look};
+use crate::classify::{self, Scorer, Training};
+use crate::data::ImageSet;
+use crate::data::folder::{self, Aspect, Reading};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::progress::{Event, Progress};
+use crate::query::vabal::Health;
+use crate::query::{self, Needs, Query, Selection, Signals, Strategy};
+use crate::rng::Seed;
+use crate::{Id, Label};
+
+/// The newest classifier, in the project's folder.
+pub const MODEL: &str = "model.safetensors";
+/// Chooses the first images, where nothing is labelled.
+const COLD: &str = "typiclust";
+/// Labels below which no training is worth its time.
+const FEWEST: usize = 10;
+
+/// What a round measured, kept in [`Summary::more`].
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Measured {
+    /// Labels of each class in the training set, in the order of [`Summary::classes`].
+    pub train: Vec<usize>,
+    /// Class, right answers and images of each class in the holdout.
+    pub holdout: Vec<(Label, usize, usize)>,
+    /// Cohen's κ between this round's predictions and the last one's, over the images without a label.
+    pub agreement: Option<f64>,
+    /// Expected share of each class among all images without a label, in the order of [`Summary::classes`].
+    pub pool: Vec<f64>,
+    /// Expected share of each class in the queue, likewise.
+    pub queue: Vec<f64>,
+    /// Images in the queue.
+    pub queued: usize,
+    /// Seconds, of the whole round.
+    pub seconds: f64,
+    /// The state of the VAE, where the strategy has one.
+    pub health: Option<Health>,
+    /// What the person should know, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl Measured {
+    /// What a round kept; nothing of one that kept nothing.
+    #[must_use]
+    pub fn of(summary: &Summary) -> Self {
+        serde_json::from_value(serde_json::Value::Object(summary.more.clone())).unwrap_or_default()
+    }
+}
+
+/// Why a training cannot start, in plain words; `None` where it can.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn obstacle(project: &Project) -> Result<Option<String>> {
+    let labels = project.training_set()?.1;
+    let classes: HashSet<Label> = labels.iter().copied().collect();
+    Ok(match (classes.len(), labels.len()) {
+        (0, _) => {
+            Some(format!("nothing is labelled yet: a training needs {FEWEST} labels of at least 2 classes"))
+        }
+        (1, _) => Some("all labels are of one class: a training needs at least 2".into()),
+        (_, n) if n < FEWEST => {
+            Some(format!("a training needs {FEWEST} labels outside the holdout: {n} are there"))
+        }
+        _ => None,
+    })
+}
+
+/// One round. Before there are enough labels it is round 0, which chooses for coverage and trains nothing. Gives back its
+/// number.
+///
+/// # Errors
+/// A training of this project that is under way, here or in another process; images that cannot be read; what the
+/// training, the strategy or the store says; [`Error::Stopped`]. Queue, predictions and model then stay as they were.
+pub fn round(project: &mut Project, device: Device, progress: &mut Progress<'_>) -> Result<u64> {
+    let Some(_lock) = project.lock_training()? else {
+        return Err(Error::input("a training of this project is under way")
+            .at(project.folder().display())
+            .hint("wait for it, or stop it where it was started")
+            .into());
+    };
+    let settings = project.settings()?;
+    let cold = obstacle(project)?.is_some();
+    let (ids, labels) = if cold { Default::default() } else { project.training_set()? };
+    let strategy = if cold { COLD } else { &settings.strategy };
+    let round = project.begin_round(strategy, ids.len(), settings.seed)?;
+    let seed = Seed::new(settings.seed).child("round", round);
+    let start = Instant::now();
+    let mut warnings = Vec::new();
+    let mut hear = |event: Event<'_>| {
+        if let Event::Warning(text) = event {
+            warnings.push(text.to_owned());
+        }
+        progress(event)
+    };
+    let work = Work { project, settings: &settings, device, seed };
+    let done = if cold { work.cold(&mut hear) } else { work.train(&ids, &labels, &mut hear) };
+    match done {
+        Ok(mut outcome) => {
+            outcome.measured.seconds = start.elapsed().as_secs_f64();
+            outcome.measured.warnings = warnings;
+            let more = serde_json::to_value(&outcome.measured).ok();
+            if let Some(serde_json::Value::Object(more)) = more {
+                outcome.summary.more = more;
+            }
+            if let Some(scorer) = &outcome.scorer {
+                scorer.save(&project.folder().join(MODEL))?;
+            }
+            let Outcome { summary, predictions, queue, .. } = outcome;
+            project.finish_round(round, &summary, &ids, predictions, queue)?;
+            Ok(round)
+        }
+        Err(error) => {
+            let text = error.to_string();
+            project.fail_round(round, text.lines().next().unwrap_or_default())?;
+            Err(error)
+        }
+    }
+}
+
+/// What a round leaves to the store.
+#[derive(Default)]
+struct Outcome {
+    summary: Summary,
+    measured: Measured,
+    predictions: Vec<Prediction>,
+    queue: Vec<Queued>,
+    scorer: Option<Scorer>,
+}
+
+struct Work<'a> {
+    project: &'a Project,
+    settings: &'a Settings,
+    device: Device,
+    seed: Seed,
+}
+
+/// The project's images in memory, by row, and whose rows they are.
+struct Loaded {
+    images: ImageSet,
+    ids: Vec<Id>,
+    rows: HashMap<Id, Id>,
+}
+
+impl Loaded {
+    /// The rows of those of `ids` that could be read, in their order.
+    fn rows_of(&self, ids: impl IntoIterator<Item = Id>) -> Vec<Id> {
+        ids.into_iter().filter_map(|id| self.rows.get(&id).copied()).collect()
+    }
+}
+
+/// How the images of a project are read for its network.
+#[must_use]
+pub fn reading(settings: &Settings) -> Reading {
+    Reading { size: settings.size, aspect: Aspect::Pad, colour: settings.colour, skip_bad: true }
+}
+
+/// The network and recipe of a project: narrow, and as many steps as a person waits for. Few labels get more passes.
+fn recipe(labels: usize) -> classify::Settings {
+    /// Image passes that a training is worth: a minute or so of two cores at 64 × 64 pixels.
+    const PASSES: usize = 10_000;
+    let quick = classify::Settings::quick();
+    let epochs = (PASSES / labels.max(1)).clamp(8, 60);
+    let milestones = vec![epochs * 7 / 10, epochs * 9 / 10];
+    classify::Settings { epochs, milestones, minimum_steps: 0, ..quick }
+}
+
+impl Work<'_> {
+    fn load(&self, classes: &[String], progress: &mut Progress<'_>) -> Result<Loaded> {
+        let (mut ids, paths): (Vec<Id>, Vec<PathBuf>) = self.project.paths()?.into_iter().unzip();
+        let root = self.project.images_folder()?;
+        let root = std::fs::canonicalize(&root).map_err(Error::io("read", &root))?;
+        let cache = self.project.folder().join("cache");
+        let reading = reading(self.settings);
+        let (images, kept) = folder::read_files(&root, &paths, classes, reading, Some(&cache), progress)?;
+        ids = kept.into_iter().map(|row| ids[row]).collect();
+        let rows = ids.iter().enumerate().map(|(row, &id)| (id, row as Id)).collect();
+        Ok(Loaded { images, ids, rows })
+    }
+
+    /// Images worth asking: open ones, one of each content.
+    fn open(&self) -> Result<Vec<Id>> {
+        let candidates = self.project.candidates()?;
+        Ok(candidates.iter().filter(|c| c.state == State::Open).map(|c| c.image).collect())
+    }
+
+    /// The choice before there are labels: TypiClust over the features of a network that has not learnt yet, which tell
+    /// textures apart.
+    fn cold(&self, progress: &mut Progress<'_>) -> Result<Outcome> {
+        let open = self.open()?;
+        if open.is_empty() {
+            return Ok(Outcome::default());
+        }
+        // Their names do not matter.
+        let classes = ["a".to_owned(), "b".to_owned()];
+        let loaded = self.load(&classes, progress)?;
+        let rows = loaded.rows_of(open);
+        let settings = recipe(0);
+        let training =
+            Training { images: &loaded.images, settings: &settings, device: self.device, seed: self.seed };
+        let features =
+            training.untrained(&rows)?.signals(&loaded.images, &rows, Needs::STAGES, self.seed, progress)?;
+        let stages: Vec<Array2<f32>> = features.stages()?.into_iter().map(standardised).collect();
+        let views: Vec<_> = stages.iter().map(|stage| stage.view()).collect();
+        let embedding = concatenate(Axis(1), &views)
+            .map_err(|error| Error::input("the features do not fit together").got(error))?;
+        let unlabelled = Signals::new(rows).with_embedding(embedding)?;
+        let labelled = Signals::default();
+        let n = self.settings.first.min(unlabelled.len());
+        let query = Query {
+            unlabelled: &unlabelled,
+            labelled: &labelled,
+            labels: &[],
+            classes: 2,
+            n,
+            seed: self.seed,
+        };
+        let selection = query::by_name(COLD)?.select(&query, progress)?;
+        let queue = queued(&selection, &loaded, |name| name != "predicted");
+        let measured = Measured { queued: queue.len(), ..Measured::default() };
+        Ok(Outcome { queue, measured, ..Outcome::default() })
+    }
+
+    fn train(&self, ids: &[Id], labels: &[Label], progress: &mut Progress<'_>) -> Result<Outcome> {
+        let names: HashMap<Label, String> =
+            self.project.classes()?.into_iter().map(|class| (class.id, class.name)).collect();
+        // In the order of their ids, which never changes.
+        let mut classes: Vec<Label> = labels.to_vec();
+        classes.sort_unstable();
+        classes.dedup();
+        let place = |class: Label| classes.binary_search(&class).ok().map(|place| place as Label);
+        let called: Vec<String> = classes
+            .iter()
+            .map(|class| names.get(class).cloned().unwrap_or_else(|| class.to_string()))
+            .collect();
+        let loaded = self.load(&called, progress)?;
+        let images = &loaded.images;
+
+        let known = ids.iter().zip(labels);
+        let known = known.filter_map(|(id, &label)| Some((*loaded.rows.get(id)?, place(label)?)));
+        let (train, train_labels): (Vec<Id>, Vec<Label>) = known.unzip();
+        let open = loaded.rows_of(self.open()?);
+        let mut pool = Pool::new(&[train.clone(), open].concat())?;
+        pool.learn(&train, &train_labels)?;
+
+        let settings = recipe(train.len());
+        let learner = Trainer { images, settings: &settings, device: self.device };
+        let classifier = learner.fit(&train, &train_labels, None, self.seed, progress)?;
+        let lens = Lens { learner: &learner, classifier: &classifier, seed: self.seed };
+        let strategy = Watched(query::by_name(&self.settings.strategy)?);
+        let (unlabelled, labelled) = look(lens, &pool, &strategy, progress)?;
+        let signals = (&unlabelled, &labelled);
+        let seed = self.seed.child("query", 0);
+        let n = self.settings.budget.min(unlabelled.len());
+        let selection = choose(&strategy, &pool, signals, classes.len(), n, seed, progress)?;
+
+        // Everything else that was not trained on: the holdout, what was put off, copies.
+        let seen: HashSet<Id> = pool.labelled().iter().chain(pool.unlabelled()).copied().collect();
+        let rest: Vec<Id> = (0..images.len() as Id).filter(|row| !seen.contains(row)).collect();
+        let rest = classifier.scorer.signals(images, &rest, Needs::PROBABILITIES, self.seed, progress)?;
+        let mut predictions = Vec::with_capacity(images.len());
+        for signals in [&unlabelled, &rest] {
+            if signals.is_empty() {
+                continue;
+            }
+            let p = signals.probabilities()?;
+            predictions.extend(
+                signals.ids().iter().zip(p.rows()).map(|(&row, p)| Prediction {
+                    image: loaded.ids[row as usize],
+                    probabilities: p.to_vec(),
+                }),
+            );
+        }
+
+        let query = Query {
+            unlabelled: &unlabelled,
+            labelled: &labelled,
+            labels: pool.labels(),
+            classes: classes.len(),
+            n,
+            seed,
+        };
+        let shares = query::summary::classes(&query, &selection)?;
+        let predicted: HashMap<Id, Label> = predictions
+            .iter()
+            .map(|p| (p.image, classes[query::signals::argmax(p.probabilities.iter().copied()) as usize]))
+            .collect();
+        let before = self.project.predicted()?;
+        let pairs =
+            before.iter().filter_map(|(id, class)| Some((u64::from(*class), u64::from(*predicted.get(id)?))));
+        let queue = queued(&selection, &loaded, |_| true);
+        let measured = Measured {
+            train: shares.iter().map(|share| share.labelled).collect(),
+            holdout: self.measure(&predicted)?,
+            agreement: estimate::agreement(pairs),
+            pool: shares.iter().filter_map(|share| share.pool).collect(),
+            queue: shares.iter().filter_map(|share| share.picks).collect(),
+            queued: queue.len(),
+            health: selection.health.clone(),
+            ..Measured::default()
+        };
+        let health = selection.health.as_ref();
+        let summary = Summary {
+            difficulty: health.map(|health| health.difficulty.clone()).unwrap_or_default(),
+            prior: health.map(|health| health.prior.clone()).unwrap_or_default(),
+            classes,
+            ..Summary::default()
+        };
+        Ok(Outcome { summary, measured, predictions, queue, scorer: Some(classifier.scorer) })
+    }
+
+    /// Class, right answers and images, of each class that the holdout has labels of.
+    fn measure(&self, predicted: &HashMap<Id, Label>) -> Result<Vec<(Label, usize, usize)>> {
+        let (ids, labels) = self.project.holdout_set()?;
+        let mut of = std::collections::BTreeMap::<Label, (usize, usize)>::new();
+        for (id, label) in ids.iter().zip(labels) {
+            // An image that could not be read says nothing.
+            if let Some(&class) = predicted.get(id) {
+                let (right, n) = of.entry(label).or_default();
+                *right += usize::from(class == label);
+                *n += 1;
+            }
+        }
+        Ok(of.into_iter().map(|(class, (right, n))| (class, right, n)).collect())
+    }
+}
+
+/// A strategy that is also shown the probabilities, which the page wants of every image: one pass instead of two.
+struct Watched(Box<dyn Strategy>);
+
+impl Strategy for Watched {
+    fn needs(&self) -> Needs {
+        self.0.needs().and(Needs::PROBABILITIES)
+    }
+
+    fn needs_of_labelled(&self) -> Needs {
+        self.0.needs_of_labelled()
+    }
+
+    fn is_batch(&self) -> bool {
+        self.0.is_batch()
+    }
+
+    fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
+        self.0.select(query, progress)
+    }
+}
+
+/// The selection as the store wants it: ids of the project, and the terms that `keep` names.
+fn queued(selection: &Selection, loaded: &Loaded, keep: impl Fn(&str) -> bool) -> Vec<Queued> {
+    let terms = |n: usize| {
+        let kept = selection.terms.iter().filter(|term| keep(term.name));
+        kept.map(|term| (term.name.to_owned(), term.values[n])).collect()
+    };
+    let rows = selection.ids.iter().zip(&selection.scores).enumerate();
+    rows.map(|(n, (&row, &score))| Queued { image: loaded.ids[row as usize], score, terms: terms(n) })
+        .collect()
+}
+
+/// Each column with mean 0 and variance 1; a constant one is 0.
+fn standardised(x: ndarray::ArrayView2<'_, f32>) -> Array2<f32> {
+    let mut x = x.to_owned();
+    for mut column in x.columns_mut() {
+        let n = column.len().max(1) as f64;
+        let mean = column.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+        let variance = column.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
+        let scale = if variance > 1e-24 { variance.sqrt().recip() } else { 0.0 };
+        column.mapv_inplace(|v| ((f64::from(v) - mean) * scale) as f32);
+    }
+    x
+}
+
+/// What the newest model of a project says of other images: class names and probabilities, path by path, in the order
+/// of `paths`; `None` of what cannot be read.
+///
+/// # Errors
+/// No model yet; images that do not fit it; [`Error::Stopped`].
+pub fn predict(
+    project: &Project,
+    root: &std::path::Path,
+    paths: &[PathBuf],
+    device: Device,
+    progress: &mut Progress<'_>,
+) -> Result<(Vec<String>, Vec<Option<Vec<f32>>>)> {
+    let model = project.folder().join(MODEL);
+    if !model.is_file() {
+        return Err(Error::input("this project has no model yet")
+            .at(project.folder().display())
+            .hint("label some images, then `vabal train`")
+            .into());
+    }
+    let scorer = Scorer::load(&model, device)?;
+    // As the model was trained, whatever the settings say by now.
+    let shape = scorer.shape();
+    let colour = if shape.channels == 1 { folder::Colour::Grey } else { folder::Colour::Rgb };
+    let reading = Reading { size: shape.height, aspect: Aspect::Pad, colour, skip_bad: true };
+    let classes = scorer.classes().to_vec();
+    let mut answers = vec![None; paths.len()];
+    if paths.is_empty() {
+        return Ok((classes, answers));
+    }
+    let (images, kept) = folder::read_files(root, paths, &classes, reading, None, progress)?;
+    let rows: Vec<Id> = (0..images.len() as Id).collect();
+    let signals = scorer.signals(&images, &rows, Needs::PROBABILITIES, Seed::new(0), progress)?;
+    for (&row, p) in kept.iter().zip(signals.probabilities()?.rows()) {
+        answers[row] = Some(p.to_vec());
+    }
+    Ok((classes, answers))
+}

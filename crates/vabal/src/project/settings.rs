@@ -1,0 +1,139 @@
+//! The settings of a project: what can be set, within what, and changing some of it.
+//!
+//! Never here: where they are kept.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::data::folder::Colour;
+use crate::error::{Error, Result, unknown, within};
+
+/// Every setting. What a JSON object does not name has its default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// What the page is headed with; the folder's name where none was given.
+    pub name: String,
+    /// The folder of images, relative to the project's where possible. Changed by [`super::Project::set_images`] only.
+    pub images: String,
+    /// The strategy that chooses what to ask, one of [`crate::query::NAMES`].
+    pub strategy: String,
+    /// Images chosen after each training.
+    pub budget: usize,
+    /// Labels before the first training, and images chosen before there are any.
+    pub first: usize,
+    /// New labels between two trainings.
+    pub retrain_every: usize,
+    /// Height and width of what the network sees, in pixels.
+    pub size: usize,
+    /// One channel or three.
+    pub colour: Colour,
+    /// The share of images that are drawn for the holdout when they are imported.
+    pub holdout: f64,
+    /// Labelled images of the holdout after which no more of them are asked.
+    pub holdout_target: usize,
+    /// Every how many questions one is of the holdout.
+    pub holdout_every: usize,
+    /// Persons who are to say what an image is.
+    pub answers_wanted: usize,
+    /// Seed of all that is drawn at random.
+    pub seed: u64,
+    /// Whether the page shows no suggestions, so as not to bias.
+    pub hide_suggestions: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            images: String::new(),
+            strategy: "vabal".into(),
+            budget: 100,
+            first: 50,
+            retrain_every: 50,
+            size: 64,
+            colour: Colour::Auto,
+            holdout: 0.2,
+            holdout_target: 200,
+            holdout_every: 5,
+            answers_wanted: 1,
+            seed: 1,
+            hide_suggestions: false,
+        }
+    }
+}
+
+/// The largest whole number that JavaScript reads exactly.
+const MOST_SEED: u64 = (1 << 53) - 1;
+
+impl Settings {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first that is out of its range, by its key; a strategy that there is not, with the nearest.
+    pub fn check(&self) -> Result<()> {
+        if self.name.chars().count() > 200 || self.name.chars().any(char::is_control) {
+            return Err(Error::input("the name is too long, or has characters that cannot be shown")
+                .at("name")
+                .expected("at most 200 characters, on one line")
+                .into());
+        }
+        if !crate::query::NAMES.contains(&self.strategy.as_str()) {
+            let names = &crate::query::NAMES;
+            return Err(unknown("strategy", &self.strategy, names, "see docs/strategies.md")
+                .at("strategy")
+                .into());
+        }
+        within("budget", self.budget, 1..=100_000)?;
+        within("first", self.first, 2..=100_000)?;
+        within("retrain_every", self.retrain_every, 1..=1_000_000)?;
+        within("size", self.size, 8..=1024)?;
+        within("holdout", self.holdout, 0.0..=0.9)?;
+        within("holdout_target", self.holdout_target, 0..=1_000_000)?;
+        within("holdout_every", self.holdout_every, 2..=1_000)?;
+        within("answers_wanted", self.answers_wanted, 1..=100)?;
+        within("seed", self.seed, 0..=MOST_SEED)
+    }
+
+    /// These settings with the keys of a JSON object changed.
+    ///
+    /// # Errors
+    /// Anything but an object, a key that there is not (with the nearest), a value of another type or out of its range,
+    /// `images` (see [`super::Project::set_images`]).
+    pub fn changed(&self, change: &Value) -> Result<Self> {
+        let Value::Object(change) = change else {
+            return Err(Error::input("settings are no object").expected("{\"key\": value, …}").into());
+        };
+        let whole = serde_json::to_value(self)
+            .map_err(|error| Error::input("the settings cannot be written as JSON").got(error))?;
+        let Value::Object(mut whole) = whole else { return Ok(self.clone()) };
+        let known: Vec<String> = whole.keys().cloned().collect();
+        for (key, value) in change {
+            if !known.contains(key) {
+                let names: Vec<&str> = known.iter().map(String::as_str).collect();
+                return Err(unknown("setting", key, &names, "every setting is listed above").into());
+            }
+            if key == "images" && *value != whole["images"] {
+                return Err(Error::input("the folder of images is not set here")
+                    .at("images")
+                    .hint("give it to `vabal init`, or when images are imported again")
+                    .into());
+            }
+            let mut one = serde_json::Map::new();
+            one.insert(key.clone(), value.clone());
+            // Each on its own, so that what is wrong is named.
+            if let Err(error) = serde_json::from_value::<Self>(Value::Object(one)) {
+                return Err(Error::input("a setting has the wrong type")
+                    .at(key)
+                    .expected(error)
+                    .got(value)
+                    .into());
+            }
+            whole.insert(key.clone(), value.clone());
+        }
+        let changed: Self = serde_json::from_value(Value::Object(whole))
+            .map_err(|error| Error::input("these settings cannot be read").got(error))?;
+        changed.check()?;
+        Ok(changed)
+    }
+}

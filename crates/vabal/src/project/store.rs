@@ -1,0 +1,361 @@
+//! The file of a project: made, opened, brought to this version; the one way to read and to write it.
+//!
+//! Never here: what an answer means, what is asked.
+
+use std::fs::{self, File};
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::answers::{self, Counts};
+use super::classes::{self, Class, NewClass};
+use super::{Project, Settings};
+use crate::error::{Complaint, Error, Result};
+use crate::sqlite::{Kind, to_json};
+
+/// The version of the schema that this code writes; `PRAGMA user_version` of the file.
+pub const VERSION: i64 = 1;
+/// The SQLite file of a project's folder.
+pub const FILE: &str = "project.sqlite";
+pub(super) const KIND: Kind = Kind {
+    name: "project",
+    maker: "`vabal init`",
+    application: 1_986_093_680,
+    version: VERSION,
+    otherwise: "choose another folder",
+};
+/// From each version to the next: the first leads from 1 to 2.
+const MIGRATIONS: &[&str] = &[];
+/// How long a writer waits for another.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a step broke off: SQLite refused, or what was asked is wrong.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Sql(rusqlite::Error),
+    Said(Error),
+}
+
+/// The result inside a step; `?` takes errors of both kinds.
+pub(super) type Attempt<T> = std::result::Result<T, Fault>;
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Said(error)
+    }
+}
+
+impl From<Complaint> for Fault {
+    fn from(complaint: Complaint) -> Self {
+        Self::Said(complaint.into())
+    }
+}
+
+/// What a front end shows of a project at once.
+#[derive(Debug, Clone, Serialize)]
+pub struct Overview {
+    /// Of the settings.
+    pub name: String,
+    /// The folder of images, as the settings say it.
+    pub images: String,
+    /// Classes that are not merged, by place.
+    pub classes: Vec<Class>,
+    /// Every setting.
+    pub settings: Settings,
+    /// Images by state.
+    pub counts: Counts,
+    /// The newest round that is done; `None` before the first.
+    pub round: Option<u64>,
+    /// Who has answered, by name.
+    pub people: Vec<String>,
+}
+
+impl Project {
+    /// Makes a project in `folder`, of the images in the folder `images` and with classes of these names, in this order.
+    /// No image is looked at: [`Project::import`] does that. Of the settings, `images` is set here, and `name` where it
+    /// is empty.
+    ///
+    /// # Errors
+    /// A folder that holds a project already or cannot be written, no folder of images, settings out of their ranges,
+    /// names of classes that are empty or the same.
+    pub fn create(folder: &Path, images: &Path, classes: &[String], mut settings: Settings) -> Result<Self> {
+        fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        let folder = fs::canonicalize(folder).map_err(Error::io("read", folder))?;
+        settings.images = folder_of_images(&folder, images)?;
+        if settings.name.is_empty() {
+            settings.name =
+                folder.file_name().map_or_else(|| "images".into(), |n| n.to_string_lossy().into_owned());
+        }
+        settings.check()?;
+        let file = folder.join(FILE);
+        let mut connection = Connection::open(&file).map_err(Error::store(&file))?;
+        if KIND.version_of(&connection, &file)?.is_some() {
+            return Err(Error::input("there is a project in this folder already")
+                .at(folder.display())
+                .hint("go on with it, or choose another folder")
+                .into());
+        }
+        prepare(&connection).map_err(Error::store(&file))?;
+        let settings = to_json(&settings)?;
+        write(&mut connection, &file, |sql| {
+            sql.execute_batch(include_str!("schema.sql"))?;
+            sql.execute("INSERT INTO project VALUES ('settings', ?1), ('questions', '0')", [settings])?;
+            sql.execute("INSERT INTO project VALUES ('made', ?1)", [now().to_string()])?;
+            for name in classes {
+                classes::add(sql, &NewClass { name: name.clone(), ..NewClass::default() })?;
+            }
+            Ok(())
+        })?;
+        Ok(Self { connection, folder, file })
+    }
+
+    /// Opens the project in `folder`. One of an older version is brought to this one, after a copy was put beside it, as
+    /// `project.sqlite.v1.bak`.
+    ///
+    /// # Errors
+    /// A folder that holds no project; a file that is damaged, or of a newer version.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let file = folder.join(FILE);
+        let none = |got: &str| {
+            Error::input("this folder holds no project")
+                .at(folder.display())
+                .expected(format!("a folder that `vabal init` made, with a file {FILE}"))
+                .got(got)
+                .hint("make one with `vabal init FOLDER --images DIR`")
+        };
+        if !file.is_file() {
+            let got = match folder.exists() {
+                false => "no such folder",
+                true if folder.is_dir() => "a folder without it",
+                true => "a file",
+            };
+            return Err(none(got).into());
+        }
+        let folder = fs::canonicalize(folder).map_err(Error::io("read", folder))?;
+        let file = folder.join(FILE);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(&file, flags).map_err(Error::store(&file))?;
+        connection.busy_timeout(PATIENCE).map_err(Error::store(&file))?;
+        let Some(version) = KIND.version_of(&connection, &file)? else {
+            return Err(none("one that was never finished").into());
+        };
+        prepare(&connection).map_err(Error::store(&file))?;
+        migrate(&mut connection, &file, version, MIGRATIONS)?;
+        Ok(Self { connection, folder, file })
+    }
+
+    /// The project's folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Runs `work` in one transaction that has the right to write from its beginning, so that it waits for others
+    /// rather than failing in its middle.
+    pub(super) fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Attempt<T>) -> Result<T> {
+        write(&mut self.connection, &self.file, work)
+    }
+
+    /// Runs `work` on one state of the store.
+    pub(super) fn read<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Attempt<T>) -> Result<T> {
+        let fail = Error::store(&self.file);
+        let transaction = self.connection.unchecked_transaction().map_err(&fail)?;
+        work(&transaction).map_err(|fault| said(fault, &self.file))
+    }
+
+    /// The settings.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn settings(&self) -> Result<Settings> {
+        self.read(settings)
+    }
+
+    /// Changes the settings that a JSON object names, and gives back all of them.
+    ///
+    /// # Errors
+    /// What [`Settings::changed`] refuses; the store cannot be written.
+    pub fn change_settings(&mut self, change: &Value) -> Result<Settings> {
+        self.write(|sql| {
+            let changed = settings(sql)?.changed(change)?;
+            put_settings(sql, &changed)?;
+            Ok(changed)
+        })
+    }
+
+    /// Says where the folder of images is now. Images keep their ids; [`Project::import`] finds them again.
+    ///
+    /// # Errors
+    /// No such folder; the store cannot be written.
+    pub fn set_images(&mut self, images: &Path) -> Result<()> {
+        let images = folder_of_images(&self.folder, images)?;
+        self.write(|sql| {
+            let mut changed = settings(sql)?;
+            changed.images = images;
+            put_settings(sql, &changed)
+        })
+    }
+
+    /// The folder of images, which may have gone.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn images_folder(&self) -> Result<PathBuf> {
+        Ok(self.folder.join(self.settings()?.images))
+    }
+
+    /// What a front end shows first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn overview(&self) -> Result<Overview> {
+        self.read(|sql| {
+            let settings = settings(sql)?;
+            let mut people = sql.prepare_cached("SELECT DISTINCT person FROM answers ORDER BY person")?;
+            let people = people.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            Ok(Overview {
+                name: settings.name.clone(),
+                images: settings.images.clone(),
+                classes: classes::all(sql)?,
+                counts: answers::counts(sql)?,
+                round: super::rounds::newest(sql)?.map(|(round, _)| round),
+                people,
+                settings,
+            })
+        })
+    }
+
+    /// Takes the lock that a training holds, for as long as the file lives; `None` where another has it, in this process
+    /// or in one beside it.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn lock_training(&self) -> Result<Option<File>> {
+        let path = self.folder.join("training.lock");
+        let file =
+            File::options().create(true).append(true).open(&path).map_err(Error::io("create", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+pub(super) fn settings(sql: &Transaction<'_>) -> Attempt<Settings> {
+    let text: String = sql
+        .prepare_cached("SELECT value FROM project WHERE key = 'settings'")?
+        .query_row([], |row| row.get(0))
+        .optional()?
+        .unwrap_or_else(|| "{}".into());
+    let path = sql.path().unwrap_or(FILE);
+    Ok(KIND.from_json(&text, Path::new(path))?)
+}
+
+fn put_settings(sql: &Transaction<'_>, settings: &Settings) -> Attempt<()> {
+    let text = to_json(settings)?;
+    sql.execute("INSERT OR REPLACE INTO project VALUES ('settings', ?1)", [text])?;
+    Ok(())
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(PATIENCE)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Kind::make_durable(connection)
+}
+
+fn said(fault: Fault, file: &Path) -> Error {
+    match fault {
+        Fault::Sql(error) => Error::store(file)(error),
+        Fault::Said(error) => error,
+    }
+}
+
+fn write<T>(
+    connection: &mut Connection,
+    file: &Path,
+    work: impl FnOnce(&Transaction<'_>) -> Attempt<T>,
+) -> Result<T> {
+    let fail = Error::store(file);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fail)?;
+    let done = work(&transaction).map_err(|fault| said(fault, file))?;
+    transaction.commit().map_err(&fail)?;
+    Ok(done)
+}
+
+/// Takes a file of `version` through the steps that lead on from there, after a copy of it was put beside it.
+pub(super) fn migrate(connection: &mut Connection, file: &Path, version: i64, steps: &[&str]) -> Result<()> {
+    let newest = 1 + steps.len() as i64;
+    if version >= newest {
+        return Ok(());
+    }
+    let fail = Error::store(file);
+    let beside = |n: usize| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(if n == 0 { format!(".v{version}.bak") } else { format!(".v{version}-{n}.bak") });
+        PathBuf::from(name)
+    };
+    // A copy that is there already may be all that is left of something.
+    let mut copy = beside(0);
+    for n in 1.. {
+        if !copy.exists() {
+            break;
+        }
+        copy = beside(n);
+    }
+    connection.execute("VACUUM INTO ?1", params![copy.to_string_lossy()]).map_err(&fail)?;
+    File::open(&copy).and_then(|file| file.sync_all()).map_err(Error::io("write", &copy))?;
+    write(connection, file, |sql| {
+        // Another process may have done it meanwhile.
+        let now: i64 = sql.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        for step in steps.iter().skip((now - 1).max(0) as usize) {
+            sql.execute_batch(step)?;
+        }
+        Ok(sql.pragma_update(None, "user_version", newest.max(now))?)
+    })
+}
+
+/// The folder of images as the settings keep it: relative where it shares more than the root with the project, so that
+/// both can be moved together.
+fn folder_of_images(project: &Path, images: &Path) -> Result<String> {
+    if !images.is_dir() {
+        return Err(Error::input("no such folder of images")
+            .at(images.display())
+            .expected("a folder, with images in it or below")
+            .got(if images.exists() { "a file" } else { "nothing there" })
+            .hint("check the path; relative paths start from the current folder")
+            .into());
+    }
+    let images = fs::canonicalize(images).map_err(Error::io("read", images))?;
+    let (from, to): (Vec<_>, Vec<_>) = (project.components().collect(), images.components().collect());
+    let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let shared = from[..common].iter().any(|part| matches!(part, Component::Normal(_)));
+    let kept = if shared {
+        let up = std::iter::repeat_n(Component::ParentDir, from.len() - common);
+        let relative: PathBuf = up.chain(to[common..].iter().copied()).collect();
+        if relative.as_os_str().is_empty() { PathBuf::from(".") } else { relative }
+    } else {
+        images
+    };
+    match kept.to_str() {
+        Some(text) => Ok(text.into()),
+        None => Err(Error::input("the name of the folder of images is not UTF-8")
+            .at(kept.display())
+            .hint("rename it")
+            .into()),
+    }
+}

@@ -1,0 +1,237 @@
+//! The file: made, opened, refused, migrated; settings and classes in it; a disk that is full.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::json;
+
+use super::super::store::migrate;
+use super::*;
+
+fn said<T: std::fmt::Debug>(result: crate::Result<T>, words: &[&str]) {
+    let error = result.unwrap_err().to_string();
+    for word in words.iter().chain(&["hint"]) {
+        assert!(error.contains(word), "{word:?} is not in: {error}");
+    }
+}
+
+#[test]
+fn a_folder_is_no_project_before_it_was_made_and_is_made_once() {
+    let place = Place::new(1);
+    said(Project::open(&place.project()), &["holds no project", "no such folder"]);
+    fs::create_dir(place.project()).unwrap();
+    said(Project::open(&place.project()), &["holds no project", "a folder without it"]);
+    // What a process leaves that is killed before it has made the tables.
+    fs::write(place.project().join(FILE), b"").unwrap();
+    said(Project::open(&place.project()), &["holds no project", "never finished"]);
+    let none = place.images().join("none");
+    said(Project::create(&place.project(), &none, &[], plain()), &["no such folder of images"]);
+    let project = place.made(Settings::default());
+    assert_eq!(project.settings().unwrap().name, "project");
+    assert_eq!(project.settings().unwrap().images, "../images");
+    said(
+        Project::create(&place.project(), &place.images(), &[], plain()),
+        &["a project in this folder already"],
+    );
+    for classes in [["a", "a"], ["a", " "]] {
+        let classes = classes.map(str::to_string);
+        let folder = place.images().with_file_name("twice");
+        assert!(Project::create(&folder, &place.images(), &classes, plain()).is_err());
+        // Nothing of it stays, so that it can be made.
+        assert!(Project::open(&folder).is_err());
+    }
+}
+
+#[test]
+fn damaged_foreign_and_newer_files_are_refused() {
+    let place = Place::new(2);
+    drop(place.made(plain()));
+    let file = place.project().join(FILE);
+    rusqlite::Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    said(Project::open(&place.project()), &["newer", "version 99", "update vabal"]);
+    fs::remove_file(&file).unwrap();
+    rusqlite::Connection::open(&file).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    said(Project::open(&place.project()), &["no project", "`vabal init`"]);
+    fs::write(&file, b"not a store, but long enough to be looked at as one: ".repeat(40)).unwrap();
+    said(Project::open(&place.project()), &["cannot be used", "damaged"]);
+}
+
+#[test]
+fn a_file_that_is_damaged_inside_is_an_error_and_no_panic() {
+    let place = Place::new(30);
+    let mut project = place.made(plain());
+    for id in 1..20 {
+        label(&mut project, "ann", id, 0);
+    }
+    project.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(project);
+    let file = place.project().join(FILE);
+    let mut bytes = fs::read(&file).unwrap();
+    for byte in &mut bytes[4096..] {
+        *byte = byte.wrapping_mul(7).wrapping_add(31);
+    }
+    fs::write(&file, bytes).unwrap();
+    if let Ok(mut project) = Project::open(&place.project()) {
+        assert!(project.answer(&one("ann", "x", 1, Act::Later, None)).is_err());
+        assert!(project.next("ann", 3, &[]).is_err());
+        assert!(project.overview().is_err() && project.import(&mut silent()).is_err());
+    }
+}
+
+#[test]
+fn an_older_file_is_brought_forward_with_a_copy_beside_it() {
+    let place = Place::new(2);
+    let mut project = place.made(plain());
+    label(&mut project, "ann", 1, 0);
+    let file = place.project().join(FILE);
+    let steps = ["CREATE TABLE new (a)", "INSERT INTO new VALUES (1)"];
+    migrate(&mut project.connection, &file, 1, &steps).unwrap();
+    let version = |file: &Path| {
+        let connection = rusqlite::Connection::open(file).unwrap();
+        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        let answers: i64 =
+            connection.query_row("SELECT count(*) FROM answers", [], |row| row.get(0)).unwrap();
+        let tables = "SELECT count(*) FROM sqlite_master WHERE name = 'new'";
+        (version, answers, connection.query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap())
+    };
+    assert_eq!(version(&file), (3, 1, 1));
+    let copy = place.project().join("project.sqlite.v1.bak");
+    assert_eq!(version(&copy), (1, 1, 0));
+    said(Project::open(&place.project()), &["newer"]);
+    // The copy is a project by itself.
+    drop(project);
+    fs::remove_file(&file).unwrap();
+    fs::copy(&copy, &file).unwrap();
+    let mut project = place.open();
+    assert_eq!(project.counts().unwrap().labelled, 1);
+    // A step that fails changes nothing, and a copy that is there stays.
+    assert!(migrate(&mut project.connection, &file, 1, &["CREATE TABLE new (a)", "nonsense"]).is_err());
+    assert_eq!(version(&file), (1, 1, 0));
+    assert!(place.project().join("project.sqlite.v1-1.bak").is_file());
+}
+
+#[test]
+fn settings_are_changed_one_by_one_and_refused_by_name() {
+    let place = Place::new(1);
+    let mut project = place.made(Settings::default());
+    let changed = project.change_settings(&json!({"budget": 20, "hide_suggestions": true})).unwrap();
+    assert_eq!((changed.budget, changed.first, changed.hide_suggestions), (20, 50, true));
+    assert_eq!(place.open().settings().unwrap(), changed);
+    for (change, words) in [
+        (json!({"budgets": 3}), ["unknown setting", "did you mean \"budget\"?"]),
+        (json!({"budget": 0}), ["budget", "got: 0"]),
+        (json!({"budget": "many"}), ["budget", "wrong type"]),
+        (json!({"strategy": "vabl"}), ["vabal", "strategy"]),
+        (json!({"holdout": 1.5}), ["holdout", "1.5"]),
+        (json!({"seed": 9_007_199_254_740_993_u64}), ["seed", "out of range"]),
+        (json!({"images": "/etc"}), ["images", "not set here"]),
+        (json!([1]), ["no object", "value"]),
+    ] {
+        let error = project.change_settings(&change).unwrap_err().to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    }
+    assert_eq!(project.settings().unwrap(), changed);
+}
+
+#[test]
+fn classes_have_keys_colours_and_places() {
+    let place = Place::new(4);
+    let mut project = place.made(plain());
+    let keys = |project: &Project| -> Vec<String> {
+        project.classes().unwrap().into_iter().map(|class| class.key.unwrap_or_default()).collect()
+    };
+    assert_eq!(keys(&project), ["Digit1", "Digit2", "Digit3", "Digit4"]);
+    let named = |name: &str| NewClass { name: name.into(), ..NewClass::default() };
+    for n in 4..40 {
+        project.add_class(&named(&format!("class {n}"))).unwrap();
+    }
+    let all = keys(&project);
+    assert_eq!(all[9..12], ["Digit0", "KeyQ", "KeyW"]);
+    assert!(["KeyD", "KeyU", "KeyG", "KeyH", "KeyR"].iter().all(|key| !all.contains(&(*key).to_string())));
+    assert_eq!(all.last().unwrap(), "");
+    let change = |json: serde_json::Value| serde_json::from_value::<ClassChange>(json).unwrap();
+    for wrong in [
+        json!({"key": "Digit2"}),
+        json!({"key": "KeyD"}),
+        json!({"key": "Enter"}),
+        json!({"name": "b"}),
+        json!({"name": "  "}),
+        json!({"name": "two\nlines"}),
+        json!({"colour": "red"}),
+        json!({"colour": "#12345g"}),
+    ] {
+        assert!(project.change_class(0, &change(wrong)).is_err());
+    }
+    let class = project
+        .change_class(0, &change(json!({"key": null, "place": 2, "colour": "#ABCDEF"})))
+        .unwrap()
+        .unwrap();
+    assert_eq!((class.key, class.place, class.colour.as_str()), (None, 2, "#abcdef"));
+    let order: Vec<Label> = project.classes().unwrap().iter().map(|class| class.id).collect();
+    assert_eq!(order[..4], [1, 2, 0, 3]);
+    assert!(project.change_class(99, &ClassChange::default()).unwrap().is_none());
+    project.change_class(1, &change(json!({"key": "Numpad7", "name": " B "}))).unwrap();
+    assert_eq!(project.classes().unwrap()[0].name, "B");
+    // A merged class frees its key and its name, and its labels count for the other.
+    label(&mut project, "ann", 1, 2);
+    let left = project.merge_class(2, 3).unwrap().unwrap();
+    assert_eq!((left.len(), left[2].id, left[2].labels), (39, 3, 1));
+    let again =
+        project.add_class(&NewClass { name: "c".into(), key: Some("Digit3".into()), colour: None }).unwrap();
+    assert_eq!((again.id, again.labels), (40, 0));
+    // A page that has not heard of it yet still labels with the old one.
+    assert_eq!(label(&mut project, "ann", 2, 2).images[0].class, Some(3));
+    check_kept(&project);
+    let many = (41..=1001).try_for_each(|n| project.add_class(&named(&format!("class {n}"))).map(|_| ()));
+    assert!(many.unwrap_err().to_string().contains("at most 1000"));
+    project.next("ann", 3, &[]).unwrap();
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_can_be_waited_out() {
+    let place = Place::new(60);
+    let mut project = place.made(plain());
+    let pages: i64 = project.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    let limit = |project: &Project, pages: i64| {
+        project
+            .connection
+            .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |row| row.get::<_, i64>(0))
+            .unwrap();
+    };
+    limit(&project, pages);
+    let mut given = 0;
+    let error = loop {
+        let token = format!("{given} {}", "x".repeat(80));
+        match project.answer(&one("ann", &token, given % 60 + 1, Act::Later, None)) {
+            Ok(_) => given += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(error.is_disk_full(), "{error}");
+    assert!(error.complaint().to_string().contains("free some space"), "{error}");
+    check_kept(&project);
+    let rows = |project: &Project| -> u64 {
+        project.connection.query_row("SELECT count(*) FROM answers", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(rows(&project), given);
+    limit(&project, pages + 100);
+    project.answer(&one("ann", "again", 1, Act::Label, Some(0))).unwrap();
+    assert_eq!(rows(&place.open()), given + 1);
+}
+
+#[test]
+fn a_file_that_may_not_be_written_can_be_read() {
+    let place = Place::new(3);
+    let mut project = place.made(plain());
+    label(&mut project, "ann", 1, 0);
+    drop(project);
+    let set =
+        |mode| fs::set_permissions(place.project().join(FILE), fs::Permissions::from_mode(mode)).unwrap();
+    set(0o444);
+    let mut project = Project::open(&place.project()).unwrap();
+    assert_eq!(project.counts().unwrap().labelled, 1);
+    // The superuser may write all the same.
+    if let Err(error) = project.answer(&one("ann", "x", 2, Act::Later, None)) {
+        assert!(error.complaint().to_string().contains("permissions"), "{error}");
+    }
+    set(0o644);
+}
