@@ -3,6 +3,8 @@
 //! Never here, or in any file beside it: what the library can do for every front end.
 
 mod arrays;
+mod bar;
+mod browser;
 mod commands;
 mod data_dir;
 mod interrupt;
@@ -25,11 +27,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     name = "vabal",
     version,
     max_term_width = 100,
-    after_help = "Examples:\n  vabal demo\n  vabal rank --unlabelled pool.npz --labelled labelled.npz -n 500 --out picks.csv\n  \
+    after_help = "Examples:\n  vabal init steel --images photos/\n  vabal label steel\n  vabal demo\n  vabal rank --unlabelled pool.npz --labelled labelled.npz -n 500 --out picks.csv\n  \
                   vabal run experiments/cifar10-plus-1.toml --device cuda\n  \
                   vabal report runs/cifar10-plus-1 --out report.html"
 )]
 enum Command {
+    Init(commands::init::Init),
+    Label(commands::label::Label),
+    Scan(commands::init::Scan),
     Run(commands::run::Run),
     Demo(commands::demo::Demo),
     Fetch(commands::fetch::Fetch),
@@ -43,11 +48,18 @@ fn main() -> ExitCode {
         output::complain(format!("warning: working on one core alone: {error}"));
     }
     let command = Command::parse();
-    let stopped = match command {
-        Command::Rank(_) => "stopped; nothing was written",
-        _ => "stopped; what was finished is kept, and the same command goes on from there",
+    let stopped = match &command {
+        Command::Rank(_) => "stopped; nothing was written".to_owned(),
+        Command::Init(args) => format!(
+            "stopped; the images that were looked at are kept: go on with `vabal scan {}`",
+            args.project.display()
+        ),
+        _ => "stopped; what was finished is kept, and the same command goes on from there".to_owned(),
     };
     let result = match command {
+        Command::Init(args) => commands::init::init(&args),
+        Command::Label(args) => commands::label::run(&args),
+        Command::Scan(args) => commands::init::scan(&args),
         Command::Run(args) => commands::run::run(&args),
         Command::Demo(args) => commands::demo::run(&args),
         Command::Fetch(args) => {

@@ -70,6 +70,25 @@ pub struct Complaint {
     hint: Option<String>,
 }
 
+/// What a front end that goes on after an error tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// What the caller gave.
+    Caller,
+    /// No space is left on the disk.
+    Full,
+    /// Another process holds what is needed.
+    Busy,
+    /// Nothing may be written, or read, there.
+    Forbidden,
+    /// A file or folder is not there.
+    Missing,
+    /// The caller stopped it.
+    Stopped,
+    /// Anything else.
+    Other,
+}
+
 impl fmt::Display for Complaint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
@@ -180,6 +199,34 @@ impl Error {
                 Error::Input(Box::new(complaint.hint(hint)))
             }
             other => other,
+        }
+    }
+
+    /// What went wrong, as far as a front end tells causes apart.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        use std::io::ErrorKind;
+        match self {
+            Error::Input(_) => Cause::Caller,
+            Error::Stopped => Cause::Stopped,
+            Error::Diverged { .. } => Cause::Other,
+            Error::Io { source, .. } => match source.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Cause::Full,
+                ErrorKind::ResourceBusy | ErrorKind::WouldBlock => Cause::Busy,
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Cause::Forbidden,
+                ErrorKind::NotFound => Cause::Missing,
+                _ => Cause::Other,
+            },
+            Error::Store { source, .. } => match source.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DiskFull) => Cause::Full,
+                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Cause::Busy,
+                Some(
+                    rusqlite::ErrorCode::ReadOnly
+                    | rusqlite::ErrorCode::PermissionDenied
+                    | rusqlite::ErrorCode::CannotOpen,
+                ) => Cause::Forbidden,
+                _ => Cause::Other,
+            },
         }
     }
 
@@ -316,6 +363,26 @@ mod tests {
         );
         assert_eq!(error.exit_code(), 2);
         assert_eq!(Error::Stopped.exit_code(), 130);
+    }
+
+    #[test]
+    fn causes_are_told_apart_wherever_they_arise() {
+        use std::io::ErrorKind;
+        let io = |kind: ErrorKind| Error::io("write", "a")(kind.into()).cause();
+        let store = |code: i32| {
+            Error::store("a")(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)).cause()
+        };
+        assert_eq!(
+            (io(ErrorKind::StorageFull), store(rusqlite::ffi::SQLITE_FULL)),
+            (Cause::Full, Cause::Full)
+        );
+        assert_eq!(
+            (io(ErrorKind::WouldBlock), store(rusqlite::ffi::SQLITE_BUSY)),
+            (Cause::Busy, Cause::Busy)
+        );
+        assert_eq!(io(ErrorKind::ReadOnlyFilesystem), Cause::Forbidden);
+        assert_eq!(store(rusqlite::ffi::SQLITE_READONLY), Cause::Forbidden);
+        assert_eq!((io(ErrorKind::NotFound), Error::Stopped.cause()), (Cause::Missing, Cause::Stopped));
     }
 
     #[test]

@@ -32,6 +32,21 @@ fn rank_says_what_it_does() {
 }
 
 #[test]
+fn init_says_what_it_does() {
+    insta::assert_snapshot!(help(&["init", "--help"]));
+}
+
+#[test]
+fn scan_says_what_it_does() {
+    insta::assert_snapshot!(help(&["scan", "--help"]));
+}
+
+#[test]
+fn label_says_what_it_does() {
+    insta::assert_snapshot!(help(&["label", "--help"]));
+}
+
+#[test]
 fn report_says_what_it_does() {
     insta::assert_snapshot!(help(&["report", "--help"]));
 }

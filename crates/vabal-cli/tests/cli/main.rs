@@ -6,6 +6,7 @@ mod configuration;
 mod data;
 mod demo;
 mod help;
+mod labelling;
 mod rank;
 mod report;
 mod resume;

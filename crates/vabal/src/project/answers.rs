@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::listing::{self, Image};
-use super::store::{Attempt, now, settings};
+use super::store::{Attempt, Fault, now, settings};
 use super::{Project, asking, classes};
 use crate::error::{Error, Result};
 use crate::{Id, Label};
@@ -243,55 +243,39 @@ impl Project {
     /// one, seconds that are negative, a person or token that is empty or too long, a token that another person gave;
     /// the store cannot be written.
     pub fn answer(&mut self, given: &Answers) -> Result<Answered> {
-        let Answers { person, token, answers, duplicates, source } = given;
-        check_person(person)?;
-        check_token(token)?;
-        if !matches!(source, Source::Page | Source::Review) {
-            return Err(Error::input("answers do not come from there")
-                .at("source")
-                .expected("\"page\" or \"review\"")
-                .got(source.word())
-                .into());
-        }
-        if answers.is_empty() || answers.len() > MOST {
-            return Err(Error::input("no answer, or too many at once")
-                .at("answers")
-                .expected(format!("1 to {MOST}"))
-                .got(answers.len())
-                .into());
+        check_given(given)?;
+        self.write(|sql| give(sql, given))
+    }
+
+    /// [`Project::answer`] for gestures of several persons that came at the same time: what the disk is waited for is
+    /// shared by them. One that is refused leaves no trace, and the others stand.
+    ///
+    /// # Errors
+    /// The store cannot be written; then none of them is there.
+    pub fn answer_all(&mut self, all: &[&Answers]) -> Result<Vec<Result<Answered>>> {
+        if let [one] = all {
+            // A refusal need not be told from a store that cannot be written.
+            return Ok(vec![self.answer(one)]);
         }
         self.write(|sql| {
-            if let Some(images) = told(sql, token, person)? {
-                return answered(sql, images);
-            }
-            let at = now();
-            let mut images: Vec<i64> = Vec::with_capacity(answers.len());
-            for answer in answers {
-                check(sql, answer.image, answer.act, answer.class, answer.seconds, answer.suggested)?;
-                images.push(answer.image.cast_signed());
-            }
-            let mut insert = Insert { person, at, token: Some(token), next: 0 };
-            for answer in answers {
-                insert.row(sql, answer, *source)?;
-            }
-            if *duplicates {
-                let named: std::collections::HashSet<i64> = images.iter().copied().collect();
-                for answer in answers {
-                    for other in siblings(sql, answer.image, person, *source)? {
-                        if !named.contains(&other) {
-                            let source = if *source == Source::Review { *source } else { Source::Duplicate };
-                            let answer = Answer { image: other.cast_unsigned(), seconds: None, ..*answer };
-                            insert.row(sql, &answer, source)?;
-                            images.push(other);
-                        }
-                    }
+            let mut results = Vec::with_capacity(all.len());
+            for given in all {
+                if let Err(error) = check_given(given) {
+                    results.push(Err(error));
+                    continue;
                 }
+                sql.execute_batch("SAVEPOINT gesture")?;
+                match give(sql, given) {
+                    Ok(answered) => results.push(Ok(answered)),
+                    Err(Fault::Said(error)) => {
+                        sql.execute_batch("ROLLBACK TO gesture")?;
+                        results.push(Err(error));
+                    }
+                    Err(fault) => return Err(fault),
+                }
+                sql.execute_batch("RELEASE gesture")?;
             }
-            for &image in &images {
-                refresh(sql, image)?;
-                asking::release(sql, image, person)?;
-            }
-            answered(sql, images)
+            Ok(results)
         })
     }
 
@@ -383,6 +367,64 @@ impl Project {
     pub fn labels_until_training(&self) -> Result<usize> {
         self.read(labels_until_training)
     }
+}
+
+/// Checks what can be checked of a gesture without the store.
+fn check_given(given: &Answers) -> Result<()> {
+    let Answers { person, token, answers, source, .. } = given;
+    check_person(person)?;
+    check_token(token)?;
+    if !matches!(source, Source::Page | Source::Review) {
+        return Err(Error::input("answers do not come from there")
+            .at("source")
+            .expected("\"page\" or \"review\"")
+            .got(source.word())
+            .into());
+    }
+    if answers.is_empty() || answers.len() > MOST {
+        return Err(Error::input("no answer, or too many at once")
+            .at("answers")
+            .expected(format!("1 to {MOST}"))
+            .got(answers.len())
+            .into());
+    }
+    Ok(())
+}
+
+/// Adds the answers of one gesture, inside a transaction.
+fn give(sql: &Transaction<'_>, given: &Answers) -> Attempt<Answered> {
+    let Answers { person, token, answers, duplicates, source } = given;
+    if let Some(images) = told(sql, token, person)? {
+        return answered(sql, images);
+    }
+    let at = now();
+    let mut images: Vec<i64> = Vec::with_capacity(answers.len());
+    for answer in answers {
+        check(sql, answer.image, answer.act, answer.class, answer.seconds, answer.suggested)?;
+        images.push(answer.image.cast_signed());
+    }
+    let mut insert = Insert { person, at, token: Some(token), next: 0 };
+    for answer in answers {
+        insert.row(sql, answer, *source)?;
+    }
+    if *duplicates {
+        let named: std::collections::HashSet<i64> = images.iter().copied().collect();
+        for answer in answers {
+            for other in siblings(sql, answer.image, person, *source)? {
+                if !named.contains(&other) {
+                    let source = if *source == Source::Review { *source } else { Source::Duplicate };
+                    let answer = Answer { image: other.cast_unsigned(), seconds: None, ..*answer };
+                    insert.row(sql, &answer, source)?;
+                    images.push(other);
+                }
+            }
+        }
+    }
+    for &image in &images {
+        refresh(sql, image)?;
+        asking::release(sql, image, person)?;
+    }
+    answered(sql, images)
 }
 
 /// What the rows of one gesture share.

@@ -19,6 +19,7 @@ mod rounds;
 mod settings;
 pub mod status;
 mod store;
+mod transfer;
 pub mod why;
 
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ pub use review::{Group, GroupPage, ReviewKind, ReviewPage, Reviewed, Said};
 pub use rounds::{Candidate, Prediction, Queued, Round, RoundState, Summary};
 pub use settings::Settings;
 pub use store::{FILE, Overview, VERSION};
+pub use transfer::Taken;
 pub use why::{Reason, ReasonKind};
 
 /// A project that is open: one connection to its store.

@@ -1,0 +1,132 @@
+//! `vabal label`: the page in the browser, and the server behind it.
+//!
+//! Never here: what the server answers; that is the crate `vabal-web`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use vabal::project::Project;
+use vabal::{Device, Result};
+use vabal_web::{Options, Server, Work};
+
+use crate::browser::Door;
+use crate::interrupt;
+use crate::output::{complain, say};
+
+/// Label images in the browser
+///
+/// Serves the page on this machine and opens it. The address has a token, new at each start, without which nobody
+/// gets in. Every answer is on the disk before the page moves on. When enough is labelled, a model is trained in
+/// the background and says what to ask next. Several people can label at once: each opens the address and gives
+/// their name. Ctrl-C ends it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  vabal label steel\n  vabal label steel --port 9000 --no-open\n  \
+    vabal label steel --host 0.0.0.0     # everybody in the network who has the address")]
+pub struct Label {
+    /// Folder of the project
+    #[arg(value_name = "PROJECT")]
+    pub project: PathBuf,
+    /// Name or address to serve at; others than this machine can connect if it is not 127.0.0.1
+    #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
+    pub host: String,
+    /// Port to serve at, 0 for any that is free; 8765 or the next that is free if not given
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Do not open the browser
+    #[arg(long)]
+    pub no_open: bool,
+    /// Whose answers these are, as the page offers it; the name of the user if not given
+    #[arg(long, value_name = "NAME")]
+    pub person: Option<String>,
+    /// Where to train: cpu, cuda or cuda:INDEX
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: String,
+}
+
+/// Serves the page until Ctrl-C.
+///
+/// # Errors
+/// What the library and the server say.
+pub fn run(args: &Label) -> Result<()> {
+    let device: Device = args.device.parse()?;
+    let project = Project::open(&args.project)?;
+    let before = project.counts()?;
+    let user = || ["USER", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let options = Options {
+        project: args.project.clone(),
+        host: args.host.clone(),
+        port: args.port,
+        token: None,
+        person: args.person.clone().or_else(user).filter(|name| !name.trim().is_empty()),
+    };
+    let server = Server::bind(options, work(device))?;
+    let stop = interrupt::flag()?;
+    say(format_args!(
+        "{}: {} of {} images labelled",
+        project.settings()?.name,
+        grouped(before.labelled),
+        grouped(before.images)
+    ));
+    if !server.is_local() {
+        complain(
+            "warning: everybody in the network can connect, and who has this address can see all images and \
+             label them\n  hint: give it only to people who may; what is sent is not encrypted",
+        );
+    }
+    let address = server.address().to_owned();
+    say(format_args!("\n  {address}\n"));
+    say("Every answer is on the disk before the page moves on. Ctrl-C ends.");
+    let door = if args.no_open { None } else { open(project.folder(), &address) };
+    server.run(&|| stop.load(Ordering::SeqCst));
+    drop(door);
+    let after = project.counts()?;
+    say(format_args!(
+        "\nended; {} of {} images labelled, all kept in {}",
+        grouped(after.labelled),
+        grouped(after.images),
+        args.project.display()
+    ));
+    say(format_args!("\nNext: vabal label {} to go on", args.project.display()));
+    Ok(())
+}
+
+fn open(folder: &Path, address: &str) -> Option<Door> {
+    Door::open(folder, address)
+        .map_err(|error| {
+            complain(format_args!("note: no browser was opened ({error}); open the address above"))
+        })
+        .ok()
+}
+
+/// What the server has done in the background.
+fn work(device: Device) -> Work {
+    Work {
+        learn: Arc::new(move |_project, _progress| {
+            Err(vabal::Error::input(format!("nothing is trained yet on {device}")).hint("later").into())
+        }),
+        status: Arc::new(|project| Ok(serde_json::json!({ "counts": project.counts()? }))),
+    }
+}
+
+/// A number with a comma after each thousand.
+fn grouped(n: usize) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn thousands_are_told_apart() {
+        let texts = [0, 999, 1000, 123_456, 1_234_567].map(super::grouped);
+        assert_eq!(texts, ["0", "999", "1,000", "123,456", "1,234,567"]);
+    }
+}

@@ -1,0 +1,104 @@
+// Talks to the server: requests, and its errors in plain words. Never here: what is shown, what is kept.
+
+export class ApiError extends Error {
+  /** `status` 0: no answer came, so that nobody knows whether the request was carried out. */
+  constructor(status, error = {}) {
+    const { what = 'the server had an error', where, expected, got, hint } = error;
+    let text = sentence(where ? `${what} (${where})` : what);
+    if (expected !== undefined && expected !== null)
+      text += ` Expected ${expected}${got === undefined || got === null ? '' : `, got ${got}`}.`;
+    if (hint) text += ` ${sentence(hint)}`;
+    super(text);
+    this.status = status;
+  }
+
+  /** May the same request succeed later, without a change? */
+  get passing() {
+    return [0, 401, 403, 408, 429].includes(this.status) || this.status >= 500;
+  }
+}
+
+const sentence = (text) => {
+  const trimmed = String(text).trim();
+  return trimmed.charAt(0).toUpperCase() + trimmed.slice(1) + (/[.!?]$/.test(trimmed) ? '' : '.');
+};
+
+const IN_WORDS = {
+  401: {
+    what: 'this page is no longer signed in',
+    hint: 'open the address that `vabal label` printed; answers not yet saved are kept in this browser',
+  },
+  403: { what: 'the server refuses requests from this address', hint: 'open the address that `vabal label` printed' },
+  413: { what: 'this is too large for the server', hint: 'split the file, or use `vabal import`' },
+  507: {
+    what: 'the disk is full',
+    hint: 'free some space; answers not yet saved are kept in this browser and sent again',
+  },
+};
+
+/** Asks the server; what comes back is fine, else it is an ApiError. */
+async function ask(method, path, { body, type = 'application/json', signal, wait = 30_000 } = {}) {
+  const limits = [AbortSignal.timeout(wait), ...(signal ? [signal] : [])];
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      body: body === undefined || body instanceof Blob || typeof body === 'string' ? body : JSON.stringify(body),
+      headers: body === undefined ? {} : { 'Content-Type': type },
+      signal: limits.length === 1 ? limits[0] : AbortSignal.any(limits),
+      credentials: 'same-origin',
+      cache: 'no-store',
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(0, {
+      what: 'the server does not answer',
+      hint: 'is `vabal label` still running? Answers not yet saved are kept in this browser',
+    });
+  }
+  if (response.ok) return response;
+  let error;
+  try {
+    ({ error } = await response.json());
+  } catch {
+    /* not JSON: say what the number means */
+  }
+  throw new ApiError(
+    response.status,
+    error ?? IN_WORDS[response.status] ?? { what: `the server answered ${response.status}` },
+  );
+}
+
+const read = async (response, how) => {
+  try {
+    return await response[how]();
+  } catch {
+    throw new ApiError(0, { what: 'the answer of the server broke off', hint: 'try again' });
+  }
+};
+
+/** Asks for JSON. */
+export const request = async (method, path, options) => read(await ask(method, path, options), 'json');
+
+/** Asks for a file: its content, and the name the server gives it. */
+export async function download(path) {
+  const response = await ask('GET', path, { wait: 600_000 });
+  const name = /filename="([^"]+)"/.exec(response.headers.get('Content-Disposition') ?? '')?.[1] ?? null;
+  return { blob: await read(response, 'blob'), name };
+}
+
+export const get = (path, options) => request('GET', path, options);
+export const post = (path, body, options) => request('POST', path, { body, ...options });
+export const put = (path, body) => request('PUT', path, { body });
+export const patch = (path, body) => request('PATCH', path, { body });
+
+/** A query string of what is set: `query({a: 1, b: null})` is `?a=1`. */
+export function query(values) {
+  const set = Object.entries(values).filter(([, value]) => value !== null && value !== undefined && value !== '');
+  return set.length === 0 ? '' : `?${new URLSearchParams(set)}`;
+}
+
+export const imageAddress = (image) => `/image/${image.id}`;
+// The hash makes the address change with the content, so that the browser may keep it for ever.
+export const thumbAddress = (image, size = 256) =>
+  `/thumb/${image.id}?size=${size}&hash=${String(image.hash).slice(0, 12)}`;

@@ -1,0 +1,232 @@
+// The view for labels that come in from a file and go out to one. Never here: the formats.
+
+import { count, h, icon, plural, put, say } from './dom.js';
+import { download, get, query, request, ApiError } from './api.js';
+import { setProject, state } from './state.js';
+import { flush, unsent } from './outbox.js';
+
+const FORMATS = [
+  {
+    id: 'csv',
+    name: 'CSV',
+    type: 'text/csv',
+    ends: ['csv', 'tsv', 'txt'],
+    note: 'a row an image; opens in any spreadsheet',
+  },
+  {
+    id: 'jsonl',
+    name: 'JSON lines',
+    type: 'application/x-ndjson',
+    ends: ['jsonl', 'ndjson'],
+    note: 'a line an image, with every answer',
+  },
+  {
+    id: 'label-studio',
+    name: 'Label Studio JSON',
+    type: 'application/json',
+    ends: ['json'],
+    note: 'to go on in Label Studio',
+  },
+];
+
+let refs;
+export const view = { id: 'exchange', title: 'In and out', mount };
+
+function mount(root) {
+  refs = {
+    file: h('input', {
+      type: 'file',
+      id: 'import-file',
+      accept: '.csv,.tsv,.txt,.jsonl,.ndjson,.json',
+      on: { change: () => chosen() },
+    }),
+    format: h(
+      'select',
+      { id: 'import-format' },
+      FORMATS.map((one) => h('option', { value: one.id }, one.name)),
+    ),
+    send: h('button', { type: 'submit', className: 'main', disabled: true }, 'Take the labels in'),
+    result: h('div', { className: 'result', role: 'status' }),
+  };
+  const drop = h(
+    'div',
+    {
+      className: 'drop',
+      on: {
+        dragover: (event) => {
+          event.preventDefault();
+          drop.classList.add('over');
+        },
+        dragleave: () => drop.classList.remove('over'),
+        drop: (event) => {
+          event.preventDefault();
+          drop.classList.remove('over');
+          if (event.dataTransfer.files.length > 0) {
+            refs.file.files = event.dataTransfer.files;
+            chosen();
+          }
+        },
+      },
+    },
+    h('label', { for: 'import-file' }, 'A file with labels'),
+    refs.file,
+    h('p', { className: 'hint' }, 'Choose a file, or drop one here. Up to 64 MiB.'),
+  );
+  root.classList.add('page');
+  root.append(
+    h(
+      'div',
+      { className: 'page-head' },
+      h('h1', { tabindex: '-1' }, 'In and out'),
+      h(
+        'p',
+        { className: 'hint' },
+        'Nothing leaves this computer: files are read and written by the program that serves this page.',
+      ),
+    ),
+    h(
+      'div',
+      { className: 'two' },
+      h(
+        'section',
+        {},
+        h('h2', {}, 'Take labels in'),
+        h(
+          'form',
+          { className: 'import', on: { submit: take } },
+          drop,
+          h('label', { for: 'import-format' }, 'Format'),
+          refs.format,
+          refs.send,
+        ),
+        refs.result,
+        h(
+          'p',
+          { className: 'hint' },
+          'Rows are matched by the path of the image below the image folder. What is there already is not added twice; a label that differs is kept beside the old one, and where two persons differ, the image appears under Review.',
+        ),
+      ),
+      h(
+        'section',
+        {},
+        h('h2', {}, 'Take labels out'),
+        h(
+          'ul',
+          { className: 'downloads' },
+          FORMATS.map((one) =>
+            h(
+              'li',
+              {},
+              h(
+                'a',
+                {
+                  className: 'as-button',
+                  href: `/api/export?format=${one.id}`,
+                  download: '',
+                  on: { click: (event) => out(event, one) },
+                },
+                icon('download'),
+                h('span', {}, one.name),
+              ),
+              h('span', { className: 'hint' }, one.note),
+            ),
+          ),
+        ),
+        h(
+          'p',
+          {},
+          'Class folders, Parquet, the Hugging Face layout, the model and a data sheet are written by the program:',
+        ),
+        h('pre', { tabindex: '0', 'aria-label': 'Command' }, 'vabal export PROJECT --help'),
+      ),
+    ),
+  );
+}
+
+function chosen() {
+  const [file] = refs.file.files;
+  refs.send.disabled = !file;
+  if (!file) return;
+  const end = file.name.split('.').pop().toLowerCase();
+  const format = FORMATS.find((one) => one.ends.includes(end));
+  if (format) refs.format.value = format.id;
+}
+
+async function take(event) {
+  event.preventDefault();
+  const [file] = refs.file.files;
+  if (!file) return;
+  const format = FORMATS.find((one) => one.id === refs.format.value);
+  if (file.size > 64 * 1024 * 1024) {
+    put(refs.result, h('p', { className: 'bad' }, 'The file is larger than 64 MiB. Use `vabal import` for it.'));
+    return;
+  }
+  refs.send.disabled = true;
+  put(refs.result, h('p', { className: 'hint' }, 'Reading…'));
+  try {
+    const found = await request('POST', `/api/import${query({ format: format.id, person: state.person })}`, {
+      body: file,
+      type: format.type,
+      wait: 600_000,
+    });
+    put(
+      refs.result,
+      h('p', {}, h('b', {}, `${plural(found.added, 'answer')} added`), `, ${count(found.same)} there already.`),
+      found.new_classes?.length > 0
+        ? h(
+            'p',
+            {},
+            `New ${found.new_classes.length === 1 ? 'class' : 'classes'}: ${found.new_classes.map((one) => one.name ?? one).join(', ')}.`,
+          )
+        : '',
+      found.unknown > 0
+        ? h(
+            'div',
+            {},
+            h('p', { className: 'bad' }, `${plural(found.unknown, 'row')} of images that are not in this project:`),
+            h(
+              'ul',
+              { className: 'paths' },
+              found.unknown_paths.map((one) => h('li', {}, one)),
+            ),
+            found.unknown > found.unknown_paths.length
+              ? h('p', { className: 'hint' }, `and ${count(found.unknown - found.unknown_paths.length)} more`)
+              : null,
+          )
+        : '',
+    );
+    say(`${plural(found.added, 'answer')} added from ${file.name}`);
+    setProject({ ...(await get('/api/project')), round: state.round });
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    put(
+      refs.result,
+      h('p', { className: 'bad' }, error.message),
+      h('p', { className: 'hint' }, 'Nothing was taken in.'),
+    );
+  } finally {
+    refs.send.disabled = false;
+  }
+}
+
+// Fetched by the page rather than by the link, so that an error is said here instead of landing in a file. What waits in
+// the browser belongs into the file: it is sent first, and said when it cannot.
+async function out(event, format) {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  try {
+    const missing = unsent() > 0 && !(await flush());
+    say('Writing the file…');
+    const { blob, name } = await download(`/api/export?format=${format.id}`);
+    const address = URL.createObjectURL(blob);
+    const link = h('a', { href: address, download: name ?? `${state.project.name}.${format.ends[0]}` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+    say(missing ? `The file lacks ${plural(unsent(), 'answer')} not saved yet.` : 'The file is in your downloads.', {
+      bad: missing,
+    });
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    say(error.message, { bad: true });
+  }
+}

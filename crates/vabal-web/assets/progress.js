@@ -1,0 +1,449 @@
+// The view of how far it has come: labels, balance, accuracy, what comes next, training. Never here: the statistics.
+
+import { button, count, dialog, duration, h, percent, plural, put, s, say, swatch, when } from './dom.js';
+import { get, post, put as change, ApiError } from './api.js';
+import { classOf, emit, on, state } from './state.js';
+import { chart, symbol } from './chart.js';
+
+let refs;
+let visible = false;
+let status = null;
+let asking = false;
+
+export const view = {
+  id: 'progress',
+  title: 'Progress',
+  mount,
+  show,
+  hide: () => {
+    visible = false;
+  },
+};
+
+function mount(root) {
+  refs = {
+    body: h('div', { className: 'progress-body' }),
+    train: h('section', { className: 'train', 'aria-label': 'Training' }),
+  };
+  root.classList.add('page');
+  root.append(
+    h(
+      'div',
+      { className: 'page-head row' },
+      h('h1', { tabindex: '-1', className: 'grow' }, 'Progress'),
+      button('Settings', { on: { click: settings } }),
+    ),
+    refs.train,
+    refs.body,
+  );
+  on('round', () => {
+    if (visible) load();
+  });
+  on('training', () => {
+    if (visible) drawTraining();
+  });
+  let ticks = 0;
+  on('pulse', () => {
+    ticks += 1;
+    if (visible && ticks % 5 === 0) load();
+  });
+  new ResizeObserver(() => {
+    if (visible) drawChart();
+  }).observe(refs.body);
+}
+
+function show() {
+  visible = true;
+  load();
+}
+
+let shape = '';
+async function load() {
+  if (asking) return;
+  asking = true;
+  try {
+    status = await get('/api/status');
+    state.training = status.training ?? state.training;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (!status) put(refs.body, h('p', { className: 'bad' }, error.message));
+    else say(error.message, { bad: true });
+    return;
+  } finally {
+    asking = false;
+  }
+  const now = JSON.stringify({ ...status, training: null });
+  if (now !== shape) {
+    shape = now;
+    draw();
+  }
+  drawTraining();
+}
+
+function drawTraining() {
+  const { training } = state;
+  const running = training.state === 'running';
+  const key = JSON.stringify(training);
+  if (refs.train.dataset.key === key) return;
+  refs.train.dataset.key = key;
+  const focused = refs.train.contains(document.activeElement);
+  const share = training.total > 0 ? Math.min(1, training.done / training.total) : null;
+  put(
+    refs.train,
+    ...(running
+      ? [
+          h(
+            'div',
+            { className: 'grow' },
+            h(
+              'p',
+              {},
+              h('b', {}, 'Training'),
+              training.phase ? `: ${training.phase}` : '',
+              training.seconds_left !== null && training.seconds_left !== undefined
+                ? `, about ${duration(training.seconds_left)} left`
+                : '',
+            ),
+            h('progress', { max: '1', 'aria-label': 'Training', ...(share === null ? {} : { value: share }) }),
+          ),
+          button('Stop', { on: { click: () => act('/api/train/stop', 'The training stops.') } }),
+        ]
+      : [
+          h(
+            'p',
+            { className: 'grow' },
+            training.state === 'failed'
+              ? h(
+                  'span',
+                  { className: 'bad' },
+                  `The last training failed: ${training.error ?? 'no reason was given'}. Labels are not affected.`,
+                )
+              : training.needs
+                ? `Training needs ${training.needs}.`
+                : state.until > 0
+                  ? `The next training starts by itself after ${plural(state.until, 'more label')}.`
+                  : 'Training starts by itself as labels come in.',
+          ),
+          button('Train now', {
+            className: 'main',
+            disabled: Boolean(training.needs),
+            on: { click: () => act('/api/train', 'The training has started; labelling can go on.') },
+          }),
+        ]),
+  );
+  if (focused) refs.train.querySelector('button')?.focus();
+}
+
+async function act(path, done) {
+  try {
+    await post(path, {});
+    say(done);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    say(error.message, { bad: true });
+  }
+  try {
+    const { training } = await get(`/api/pulse?since=${state.round}`);
+    state.training = training;
+    emit('training');
+  } catch {
+    /* the pulse says so */
+  }
+}
+
+const interval = (low, high) =>
+  low === null || low === undefined || high === null || high === undefined ? '' : `${percent(low)} – ${percent(high)}`;
+
+function figure(name, value, note) {
+  return h(
+    'div',
+    { className: 'figure' },
+    h('dt', {}, name),
+    h('dd', {}, h('b', {}, value), note ? h('span', { className: 'hint' }, note) : null),
+  );
+}
+
+function draw() {
+  const { counts, classes, rounds, next, stopping, imbalance } = status;
+  const last = rounds.findLast?.((one) => one.finished) ?? rounds.at(-1);
+  const most = Math.max(1, ...classes.map((one) => one.labels));
+  const expected = new Map((next?.per_class ?? []).map(({ id, expected: one }) => [id, one]));
+  const num = (value, digits = 2) => (value === null || value === undefined ? '–' : value.toFixed(digits));
+  refs.chart = h('div', { className: 'chart-box' });
+  put(
+    refs.body,
+    h(
+      'dl',
+      { className: 'figures' },
+      figure(
+        'Labelled',
+        `${count(counts.labelled)} of ${count(counts.images)}`,
+        `${count(counts.open)} open, ${count(counts.later)} later, ${count(counts.unsure)} unsure, ${count(counts.discarded)} discarded${counts.conflict ? `, ${plural(counts.conflict, 'conflict')}` : ''}`,
+      ),
+      figure(
+        'Balanced accuracy',
+        percent(last?.balanced_accuracy ?? null),
+        last?.balanced_low !== null && last
+          ? interval(last.balanced_low, last.balanced_high)
+          : 'after the first training',
+      ),
+      figure(
+        'Accuracy',
+        percent(last?.accuracy ?? null),
+        last ? interval(last.accuracy_low, last.accuracy_high) : null,
+      ),
+      figure(
+        'Imbalance',
+        imbalance === null || imbalance === undefined ? '–' : `${num(imbalance, imbalance < 10 ? 1 : 0)} to 1`,
+        'largest to smallest class',
+      ),
+      figure(
+        'Holdout',
+        `${count(counts.holdout.labelled)} labelled`,
+        `of ${count(counts.holdout.images)}; never trained on`,
+      ),
+    ),
+    h(
+      'section',
+      { className: `verdict ${stopping?.reasonable ? 'reasonable' : ''}` },
+      h('div', {}, h('h2', {}, 'The next 100 labels'), h('p', {}, next?.text ?? 'Too few rounds to tell.')),
+      h(
+        'div',
+        {},
+        h('h2', {}, stopping?.reasonable ? 'Stopping is reasonable' : 'When to stop'),
+        h('p', {}, stopping?.text ?? ''),
+      ),
+    ),
+    h('section', {}, h('h2', {}, 'Accuracy on the holdout'), refs.chart),
+    h(
+      'section',
+      {},
+      h('h2', {}, 'Classes'),
+      h(
+        'div',
+        { className: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Table of classes' },
+        h(
+          'table',
+          {},
+          h(
+            'thead',
+            {},
+            h(
+              'tr',
+              {},
+              [
+                'Class',
+                'Labels',
+                '',
+                'Holdout',
+                'Recognised',
+                '95 % interval',
+                'Difficulty',
+                'Share expected',
+                'Of the next 100',
+              ].map((one, i) =>
+                one === ''
+                  ? h('td', { className: 'bar-cell' })
+                  : h('th', { scope: 'col', className: i === 0 ? 'words' : '' }, one),
+              ),
+            ),
+          ),
+          h(
+            'tbody',
+            {},
+            classes.map((one) =>
+              h(
+                'tr',
+                {},
+                h(
+                  'th',
+                  { scope: 'row', className: 'words' },
+                  h(
+                    'a',
+                    { href: `#browse?class=${one.id}` },
+                    swatch(classOf(one.id)?.colour ?? '#888888'),
+                    ' ',
+                    one.name,
+                  ),
+                ),
+                h('td', {}, count(one.labels)),
+                h(
+                  'td',
+                  { className: 'bar-cell' },
+                  h(
+                    'span',
+                    { className: 'bar', 'aria-hidden': 'true' },
+                    h('i', { vars: { '--p': String(one.labels / most) } }),
+                  ),
+                ),
+                h('td', {}, count(one.holdout)),
+                h('td', {}, percent(one.recall)),
+                h('td', { className: 'hint' }, interval(one.recall_low, one.recall_high) || '–'),
+                h('td', {}, num(one.difficulty)),
+                h('td', {}, percent(one.prior)),
+                h('td', {}, num(one.expected_next ?? expected.get(one.id) ?? null, 0)),
+              ),
+            ),
+          ),
+        ),
+      ),
+      h(
+        'p',
+        { className: 'hint' },
+        'Recognised: the share of a class that the model finds on the holdout. Difficulty: 0 for a class the model never mistakes, 1 for one it always does. Share expected: how much of the whole folder the model takes for this class.',
+      ),
+    ),
+    h(
+      'details',
+      { className: 'rounds' },
+      h('summary', {}, 'Every round as a table'),
+      rounds.length === 0
+        ? h('p', { className: 'hint' }, 'No training yet.')
+        : h(
+            'div',
+            { className: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Table of rounds' },
+            h(
+              'table',
+              {},
+              h(
+                'thead',
+                {},
+                h(
+                  'tr',
+                  {},
+                  [
+                    'Round',
+                    'Strategy',
+                    'Labels',
+                    'Balanced accuracy',
+                    '95 % interval',
+                    'Accuracy',
+                    '95 % interval',
+                    'Holdout',
+                    'Unchanged',
+                    'Took',
+                    'Finished',
+                  ].map((one, i) => h('th', { scope: 'col', className: i === 1 ? 'words' : '' }, one)),
+                ),
+              ),
+              h(
+                'tbody',
+                {},
+                rounds.map((one) =>
+                  h(
+                    'tr',
+                    {},
+                    h('th', { scope: 'row' }, String(one.round)),
+                    h('td', { className: 'words' }, one.strategy),
+                    h('td', {}, count(one.labels)),
+                    h('td', {}, percent(one.balanced_accuracy, 1)),
+                    h('td', { className: 'hint' }, interval(one.balanced_low, one.balanced_high) || '–'),
+                    h('td', {}, percent(one.accuracy, 1)),
+                    h('td', { className: 'hint' }, interval(one.accuracy_low, one.accuracy_high) || '–'),
+                    h('td', {}, count(one.holdout)),
+                    h('td', {}, percent(one.agreement)),
+                    h('td', {}, duration(one.seconds)),
+                    h('td', {}, when(one.finished)),
+                  ),
+                ),
+              ),
+            ),
+            h('p', { className: 'hint' }, 'Unchanged: the share of images the model sees as it did a round before.'),
+          ),
+    ),
+  );
+  drawChart();
+}
+
+function drawChart() {
+  if (!refs.chart || !status) return;
+  const width = Math.min(860, refs.body.clientWidth);
+  if (width < 50) return;
+  const drawn = chart(status.rounds, width);
+  put(
+    refs.chart,
+    ...(drawn
+      ? [
+          drawn.drawing,
+          drawn.legend
+            ? h(
+                'ul',
+                { className: 'legend' },
+                drawn.legend.map(({ name, mark, ink }) =>
+                  h(
+                    'li',
+                    {},
+                    s(
+                      'svg',
+                      { width: 12, height: 12, viewBox: '0 0 12 12', 'aria-hidden': 'true' },
+                      symbol(mark, 6, 6, ink),
+                    ),
+                    name,
+                  ),
+                ),
+              )
+            : null,
+        ].filter(Boolean)
+      : [
+          h(
+            'p',
+            { className: 'hint' },
+            'Appears after the first training with labelled holdout images. One in five questions is one of them.',
+          ),
+        ]),
+  );
+}
+
+async function settings() {
+  const now = state.settings;
+  const wanted = await dialog('Settings of the project', (close) => {
+    const number = (name, label, min, max, step = 1) => [
+      h('label', { for: `set-${name}` }, label),
+      h('input', { type: 'number', id: `set-${name}`, name, min, max, step, value: String(now[name]), required: true }),
+    ];
+    const hide = h('input', { type: 'checkbox', name: 'hide_suggestions', checked: now.hide_suggestions });
+    const form = h(
+      'form',
+      {
+        className: 'settings',
+        on: {
+          submit: (event) => {
+            event.preventDefault();
+            const changed = {};
+            for (const field of form.querySelectorAll('input')) {
+              const value = field.type === 'checkbox' ? field.checked : Number(field.value);
+              if (value !== now[field.name]) changed[field.name] = value;
+            }
+            close(changed);
+          },
+        },
+      },
+      ...number('retrain_every', 'Train again after so many labels', 5, 100000),
+      ...number('budget', 'Images chosen in a round', 1, 100000),
+      ...number('holdout_target', 'Holdout images to label', 0, 1000000),
+      ...number('answers_wanted', 'Answers wanted for each image', 1, 20),
+      h(
+        'label',
+        { className: 'check' },
+        hide,
+        h('span', {}, 'Hide suggestions from everybody who has not chosen otherwise'),
+      ),
+      h(
+        'div',
+        { className: 'row end' },
+        button('Cancel', { on: { click: () => close() } }),
+        h('button', { type: 'submit', className: 'main' }, 'Save'),
+      ),
+    );
+    return [form];
+  });
+  if (!wanted || Object.keys(wanted).length === 0) return;
+  try {
+    state.settings = await change('/api/settings', wanted);
+    emit('settings');
+    say('Settings saved');
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    say(error.message, { bad: true });
+  }
+}

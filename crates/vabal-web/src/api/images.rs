@@ -1,0 +1,32 @@
+//! Images listed, and one in full.
+
+use vabal::Id;
+use vabal::project::ListQuery;
+
+use super::{asked, json, number, word};
+use crate::app::App;
+use crate::error::{Answer, Failure};
+use crate::http::Head;
+
+/// `GET /api/images?state=&class=&predicted=&low=&high=&search=&sort=&after=&limit=`
+pub fn list(app: &App, head: &Head) -> Answer {
+    let query = ListQuery {
+        state: word(head, "state", "open, labelled, later, unsure, discarded, conflict or missing")?,
+        class: asked(head, "class", "the id of a class")?,
+        predicted: asked(head, "predicted", "the id of a class")?,
+        low: asked(head, "low", "0 to 1")?,
+        high: asked(head, "high", "0 to 1")?,
+        search: head.asked("search").map(String::from),
+        sort: word(head, "sort", "id, path, confidence, doubt or recent")?,
+        after: head.asked("after").map(String::from),
+        limit: asked(head, "limit", "1 to 1000")?,
+    };
+    json(&app.read(|project| project.list(&query))?)
+}
+
+/// `GET /api/images/ID`
+pub fn detail(app: &App, id: &str) -> Answer {
+    let image: Id = number(id, "image")?;
+    let detail = app.read(|project| project.detail(image))?;
+    json(&detail.ok_or_else(|| Failure::missing("image", id))?)
+}

@@ -1,0 +1,124 @@
+//! The project as a whole: what it is, its settings, how it stands, its training.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json as object};
+use vabal::project::{Counts, Overview, Project};
+use vabal::{Error, Result};
+
+use super::{body, json, json_with_round};
+use crate::app::App;
+use crate::error::{Answer, Failure};
+use crate::http::Request;
+use crate::training::{Pulse, Training};
+
+/// `GET /api/project`
+pub fn show(app: &App) -> Answer {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        #[serde(flatten)]
+        overview: Overview,
+        person: Option<&'a str>,
+    }
+    json_with_round(&Shown { overview: app.read(Project::overview)?, person: app.person.as_deref() })
+}
+
+/// `PUT /api/settings`
+pub fn change_settings(app: &App, request: &Request) -> Answer {
+    let change: Value = body(request)?;
+    json(&app.write(|project| project.change_settings(&change))?)
+}
+
+/// `GET /api/status`
+pub fn status(app: &App) -> Answer {
+    let mut status = app.read(|project| (app.work.status)(project))?;
+    if let Value::Object(fields) = &mut status {
+        fields.insert("training".into(), object!(app.read(|project| pulse_of(project, &app.training))?));
+    }
+    json(&status)
+}
+
+/// `POST /api/train`
+pub fn train(app: &App) -> Answer {
+    if let Some(needs) = app.read(needs)? {
+        return Err(Failure::new(
+            409,
+            Error::input("there is not enough to train on").expected(needs).hint("label more images first"),
+        ));
+    }
+    match app.train()? {
+        true => json(&object!({ "started": true })),
+        false => Err(Failure::new(
+            409,
+            Error::input("a training is under way").hint("wait for it, or stop it: its progress is shown"),
+        )),
+    }
+}
+
+/// `POST /api/train/stop`
+pub fn stop(app: &App) -> Answer {
+    json(&object!({ "stopping": app.training.stop() }))
+}
+
+/// `GET /api/pulse`
+pub fn pulse(app: &App) -> Answer {
+    #[derive(Serialize)]
+    struct Beat {
+        round: u64,
+        counts: Counts,
+        labels_until_training: usize,
+        training: Pulse,
+    }
+    json(&app.read(|project| {
+        Ok(Beat {
+            round: project.newest_round()?.map_or(0, |(round, _)| round),
+            counts: project.counts()?,
+            labels_until_training: project.labels_until_training()?,
+            training: pulse_of(project, &app.training)?,
+        })
+    })?)
+}
+
+fn pulse_of(project: &Project, training: &Training) -> Result<Pulse> {
+    let mut pulse = training.pulse();
+    if pulse.state != "running" {
+        pulse.needs = needs(project)?;
+    }
+    Ok(pulse)
+}
+
+/// Labels that can be trained on.
+pub fn labels(counts: &Counts) -> u64 {
+    counts.labelled.saturating_sub(counts.holdout.labelled) as u64
+}
+
+/// Whether a training is to begin by itself.
+pub fn due(project: &Project, training: &Training) -> Result<bool> {
+    let every = project.settings()?.retrain_every as u64;
+    Ok(project.labels_until_training()? == 0
+        && training.may_begin(labels(&project.counts()?), every)
+        && needs(project)?.is_none())
+}
+
+/// Classes that are to have labels before there is anything to learn.
+const CLASSES: usize = 2;
+/// Labels that each of these is to have.
+const LABELS: usize = 2;
+
+/// Why nothing can be trained yet, in plain words.
+fn needs(project: &Project) -> Result<Option<String>> {
+    let mut counts = BTreeMap::new();
+    for label in project.training_set()?.1 {
+        *counts.entry(label).or_insert(0) += 1;
+    }
+    let ready = counts.values().filter(|&&labels| labels >= LABELS).count();
+    Ok((ready < CLASSES).then(|| {
+        let have = match ready {
+            0 => "no class has".to_owned(),
+            1 => "one class has".to_owned(),
+            n => format!("{n} classes have"),
+        };
+        format!("at least {CLASSES} classes with {LABELS} labels each; so far {have} that many")
+    }))
+}

@@ -1,0 +1,58 @@
+//! The page's own files, in the program itself: nothing is fetched from elsewhere.
+//!
+//! Never here: anything made at run time.
+
+use crate::http::Response;
+
+macro_rules! assets {
+    ($($name:literal: $kind:ident),* $(,)?) => {
+        /// Names below `/assets/`, types and contents.
+        const ALL: &[(&str, &str, &[u8])] = &[$(($name, $kind, include_bytes!(concat!("../assets/", $name)))),*];
+    };
+}
+
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+
+assets! {}
+
+/// The page.
+#[must_use]
+pub fn index() -> Response {
+    Response::new(200, "text/html; charset=utf-8", include_bytes!("../assets/index.html").as_slice())
+        .with("Cache-Control", "no-store")
+}
+
+/// A file of the page.
+#[must_use]
+pub fn find(name: &str) -> Option<Response> {
+    let (_, kind, bytes) = ALL.iter().find(|(known, ..)| *known == name)?;
+    // Another version of the program brings others under the same names.
+    Some(Response::new(200, kind, *bytes).with("Cache-Control", "no-cache"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_page_is_in_the_program_and_asks_for_no_other_host() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "index.html")
+            .collect();
+        names.sort();
+        assert_eq!(names, ALL.iter().map(|(name, ..)| *name).collect::<Vec<_>>());
+        let page = String::from_utf8(index().body.into_owned()).unwrap();
+        for (name, _, bytes) in ALL.iter().chain([&("index.html", "", page.as_bytes())]) {
+            let text = std::str::from_utf8(bytes).unwrap();
+            for far in ["https://", "//cdn", "@import url(h"] {
+                assert!(!text.contains(far), "{name} has {far}");
+            }
+        }
+        assert!(!page.contains("<style") && !page.contains("<script>") && !page.contains(" onclick="));
+        assert!(find("../Cargo.toml").is_none() && find("").is_none());
+    }
+}

@@ -1,0 +1,178 @@
+//! As much of HTTP/1.1 as a page on one machine needs: requests read with limits and deadlines, a thread for each
+//! connection, answers written whole. What it leaves out is refused by name: chunked bodies (411), pipes of unknown
+//! length, upgrades.
+//!
+//! Never here: who may ask what (`auth`), what is answered (`app`, `api`).
+
+mod connection;
+mod server;
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+
+pub use server::run;
+
+/// What stands before the body of a request.
+#[derive(Debug, Clone, Default)]
+pub struct Head {
+    /// `GET`, `POST`, …, as sent.
+    pub method: String,
+    /// The parts of the path between its `/`, decoded, empty ones left out.
+    pub path: Vec<String>,
+    /// The pairs after `?`, decoded.
+    pub query: Vec<(String, String)>,
+    /// Names in small letters, and values.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Head {
+    /// The head of a request for `target`, a path with or without a query; `None` where it is no such thing.
+    #[must_use]
+    pub fn new(method: &str, target: &str, headers: Vec<(String, String)>) -> Option<Self> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        if !path.starts_with('/') {
+            return None;
+        }
+        let decoded = |text: &str| percent_decode(text.as_bytes()).decode_utf8().ok().map(Cow::into_owned);
+        let path = path.split('/').filter(|part| !part.is_empty()).map(decoded).collect::<Option<_>>()?;
+        let pair = |pair: &str| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            // What a form sends for a space.
+            Some((decoded(&key.replace('+', " "))?, decoded(&value.replace('+', " "))?))
+        };
+        let query = query.split('&').filter(|pair| !pair.is_empty()).map(pair).collect::<Option<_>>()?;
+        Some(Self { method: method.to_owned(), path, query, headers })
+    }
+
+    /// The value of a header that is sent once; the first where it is sent more often.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every value of a header.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of `name` after `?`; the last where it is given more often, `None` where it is empty.
+    #[must_use]
+    pub fn asked(&self, name: &str) -> Option<&str> {
+        let found = self.query.iter().rev().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+}
+
+/// A request that was let in, with its body.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// What stands before the body.
+    pub head: Head,
+    /// The body, within its limit.
+    pub body: Vec<u8>,
+}
+
+/// What is sent back.
+#[derive(Debug)]
+pub struct Response {
+    /// 200, 404, …
+    pub status: u16,
+    /// Names and values; neither holds a line break.
+    pub headers: Vec<(&'static str, String)>,
+    /// What follows.
+    pub body: Cow<'static, [u8]>,
+}
+
+impl Response {
+    /// An answer from memory.
+    #[must_use]
+    pub fn new(status: u16, kind: &str, body: impl Into<Cow<'static, [u8]>>) -> Self {
+        Self { status, headers: vec![("Content-Type", kind.to_owned())], body: body.into() }
+    }
+
+    /// An answer without a body.
+    #[must_use]
+    pub fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Cow::Borrowed(&[]) }
+    }
+
+    /// The same with one more header. Characters that would end the header's line are left out.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        let mut value: String = value.into();
+        value.retain(|c| c == ' ' || c.is_ascii_graphic());
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The value of a header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Who answers.
+pub trait Service: Send + Sync {
+    /// Looks at a request before its body is read: the largest body that is taken, in bytes, or the refusal.
+    ///
+    /// # Errors
+    /// The refusal.
+    fn admit(&self, head: &Head) -> Result<usize, Box<Response>>;
+
+    /// Answers a request that was let in.
+    fn respond(&self, request: &Request) -> Response;
+
+    /// The answer where there is none: a request that cannot be read, a panic.
+    fn refuse(&self, status: u16, what: &str, hint: &str) -> Response;
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        204 => "No Content",
+        303 => "See Other",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        507 => "Insufficient Storage",
+        _ => "Internal Server Error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_taken_apart_before_it_is_decoded() {
+        let head = Head::new("GET", "/thumb//a%2Fb/..?x=1%262&y=a+b&x=3&z=&w", Vec::new()).unwrap();
+        assert_eq!(head.path, ["thumb", "a/b", ".."]);
+        assert_eq!(head.asked("x"), Some("3"));
+        assert_eq!(head.asked("y"), Some("a b"));
+        assert_eq!((head.asked("z"), head.asked("w"), head.asked("v")), (None, None, None));
+        for target in ["", "x", "*", "http://elsewhere/", "/%ff", "/?a=%c0%80"] {
+            assert!(Head::new("GET", target, Vec::new()).is_none(), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_header_cannot_be_made_to_end_its_line() {
+        let response = Response::empty(200).with("X-A", "a\r\nSet-Cookie: b\u{0}é");
+        assert_eq!(response.header("x-a"), Some("aSet-Cookie: b"));
+    }
+}

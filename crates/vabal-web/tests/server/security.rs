@@ -1,0 +1,220 @@
+//! Who is let in, and what becomes of requests that mean harm.
+
+use serde_json::json;
+
+use crate::support::{Place, TOKEN};
+
+#[test]
+fn nothing_is_answered_without_the_token() {
+    let place = Place::new(2, &json!({}));
+    let server = place.serve();
+    let mut client = server.client();
+    let all = [
+        ("GET", "/"),
+        ("GET", "/assets/page.css"),
+        ("GET", "/image/1"),
+        ("GET", "/thumb/1"),
+        ("GET", "/api/project"),
+        ("GET", "/api/export?format=csv"),
+        ("POST", "/api/answers"),
+        ("PUT", "/api/settings"),
+        ("GET", "/nowhere"),
+    ];
+    for (method, target) in all {
+        for headers in
+            [&[][..], &[("Authorization", "Bearer 0123456789abcdee")], &[("Cookie", "vabal-token=")]]
+        {
+            let reply = client.ask(method, target, headers, b"");
+            let error = reply.error(401);
+            assert!(!error.to_string().contains(TOKEN));
+        }
+    }
+    // Whoever opens an address by hand reads what to do.
+    let page = client.ask("GET", "/", &[("Accept", "text/html,*/*")], b"");
+    assert_eq!((page.status, page.header("content-type")), (401, Some("text/html; charset=utf-8")));
+    assert!(String::from_utf8(page.body).unwrap().contains("vabal label"));
+}
+
+#[test]
+fn the_address_with_the_token_leaves_a_cookie_and_leads_to_the_page() {
+    let place = Place::new(2, &json!({}));
+    let server = place.serve();
+    let mut client = server.client();
+    let reply = client.ask("GET", &format!("/?token={TOKEN}"), &[], b"");
+    assert_eq!((reply.status, reply.header("location")), (303, Some("/")));
+    let cookie = reply.header("set-cookie").unwrap().to_owned();
+    for part in ["HttpOnly", "SameSite=Strict", "Path=/"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    let cookie = cookie.split(';').next().unwrap();
+    let page = client.ask("GET", "/", &[("Cookie", cookie)], b"");
+    assert_eq!(page.status, 200);
+    assert!(client.ask("GET", "/api/project", &[("Cookie", cookie)], b"").fine()["name"].is_string());
+    // From a link on another site the browser would not send the cookie along at once.
+    let from_elsewhere = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate")];
+    let reply = client.ask("GET", &format!("/?token={TOKEN}"), &from_elsewhere, b"");
+    assert_eq!((reply.status, reply.header("refresh")), (200, Some("0; url=/")));
+    assert!(reply.header("set-cookie").is_some());
+}
+
+#[test]
+fn other_names_and_other_pages_are_refused() {
+    let place = Place::new(2, &json!({}));
+    let server = place.serve();
+    let mut client = server.client();
+    let token = format!("Bearer {TOKEN}");
+    let auth = ("Authorization", token.as_str());
+    let json = ("Content-Type", "application/json");
+    let rebound = format!("evil.example:{}", client.address.split(':').next_back().unwrap());
+    client.ask("GET", "/api/project", &[auth, ("Host", &rebound)], b"").error(403);
+    client.ask("GET", "/api/project", &[auth, ("Host", "localhost")], b"").error(403);
+    client.ask("POST", "/api/train", &[auth, json, ("Origin", "http://evil.example")], b"{}").error(403);
+    client.ask("POST", "/api/train", &[auth, json, ("Origin", "null")], b"{}").error(403);
+    client.ask("GET", "/image/1", &[auth, ("Sec-Fetch-Site", "cross-site")], b"").error(403);
+    client.ask("POST", "/api/train", &[auth, ("Content-Type", "text/plain")], b"{}").error(415);
+    client.ask("POST", "/api/train", &[auth], b"").error(415);
+    let own = format!("http://{}", client.address);
+    client.ask("PUT", "/api/settings", &[auth, json, ("Origin", &own)], b"{}").fine();
+}
+
+#[test]
+fn every_answer_binds_the_browser() {
+    let place = Place::new(2, &json!({}));
+    let server = place.serve();
+    let mut client = server.client();
+    let replies = [
+        client.get("/"),
+        client.get("/api/project"),
+        client.get("/image/1"),
+        client.get("/thumb/1"),
+        client.get("/nowhere"),
+        client.ask("GET", "/", &[], b""),
+        client.ask("GET", &format!("/?token={TOKEN}"), &[], b""),
+        client.raw(b"nonsense\r\n\r\n").unwrap(),
+    ];
+    for reply in replies {
+        let policy = reply.header("content-security-policy").unwrap();
+        for part in
+            ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'none'"]
+        {
+            assert!(policy.contains(part), "{policy}");
+        }
+        assert!(!policy.contains("unsafe"));
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(reply.header("referrer-policy"), Some("no-referrer"));
+    }
+    assert_eq!(client_cache(&mut server.client(), "/api/project"), "no-store");
+}
+
+fn client_cache(client: &mut crate::client::Client, target: &str) -> String {
+    client.get(target).header("cache-control").unwrap().to_owned()
+}
+
+#[test]
+fn no_path_leads_out() {
+    let place = Place::new(2, &json!({}));
+    std::fs::write(place.folder.path().join("secret.bmp"), crate::support::bmp(77)).unwrap();
+    let server = place.serve();
+    let mut client = server.client();
+    for target in [
+        "/assets/../Cargo.toml",
+        "/assets/..%2fCargo.toml",
+        "/assets/%2e%2e/Cargo.toml",
+        "/image/..%2f..%2fsecret.bmp",
+        "/image/../secret.bmp",
+        "/thumb/..",
+        "/image/-1",
+        "/image/0",
+        "/image/99999999999999999999999",
+        "/image/1%00",
+        "/thumb/1/../../secret.bmp",
+        "//etc/passwd",
+    ] {
+        client.get(target).error(404);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_image_that_became_a_link_to_elsewhere_is_not_shown() {
+    let place = Place::new(2, &json!({}));
+    let secret = place.folder.path().join("secret.bmp");
+    std::fs::write(&secret, crate::support::bmp(77)).unwrap();
+    let server = place.serve();
+    let mut client = server.client();
+    let id = client.get("/api/images?limit=1").fine()["images"][0]["id"].clone();
+    let path = client.get("/api/images?limit=1").fine()["images"][0]["path"].as_str().unwrap().to_owned();
+    let path = place.images().join(path);
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&secret, &path).unwrap();
+    for room in ["image", "thumb"] {
+        let reply = client.get(&format!("/{room}/{id}"));
+        assert!(matches!(reply.status, 403 | 404 | 410), "{}", reply.status);
+        reply.error(reply.status);
+    }
+}
+
+#[test]
+fn what_is_too_large_or_no_request_is_refused_and_the_server_goes_on() {
+    let place = Place::new(2, &json!({}));
+    let server = place.serve();
+    let host = format!("Host: {}\r\nAuthorization: Bearer {TOKEN}\r\n", server.address);
+    let json = "Content-Type: application/json\r\n";
+    let head = |rest: &str| format!("POST /api/answers HTTP/1.1\r\n{host}{rest}\r\n").into_bytes();
+    let cases = [
+        (413, head(&format!("{json}Content-Length: 2000000\r\n"))),
+        (413, head(&format!("{json}Content-Length: 99999999999999999999999999\r\nExpect: 100-continue\r\n"))),
+        (411, head(&format!("{json}Transfer-Encoding: chunked\r\n"))),
+        (400, head(&format!("{json}Content-Length: -1\r\n"))),
+        (400, head(&format!("{json}Content-Length: 2\r\nContent-Length: 3\r\n"))),
+        (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec()),
+        (400, b"GET http://elsewhere/ HTTP/1.1\r\n\r\n".to_vec()),
+        (431, [b"GET / HTTP/1.1\r\n".as_slice(), &vec![b'a'; 40_000]].concat()),
+        (431, format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(200)).into_bytes()),
+    ];
+    for (status, bytes) in cases {
+        let mut client = server.client();
+        client.raw(&bytes).unwrap().error(status);
+        // The connection ends; nothing after it is taken for a request.
+        assert!(client.reply(false).is_none());
+    }
+    // A real body that is too large: the sender reads the refusal and not a broken connection.
+    let mut client = server.client();
+    let body = json!({ "person": "x".repeat(2_000_000) });
+    client.post("/api/answers", &body).error(413);
+    // A body that is too large for answers may be an import.
+    let token = format!("Bearer {TOKEN}");
+    let csv = format!("path,class\n{}", "nowhere.bmp,patches\n".repeat(100_000));
+    let headers = [("Authorization", token.as_str()), ("Content-Type", "text/csv")];
+    let reply = server.client().ask("POST", "/api/import?format=csv&person=ann", &headers, csv.as_bytes());
+    assert_eq!(reply.fine()["unknown"], 100_000);
+    server.client().get("/api/project").fine();
+}
+
+#[test]
+fn requests_that_come_together_or_in_pieces_are_answered_in_order() {
+    let place = Place::new(2, &json!({}));
+    let server = place.serve();
+    let ask = |target: &str| {
+        format!("GET {target} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {TOKEN}\r\n\r\n", server.address)
+    };
+    let mut client = server.client();
+    let first = client.raw(format!("{}{}", ask("/api/project"), ask("/nowhere")).as_bytes()).unwrap();
+    assert!(first.fine()["counts"].is_object());
+    client.reply(false).unwrap().error(404);
+    // Nobody waits for the rest of a request whose sender has left.
+    let mut client = server.client();
+    let request = ask("/api/project");
+    let (a, b) = request.split_at(20);
+    client.send_only(a.as_bytes());
+    client.send_only(b.as_bytes());
+    client.reply(false).unwrap().fine();
+    client.send_only(a.as_bytes());
+    client.finish();
+    assert!(client.reply(false).is_none());
+    // HEAD has the headers and no body.
+    let mut client = server.client();
+    let reply = client.raw(ask("/api/project").replacen("GET", "HEAD", 1).as_bytes()).unwrap();
+    assert!(reply.status == 200 && reply.body.is_empty());
+    client.get("/api/project").fine();
+}

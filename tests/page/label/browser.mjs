@@ -1,0 +1,136 @@
+// A browser and a server to be used by checks: signs in, asks the server past the page, collects what goes wrong.
+// Never here: a check.
+
+import { existsSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+import { start } from './mock.mjs';
+
+const executablePath = [
+  process.env.CHROMIUM,
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+].find((path) => path && existsSync(path));
+if (!executablePath) {
+  console.error('usage: node label.mjs [ADDRESS]\n  hint: needs Chromium (apt-get install chromium), or CHROMIUM=path');
+  process.exit(2);
+}
+/** The server in memory; null where an address was given. */
+export const mock = process.argv[2] ? null : await start();
+export const address = process.argv[2] ?? mock.url;
+export const { origin } = new URL(address);
+export const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+export const faults = [];
+let checks = 0;
+// Failures asked for by a check; what the browser says of them is no fault.
+let expected = false;
+/** For the rest of this check, what fails is meant to fail. */
+export const allowFailures = () => {
+  expected = true;
+};
+
+/** A browser of its own, signed in. `person` null: the name is asked for. */
+export async function visit({ person = 'Ada', width = 1280, height = 800, theme = 'light', signIn = true } = {}) {
+  const context = await browser.newContext({
+    viewport: { width, height },
+    colorScheme: theme,
+    acceptDownloads: true,
+    hasTouch: width < 600,
+    reducedMotion: 'reduce',
+  });
+  if (person)
+    await context.addInitScript((name) => {
+      if (!localStorage.getItem('vabal.person')) localStorage.setItem('vabal.person', name);
+    }, person);
+  const page = await context.newPage();
+  page.setDefaultTimeout(8000);
+  page.on('pageerror', (error) => faults.push(`script error: ${error.stack}`));
+  page.on('console', (message) => {
+    if (!['error', 'warning'].includes(message.type()) || expected) return;
+    // An image whose file is gone is part of a project's life.
+    if (/Failed to load resource/.test(message.text()) && /\/(image|thumb)\//.test(message.location().url)) return;
+    faults.push(`console: ${message.text()} ${message.location().url}`);
+  });
+  page.on('request', (request) => {
+    if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).origin !== origin)
+      faults.push(`asks for ${request.url()}`);
+  });
+  if (signIn) {
+    await page.goto(address);
+    if (person) await page.waitForSelector('.frame img, .empty:not([hidden])');
+  }
+  return page;
+}
+export const end = (page) => page.context().close();
+
+/** The server's own word, past the page. */
+export const api = (page, path, body, method = body === undefined ? 'GET' : 'POST') =>
+  page.evaluate(
+    async ([where, what, how]) => {
+      const response = await fetch(where, {
+        method: how,
+        headers: what === undefined ? {} : { 'Content-Type': 'application/json' },
+        body: what === undefined ? undefined : JSON.stringify(what),
+      });
+      return response.json();
+    },
+    [path, body, method],
+  );
+export const shown = async (page) =>
+  Number((await page.locator('.view.label .frame img').first().getAttribute('src')).split('/').pop());
+export const said = (page) => page.locator('#said').innerText();
+export const stateOf = async (page, id) => (await api(page, `/api/images/${id}`)).image;
+export const waitFor = async (what, probe, limit = 6000) => {
+  const until = Date.now() + limit;
+  for (;;) {
+    const value = await probe();
+    if (value) return value;
+    if (Date.now() > until) throw new Error(`waited in vain: ${what}`);
+    await new Promise((resolve) => {
+      setTimeout(resolve, 40);
+    });
+  }
+};
+export const movedOn = (page, id) =>
+  waitFor(
+    `the page moves on from image ${id}`,
+    async () => (await page.locator('.view.label .frame img').count()) > 0 && (await shown(page)) !== id,
+  );
+/** Goes to an open image with a suggestion; null when there is none near. */
+export async function suggested(page) {
+  for (let i = 0; i < 30; i += 1) {
+    const id = await shown(page);
+    const image = await stateOf(page, id);
+    if (image.suggestion && image.state === 'open' && (await page.locator('.accept').count()) > 0) return image;
+    await page.keyboard.press('ArrowRight');
+    await movedOn(page, id);
+  }
+  return null;
+}
+export const go = async (page, view) => {
+  await page.goto(`${origin}/#${view}`);
+  await page.waitForSelector(`#view-${view.split('?')[0]}:not([hidden])`);
+};
+
+export async function check(name, run) {
+  if (process.env.ONLY && !name.includes(process.env.ONLY)) return;
+  checks += 1;
+  try {
+    await run();
+  } catch (error) {
+    faults.push(`${name}: ${error.stack ?? error}`);
+  } finally {
+    expected = false;
+  }
+}
+
+/** Closes everything and says what was found. Resolves to whether all holds. */
+export async function finish() {
+  await browser.close();
+  await mock?.close();
+  for (const fault of faults) console.error(fault);
+  console.log(
+    faults.length === 0 ? `${checks} checks of the labelling page hold` : `${faults.length} faults in ${checks} checks`,
+  );
+  return faults.length === 0;
+}

@@ -1,0 +1,383 @@
+// Every view: what it does, whether it is accessible, how it looks (SHOTS=folder).
+
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  address,
+  api,
+  browser,
+  check,
+  end,
+  faults,
+  go,
+  mock,
+  movedOn,
+  origin,
+  said,
+  shown,
+  stateOf,
+  visit,
+  waitFor,
+} from './browser.mjs';
+import { start } from './mock.mjs';
+
+const axe = createRequire(import.meta.url).resolve('axe-core');
+const shots = process.env.SHOTS;
+if (shots) mkdirSync(shots, { recursive: true });
+
+await check('grid: a range by Shift, a class key for all of them, one undo for the gesture', async () => {
+  const page = await visit({ person: 'Gus' });
+  await page.keyboard.press('g');
+  await page.waitForSelector('.tile');
+  await page.selectOption('select[name=state]', 'open');
+  await waitFor(
+    'open ones alone',
+    async () => (await page.locator('.tile').count()) > 0 && (await page.locator('.tile:not(.open)').count()) === 0,
+  );
+  await page.locator('#grid').focus();
+  await page.keyboard.press('ArrowRight');
+  for (let i = 0; i < 4; i += 1) await page.keyboard.press('Shift+ArrowRight');
+  assert.equal(await page.locator('.tile[aria-selected=true]').count(), 5);
+  const ids = await page
+    .locator('.tile[aria-selected=true]')
+    .evaluateAll((all) => all.map((one) => Number(one.id.slice(5))));
+  assert.ok(await page.locator('#grid').getAttribute('aria-activedescendant'));
+  await page.keyboard.press('2');
+  await waitFor('it says five', async () => /labelled 5 images as/.test(await said(page)));
+  const { classes } = await api(page, '/api/project');
+  for (const id of ids) assert.equal((await stateOf(page, id)).class, classes[1].id);
+  await page.keyboard.press('Backspace');
+  await waitFor('undone as a whole', async () => /5 images as before/.test(await said(page)));
+  for (const id of ids) assert.equal((await stateOf(page, id)).state, 'open');
+  await page.keyboard.press('Control+a');
+  const { total } = await api(page, '/api/images?state=open&limit=1');
+  assert.match(
+    await page.locator('.view.browse .panel h2').innerText(),
+    new RegExp(`^${Math.min(100, total)} images? selected|^\\d+ images selected`),
+  );
+  await page.keyboard.press('Escape');
+  assert.match(await page.locator('.view.browse .panel h2').innerText(), /Nothing/);
+  await end(page);
+});
+
+await check('grid: Enter accepts suggestions for what has no label, and overwrites nothing', async () => {
+  const page = await visit({ person: 'Gus' });
+  await go(page, 'browse');
+  await page.waitForSelector('.tile');
+  await page.locator('#grid').focus();
+  await page.keyboard.press('Control+a');
+  const request = page.waitForRequest('**/api/answers', { timeout: 3000 }).catch(() => null);
+  const before = await api(page, '/api/images?limit=100');
+  await page.keyboard.press('Enter');
+  const sent = await request;
+  if (sent) {
+    const open = new Map(before.images.map((one) => [one.id, one]));
+    for (const one of sent.postDataJSON().answers) {
+      const image = open.get(one.image);
+      if (!image) continue;
+      assert.ok(!['labelled', 'discarded'].includes(image.state), `image ${image.id} was ${image.state}`);
+      assert.equal(one.class, image.suggestion.class);
+    }
+    await waitFor('it says so', async () => /labelled \d+ image/.test(await said(page)));
+    await api(page, '/api/undo', { person: 'Gus' });
+  }
+  await end(page);
+});
+
+await check('search and filters narrow the grid and stay in the address', async () => {
+  const page = await visit();
+  const {
+    images: [image],
+  } = await api(page, '/api/images?limit=1');
+  await go(page, 'browse');
+  await page.waitForSelector('.tile');
+  await page.fill('input[name=search]', image.path);
+  await waitFor('one tile', async () => (await page.locator('.tile').count()) === 1);
+  assert.match(page.url(), /search=/);
+  await page.reload();
+  await waitFor('one tile again', async () => (await page.locator('.tile').count()) === 1);
+  await page.fill('input[name=search]', 'surely no such file');
+  await waitFor('it says none', async () => /No image fits/.test(await page.locator('.grid-box').innerText()));
+  await end(page);
+});
+
+await check('what two people said differently is a conflict, and review settles it', async () => {
+  const page = await visit();
+  const { classes } = await api(page, '/api/project');
+  const {
+    images: [image],
+  } = await api(page, '/api/images?state=open&limit=1');
+  await api(page, '/api/answers', {
+    person: 'Ada',
+    token: `a${Date.now()}`,
+    answers: [{ image: image.id, act: 'label', class: classes[0].id }],
+  });
+  await api(page, '/api/answers', {
+    person: 'Grace',
+    token: `b${Date.now()}`,
+    answers: [{ image: image.id, act: 'label', class: classes[1].id }],
+  });
+  assert.equal((await stateOf(page, image.id)).state, 'conflict');
+  await go(page, 'review?kind=conflict');
+  await page.locator(`#review-${image.id}`).click();
+  assert.match(await page.locator('.said-list').innerText(), /Grace/);
+  await page.keyboard.press('2');
+  await waitFor('it is settled', async () => (await stateOf(page, image.id)).state === 'labelled');
+  assert.equal((await stateOf(page, image.id)).class, classes[1].id);
+  await page.keyboard.press('Backspace');
+  await waitFor('undo brings the conflict back', async () => (await stateOf(page, image.id)).state === 'conflict');
+  await page.locator(`#review-${image.id}`).click();
+  await page.keyboard.press('1');
+  await waitFor('settled again', async () => (await stateOf(page, image.id)).state === 'labelled');
+  await end(page);
+});
+
+await check('classes: add, rename, give a key, move, merge', async () => {
+  const page = await visit();
+  const name = `try ${Date.now() % 100000}`;
+  await go(page, 'classes');
+  await page.fill('#new-class', name);
+  await page.keyboard.press('Enter');
+  const added = await waitFor('added', async () =>
+    (await api(page, '/api/project')).classes.find((one) => one.name === name),
+  );
+  await page.fill(`#class-name-${added.id}`, `${name} b`);
+  await page.keyboard.press('Enter');
+  await waitFor('renamed', async () =>
+    (await api(page, '/api/project')).classes.some((one) => one.name === `${name} b`),
+  );
+  await page.click(`#class-key-${added.id}`);
+  await page.keyboard.press('Enter');
+  await page.keyboard.press('d');
+  assert.match(await page.locator('dialog[open] [role=status]').innerText(), /taken/);
+  await page.keyboard.press('m');
+  await waitFor(
+    'it has a key',
+    async () => (await api(page, '/api/project')).classes.find((one) => one.id === added.id).key === 'KeyM',
+  );
+  await page.click(`#class-up-${added.id}`);
+  await waitFor(
+    'it moved',
+    async () => (await api(page, '/api/project')).classes.sort((a, b) => a.place - b.place).at(-1).id !== added.id,
+  );
+  await go(page, 'label');
+  const id = await shown(page);
+  await page.keyboard.press('m');
+  await movedOn(page, id);
+  assert.equal((await stateOf(page, id)).class, added.id);
+  await go(page, 'classes');
+  await page.click(`#class-merge-${added.id}`);
+  const target = (await api(page, '/api/project')).classes.find((one) => one.id !== added.id);
+  await page.selectOption('#merge-into', String(target.id));
+  await page.click('dialog[open] button.main');
+  await page.click('dialog[open] button.main');
+  await waitFor('merged', async () => !(await api(page, '/api/project')).classes.some((one) => one.id === added.id));
+  assert.equal((await stateOf(page, id)).class, target.id);
+  await end(page);
+});
+
+await check('progress shows labels, accuracy as chart and table, and training', async () => {
+  const page = await visit();
+  await go(page, 'progress');
+  await page.waitForSelector('.figures');
+  const status = await api(page, '/api/status');
+  const text = await page.locator('#view-progress').innerText();
+  for (const one of status.classes) assert.ok(text.includes(one.name));
+  if (status.rounds.some((one) => typeof one.balanced_accuracy === 'number')) {
+    assert.equal(await page.locator('svg.chart').count(), 1);
+    await page.locator('.rounds summary').click();
+    assert.equal(await page.locator('.rounds tbody tr').count(), status.rounds.length);
+  }
+  assert.ok(text.includes(status.stopping.text));
+  await end(page);
+});
+
+if (mock)
+  await check(
+    'training runs behind, and new suggestions slip in without touching the image on the screen',
+    async () => {
+      const page = await visit({ person: 'Tim' });
+      const id = await shown(page);
+      await go(page, 'progress');
+      await page.click('text=Train now');
+      await page.waitForSelector('progress');
+      await go(page, 'label');
+      const asked = page.waitForRequest('**/api/next**', { timeout: 15_000 });
+      assert.match((await asked).url(), new RegExp(`have=${id}(&|$)`));
+      await waitFor('it says so', async () => /new suggestions/.test(await said(page)));
+      assert.equal(await shown(page), id);
+      await end(page);
+    },
+  );
+
+await check('export downloads a file; taking it in again adds nothing', async () => {
+  const page = await visit();
+  await go(page, 'exchange');
+  for (const format of ['csv', 'jsonl', 'label-studio']) {
+    const waiting = page.waitForEvent('download');
+    await page.click(`a[href="/api/export?format=${format}"]`);
+    const file = join(tmpdir(), `vabal-export-${process.pid}.${format === 'label-studio' ? 'json' : format}`);
+    await (await waiting).saveAs(file);
+    assert.ok(existsSync(file));
+    if (format !== 'csv') continue;
+    await page.setInputFiles('#import-file', file);
+    await page.click('text=Take the labels in');
+    await waitFor('the result', async () => /0 answers added/.test(await page.locator('.result').innerText()));
+  }
+  const odd = join(tmpdir(), `vabal-odd-${process.pid}.csv`);
+  writeFileSync(odd, 'path,state,class\nno/such/file.png,labelled,nothing\n');
+  await page.setInputFiles('#import-file', odd);
+  await page.click('text=Take the labels in');
+  await waitFor('unknown paths are named', async () =>
+    /no\/such\/file\.png/.test(await page.locator('.result').innerText()),
+  );
+  await end(page);
+});
+
+for (const theme of ['light', 'dark']) {
+  for (const width of [1280, 390]) {
+    await check(`every view is accessible and fits: ${theme}, ${width} pixels`, async () => {
+      const page = await visit({ theme, width, height: width < 600 ? 844 : 800 });
+      const look = async (name, settle = null) => {
+        if (settle) await settle();
+        await page.waitForTimeout(350);
+        if (shots) await page.screenshot({ path: join(shots, `${name}-${width}-${theme}.png`) });
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+        assert.ok(overflow <= 0, `${name} sticks out by ${overflow} pixels`);
+        const cut = await page.evaluate(() =>
+          [...document.querySelectorAll('.panel button, .top button, .viewer-bar button')]
+            .filter(
+              (one) => one.offsetParent && one.scrollWidth > one.clientWidth + 2 && !one.querySelector('.class-name'),
+            )
+            .map((one) => one.textContent),
+        );
+        assert.deepEqual(cut, [], `${name}: text is cut off`);
+        if (width < 600) {
+          const small = await page.evaluate(() =>
+            [...document.querySelectorAll('button, .views a')]
+              .filter((one) => one.offsetParent && one.getBoundingClientRect().height < 24)
+              .map((one) => one.textContent),
+          );
+          assert.deepEqual(small, [], `${name}: too small for a finger`);
+        }
+        if ((theme === 'light') === (width === 1280) || name === 'label' || name === 'browse') {
+          if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(readFileSync(axe, 'utf8'));
+          const { violations } = await page.evaluate(() =>
+            window.axe.run(document, {
+              runOnly: {
+                type: 'tag',
+                values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+              },
+            }),
+          );
+          for (const { id, help, nodes } of violations)
+            faults.push(
+              `${name}, ${theme}, ${width}: ${id}: ${help}: ${nodes
+                .slice(0, 3)
+                .map((node) => `${node.html.slice(0, 140)} ${node.any?.[0]?.message ?? ''}`)
+                .join(' ; ')}`,
+            );
+        }
+      };
+      await look('label');
+      await look('help', async () => {
+        await page.click('#help-button');
+      });
+      await page.keyboard.press('Escape');
+      await look('find', async () => {
+        await page.keyboard.press('/');
+      });
+      await page.keyboard.press('Escape');
+      await look('details', async () => {
+        await page.keyboard.press('Shift+I');
+      });
+      await page.keyboard.press('Escape');
+      await look('browse', async () => {
+        await go(page, 'browse');
+        await page.waitForSelector('.tile');
+        await page.locator('#grid').focus();
+        await page.keyboard.press('ArrowRight');
+        await page.keyboard.press('Shift+ArrowRight');
+      });
+      for (const kind of ['doubt', 'conflict', 'copies', 'near'])
+        await look(`review-${kind}`, async () => {
+          await go(page, `review?kind=${kind}`);
+        });
+      await look('classes', async () => {
+        await go(page, 'classes');
+      });
+      await look('progress', async () => {
+        await go(page, 'progress');
+        await page.waitForSelector('.figures');
+        await page.locator('.rounds summary').click();
+      });
+      await look('settings', async () => {
+        await page.click('text=Settings');
+      });
+      await page.keyboard.press('Escape');
+      await look('exchange', async () => {
+        await go(page, 'exchange');
+      });
+      await end(page);
+    });
+  }
+}
+
+await check('the theme can be chosen, and lasts', async () => {
+  const page = await visit();
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  assert.equal(await ground(), 'rgb(255, 255, 255)');
+  await page.click('#theme-button');
+  await page.click('#theme-button');
+  assert.equal(await ground(), 'rgb(17, 22, 28)');
+  await page.reload();
+  assert.equal(await ground(), 'rgb(17, 22, 28)');
+  assert.ok(
+    await page.evaluate(() => document.fonts.load('16px Inter').then((all) => all.length > 0)),
+    'the font is not served',
+  );
+  await end(page);
+});
+
+if (mock)
+  await check('a hundred thousand images: keys stay fast, the grid stays small', async () => {
+    const large = await start({ images: 100_000, classes: 40 });
+    try {
+      const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+      await page.addInitScript(() => localStorage.setItem('vabal.person', 'Ada'));
+      await page.goto(large.url);
+      await page.waitForSelector('.view.label .frame img');
+      await page.goto(`${new URL(large.url).origin}/#browse`);
+      await page.waitForSelector('.tile');
+      for (let i = 0; i < 12; i += 1) {
+        await page.locator('#grid').evaluate((one) => {
+          one.scrollTop = one.scrollHeight;
+        });
+        await page.waitForTimeout(80);
+      }
+      const tiles = await page.locator('.tile').count();
+      assert.ok(tiles < 200, `${tiles} tiles in the page`);
+      assert.match(await page.locator('.found').innerText(), /(99,999|100,000) images/);
+      await page.locator('#grid').focus();
+      const took = await page.evaluate(async () => {
+        const times = [];
+        for (let i = 0; i < 10; i += 1) {
+          const from = performance.now();
+          document
+            .getElementById('grid')
+            .dispatchEvent(new KeyboardEvent('keydown', { code: 'ArrowDown', key: 'ArrowDown', bubbles: true }));
+          times.push(performance.now() - from);
+          await new Promise(requestAnimationFrame);
+        }
+        return times.sort((a, b) => a - b)[5];
+      });
+      console.log(`  a key in the grid: median ${took.toFixed(1)} ms`);
+      assert.ok(took < 50);
+      await page.close();
+    } finally {
+      await large.close();
+    }
+  });
