@@ -170,14 +170,12 @@ pub fn reading(settings: &Settings) -> Reading {
     Reading { size: settings.size, aspect: Aspect::Pad, colour: settings.colour, skip_bad: true }
 }
 
-/// The network and recipe of a project: narrow, and as many steps as a person waits for. Few labels get more passes.
-fn recipe(labels: usize) -> classify::Settings {
-    /// Image passes that a training is worth: a minute or so of two cores at 64 × 64 pixels.
-    const PASSES: usize = 10_000;
-    let quick = classify::Settings::quick();
-    let epochs = (PASSES / labels.max(1)).clamp(8, 60);
+/// The network and recipe of a project: narrow, and as many steps as a person waits for, a minute or so of two cores at
+/// 64 × 64 pixels by default. Few labels get more passes, many at least eight.
+fn recipe(settings: &Settings, labels: usize) -> classify::Settings {
+    let epochs = (settings.passes / labels.max(1)).clamp(8, 60);
     let milestones = vec![epochs * 7 / 10, epochs * 9 / 10];
-    classify::Settings { epochs, milestones, minimum_steps: 0, ..quick }
+    classify::Settings { epochs, milestones, minimum_steps: 0, ..classify::Settings::quick() }
 }
 
 impl Work<'_> {
@@ -210,7 +208,7 @@ impl Work<'_> {
         let classes = ["a".to_owned(), "b".to_owned()];
         let loaded = self.load(&classes, progress)?;
         let rows = loaded.rows_of(open);
-        let settings = recipe(0);
+        let settings = recipe(self.settings, 0);
         let training =
             Training { images: &loaded.images, settings: &settings, device: self.device, seed: self.seed };
         let features =
@@ -258,7 +256,7 @@ impl Work<'_> {
         let mut pool = Pool::new(&[train.clone(), open].concat())?;
         pool.learn(&train, &train_labels)?;
 
-        let settings = recipe(train.len());
+        let settings = recipe(self.settings, train.len());
         let learner = Trainer { images, settings: &settings, device: self.device };
         let classifier = learner.fit(&train, &train_labels, None, self.seed, progress)?;
         let lens = Lens { learner: &learner, classifier: &classifier, seed: self.seed };

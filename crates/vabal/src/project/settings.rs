@@ -28,6 +28,8 @@ pub struct Settings {
     pub size: usize,
     /// One channel or three.
     pub colour: Colour,
+    /// Images that a training looks at, each as often as it takes: more of them take longer and teach more.
+    pub passes: usize,
     /// The share of images that are drawn for the holdout when they are imported.
     pub holdout: f64,
     /// Labelled images of the holdout after which no more of them are asked.
@@ -53,6 +55,7 @@ impl Default for Settings {
             retrain_every: 50,
             size: 64,
             colour: Colour::Auto,
+            passes: 10_000,
             holdout: 0.2,
             holdout_target: 200,
             holdout_every: 5,
@@ -88,6 +91,7 @@ impl Settings {
         within("first", self.first, 2..=100_000)?;
         within("retrain_every", self.retrain_every, 1..=1_000_000)?;
         within("size", self.size, 8..=1024)?;
+        within("passes", self.passes, 1..=100_000_000)?;
         within("holdout", self.holdout, 0.0..=0.9)?;
         within("holdout_target", self.holdout_target, 0..=1_000_000)?;
         within("holdout_every", self.holdout_every, 2..=1_000)?;

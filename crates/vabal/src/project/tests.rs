@@ -3,6 +3,7 @@
 mod asking;
 mod crash;
 mod import;
+mod learn;
 mod listing;
 mod model;
 mod rounds;

@@ -1,0 +1,217 @@
+//! Rounds, from a folder without labels to suggestions, on pictures that a small network tells apart.
+
+use std::fs;
+
+use super::*;
+use crate::device::Device;
+use crate::error::Error;
+use crate::progress::{Event, Flow};
+use crate::project::learn::{self, MODEL};
+use crate::project::status;
+
+/// Stripes that lie, stand or lean, with noise: class by the number, 0 in half of them.
+fn stripes(k: u32) -> (u32, image::GrayImage) {
+    let class = [0, 0, 1, 2][(k % 4) as usize];
+    let mut state = u64::from(k) + 1;
+    let picture = image::GrayImage::from_fn(16, 16, |x, y| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let noise = (state >> 58) as u32;
+        let place = [y, x, x + y][class as usize];
+        image::Luma([(if (place + k / 4) % 4 < 2 { 180 } else { 40 } + noise) as u8])
+    });
+    (class, picture)
+}
+
+fn striped(n: u32, settings: Settings) -> (Place, Project) {
+    let place = Place::new(0);
+    for k in 0..n {
+        stripes(k).1.save(place.images().join(format!("{k:03}.png"))).unwrap();
+    }
+    let project = place.made(settings);
+    (place, project)
+}
+
+fn small() -> Settings {
+    Settings {
+        strategy: "entropy".into(),
+        size: 16,
+        passes: 600,
+        first: 12,
+        budget: 10,
+        ..Settings::default()
+    }
+}
+
+fn truth(path: &str) -> Label {
+    stripes(path.trim_end_matches(".png").parse().unwrap()).0
+}
+
+fn answer(project: &mut Project, n: usize) {
+    for _ in 0..n {
+        let next = project.next("me", 1, &[]).unwrap();
+        let question = &next.questions[0];
+        let class = truth(&question.path);
+        label(project, "me", question.id, class);
+    }
+}
+
+fn train(project: &mut Project) -> u64 {
+    learn::round(project, Device::Cpu, &mut silent()).unwrap()
+}
+
+fn queue(project: &Project) -> Vec<(u64, i64)> {
+    let mut select = project.connection.prepare("SELECT image, rank FROM queue ORDER BY rank").unwrap();
+    select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn from_no_label_to_suggestions_that_are_right() {
+    let (_place, mut project) = striped(120, small());
+    assert!(learn::obstacle(&project).unwrap().unwrap().contains("nothing is labelled"));
+    assert_eq!(train(&mut project), 0);
+    assert_eq!(queue(&project).len(), 12);
+    assert!(project.predicted().unwrap().is_empty());
+    assert!(!project.folder().join(MODEL).exists());
+
+    answer(&mut project, 40);
+    assert_eq!(train(&mut project), 1);
+    let (trained, _) = project.training_set().unwrap();
+    let (holdout, _) = project.holdout_set().unwrap();
+    assert!(!holdout.is_empty() && holdout.iter().all(|id| !trained.contains(id)));
+    let predicted = project.predicted().unwrap();
+    let known: Vec<_> = project.paths().unwrap();
+    let path = |id: Id| {
+        let (_, path) = known.iter().find(|(one, _)| *one == id).unwrap();
+        path.file_name().unwrap().to_string_lossy().into_owned()
+    };
+    // All but what it was trained on, the holdout too.
+    assert_eq!(predicted.len(), 120 - trained.len());
+    assert!(predicted.iter().all(|(id, _)| !trained.contains(id)));
+    let right = predicted.iter().filter(|(id, class)| truth(&path(*id)) == *class).count();
+    assert!(right * 10 >= predicted.len() * 9, "{right} of {}", predicted.len());
+    let asked = queue(&project);
+    assert_eq!(asked.len(), 10);
+    assert!(asked.iter().all(|(id, _)| !trained.contains(id) && !holdout.contains(id)));
+
+    let status = status::of(&project).unwrap();
+    let round = &status.rounds[0];
+    assert_eq!((round.labels, round.holdout), (trained.len(), holdout.len()));
+    assert!(round.balanced_low <= round.balanced_accuracy && round.balanced_accuracy <= round.balanced_high);
+    assert_eq!(status.classes.iter().map(|class| class.labels).sum::<usize>(), 40);
+    assert!(status.imbalance.unwrap() >= 1.0 && !status.stopping.reasonable && status.needs.is_none());
+    let expected: f64 = status.next.per_class.iter().map(|class| class.expected).sum();
+    assert!((expected - status.next.n as f64).abs() < 1e-3, "{expected}");
+
+    // A class that came late is learnt next time, and predictions of what is labelled stay as they were.
+    let before = project.predicted().unwrap();
+    answer(&mut project, 10);
+    assert_eq!(train(&mut project), 2);
+    let trained = project.training_set().unwrap().0;
+    let after = project.predicted().unwrap();
+    let of = |all: &[(Id, Label)], id| all.iter().find(|(one, _)| *one == id).map(|(_, class)| *class);
+    assert!(trained.iter().filter(|id| of(&before, **id).is_some()).count() >= 8);
+    assert!(trained.iter().all(|&id| of(&before, id).is_none() || of(&before, id) == of(&after, id)));
+    assert!(status::of(&project).unwrap().rounds[1].agreement.is_some());
+}
+
+#[test]
+fn the_same_answers_give_the_same_questions() {
+    let asked = || {
+        let (_place, mut project) = striped(60, Settings { strategy: "vabal".into(), ..small() });
+        train(&mut project);
+        answer(&mut project, 20);
+        train(&mut project);
+        (queue(&project), project.predicted().unwrap())
+    };
+    assert_eq!(asked(), asked());
+}
+
+#[test]
+fn what_breaks_off_leaves_everything_as_it_was() {
+    let (place, mut project) = striped(60, small());
+    train(&mut project);
+    answer(&mut project, 20);
+    train(&mut project);
+    let before =
+        (queue(&project), project.predicted().unwrap(), fs::read(project.folder().join(MODEL)).unwrap());
+    answer(&mut project, 5);
+    let mut stop = |event: Event<'_>| match event {
+        Event::Progress { phase: "train", done: 3, .. } => Flow::Stop,
+        _ => Flow::Continue,
+    };
+    let error = learn::round(&mut project, Device::Cpu, &mut stop).unwrap_err();
+    assert!(matches!(error, Error::Stopped), "{error}");
+    let unknown = learn::round(&mut project, Device::Cuda(99), &mut silent()).unwrap_err().to_string();
+    assert!(unknown.contains("cuda"), "{unknown}");
+    let after =
+        (queue(&project), project.predicted().unwrap(), fs::read(project.folder().join(MODEL)).unwrap());
+    let open: Vec<_> = after.0.iter().map(|(id, _)| *id).collect();
+    assert!(before.0.iter().all(|(id, _)| open.contains(id)) && before.1 == after.1 && before.2 == after.2);
+    let rounds = project.rounds().unwrap();
+    assert_eq!(rounds.last().unwrap().state, RoundState::Failed);
+
+    let lock = project.lock_training().unwrap().unwrap();
+    let mut other = place.open();
+    let error = learn::round(&mut other, Device::Cpu, &mut silent()).unwrap_err().to_string();
+    assert!(error.contains("under way") && error.contains("hint:"), "{error}");
+    drop(lock);
+
+    // An image that was deleted since, and one that is broken now.
+    let known = project.paths().unwrap();
+    fs::remove_file(&known[0].1).unwrap();
+    fs::write(&known[1].1, b"no image").unwrap();
+    let mut warned = Vec::new();
+    let mut hear = |event: Event<'_>| {
+        if let Event::Warning(text) = event {
+            warned.push(text.to_owned());
+        }
+        Flow::Continue
+    };
+    learn::round(&mut project, Device::Cpu, &mut hear).unwrap();
+    assert!(warned.iter().any(|text| text.contains("001.png")), "{warned:?}");
+    let round = status::of(&project).unwrap().rounds.pop().unwrap();
+    assert!(round.warnings.iter().any(|text| text.contains("001.png")));
+}
+
+#[test]
+fn obstacles_are_said_in_plain_words() {
+    let (_place, mut project) = striped(40, Settings { holdout: 0.0, ..small() });
+    let all: Vec<_> = by_path(&project).into_values().map(|image| image.id).collect();
+    for &id in &all[..4] {
+        label(&mut project, "me", id, 0);
+    }
+    assert!(learn::obstacle(&project).unwrap().unwrap().contains("one class"));
+    label(&mut project, "me", all[4], 1);
+    assert!(learn::obstacle(&project).unwrap().unwrap().contains("10 labels outside the holdout: 5"));
+    for &id in &all[5..10] {
+        label(&mut project, "me", id, 1);
+    }
+    assert_eq!(learn::obstacle(&project).unwrap(), None);
+}
+
+#[test]
+fn a_model_predicts_other_folders_and_says_what_it_cannot_read() {
+    let (_place, mut project) = striped(60, small());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let error =
+        learn::predict(&project, elsewhere.path(), &[], Device::Cpu, &mut silent()).unwrap_err().to_string();
+    assert!(error.contains("no model yet") && error.contains("vabal train"), "{error}");
+    train(&mut project);
+    answer(&mut project, 40);
+    train(&mut project);
+    let paths: Vec<_> = (200..208).map(|k| elsewhere.path().join(format!("{k}.png"))).collect();
+    for (k, path) in (200..).zip(&paths[..7]) {
+        stripes(k).1.save(path).unwrap();
+    }
+    fs::write(&paths[7], b"no image").unwrap();
+    let (classes, answers) =
+        learn::predict(&project, elsewhere.path(), &paths, Device::Cpu, &mut silent()).unwrap();
+    assert_eq!(classes, ["a", "b", "c"]);
+    assert!(answers[7].is_none());
+    let right = (200..).zip(&answers[..7]).filter(|(k, p)| {
+        let p = p.as_ref().unwrap();
+        assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        crate::query::signals::argmax(p.iter().copied()) == stripes(*k).0
+    });
+    assert!(right.count() >= 6);
+}
