@@ -54,8 +54,8 @@ impl Project {
             )?;
             let n = i64::try_from(n).unwrap_or(i64::MAX);
             let rows = select.query_map([n], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            let (ids, scores): (Vec<i64>, Vec<f64>) =
-                rows.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().unzip();
+            let rows = rows.collect::<rusqlite::Result<Vec<(i64, f64)>>>()?;
+            let (ids, scores): (Vec<i64>, Vec<f64>) = rows.into_iter().unzip();
             let images = listing::images(sql, &ids)?;
             Ok(images.into_iter().zip(scores).map(|(image, score)| Asked { image, score }).collect())
         })

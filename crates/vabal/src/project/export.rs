@@ -182,7 +182,7 @@ mod tests {
         label(&mut project, "ann", 1, 0);
         label(&mut project, "ann", 2, 1);
         let folder = tempfile::tempdir().unwrap();
-        let mut export = |shape, name: &str| {
+        let export = |shape, name: &str| {
             project.export(shape, false, &folder.path().join(name), &mut silent()).unwrap()
         };
         for (format, name) in
