@@ -27,6 +27,8 @@ pub type Status = dyn Fn(&Project) -> Result<Value> + Send + Sync;
 pub struct Work {
     /// One round.
     pub learn: Arc<Learn>,
+    /// Whether a round before there are labels chooses what to ask first.
+    pub cold_start: bool,
     /// How the project stands.
     pub status: Arc<Status>,
 }
@@ -158,6 +160,10 @@ impl App {
     /// The store cannot be read, or the system gives no thread.
     pub fn train(&self) -> Result<bool> {
         let labels = self.read(|project| Ok(project::labels(&project.counts()?)))?;
+        self.begin(Some(labels))
+    }
+
+    fn begin(&self, labels: Option<u64>) -> Result<bool> {
         let (folder, learn) = (self.folder.clone(), Arc::clone(&self.work.learn));
         self.training.begin(labels, Arc::new(move |progress| learn(&mut Project::open(&folder)?, progress)))
     }
@@ -171,6 +177,16 @@ impl App {
         let due = self.read(|project| project::due(project, &self.training));
         if matches!(due, Ok(true)) {
             let _ = self.train();
+        }
+    }
+
+    /// Begins the first choice, where there was none yet and nothing is labelled.
+    pub fn consider_first_choice(&self) {
+        let due = self.read(|project| {
+            Ok(self.work.cold_start && project.rounds()?.is_empty() && project.counts()?.open > 0)
+        });
+        if matches!(due, Ok(true)) {
+            let _ = self.begin(None);
         }
     }
 
@@ -214,7 +230,7 @@ impl App {
         let failure = Failure::new(refusal.status, Error::input(refusal.what).hint(refusal.hint));
         // Whoever opened an address by hand reads a page; a script reads JSON.
         let by_hand = is_read(&head.method)
-            && !head.path.first().is_some_and(|part| part == "api")
+            && head.path.first().is_none_or(|part| part != "api")
             && head.header("accept").is_some_and(|accept| accept.contains("text/html"));
         seal(if by_hand { failure.page() } else { failure.response() })
     }

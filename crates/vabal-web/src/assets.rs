@@ -14,7 +14,29 @@ macro_rules! assets {
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
-assets! {}
+assets! {
+    "api.js": JS,
+    "chart.js": JS,
+    "classes.js": JS,
+    "details.js": JS,
+    "dom.js": JS,
+    "exchange.js": JS,
+    "grid.js": JS,
+    "help.js": JS,
+    "keys.js": JS,
+    "label.js": JS,
+    "main.js": JS,
+    "outbox.js": JS,
+    "page.css": CSS,
+    "panel.js": JS,
+    "pick.js": JS,
+    "progress.js": JS,
+    "review.js": JS,
+    "state.js": JS,
+    "theme.js": JS,
+    "tiles.js": JS,
+    "viewer.js": JS,
+}
 
 /// The page.
 #[must_use]

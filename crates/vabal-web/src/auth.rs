@@ -119,10 +119,11 @@ impl Gate {
         if !matches!(site, "none" | "same-origin") && !navigates {
             return Err(foreign);
         }
-        if head.path.is_empty() && is_read(&head.method) {
-            if let Some(token) = head.asked("token") {
-                return if self.is_token(token) { Ok(Entry::Keep) } else { Err(UNKNOWN) };
-            }
+        if head.path.is_empty()
+            && is_read(&head.method)
+            && let Some(token) = head.asked("token")
+        {
+            return if self.is_token(token) { Ok(Entry::Keep) } else { Err(UNKNOWN) };
         }
         let cookie = self.cookie();
         let mut given = head

@@ -15,7 +15,7 @@ pub struct Failure {
     /// 400, 404, …
     pub status: u16,
     /// What is said.
-    pub complaint: Complaint,
+    pub complaint: Box<Complaint>,
 }
 
 /// What a request is answered.
@@ -24,7 +24,7 @@ pub type Answer<T = Response> = Result<T, Failure>;
 impl Failure {
     /// A failure with a status and what is wrong.
     pub fn new(status: u16, complaint: Complaint) -> Self {
-        Self { status, complaint }
+        Self { status, complaint: Box::new(complaint) }
     }
 
     /// 404: there is no such thing.

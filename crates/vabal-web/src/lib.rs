@@ -104,6 +104,7 @@ impl Server {
     /// Answers until `stop` says so; then finishes the answers at hand, and stops a training that is under way.
     pub fn run(self, stop: &dyn Fn() -> bool) {
         self.app.consider_training();
+        self.app.consider_first_choice();
         let service: Arc<dyn http::Service> = Arc::clone(&self.app) as _;
         http::run(self.listener, &service, stop);
         self.app.end();

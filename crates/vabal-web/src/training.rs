@@ -70,11 +70,12 @@ impl Training {
         self.stand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins one; false where one is under way. `labels` is how many there are now.
+    /// Begins one; false where one is under way. `labels` is how many there are now; `None` for a first choice, before
+    /// there are any.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn begin(self: &Arc<Self>, labels: u64, learn: Arc<Learn>) -> Result<bool> {
+    pub fn begin(self: &Arc<Self>, labels: Option<u64>, learn: Arc<Learn>) -> Result<bool> {
         let mut stand = self.stand();
         if matches!(stand.state, State::Running { .. }) {
             return Ok(false);
@@ -89,7 +90,7 @@ impl Training {
                 Error::input("the system gives no thread to train in").got(error).hint("end other programs"),
             )
         })?);
-        stand.begun_at = Some(labels);
+        stand.begun_at = labels.or(stand.begun_at);
         stand.state =
             State::Running { begun: now, phase: "start".into(), phase_begun: now, done: 0, total: 1 };
         Ok(true)
@@ -111,16 +112,15 @@ impl Training {
     }
 
     fn hear(&self, event: &Event<'_>) -> Flow {
-        if let Event::Progress { phase, done, total, .. } = event {
-            if let State::Running { phase: known, phase_begun, done: d, total: t, .. } =
+        if let Event::Progress { phase, done, total, .. } = event
+            && let State::Running { phase: known, phase_begun, done: d, total: t, .. } =
                 &mut self.stand().state
-            {
-                if known != phase || done < d {
-                    (*phase).clone_into(known);
-                    *phase_begun = Instant::now();
-                }
-                (*d, *t) = (*done, *total);
+        {
+            if known != phase || done < d {
+                (*phase).clone_into(known);
+                *phase_begun = Instant::now();
             }
+            (*d, *t) = (*done, *total);
         }
         if self.stop.load(Ordering::SeqCst) { Flow::Stop } else { Flow::Continue }
     }
@@ -219,14 +219,14 @@ mod tests {
             Ok(())
         });
         assert!(training.may_begin(10, 50));
-        assert!(training.begin(10, Arc::clone(&learn)).unwrap());
+        assert!(training.begin(Some(10), Arc::clone(&learn)).unwrap());
         while training.pulse().phase.as_deref() != Some("train") {
             std::thread::sleep(Duration::from_millis(1));
         }
         let pulse = training.pulse();
         assert_eq!((pulse.state, pulse.done, pulse.total), ("running", 3, 10));
         assert!(pulse.seconds_left.is_some());
-        assert!(!training.begin(10, learn).unwrap() && !training.may_begin(1000, 50));
+        assert!(!training.begin(Some(10), learn).unwrap() && !training.may_begin(1000, 50));
         go.send(()).unwrap();
         assert_eq!(wait(&training).state, "idle");
         assert!(!training.may_begin(59, 50) && training.may_begin(60, 50));
@@ -235,12 +235,14 @@ mod tests {
     #[test]
     fn a_failure_and_a_panic_are_told_and_the_next_begins() {
         let training = Arc::new(Training::default());
-        training.begin(0, Arc::new(|_| Err(Error::input("no images").hint("add some").into()))).unwrap();
+        training
+            .begin(Some(0), Arc::new(|_| Err(Error::input("no images").hint("add some").into())))
+            .unwrap();
         let pulse = wait(&training);
         assert_eq!((pulse.state, pulse.error.unwrap().as_str()), ("failed", "no images\n  hint: add some"));
-        training.begin(0, Arc::new(|_| panic!("on purpose"))).unwrap();
+        training.begin(Some(0), Arc::new(|_| panic!("on purpose"))).unwrap();
         assert!(wait(&training).error.unwrap().contains("mistake"));
-        training.begin(0, Arc::new(|_| Ok(()))).unwrap();
+        training.begin(Some(0), Arc::new(|_| Ok(()))).unwrap();
         assert_eq!(wait(&training).state, "idle");
     }
 
@@ -254,7 +256,7 @@ mod tests {
             }
         });
         assert!(!training.stop());
-        training.begin(0, learn).unwrap();
+        training.begin(Some(0), learn).unwrap();
         assert!(training.stop());
         training.end();
         assert_eq!(training.pulse().state, "idle");

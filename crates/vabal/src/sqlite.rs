@@ -66,7 +66,7 @@ impl Kind {
     ///
     /// # Errors
     /// Text that is none: the file is damaged.
-    pub fn from_json<T: DeserializeOwned>(&self, text: &str, path: &Path) -> Result<T> {
+    pub fn parsed<T: DeserializeOwned>(&self, text: &str, path: &Path) -> Result<T> {
         serde_json::from_str(text).map_err(|error| {
             Error::input(format!("the {} holds a record that cannot be read", self.name))
                 .at(path.display())

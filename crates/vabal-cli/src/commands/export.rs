@@ -11,7 +11,7 @@ use vabal::{Error, Result};
 
 use crate::arrays::parquet::Data;
 use crate::bar::watched;
-use crate::output::say;
+use crate::output::{say, several};
 use crate::table;
 
 /// Write the labels of a project as a file, or its labelled images as folders
@@ -42,8 +42,11 @@ pub struct Export {
     #[arg(long)]
     pub model: bool,
     /// Every answer, also those taken back (csv, jsonl, parquet)
-    #[arg(long)]
+    #[arg(long, alias = "answers")]
     pub full: bool,
+    /// Also write a data sheet to this file; folders have one
+    #[arg(long, value_name = "FILE")]
+    pub sheet: Option<PathBuf>,
     /// Print errors only
     #[arg(long)]
     pub quiet: bool,
@@ -63,6 +66,7 @@ pub enum Kind {
     /// A folder for each class
     Folders,
     /// Hugging Face's image folder, with metadata
+    #[value(alias = "hugging-face")]
     ImageFolder,
 }
 
@@ -115,10 +119,14 @@ pub fn run(args: &Export) -> Result<()> {
         }
         None => parquet(args, &project, detail)?,
     };
+    let Exported { images, mut files } = written;
+    if let Some(path) = &args.sheet {
+        vabal::files::write(path, project.sheet(&project.rows()?)?.as_bytes())?;
+        files.push(path.clone());
+    }
     if !args.quiet {
-        let Exported { images, files } = written;
         let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-        say(format_args!("{images} labelled images in {}", files.join(", ")));
+        say(format_args!("{} in {}", several(images, "labelled image"), files.join(", ")));
     }
     Ok(())
 }

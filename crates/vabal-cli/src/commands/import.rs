@@ -9,7 +9,7 @@ use vabal::project::Project;
 use vabal::project::exchange::{self, Format};
 
 use crate::bar::watched;
-use crate::output::{complain, say};
+use crate::output::{complain, say, several};
 use crate::user;
 
 /// Take labels from a file or from class folders into a project
@@ -69,23 +69,25 @@ pub fn run(args: &Import) -> Result<()> {
     if args.quiet {
         return Ok(());
     }
-    say(format_args!("{} answers added, {} there already", taken.added, taken.same));
+    say(format_args!("{} added, {} there already", several(taken.added, "answer"), taken.same));
     if !taken.new_classes.is_empty() {
         say(format_args!("new classes: {}", taken.new_classes.join(", ")));
     }
     if taken.unknown > 0 {
-        complain(format_args!("warning: {} images of the file are not in the project", taken.unknown));
+        let images = several(taken.unknown, "image");
+        complain(format_args!("warning: {images} of the file cannot be found in the project"));
         taken.unknown_paths.iter().take(FIRST).for_each(|path| complain(format_args!("  {path}")));
         complain(format_args!("  hint: `vabal scan {}` takes in new images", args.project.display()));
     }
     if taken.left_out > 0 {
-        complain(format_args!("warning: {} entries of the file hold no label", taken.left_out));
+        complain(format_args!("warning: without a label in the file: {}", taken.left_out));
         taken.notes.iter().take(FIRST).for_each(|note| complain(format_args!("  {note}")));
     }
     let conflicts = project.counts()?.conflict;
     if conflicts > 0 {
         say(format_args!(
-            "{conflicts} images with two different answers: settle them in the page, under Review"
+            "{} with two different answers: settle them in the page, under Review",
+            several(conflicts, "image")
         ));
     }
     Ok(())

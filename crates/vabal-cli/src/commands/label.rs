@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use vabal::project::Project;
-use vabal::{Device, Result};
+use vabal::project::{Project, learn, status};
+use vabal::{Device, Error, Result};
 use vabal_web::{Options, Server, Work};
 
 use crate::browser::Door;
-use crate::interrupt;
 use crate::output::{complain, say};
+use crate::{interrupt, user};
 
 /// Label images in the browser
 ///
@@ -52,13 +52,12 @@ pub fn run(args: &Label) -> Result<()> {
     let device: Device = args.device.parse()?;
     let project = Project::open(&args.project)?;
     let before = project.counts()?;
-    let user = || ["USER", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
     let options = Options {
         project: args.project.clone(),
         host: args.host.clone(),
         port: args.port,
         token: None,
-        person: args.person.clone().or_else(user).filter(|name| !name.trim().is_empty()),
+        person: args.person.clone().or_else(user),
     };
     let server = Server::bind(options, work(device))?;
     let stop = interrupt::flag()?;
@@ -102,10 +101,11 @@ fn open(folder: &Path, address: &str) -> Option<Door> {
 /// What the server has done in the background.
 fn work(device: Device) -> Work {
     Work {
-        learn: Arc::new(move |_project, _progress| {
-            Err(vabal::Error::input(format!("nothing is trained yet on {device}")).hint("later").into())
+        learn: Arc::new(move |project, progress| learn::round(project, device, progress).map(drop)),
+        cold_start: true,
+        status: Arc::new(|project| {
+            serde_json::to_value(status::of(project)?).map_err(|error| Error::input(error).into())
         }),
-        status: Arc::new(|project| Ok(serde_json::json!({ "counts": project.counts()? }))),
     }
 }
 
@@ -114,7 +114,7 @@ fn grouped(n: usize) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

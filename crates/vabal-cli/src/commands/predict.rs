@@ -9,7 +9,7 @@ use vabal::{Device, Result};
 
 use crate::arrays::parquet::Data;
 use crate::bar::watched;
-use crate::output::{complain, say};
+use crate::output::{complain, say, several};
 use crate::table::{self, aligned};
 
 /// Classify the images of a folder with a project's model
@@ -72,7 +72,7 @@ pub fn run(args: &Predict) -> Result<()> {
     if args.quiet {
         return Ok(());
     }
-    say(format_args!("{} images in {}", images.len(), args.out.display()));
+    say(format_args!("{} in {}", several(images.len(), "image"), args.out.display()));
     let mut lines = vec![["class", "images"].map(String::from).to_vec()];
     for (n, class) in classes.iter().enumerate() {
         let count = best.iter().filter(|(best, _)| *best == n).count();

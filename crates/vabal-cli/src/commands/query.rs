@@ -8,7 +8,7 @@ use vabal::project::Project;
 use vabal::{Error, Result};
 
 use crate::arrays::parquet::Data;
-use crate::output::{complain, say};
+use crate::output::{complain, say, several};
 use crate::table;
 
 /// List the images that a project wants labelled next
@@ -80,7 +80,7 @@ pub fn run(args: &Query) -> Result<()> {
     };
     table::write(out, &columns)?;
     if !args.quiet {
-        say(format_args!("{} images in {}", asked.len(), out.display()));
+        say(format_args!("{} in {}", several(asked.len(), "image"), out.display()));
         if asked.len() < args.n {
             complain(format_args!(
                 "note: no more are chosen\n  hint: `vabal train {}` chooses anew, by what is labelled then",

@@ -10,7 +10,7 @@ use vabal::project::{Project, learn};
 use vabal::{Device, Result};
 
 use crate::bar::watched;
-use crate::output::say;
+use crate::output::{say, several};
 
 /// Train a project's model and choose what to label next
 ///
@@ -55,13 +55,12 @@ pub fn run(args: &Train) -> Result<()> {
     }
     match (needs, status.rounds.last()) {
         (None, Some(last)) => trained(last, &status).iter().for_each(say),
-        (needs, _) => say(format_args!("nothing is trained yet: {}", needs.unwrap_or_default())),
+        (needs, _) => say(format_args!("not trained: {}", needs.unwrap_or_default())),
     }
-    say(match queued {
-        0 => "no image is left to ask".to_owned(),
-        1 => "1 image is chosen to be labelled next".to_owned(),
-        n => format!("{n} images are chosen to be labelled next"),
-    });
+    match queued {
+        0 => say("no image is left to ask"),
+        n => say(format_args!("{} to be labelled next", several(n, "image"))),
+    }
     say(format_args!("\nNext: {}", super::status::next(&status, &args.project)));
     Ok(())
 }
@@ -69,14 +68,17 @@ pub fn run(args: &Train) -> Result<()> {
 fn trained(last: &RoundStatus, status: &Status) -> Vec<String> {
     let classes = status.classes.iter().filter(|class| class.train > 0).count();
     let mut lines = vec![format!(
-        "round {}: {} labels of {classes} classes, {:.0} s",
+        "round {}: trained on {} labels of {classes} classes, {:.0} s",
         last.round, last.labels, last.seconds
     )];
     let balanced = super::status::interval(last.balanced_accuracy, last.balanced_low, last.balanced_high);
     let accuracy = super::status::interval(last.accuracy, last.accuracy_low, last.accuracy_high);
     lines.push(match last.holdout {
         0 => "not measured: no image that was set aside is labelled yet".to_owned(),
-        n => format!("balanced accuracy {balanced} %, accuracy {accuracy} %, on {n} images set aside"),
+        n => {
+            let images = several(n, "image");
+            format!("balanced accuracy {balanced} %, accuracy {accuracy} %, on {images} set aside")
+        }
     });
     lines.extend([status.next.text.clone(), status.stopping.text.clone()]);
     lines

@@ -47,6 +47,16 @@ fn label_says_what_it_does() {
 }
 
 #[test]
+fn import_says_what_it_does() {
+    insta::assert_snapshot!(help(&["import", "--help"]));
+}
+
+#[test]
+fn export_says_what_it_does() {
+    insta::assert_snapshot!(help(&["export", "--help"]));
+}
+
+#[test]
 fn report_says_what_it_does() {
     insta::assert_snapshot!(help(&["report", "--help"]));
 }
@@ -81,16 +91,6 @@ fn query_says_what_it_does() {
 #[test]
 fn status_says_what_it_does() {
     insta::assert_snapshot!(help(&["status", "--help"]));
-}
-
-#[test]
-fn import_says_what_it_does() {
-    insta::assert_snapshot!(help(&["import", "--help"]));
-}
-
-#[test]
-fn export_says_what_it_does() {
-    insta::assert_snapshot!(help(&["export", "--help"]));
 }
 
 #[test]

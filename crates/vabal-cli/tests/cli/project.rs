@@ -111,7 +111,7 @@ fn a_project_is_trained_and_asked_without_the_page() {
     let (of, value) = (round["holdout"].as_u64().unwrap(), round["balanced_accuracy"].as_f64().unwrap());
     assert!(of > 0 && (0.0..=1.0).contains(&value), "{round}");
     assert!(said.contains(&format!("balanced accuracy {:.1} (", 100.0 * value)), "{said}");
-    assert!(said.contains("8 images are chosen to be labelled next\n\nNext: vabal label steel"), "{said}");
+    assert!(said.contains("8 images to be labelled next\n\nNext: vabal label steel"), "{said}");
     let table = run(&place, &["status", "steel"]);
     assert!(
         table.contains("steel: 40 of 60 images labelled\n") && table.contains("\nround  labels"),
@@ -222,7 +222,10 @@ fn labels_go_out_in_every_format_and_come_back() {
         [".vabal-export", "DATASHEET.md", "crazing", "labels.csv", "patches", "scratches"]
     );
     assert!(place.path().join("hub/README.md").is_file() && place.path().join("hub/train").is_dir());
-    run(&place, &["export", "steel", "--format", "jsonl", "--full", "--out", "all.jsonl"]);
+    let args =
+        ["export", "steel", "--format", "jsonl", "--full", "--out", "all.jsonl", "--sheet", "about.md"];
+    assert_eq!(run(&place, &args), "9 labelled images in all.jsonl, about.md\n");
+    assert!(fs::read_to_string(place.path().join("about.md")).unwrap().starts_with("# steel\n"));
     // Into projects of the same images: everything from the answers, the labels from each of the others.
     for (project, file) in [
         ("p1", "all.jsonl"),
@@ -268,6 +271,8 @@ fn what_cannot_be_done_is_one_error_each_that_says_what_to_do() {
     add(&["import", "steel", "labels.csv", "--format", "xml"]);
     add(&["import", "steel", "labels.csv", "--person", ""]);
     add(&["export", "steel", "--format", "folders", "--out", "set"]);
+    run(&place, &["import", "steel", "labels.csv", "--quiet"]);
+    add(&["export", "steel", "--format", "folders", "--out", "photos"]);
     add(&["export", "steel", "--format", "csv", "--out", "labels.csv", "--model"]);
     add(&["export", "steel", "--format", "csv", "--link", "--out", "x.csv"]);
     add(&["export", "steel", "--format", "folders", "--full", "--out", "x"]);

@@ -69,6 +69,7 @@ impl Place {
 pub fn idle() -> Work {
     Work {
         learn: Arc::new(|_, _| Ok(())),
+        cold_start: false,
         status: Arc::new(|project| Ok(json!({ "counts": project.counts()? }))),
     }
 }

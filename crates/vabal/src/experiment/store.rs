@@ -253,7 +253,7 @@ impl Store {
     /// # Errors
     /// The store cannot be read, or is damaged.
     pub fn summary(&self) -> Result<Option<Summary>> {
-        self.value("summary")?.map(|text| KIND.from_json(&text, &self.path)).transpose()
+        self.value("summary")?.map(|text| KIND.parsed(&text, &self.path)).transpose()
     }
 
     /// Every run as far as it has come, in the order in which they began.
@@ -300,7 +300,7 @@ impl Store {
                     calibration_error: read(5)?,
                 },
                 picks: self.picks(run, round).map_err(&fail)?,
-                vae: state.map(|text| KIND.from_json::<Health>(&text, &self.path)).transpose()?,
+                vae: state.map(|text| KIND.parsed::<Health>(&text, &self.path)).transpose()?,
                 phases: self.phases(run, round).map_err(&fail)?,
             });
         }

@@ -1,7 +1,8 @@
 //! Who is asked what: the next images of a person, so that no other gets them meanwhile.
 //!
 //! Of every few questions one is of the holdout, in random order. The others follow the queue, then a random order. All
-//! walks go along an index of what is still to be asked: what was answered is not passed again.
+//! walks go along an index of what is still to be asked: what was answered is not passed again. CROSS JOIN is how SQLite is
+//! told which table comes first: by itself it would begin with the large one.
 
 use std::collections::HashSet;
 
@@ -62,7 +63,8 @@ impl Project {
     }
 
     /// The next `n` questions of a person, besides those of `have`, which they still hold; fewer where there are no
-    /// more. They are the person's for [`LEASE_SECONDS`]; those of `have` for as long again.
+    /// more. They are the person's for [`LEASE_SECONDS`]; those of `have` for as long again. Those that they were given
+    /// and do not name are given again, unless a newer choice is there.
     ///
     /// # Errors
     /// A name of a person that is none, n or `have` beyond 1000; the store cannot be written.
@@ -118,7 +120,7 @@ impl Project {
             }
             let left = sql
                 .prepare_cached(
-                    "SELECT count(*) FROM queue JOIN images USING (image) WHERE ask = 1 AND missing = 0",
+                    "SELECT count(*) FROM queue CROSS JOIN images USING (image) WHERE ask = 1 AND missing = 0",
                 )?
                 .query_row([], |row| row.get(0))?;
             let mut questions = listing::images(sql, &chosen)?;
@@ -143,8 +145,9 @@ fn asked(sql: &Transaction<'_>) -> rusqlite::Result<u64> {
 pub(super) fn lease(sql: &Transaction<'_>, image: i64, person: &str) -> rusqlite::Result<()> {
     let until = now() + LEASE_SECONDS as i64 * 1000;
     sql.prepare_cached(
-        "INSERT INTO leases VALUES (?1, ?2, ?3)
-         ON CONFLICT DO UPDATE SET person = excluded.person, until = excluded.until",
+        "INSERT INTO leases VALUES (?1, ?2, ?3, (SELECT coalesce(max(turn), 0) + 1 FROM leases))
+         ON CONFLICT DO UPDATE SET person = excluded.person, until = excluded.until,
+             turn = iif(person = excluded.person, turn, excluded.turn)",
     )?
     .execute(params![image, person, until])
     .map(|_| ())
@@ -173,12 +176,12 @@ impl Hand<'_> {
         let sql = self.sql;
         sql.prepare_cached("DELETE FROM leases WHERE until <= ?1")?.execute([self.now])?;
         let mut select = sql.prepare_cached(
-            "SELECT l.image, l.person, i.hash, i.ask, i.missing, s.state IS 'later'
-             FROM leases AS l JOIN images AS i USING (image) LEFT JOIN states AS s USING (image)
-             ORDER BY l.until, l.image",
+            "SELECT l.image, l.person, i.hash, i.ask, i.missing, s.state IS 'later', l.until
+             FROM leases AS l CROSS JOIN images AS i USING (image) LEFT JOIN states AS s USING (image)
+             ORDER BY l.turn",
         )?;
         let mut rows = select.query([])?;
-        let mut own = Vec::new();
+        let (mut own, mut old) = (Vec::new(), Vec::new());
         while let Some(row) = rows.next()? {
             let (image, missing, waits): (i64, bool, bool) = (row.get(0)?, row.get(4)?, row.get(5)?);
             let hash: Vec<u8> = row.get(2)?;
@@ -189,12 +192,25 @@ impl Hand<'_> {
                 continue;
             }
             self.taken.insert(image);
-            self.contents.insert(hash);
             if mine {
                 own.push(image);
+                old.push((image, row.get::<_, i64>(6)? - LEASE_SECONDS as i64 * 1000, hash.clone()));
             }
+            self.contents.insert(hash);
         }
         let have: HashSet<i64> = have.iter().map(|id| id.cast_signed()).collect();
+        // What was given before the newest choice and is not at hand makes way for that.
+        let chosen: Option<i64> = sql
+            .prepare_cached("SELECT max(finished) FROM rounds WHERE state = 'done'")?
+            .query_row([], |row| row.get(0))?;
+        for (image, given, hash) in old {
+            if !have.contains(&image) && chosen.is_some_and(|chosen| given < chosen) {
+                release(sql, image, self.person)?;
+                self.taken.remove(&image);
+                own.retain(|&one| one != image);
+                self.contents.remove(&hash);
+            }
+        }
         // Leases that ran out meanwhile, of images that nobody else has got: as if they had not.
         for &image in have.iter().filter(|image| !self.taken.contains(image)).collect::<Vec<_>>() {
             let mut select =
@@ -217,7 +233,7 @@ impl Hand<'_> {
     /// Leases of the holdout, the person's own too.
     fn holdout_leased(&self) -> rusqlite::Result<usize> {
         self.sql
-            .prepare_cached("SELECT count(*) FROM leases JOIN images USING (image) WHERE holdout = 1")?
+            .prepare_cached("SELECT count(*) FROM leases CROSS JOIN images USING (image) WHERE holdout = 1")?
             .query_row([], |row| row.get(0))
     }
 
@@ -264,11 +280,11 @@ impl Hand<'_> {
     /// From the queue, by rank: what is open, and of what is labelled that of which more persons are wanted.
     fn queue(&mut self, n: usize) -> rusqlite::Result<Vec<i64>> {
         if self.wanted < 2 {
-            let select = "SELECT image, hash FROM queue JOIN images USING (image)
+            let select = "SELECT image, hash FROM queue CROSS JOIN images USING (image)
                           WHERE ask = 1 AND missing = 0 AND holdout = 0 ORDER BY rank";
             return self.take(select, [], n);
         }
-        let select = "SELECT i.image, i.hash FROM queue JOIN images AS i USING (image) LEFT JOIN states AS s USING (image)
+        let select = "SELECT i.image, i.hash FROM queue CROSS JOIN images AS i USING (image) LEFT JOIN states AS s USING (image)
              WHERE i.missing = 0 AND i.holdout = 0 AND (i.ask = 1 OR s.state = 'labelled' AND s.answers < ?2
                  AND NOT EXISTS (SELECT 1 FROM live AS a WHERE a.image = i.image AND a.person = ?1)) ORDER BY rank";
         let (person, wanted) = (self.person, self.wanted);
@@ -291,7 +307,7 @@ impl Hand<'_> {
     }
 
     fn second(&mut self, holdout: bool, n: usize) -> rusqlite::Result<Vec<i64>> {
-        let select = "SELECT i.image, i.hash FROM states AS s JOIN images AS i USING (image)
+        let select = "SELECT i.image, i.hash FROM states AS s CROSS JOIN images AS i USING (image)
              WHERE s.state = 'labelled' AND s.answers < ?2 AND i.missing = 0 AND i.holdout = ?3
                  AND NOT EXISTS (SELECT 1 FROM live AS a WHERE a.image = i.image AND a.person = ?1) ORDER BY i.draw";
         let (person, wanted) = (self.person, self.wanted);
@@ -300,7 +316,7 @@ impl Hand<'_> {
 
     /// What was put off, the longest ago first.
     fn later(&mut self, holdout: bool, n: usize) -> rusqlite::Result<Vec<i64>> {
-        let select = "SELECT i.image, i.hash FROM states AS s JOIN images AS i USING (image)
+        let select = "SELECT i.image, i.hash FROM states AS s CROSS JOIN images AS i USING (image)
              WHERE s.state = 'later' AND i.missing = 0 AND i.holdout = ?1
                  AND NOT EXISTS (SELECT 1 FROM images AS d JOIN states AS t USING (image)
                      WHERE d.hash = i.hash AND t.state = 'labelled')

@@ -190,11 +190,18 @@ impl Project {
                 Sort::Confidence => ("p.confidence", false),
                 Sort::Recent => ("s.at", true),
             };
-            match sort {
-                Sort::Confidence => filter.guess(),
-                Sort::Recent => filter.and("s.at IS NOT NULL", []),
-                Sort::Id | Sort::Path | Sort::Doubt => {}
-            }
+            let lead = match sort {
+                Sort::Confidence => {
+                    filter.guess();
+                    Lead::Predictions
+                }
+                Sort::Recent => {
+                    filter.states = true;
+                    Lead::States
+                }
+                Sort::Id | Sort::Path | Sort::Doubt => Lead::Images,
+            };
+            let tie = lead.image();
             let total = match &query.after {
                 None => Some(filter.count(sql)?),
                 Some(_) => None,
@@ -204,18 +211,18 @@ impl Project {
                 if sort == Sort::Id {
                     filter.and("i.image > ?", [image.into()]);
                 } else if descending {
-                    filter.and(&format!("({key}, i.image) < (?, ?)"), [value, image.into()]);
+                    filter.and(&format!("({key}, {tie}) < (?, ?)"), [value, image.into()]);
                 } else {
-                    filter.and(&format!("({key}, i.image) > (?, ?)"), [value, image.into()]);
+                    filter.and(&format!("({key}, {tie}) > (?, ?)"), [value, image.into()]);
                 }
             }
             let way = if descending { "DESC" } else { "ASC" };
             let order = if sort == Sort::Id {
                 "ORDER BY i.image".to_string()
             } else {
-                format!("ORDER BY {key} {way}, i.image {way}")
+                format!("ORDER BY {key} {way}, {tie} {way}")
             };
-            let text = format!("SELECT i.image, {key} {} {order} LIMIT {}", filter.text(), limit + 1);
+            let text = format!("SELECT i.image, {key} {} {order} LIMIT {}", filter.text(lead), limit + 1);
             let mut select = sql.prepare_cached(&text)?;
             let rows = select.query_map(params_from_iter(&filter.values), |row| {
                 Ok((row.get(0)?, row.get::<_, Sql>(1)?))
@@ -311,22 +318,53 @@ fn floats(bytes: &[u8]) -> impl Iterator<Item = f64> {
 pub(super) struct Filter {
     conditions: Vec<String>,
     values: Vec<Sql>,
+    /// Only images with a prediction that may be shown.
     guessed: bool,
+    /// Only images that are not open.
+    states: bool,
+    /// Only images that are.
+    open: bool,
+}
+
+/// The table that a list goes along; left to itself, SQLite would begin with the large one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Lead {
+    Images,
+    States,
+    Predictions,
+}
+
+impl Lead {
+    const fn image(self) -> &'static str {
+        match self {
+            Self::Images => "i.image",
+            Self::States => "s.image",
+            Self::Predictions => "p.image",
+        }
+    }
 }
 
 impl Filter {
     pub fn of(query: &ListQuery) -> Self {
-        let mut filter = Self { conditions: Vec::new(), values: Vec::new(), guessed: false };
+        let mut filter =
+            Self { conditions: Vec::new(), values: Vec::new(), guessed: false, states: false, open: false };
         match query.state {
             Some(StateFilter::Missing) => filter.and("i.missing = 1", []),
             _ => filter.and("i.missing = 0", []),
         }
         match query.state {
             None | Some(StateFilter::Missing) => {}
-            Some(StateFilter::Open) => filter.and("s.image IS NULL", []),
-            Some(state) => filter.and("s.state = ?", [Sql::from(state.word().to_string())]),
+            Some(StateFilter::Open) => {
+                filter.open = true;
+                filter.and("s.image IS NULL", []);
+            }
+            Some(state) => {
+                filter.states = true;
+                filter.and("s.state = ?", [Sql::from(state.word().to_string())]);
+            }
         }
         if let Some(class) = query.class {
+            filter.states = true;
             filter.and("s.state = 'labelled' AND s.class = ?", [i64::from(class).into()]);
         }
         if let Some(class) = query.predicted {
@@ -360,11 +398,22 @@ impl Filter {
         }
     }
 
-    pub fn text(&self) -> String {
-        format!(
-            "FROM images AS i LEFT JOIN states AS s USING (image) LEFT JOIN predictions AS p USING (image) WHERE {}",
-            self.conditions.join(" AND ")
-        )
+    /// From where, and which: with all three tables, the first as told.
+    pub fn text(&self, lead: Lead) -> String {
+        let tables = match lead {
+            Lead::Images => {
+                "images AS i LEFT JOIN states AS s USING (image) LEFT JOIN predictions AS p USING (image)"
+            }
+            Lead::States => {
+                "states AS s CROSS JOIN images AS i ON i.image = s.image
+                 LEFT JOIN predictions AS p ON p.image = i.image"
+            }
+            Lead::Predictions => {
+                "predictions AS p CROSS JOIN images AS i ON i.image = p.image
+                 LEFT JOIN states AS s ON s.image = i.image"
+            }
+        };
+        format!("FROM {tables} WHERE {}", self.conditions.join(" AND "))
     }
 
     pub fn values(&self) -> &[Sql] {
@@ -372,7 +421,17 @@ impl Filter {
     }
 
     fn count(&self, sql: &Transaction<'_>) -> rusqlite::Result<usize> {
-        let text = format!("SELECT count(*) {}", self.text());
+        let from = match (self.guessed, self.states, self.open) {
+            // Tables that say nothing are not looked into.
+            (false, false, false) => format!("FROM images AS i WHERE {}", self.conditions.join(" AND ")),
+            (_, true, _) => self.text(Lead::States),
+            (true, false, _) => self.text(Lead::Predictions),
+            (false, false, true) => {
+                let conditions = self.conditions.join(" AND ");
+                format!("FROM images AS i LEFT JOIN states AS s USING (image) WHERE {conditions}")
+            }
+        };
+        let text = format!("SELECT count(*) {from}");
         sql.prepare_cached(&text)?.query_row(params_from_iter(&self.values), |row| row.get(0))
     }
 }
@@ -444,7 +503,7 @@ pub(super) fn images(sql: &Transaction<'_>, ids: &[i64]) -> Attempt<Vec<Image>> 
             None => Vec::new(),
             Some(text) => {
                 let path = sql.path().unwrap_or(super::FILE);
-                let terms: BTreeMap<String, f64> = KIND.from_json(&text, std::path::Path::new(path))?;
+                let terms: BTreeMap<String, f64> = KIND.parsed(&text, std::path::Path::new(path))?;
                 if stats.is_none() {
                     stats = Some(rounds::stats(sql)?);
                 }

@@ -8,7 +8,7 @@ use rusqlite::{Transaction, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::answers::{Act, words};
-use super::listing::{self, Filter, Image, ListQuery, Order, StateFilter};
+use super::listing::{self, Filter, Image, Lead, ListQuery, Order, StateFilter};
 use super::store::Attempt;
 use super::{Project, near};
 use crate::Label;
@@ -196,8 +196,8 @@ fn said(sql: &Transaction<'_>, image: &Image) -> Attempt<Vec<Said>> {
 
 type Doubted = (Vec<(i64, f64)>, Option<String>, Option<usize>);
 
-/// Labelled images that pass the filter and have a prediction, with the doubt of each, most doubted first; where the
-/// next page begins, and on the first one how many there are.
+/// Labelled images that pass the filter, have a prediction and were not reviewed, with the doubt of each, most doubted
+/// first; where the next page begins, and on the first one how many there are.
 pub(super) fn doubted(
     sql: &Transaction<'_>,
     filter: &Filter,
@@ -206,8 +206,9 @@ pub(super) fn doubted(
 ) -> Attempt<Doubted> {
     let text = format!(
         "SELECT i.image, s.class, p.round, p.probabilities {} AND s.state = 'labelled' AND i.holdout = 0
-         AND p.image IS NOT NULL",
-        filter.text()
+         AND p.image IS NOT NULL
+         AND NOT EXISTS (SELECT 1 FROM live AS r WHERE r.image = i.image AND r.source = 'review')",
+        filter.text(Lead::States)
     );
     let mut select = sql.prepare_cached(&text)?;
     let mut rows = select.query(params_from_iter(filter.values()))?;

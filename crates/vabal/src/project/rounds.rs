@@ -218,7 +218,7 @@ impl Project {
                     seed: row.get::<_, i64>(4)?.cast_unsigned(),
                     started: row.get(5)?,
                     finished: row.get(6)?,
-                    summary: text.map(|text| KIND.from_json(&text, &self.file)).transpose()?,
+                    summary: text.map(|text| KIND.parsed(&text, &self.file)).transpose()?,
                 });
             }
             Ok(rounds)
@@ -263,7 +263,7 @@ impl Project {
 
     fn labelled(&self, holdout: bool) -> Result<(Vec<Id>, Vec<Label>)> {
         self.read(|sql| {
-            let select = "SELECT image, class FROM states JOIN images USING (image)
+            let select = "SELECT image, class FROM states CROSS JOIN images USING (image)
                           WHERE state = 'labelled' AND missing = 0 AND holdout = ?1 ORDER BY image";
             let mut select = sql.prepare_cached(select)?;
             let rows = select.query_map([holdout], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -339,7 +339,7 @@ pub(super) fn summary_of(sql: &Transaction<'_>, round: u64) -> Attempt<Summary> 
 fn summary(sql: &Transaction<'_>, text: Option<&str>) -> Attempt<Summary> {
     let path = sql.path().unwrap_or(super::FILE);
     match text {
-        Some(text) => Ok(KIND.from_json(text, std::path::Path::new(path))?),
+        Some(text) => Ok(KIND.parsed(text, std::path::Path::new(path))?),
         None => Ok(Summary::default()),
     }
 }

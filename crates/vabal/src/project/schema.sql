@@ -174,7 +174,8 @@ CREATE TABLE queue (
 CREATE TABLE leases (
     image INTEGER PRIMARY KEY REFERENCES images,
     person TEXT NOT NULL,
-    until INTEGER NOT NULL
+    until INTEGER NOT NULL,
+    turn INTEGER NOT NULL                    -- the order in which they were handed out
 ) STRICT;
 
 PRAGMA application_id = 1986093680;

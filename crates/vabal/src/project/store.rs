@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::answers::{self, Counts};
 use super::classes::{self, Class, NewClass};
@@ -63,6 +64,8 @@ impl From<Complaint> for Fault {
 /// What a front end shows of a project at once.
 #[derive(Debug, Clone, Serialize)]
 pub struct Overview {
+    /// Unlike any other project's, for life.
+    pub id: String,
     /// Of the settings.
     pub name: String,
     /// The folder of images, as the settings say it.
@@ -109,7 +112,10 @@ impl Project {
         write(&mut connection, &file, |sql| {
             sql.execute_batch(include_str!("schema.sql"))?;
             sql.execute("INSERT INTO project VALUES ('settings', ?1), ('questions', '0')", [settings])?;
-            sql.execute("INSERT INTO project VALUES ('made', ?1)", [now().to_string()])?;
+            sql.execute(
+                "INSERT INTO project VALUES ('made', ?1), ('id', ?2)",
+                [now().to_string(), new_id(&folder)],
+            )?;
             for name in classes {
                 classes::add(sql, &NewClass { name: name.clone(), ..NewClass::default() })?;
             }
@@ -222,7 +228,9 @@ impl Project {
             let settings = settings(sql)?;
             let mut people = sql.prepare_cached("SELECT DISTINCT person FROM answers ORDER BY person")?;
             let people = people.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            let id = sql.query_row("SELECT value FROM project WHERE key = 'id'", [], |row| row.get(0))?;
             Ok(Overview {
+                id,
                 name: settings.name.clone(),
                 images: settings.images.clone(),
                 classes: classes::all(sql)?,
@@ -251,6 +259,13 @@ impl Project {
     }
 }
 
+/// A name that no other project has: of the moment, the process and the place.
+fn new_id(folder: &Path) -> String {
+    let moment = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let text = format!("{moment} {} {}", std::process::id(), folder.display());
+    Sha256::digest(text)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Milliseconds since 1970.
 pub(super) fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
@@ -263,7 +278,7 @@ pub(super) fn settings(sql: &Transaction<'_>) -> Attempt<Settings> {
         .optional()?
         .unwrap_or_else(|| "{}".into());
     let path = sql.path().unwrap_or(FILE);
-    Ok(KIND.from_json(&text, Path::new(path))?)
+    Ok(KIND.parsed(&text, Path::new(path))?)
 }
 
 fn put_settings(sql: &Transaction<'_>, settings: &Settings) -> Attempt<()> {

@@ -80,7 +80,7 @@ fn filters_and_searches_find_what_they_say() {
         assert!(suggestion.class == 1 && (0.6..=0.9).contains(&suggestion.confidence));
     }
     for (search, n) in
-        [("50%_off", 1), ("50%%", 0), ("5__o", 0), ("a B.PNG", 1), ("\\", 0), ("00", 11), ("", 31)]
+        [("50%_off", 1), ("50%%", 0), ("5__o", 0), ("a B.PNG", 1), ("\\", 0), ("00", 10), ("", 31)]
     {
         assert_eq!(with(serde_json::json!({ "search": search })).len(), n, "{search}");
     }
@@ -183,7 +183,7 @@ fn json_has_the_names_of_the_contract() {
     let undone = serde_json::to_value(project.undo("ann", None).unwrap()).unwrap();
     assert_eq!(keys(undone), "act classes counts images");
     let overview = serde_json::to_value(project.overview().unwrap()).unwrap();
-    assert_eq!(keys(overview.clone()), "classes counts images name people round settings");
+    assert_eq!(keys(overview.clone()), "classes counts id images name people round settings");
     assert_eq!(keys(overview["classes"][0].clone()), "colour id key labels name place");
     let page = project.review(ReviewKind::Doubt, None, Some(1)).unwrap();
     let page = serde_json::to_value(page).unwrap();
@@ -192,7 +192,8 @@ fn json_has_the_names_of_the_contract() {
         keys(page["images"][0].clone()),
         "answers class doubt duplicates hash height holdout id missing path rank state suggestion why width"
     );
-    let detail = serde_json::to_value(project.detail(1).unwrap()).unwrap();
+    let id = page["images"][0]["id"].as_u64().unwrap();
+    let detail = serde_json::to_value(project.detail(id).unwrap()).unwrap();
     assert_eq!(keys(detail.clone()), "history image probabilities");
     assert_eq!(keys(detail["history"][0].clone()), "act answer at class person source undone");
     assert_eq!(keys(detail["probabilities"][0].clone()), "class p");

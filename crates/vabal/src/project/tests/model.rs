@@ -130,7 +130,7 @@ impl Model {
     ) {
         let gesture = self.gestures;
         self.gestures += 1;
-        let mut add = |rows: &mut Vec<Row>, image, act, class, source| {
+        let add = |rows: &mut Vec<Row>, image, act, class, source| {
             rows.push(Row { image, person, act, class, source, gesture, undone: false });
         };
         for &(image, act, class) in answers {
@@ -205,8 +205,8 @@ proptest! {
             place.draw(&format!("{n}.png"), *content);
         }
         let mut project = place.made(plain());
-        let mut model = Model::default();
-        model.classes = ["a", "b", "c", "d"].iter().map(|name| ((*name).to_string(), None)).collect();
+        let classes = ["a", "b", "c", "d"].iter().map(|name| ((*name).to_string(), None)).collect();
+        let mut model = Model { classes, ..Model::default() };
         let mut last = None;
         for (n, step) in steps.into_iter().enumerate() {
             let class_of = |k: usize, model: &Model| (k % model.classes.len()) as Label;

@@ -49,7 +49,7 @@ fn the_queue_is_replaced_whole_with_its_reasons() {
     let mut project = place.made(plain());
     let queued = |image: Id, class: f64, energy: f64| Queued {
         image,
-        score: -energy,
+        score: 0.0,
         terms: vec![("predicted".into(), class), ("energy".into(), energy)],
     };
     let round = project.begin_round("vabal", 4, 1).unwrap();
