@@ -48,12 +48,12 @@ class Page:
             return json.load(answer)
 
     def wait(self, after):
-        """Until a round later than `after` is done."""
+        """Until round `after` is done, and none runs."""
         while True:
             pulse = self.ask("/api/pulse")
             if pulse["training"]["state"] == "failed":
                 raise SystemExit(f"training failed: {pulse['training']['error']}")
-            if pulse["round"] is not None and pulse["round"] > after:
+            if pulse["training"]["state"] == "idle" and pulse["round"] >= after:
                 return pulse["round"]
             time.sleep(0.5)
 
@@ -95,7 +95,7 @@ def label(options, images, truth, classes, strategy, seed):
     page = Page(options.vabal, project)
     known = {c["name"]: c["id"] for c in page.ask("/api/project")["classes"]}
     rows, given = [], 0
-    newest = page.wait(-1)
+    newest = page.wait(0)
     while given < options.labels:
         # What is on the screen, and one ahead.
         questions = page.ask(f"/api/next?person=script&n={min(2, options.labels - given)}")["questions"]
@@ -107,7 +107,7 @@ def label(options, images, truth, classes, strategy, seed):
             said = page.ask("/api/answers", {"person": "script", "token": f"{strategy}{seed}n{given}", "answers": [answer]})
             if said["labels_until_training"] > 0 and given < options.labels:
                 continue
-            newest = page.wait(newest)
+            newest = page.wait(newest + 1)
             status = page.ask("/api/status")
             trained = status["rounds"][-1]
             out = options.out / "predictions.csv"

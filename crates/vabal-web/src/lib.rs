@@ -15,9 +15,11 @@ pub mod training;
 
 mod api;
 
+use std::cell::Cell;
 use std::net::{TcpListener, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use vabal::{Error, Result};
 
@@ -106,7 +108,16 @@ impl Server {
         self.app.consider_training();
         self.app.consider_first_choice();
         let service: Arc<dyn http::Service> = Arc::clone(&self.app) as _;
-        http::run(self.listener, &service, stop);
+        // What became due while another was under way begins without a further answer.
+        let looked = Cell::new(Instant::now());
+        let stop = || {
+            if looked.get().elapsed() > Duration::from_secs(1) {
+                self.app.consider_training();
+                looked.set(Instant::now());
+            }
+            stop()
+        };
+        http::run(self.listener, &service, &stop);
         self.app.end();
     }
 }

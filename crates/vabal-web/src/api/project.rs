@@ -1,10 +1,8 @@
 //! The project as a whole: what it is, its settings, how it stands, its training.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::{Value, json as object};
-use vabal::project::{Counts, Overview, Project};
+use vabal::project::{Counts, Overview, Project, learn};
 use vabal::{Error, Result};
 
 use super::{body, json, json_with_round};
@@ -41,7 +39,7 @@ pub fn status(app: &App) -> Answer {
 
 /// `POST /api/train`
 pub fn train(app: &App) -> Answer {
-    if let Some(needs) = app.read(needs)? {
+    if let Some(needs) = app.read(learn::obstacle)? {
         return Err(Failure::new(
             409,
             Error::input("there is not enough to train on").expected(needs).hint("label more images first"),
@@ -83,7 +81,7 @@ pub fn pulse(app: &App) -> Answer {
 fn pulse_of(project: &Project, training: &Training) -> Result<Pulse> {
     let mut pulse = training.pulse();
     if pulse.state != "running" {
-        pulse.needs = needs(project)?;
+        pulse.needs = learn::obstacle(project)?;
     }
     Ok(pulse)
 }
@@ -98,27 +96,5 @@ pub fn due(project: &Project, training: &Training) -> Result<bool> {
     let every = project.settings()?.retrain_every as u64;
     Ok(project.labels_until_training()? == 0
         && training.may_begin(labels(&project.counts()?), every)
-        && needs(project)?.is_none())
-}
-
-/// Classes that are to have labels before there is anything to learn.
-const CLASSES: usize = 2;
-/// Labels that each of these is to have.
-const LABELS: usize = 2;
-
-/// Why nothing can be trained yet, in plain words.
-fn needs(project: &Project) -> Result<Option<String>> {
-    let mut counts = BTreeMap::new();
-    for label in project.training_set()?.1 {
-        *counts.entry(label).or_insert(0) += 1;
-    }
-    let ready = counts.values().filter(|&&labels| labels >= LABELS).count();
-    Ok((ready < CLASSES).then(|| {
-        let have = match ready {
-            0 => "no class has".to_owned(),
-            1 => "one class has".to_owned(),
-            n => format!("{n} classes have"),
-        };
-        format!("at least {CLASSES} classes with {LABELS} labels each; so far {have} that many")
-    }))
+        && learn::obstacle(project)?.is_none())
 }

@@ -27,8 +27,10 @@ use crate::{Id, Label};
 pub const MODEL: &str = "model.safetensors";
 /// Chooses the first images, where nothing is labelled.
 const COLD: &str = "typiclust";
-/// Labels below which no training is worth its time.
-const FEWEST: usize = 10;
+/// Classes that are to have labels before there is anything to learn.
+const CLASSES: usize = 2;
+/// Labels that each of these is to have.
+const LABELS: usize = 2;
 
 /// What a round measured, kept in [`Summary::more`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -62,23 +64,23 @@ impl Measured {
     }
 }
 
-/// Why a training cannot start, in plain words; `None` where it can.
+/// Why nothing can be trained yet, in plain words; `None` where it can.
 ///
 /// # Errors
 /// The store cannot be read.
 pub fn obstacle(project: &Project) -> Result<Option<String>> {
-    let labels = project.training_set()?.1;
-    let classes: HashSet<Label> = labels.iter().copied().collect();
-    Ok(match (classes.len(), labels.len()) {
-        (0, _) => {
-            Some(format!("nothing is labelled yet: a training needs {FEWEST} labels of at least 2 classes"))
-        }
-        (1, _) => Some("all labels are of one class: a training needs at least 2".into()),
-        (_, n) if n < FEWEST => {
-            Some(format!("a training needs {FEWEST} labels outside the holdout: {n} are there"))
-        }
-        _ => None,
-    })
+    let mut counts = HashMap::new();
+    for label in project.training_set()?.1 {
+        *counts.entry(label).or_insert(0) += 1;
+    }
+    let ready = counts.values().filter(|&&labels| labels >= LABELS).count();
+    Ok((ready < CLASSES).then(|| {
+        let have = match ready {
+            0 => "no class has",
+            _ => "one class has",
+        };
+        format!("a training needs {CLASSES} classes with {LABELS} labels each, outside the holdout; so far {have} that many")
+    }))
 }
 
 /// One round. Before there are enough labels it is round 0, which chooses for coverage and trains nothing. Gives back its
