@@ -393,6 +393,9 @@ pub(super) fn no_model(project: &Project) -> Complaint {
         .hint("label some images, then `vabal train`")
 }
 
+/// What a model says of an image: a probability for each class; `None` of one that cannot be read.
+pub type Guess = Option<Vec<f32>>;
+
 /// What the newest model of a project says of other images: class names and probabilities, path by path, in the order
 /// of `paths`; `None` of what cannot be read.
 ///
@@ -404,7 +407,7 @@ pub fn predict(
     paths: &[PathBuf],
     device: Device,
     progress: &mut Progress<'_>,
-) -> Result<(Vec<String>, Vec<Option<Vec<f32>>>)> {
+) -> Result<(Vec<String>, Vec<Guess>)> {
     let model = project.folder().join(MODEL);
     if !model.is_file() {
         return Err(no_model(project).into());
