@@ -2,10 +2,28 @@
 //!
 //! Never here: what the work is.
 
-use indicatif::{ProgressBar, ProgressStyle};
-use vabal::Event;
+use std::sync::atomic::Ordering;
 
+use indicatif::{ProgressBar, ProgressStyle};
+use vabal::{Event, Flow, Progress, Result};
+
+use crate::interrupt;
 use crate::output::complain;
+
+/// Does work that reports its progress: with a bar, unless `quiet`, and until Ctrl-C stops it.
+///
+/// # Errors
+/// What the work says.
+pub fn watched<T>(quiet: bool, work: impl FnOnce(&mut Progress<'_>) -> Result<T>) -> Result<T> {
+    let stop = interrupt::flag()?;
+    let bar = Bar::new(quiet);
+    let done = work(&mut |event| {
+        bar.show(&event);
+        if stop.load(Ordering::SeqCst) { Flow::Stop } else { Flow::Continue }
+    });
+    bar.clear();
+    done
+}
 
 /// Shows what the library reports on standard error: a bar where that is a terminal, warnings and notes as lines.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ mod commands;
 mod data_dir;
 mod interrupt;
 mod output;
+mod table;
 mod terminal;
 
 use std::process::ExitCode;
@@ -35,6 +36,10 @@ enum Command {
     Init(commands::init::Init),
     Label(commands::label::Label),
     Scan(commands::init::Scan),
+    Train(commands::train::Train),
+    Query(commands::query::Query),
+    Status(commands::status::Show),
+    Predict(commands::predict::Predict),
     Import(commands::import::Import),
     Export(commands::export::Export),
     Run(commands::run::Run),
@@ -57,9 +62,10 @@ fn main() -> ExitCode {
     }
     let command = Command::parse();
     let stopped = match &command {
-        Command::Rank(_) | Command::Import(_) | Command::Export(_) => {
+        Command::Rank(_) | Command::Import(_) | Command::Export(_) | Command::Predict(_) => {
             "stopped; nothing was written".to_owned()
         }
+        Command::Train(_) => "stopped; model, suggestions and queue are as they were".to_owned(),
         Command::Init(args) => format!(
             "stopped; the images that were looked at are kept: go on with `vabal scan {}`",
             args.project.display()
@@ -70,6 +76,10 @@ fn main() -> ExitCode {
         Command::Init(args) => commands::init::init(&args),
         Command::Label(args) => commands::label::run(&args),
         Command::Scan(args) => commands::init::scan(&args),
+        Command::Train(args) => commands::train::run(&args),
+        Command::Query(args) => commands::query::run(&args),
+        Command::Status(args) => commands::status::run(&args),
+        Command::Predict(args) => commands::predict::run(&args),
         Command::Import(args) => commands::import::run(&args),
         Command::Export(args) => commands::export::run(&args),
         Command::Run(args) => commands::run::run(&args),

@@ -13,3 +13,8 @@ pub fn say(line: impl Display) {
 pub fn complain(line: impl Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
+
+/// "1 image", "2 images".
+pub fn several(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}

@@ -3,15 +3,14 @@
 //! Never here: what files look like, which image a line means; that is `vabal::project`.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 
+use vabal::Result;
 use vabal::project::Project;
 use vabal::project::exchange::{self, Format};
-use vabal::{Flow, Result};
 
-use crate::bar::Bar;
-use crate::output::{complain, say};
-use crate::{interrupt, user};
+use crate::bar::watched;
+use crate::output::{complain, say, several};
+use crate::user;
 
 /// Take labels from a file or from class folders into a project
 ///
@@ -55,20 +54,14 @@ const FIRST: usize = 5;
 pub fn run(args: &Import) -> Result<()> {
     let mut project = Project::open(&args.project)?;
     let format = args.format.as_deref().map(Format::of).transpose()?;
-    let labels = if args.file.is_dir() {
-        let stop = interrupt::flag()?;
-        let bar = Bar::new(args.quiet || args.json);
-        let labels = exchange::folders::read(&args.file, &mut |event| {
-            bar.show(&event);
-            if stop.load(Ordering::SeqCst) { Flow::Stop } else { Flow::Continue }
-        });
-        bar.clear();
-        labels?
-    } else {
-        exchange::read_file(&args.file, format)?
-    };
     let person = args.person.clone().or_else(user).unwrap_or_else(|| "import".into());
-    let taken = project.take_in(&labels, &person)?;
+    let taken = watched(args.quiet || args.json, |progress| {
+        let labels = match args.file.is_dir() {
+            true => exchange::folders::read(&args.file, progress)?,
+            false => exchange::read_file(&args.file, format)?,
+        };
+        project.take_in(&labels, &person, progress)
+    })?;
     if args.json {
         say(serde_json::to_string(&taken).unwrap_or_default());
         return Ok(());
@@ -76,23 +69,25 @@ pub fn run(args: &Import) -> Result<()> {
     if args.quiet {
         return Ok(());
     }
-    say(format_args!("{} answers added, {} there already", taken.added, taken.same));
+    say(format_args!("{} added, {} there already", several(taken.added, "answer"), taken.same));
     if !taken.new_classes.is_empty() {
         say(format_args!("new classes: {}", taken.new_classes.join(", ")));
     }
     if taken.unknown > 0 {
-        complain(format_args!("warning: {} images of the file are not in the project", taken.unknown));
+        let images = several(taken.unknown, "image");
+        complain(format_args!("warning: {images} of the file cannot be found in the project"));
         taken.unknown_paths.iter().take(FIRST).for_each(|path| complain(format_args!("  {path}")));
         complain(format_args!("  hint: `vabal scan {}` takes in new images", args.project.display()));
     }
     if taken.left_out > 0 {
-        complain(format_args!("warning: {} entries of the file hold no label", taken.left_out));
+        complain(format_args!("warning: without a label in the file: {}", taken.left_out));
         taken.notes.iter().take(FIRST).for_each(|note| complain(format_args!("  {note}")));
     }
     let conflicts = project.counts()?.conflict;
     if conflicts > 0 {
         say(format_args!(
-            "{conflicts} images with two different answers: settle them in the page, under Review"
+            "{} with two different answers: settle them in the page, under Review",
+            several(conflicts, "image")
         ));
     }
     Ok(())

@@ -29,6 +29,7 @@ use crate::output::{complain, say};
     retrain_every  50                 new labels between trainings\n  \
     budget         100                images chosen at a time\n  \
     size           64                 pixels, high and wide, of what the network sees\n  \
+    passes         10000              images that a training looks at: more take longer and teach more\n  \
     holdout        0.2                share of the images set aside to measure accuracy\n  \
     answers_wanted 1                  how many people answer each image\n  \
     and colour, holdout_target, holdout_every, seed, hide_suggestions")]

@@ -5,7 +5,7 @@
 mod ids;
 mod pool;
 mod show;
-mod write;
+pub(crate) mod write;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

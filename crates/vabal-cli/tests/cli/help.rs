@@ -77,3 +77,23 @@ fn the_help_of_every_command_has_an_example() {
         assert!(text.contains("Example") && text.contains(&format!("vabal {name}")), "{text}");
     }
 }
+
+#[test]
+fn train_says_what_it_does() {
+    insta::assert_snapshot!(help(&["train", "--help"]));
+}
+
+#[test]
+fn query_says_what_it_does() {
+    insta::assert_snapshot!(help(&["query", "--help"]));
+}
+
+#[test]
+fn status_says_what_it_does() {
+    insta::assert_snapshot!(help(&["status", "--help"]));
+}
+
+#[test]
+fn predict_says_what_it_does() {
+    insta::assert_snapshot!(help(&["predict", "--help"]));
+}

@@ -7,6 +7,7 @@ mod data;
 mod demo;
 mod help;
 mod labelling;
+mod project;
 mod rank;
 mod report;
 mod resume;

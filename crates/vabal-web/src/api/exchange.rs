@@ -1,6 +1,7 @@
 //! Labels in and out as files.
 
 use vabal::Error;
+use vabal::progress::silent;
 use vabal::project::exchange::label_studio::{LOCAL_FILES, Writing};
 use vabal::project::exchange::{self, Detail, Format, csv, json_lines, label_studio};
 
@@ -13,7 +14,7 @@ use crate::http::{Head, Request, Response};
 pub fn import(app: &App, request: &Request) -> Answer {
     let (format, person) = (format(&request.head)?, person(&request.head)?);
     let labels = exchange::read(&request.body, format)?;
-    let taken = app.write(|project| project.take_in(&labels, person))?;
+    let taken = app.write(|project| project.take_in(&labels, person, &mut silent()))?;
     app.consider_training();
     json(&taken)
 }

@@ -469,6 +469,7 @@ pub(super) fn check_person(person: &str) -> Result<()> {
             .at("person")
             .expected("1 to 100 characters, on one line")
             .got(format!("{person:?}"))
+            .hint("give another name")
             .into());
     }
     Ok(())

@@ -33,7 +33,35 @@ pub struct Next {
     pub left: usize,
 }
 
+/// An image of the queue.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Asked {
+    /// The image, with its rank, the model's guess and why it was chosen.
+    pub image: Image,
+    /// Larger = ask first.
+    pub score: f64,
+}
+
 impl Project {
+    /// The first `n` images of the queue that are still to be asked, by rank. Nobody is handed anything.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn queue(&self, n: usize) -> Result<Vec<Asked>> {
+        self.read(|sql| {
+            let mut select = sql.prepare_cached(
+                "SELECT image, score FROM queue JOIN images USING (image)
+                 WHERE ask = 1 AND missing = 0 AND holdout = 0 ORDER BY rank LIMIT ?1",
+            )?;
+            let n = i64::try_from(n).unwrap_or(i64::MAX);
+            let rows = select.query_map([n], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows = rows.collect::<rusqlite::Result<Vec<(i64, f64)>>>()?;
+            let (ids, scores): (Vec<i64>, Vec<f64>) = rows.into_iter().unzip();
+            let images = listing::images(sql, &ids)?;
+            Ok(images.into_iter().zip(scores).map(|(image, score)| Asked { image, score }).collect())
+        })
+    }
+
     /// The next `n` questions of a person, besides those of `have`, which they still hold; fewer where there are no
     /// more. They are the person's for [`LEASE_SECONDS`]; those of `have` for as long again. Those that they were given
     /// and do not name are given again, unless a newer choice is there.

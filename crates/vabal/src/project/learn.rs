@@ -16,7 +16,7 @@ use crate::classify::{self, Scorer, Training};
 use crate::data::ImageSet;
 use crate::data::folder::{self, Aspect, Reading};
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::{Complaint, Error, Result};
 use crate::progress::{Event, Progress};
 use crate::query::vabal::Health;
 use crate::query::{self, Needs, Query, Selection, Signals, Strategy};
@@ -385,6 +385,17 @@ fn standardised(x: ndarray::ArrayView2<'_, f32>) -> Array2<f32> {
     x
 }
 
+/// A complaint that a project has no model yet.
+pub(super) fn no_model(project: &Project) -> Complaint {
+    Error::input("this project has no model yet")
+        .at(project.folder().display())
+        .expected(format!("{MODEL}, which a training leaves"))
+        .hint("label some images, then `vabal train`")
+}
+
+/// What a model says of an image: a probability for each class; `None` of one that cannot be read.
+pub type Guess = Option<Vec<f32>>;
+
 /// What the newest model of a project says of other images: class names and probabilities, path by path, in the order
 /// of `paths`; `None` of what cannot be read.
 ///
@@ -396,13 +407,10 @@ pub fn predict(
     paths: &[PathBuf],
     device: Device,
     progress: &mut Progress<'_>,
-) -> Result<(Vec<String>, Vec<Option<Vec<f32>>>)> {
+) -> Result<(Vec<String>, Vec<Guess>)> {
     let model = project.folder().join(MODEL);
     if !model.is_file() {
-        return Err(Error::input("this project has no model yet")
-            .at(project.folder().display())
-            .hint("label some images, then `vabal train`")
-            .into());
+        return Err(no_model(project).into());
     }
     let scorer = Scorer::load(&model, device)?;
     // As the model was trained, whatever the settings say by now.

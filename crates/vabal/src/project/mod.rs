@@ -9,11 +9,13 @@ mod asking;
 mod classes;
 mod estimate;
 pub mod exchange;
+mod export;
 mod images;
 pub mod learn;
 mod listing;
 mod near;
 mod pictures;
+mod predict;
 mod review;
 mod rounds;
 mod settings;
@@ -28,11 +30,13 @@ pub use answers::Undone;
 pub use answers::{
     Act, Answer, Answered, AnsweredImage, Answers, Appended, ClassCount, Counts, HoldoutCounts, Source, State,
 };
-pub use asking::{LEASE_SECONDS, Next};
+pub use asking::{Asked, LEASE_SECONDS, Next};
 pub use classes::{Class, ClassChange, MOST_CLASSES, NewClass};
+pub use export::{Exported, Shape};
 pub use images::{Bad, Imported};
 pub use listing::{Detail, Event, Image, ListQuery, Page, Probability, Sort, StateFilter, Suggestion};
 pub use pictures::{Content, Picture};
+pub use predict::{Predicted, Predictions};
 pub use review::{Group, GroupPage, ReviewKind, ReviewPage, Reviewed, Said};
 pub use rounds::{Candidate, Prediction, Queued, Round, RoundState, Summary};
 pub use settings::Settings;

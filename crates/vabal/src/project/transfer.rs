@@ -2,20 +2,23 @@
 //!
 //! Never here: what a file looks like, which image it means (`exchange`).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rusqlite::{OptionalExtension as _, Row as SqlRow, Transaction, params};
 use serde::Serialize;
 
 use super::classes::{self, NewClass};
-use super::exchange::{self, Act, Index, Labels, Row, Source, State, Suggestion, matching};
+use super::exchange::{self, Index, Labels, Row, Suggestion, matching};
 use super::store::Attempt;
 use super::{Project, answers};
 use crate::error::Result;
+use crate::progress::{Event, Progress, report};
 use crate::{Id, Label};
 
 /// Images that are named of those that a file has and the project has not.
 const FIRST: usize = 20;
+/// Answers between two looks at the progress callback.
+const BLOCK: usize = 1000;
 
 /// What became of a file of labels.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -37,7 +40,8 @@ pub struct Taken {
 }
 
 impl Project {
-    /// Every image with all of its answers, as files have them, by id. Merged classes go by what they are now.
+    /// Every image with all of its answers, as files have them, by id. Merged classes go by what they are now. What the
+    /// model says of the holdout is left out.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -57,14 +61,16 @@ impl Project {
                 let guess: Option<Label> = row.get(6)?;
                 let guess = guess.map(|class| names.name(class)).transpose()?;
                 let confidence: Option<f64> = row.get(7)?;
+                let holdout = row.get(5)?;
                 rows.push(Row {
                     path: row.get(1)?,
                     hash: row.get(2)?,
-                    state: State::of(row.get_ref(3)?.as_str().unwrap_or_default())?,
+                    state: row.get(3)?,
                     class: row.get::<_, Option<Label>>(4)?.map(|class| names.name(class)).transpose()?,
-                    holdout: row.get(5)?,
+                    holdout,
                     suggestion: guess
                         .zip(confidence)
+                        .filter(|_| !holdout)
                         .map(|(class, confidence)| Suggestion { class, confidence }),
                     history: Vec::new(),
                 });
@@ -96,11 +102,14 @@ impl Project {
 
     /// Takes in what a file of labels says: all of it or nothing. Answers that are there already, by their token, or by
     /// image, person, time and what was said, are not added again; a label without a time is not added where it holds
-    /// already. Who said it is `person`, where the file does not say. Classes that are not there are added.
+    /// already. Who said it is `person`, where the file does not say. Classes that are not there are added, with the keys
+    /// and colours that the file gives them. Reports the phase "take in" by answers.
     ///
     /// # Errors
-    /// More classes than a project can have, names that are none; the store cannot be written.
-    pub fn take_in(&mut self, labels: &Labels, person: &str) -> Result<Taken> {
+    /// More classes than a project can have, names that are none; the store cannot be written; [`Error::Stopped`].
+    ///
+    /// [`Error::Stopped`]: crate::Error::Stopped
+    pub fn take_in(&mut self, labels: &Labels, person: &str, progress: &mut Progress<'_>) -> Result<Taken> {
         answers::check_person(person)?;
         self.write(|sql| {
             let images = {
@@ -123,13 +132,35 @@ impl Project {
                 ..Taken::default()
             };
             for class in plan.new_classes {
-                let id = add_class(sql, &class)?;
-                names.by_name.insert(class.name.clone(), id);
-                taken.new_classes.push(class.name);
+                // The store has names without spaces around them.
+                let there = names.by_name.get(class.name.trim()).copied();
+                let id = match there {
+                    Some(id) => id,
+                    None => {
+                        taken.new_classes.push(class.name.trim().to_owned());
+                        add_class(sql, &class)?
+                    }
+                };
+                names.by_name.insert(class.name.trim().to_owned(), id);
+                names.by_name.insert(class.name, id);
             }
-            let mut into = Into { names: &names, person, numbers: HashMap::new(), touched: BTreeSet::new() };
-            for (image, answer) in &plan.answers {
-                if into.take(sql, *image, answer)? { taken.added += 1 } else { taken.same += 1 }
+            let mut into = Into {
+                names: &names,
+                person,
+                numbers: HashMap::new(),
+                met: HashSet::new(),
+                touched: BTreeSet::new(),
+            };
+            let total = plan.answers.len();
+            for (n, block) in plan.answers.chunks(BLOCK).enumerate() {
+                for (image, answer) in block {
+                    if into.take(sql, *image, answer)? { taken.added += 1 } else { taken.same += 1 }
+                }
+                let done = n * BLOCK + block.len();
+                report(
+                    progress,
+                    Event::Progress { phase: "take in", done, total, unit: "answer", loss: None },
+                )?;
             }
             into.touched.iter().try_for_each(|&image| answers::refresh(sql, image.cast_signed()))?;
             Ok(taken)
@@ -167,12 +198,12 @@ fn answer(row: &SqlRow<'_>, names: &Names) -> Attempt<exchange::Answer> {
         answer: row.get(1)?,
         person: row.get(2)?,
         at: row.get(3)?,
-        act: Act::of(row.get_ref(4)?.as_str().unwrap_or_default())?,
+        act: row.get(4)?,
         class: name(row.get(5)?)?,
         undoes: row.get(6)?,
         seconds: row.get(7)?,
         suggested: name(row.get(8)?)?,
-        source: Source::of(row.get_ref(9)?.as_str().unwrap_or_default())?,
+        source: row.get(9)?,
         token: row.get(10)?,
     })
 }
@@ -190,6 +221,8 @@ struct Into<'a> {
     person: &'a str,
     /// From numbers of the file to rows.
     numbers: HashMap<i64, i64>,
+    /// Rows that an answer of the file is already: another that says the same is another.
+    met: HashSet<i64>,
     touched: BTreeSet<Id>,
 }
 
@@ -200,7 +233,7 @@ impl Into<'_> {
         answers::check_person(person)?;
         let id = |name: &Option<String>| name.as_ref().and_then(|name| self.names.by_name.get(name)).copied();
         let (class, suggested) = (id(&answer.class), id(&answer.suggested));
-        let act = answer.act.name();
+        let act = answer.act;
         let undoes = match answer.undoes {
             None => None,
             Some(number) => match self.numbers.get(&number) {
@@ -229,11 +262,13 @@ impl Into<'_> {
                 .optional()?,
             (None, Some(at)) => sql
                 .prepare_cached(
-                    "SELECT answer FROM answers
-                     WHERE image = ?1 AND person = ?2 AND at = ?3 AND act = ?4 AND class IS ?5",
+                    "SELECT answer FROM answers LEFT JOIN classes USING (class)
+                     WHERE image = ?1 AND person = ?2 AND at = ?3 AND act = ?4 AND coalesce(merged_into, class) IS ?5
+                         AND (?6 IS NULL OR token IS NULL) ORDER BY answer",
                 )?
-                .query_row(params![image, person, at, act, class], |row| row.get(0))
-                .optional()?,
+                .query_map(params![image, person, at, act, class, answer.token], |row| row.get(0))?
+                .find(|row| row.as_ref().map_or(true, |row| !self.met.contains(row)))
+                .transpose()?,
             (None, None) => sql
                 .prepare_cached(
                     "SELECT 0 FROM states WHERE image = ?1 AND class IS ?2 AND state = CASE ?3
@@ -260,12 +295,12 @@ impl Into<'_> {
                     undoes,
                     answer.seconds,
                     suggested,
-                    answer.source.name(),
+                    answer.source,
                     token
                 ],
                 |row| row.get(0),
             )?;
-        self.numbers.insert(answer.answer, row);
+        self.known(answer, row);
         self.touched.insert(image);
         if answer.at.is_none() {
             // The next line may say the same.
@@ -276,95 +311,10 @@ impl Into<'_> {
 
     fn known(&mut self, answer: &exchange::Answer, row: i64) -> bool {
         self.numbers.insert(answer.answer, row);
+        self.met.insert(row);
         false
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::exchange::{Detail, Format, csv, json_lines, read};
-    use super::super::tests::{Place, check_kept, plain};
-    use super::super::{Answer, Answers, Source as From};
-    use super::*;
-
-    fn say(
-        project: &mut Project,
-        person: &str,
-        token: &str,
-        act: super::super::Act,
-        class: Option<Label>,
-        images: &[Id],
-    ) {
-        let answers = images
-            .iter()
-            .map(|&image| Answer { image, act, class, seconds: Some(1.25), suggested: None })
-            .collect();
-        let given = Answers {
-            person: person.into(),
-            token: token.into(),
-            answers,
-            duplicates: false,
-            source: From::Page,
-        };
-        project.answer(&given).unwrap();
-    }
-
-    fn busy(place: &Place) -> Project {
-        use super::super::Act::{Discard, Label as Say, Later, Unsure};
-        let mut project = place.made(plain());
-        say(&mut project, "ann", "1", Say, Some(0), &[1, 2, 3]);
-        say(&mut project, "bob", "2", Say, Some(1), &[3, 4]);
-        say(&mut project, "ann", "3", Later, None, &[5]);
-        say(&mut project, "ann", "4", Discard, None, &[6]);
-        project.undo("ann", Some("5")).unwrap();
-        say(&mut project, "bob", "6", Unsure, None, &[7]);
-        say(&mut project, "ann", "7", Say, Some(2), &[8]);
-        project.merge_class(2, 1).unwrap();
-        project
-    }
-
-    #[test]
-    fn a_project_written_and_read_is_the_same_project_and_reading_it_again_adds_nothing() {
-        let (one, two) = (Place::new(9), Place::new(9));
-        let from = busy(&one);
-        let rows = from.rows().unwrap();
-        for (format, text) in [
-            (Format::Csv, csv::write(&rows, Detail::Answers)),
-            (Format::JsonLines, json_lines::write(&rows, &from.listed_classes().unwrap(), Detail::Answers)),
-        ] {
-            let mut into = two.made(plain());
-            let labels = read(text.as_bytes(), format).unwrap();
-            let taken = into.take_in(&labels, "eve").unwrap();
-            assert_eq!((taken.same, taken.unknown, taken.added), (0, 0, 10));
-            assert_eq!(into.counts().unwrap().labelled, from.counts().unwrap().labelled);
-            assert_eq!(into.rows().unwrap(), from.rows().unwrap());
-            check_kept(&into);
-            let again = into.take_in(&labels, "eve").unwrap();
-            assert_eq!((again.added, again.same), (0, 10));
-            drop(into);
-            std::fs::remove_dir_all(two.project()).unwrap();
-        }
-    }
-
-    #[test]
-    fn plain_labels_are_added_once_and_what_is_not_there_is_listed() {
-        let place = Place::new(4);
-        let mut project = place.made(plain());
-        let rows = project.rows().unwrap();
-        let text = format!(
-            "path,class\n{},a\n{},new\nnowhere.png,a\n{},a\n",
-            rows[0].path, rows[1].path, rows[0].path
-        );
-        let labels = read(text.as_bytes(), Format::Csv).unwrap();
-        let taken = project.take_in(&labels, "eve").unwrap();
-        assert_eq!((taken.added, taken.same, taken.unknown), (2, 1, 1));
-        assert_eq!(
-            (taken.unknown_paths, taken.new_classes),
-            (vec!["nowhere.png".to_owned()], vec!["new".to_owned()])
-        );
-        let taken = project.take_in(&labels, "eve").unwrap();
-        assert_eq!((taken.added, taken.same), (0, 3));
-        let detail = project.detail(1).unwrap().unwrap();
-        assert_eq!((detail.history.len(), detail.history[0].person.as_str()), (1, "eve"));
-    }
-}
+mod tests;

@@ -267,7 +267,7 @@ fn person(annotation: &Value) -> Option<String> {
 }
 
 /// A path as part of an address: what is not a letter, a digit or one of `-._~/` of ASCII is percent-encoded.
-fn encode(path: &str) -> String {
+pub(in crate::project) fn encode(path: &str) -> String {
     let mut encoded = String::with_capacity(path.len());
     for byte in path.bytes() {
         match byte {

@@ -233,7 +233,8 @@ pub struct Plan {
     pub answers: Vec<(Id, Answer)>,
     /// Images that the project does not have, or has several of, as the file calls them, each once.
     pub unknown: Vec<String>,
-    /// Classes that the project does not have: those the file lists first, then in the order of the answers.
+    /// Classes that the project does not have: those the file lists first, then in the order of the answers,
+    /// also those that were only suggested.
     pub new_classes: Vec<super::Class>,
 }
 
@@ -255,10 +256,9 @@ pub fn plan<'a>(labels: &Labels, images: &Index<'_>, known: impl IntoIterator<It
             }
             continue;
         };
-        if let Some(class) = record.answer.class.as_deref()
-            && classes.insert(class)
-        {
-            plan.new_classes.push(super::Class { name: class.to_owned(), key: None, colour: None });
+        let named = [&record.answer.class, &record.answer.suggested];
+        for class in named.into_iter().flatten().filter(|class| classes.insert(class)) {
+            plan.new_classes.push(super::Class { name: class.clone(), key: None, colour: None });
         }
         plan.answers.push((id, record.answer.clone()));
     }

@@ -31,6 +31,8 @@ pub use layout::{Layout, Means, Written};
 pub use matching::{Found, Index, Plan};
 pub use sheet::{Quality, Sheet};
 
+use super::answers::words;
+pub use super::{Act, Source, State};
 use crate::error::{Complaint, Error, Result};
 
 /// Larger files are refused: they are read as a whole.
@@ -40,99 +42,32 @@ const MOST_TEXT: usize = 1 << 15;
 /// More classes than a project has: a column of something else was taken for them.
 const MOST_CLASSES: usize = 1000;
 
-/// A word of a file for each variant, as `name` and `of` say.
-macro_rules! words {
-    ($what:literal, $type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
+/// What the words of files mean: `NAMES` and `of` for an enum that has `word`.
+macro_rules! readable {
+    ($what:literal, $type:ident: $($variant:ident),+) => {
         impl $type {
             /// Every word, in the order of the variants.
-            pub const NAMES: &[&str] = &[$($name),+];
+            pub const NAMES: &[&str] = &[$(Self::$variant.word()),+];
 
-            /// The word that files have for it.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name),+ }
-            }
-
-            /// What a word means.
+            /// What a word of a file means.
             ///
             /// # Errors
             /// A word that is none of them.
             pub fn of(word: &str) -> Result<Self> {
-                match word {
-                    $($name => Ok(Self::$variant),)+
-                    _ => {
-                        let hint = "docs/formats.md says what each means";
-                        Err(crate::error::unknown($what, &shortened(word), Self::NAMES, hint).into())
-                    }
-                }
+                let all = [$(Self::$variant),+];
+                all.into_iter().find(|one| one.word() == word).ok_or_else(|| {
+                    let hint = "docs/formats.md says what each means";
+                    crate::error::unknown($what, &shortened(word), Self::NAMES, hint).into()
+                })
             }
         }
     };
 }
 
-/// What a person did with an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Act {
-    /// Said its class.
-    Label,
-    /// Put it off.
-    Later,
-    /// Took it out of the data set.
-    Discard,
-    /// Could not tell.
-    Unsure,
-    /// Took an earlier answer back.
-    Undo,
-}
-words!("act", Act { Label = "label", Later = "later", Discard = "discard", Unsure = "unsure", Undo = "undo" });
-
-/// Where an answer came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Source {
-    /// A question of the page.
-    Page,
-    /// A file.
-    Import,
-    /// The answer for another image of the same content.
-    Duplicate,
-    /// A look at what had been answered before; it settles.
-    Review,
-}
-words!(
-    "source",
-    Source { Page = "page", Import = "import", Duplicate = "duplicate", Review = "review" }
-);
-
-/// What all answers for an image come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Nobody has said anything.
-    Open,
-    /// It has a class.
-    Labelled,
-    /// Put off.
-    Later,
-    /// Nobody could tell.
-    Unsure,
-    /// Not of the data set.
-    Discarded,
-    /// Two people say two things.
-    Conflict,
-}
-words!(
-    "state",
-    State {
-        Open = "open",
-        Labelled = "labelled",
-        Later = "later",
-        Unsure = "unsure",
-        Discarded = "discarded",
-        Conflict = "conflict",
-    }
-);
+readable!("act", Act: Label, Later, Discard, Unsure, Undo);
+readable!("source", Source: Page, Import, Duplicate, Review);
+readable!("state", State: Open, Labelled, Later, Unsure, Discarded, Conflict);
+readable!("format", Format: Csv, JsonLines, LabelStudio);
 
 /// An image of a project and everything that was answered for it.
 #[derive(Debug, Clone, PartialEq)]
@@ -209,17 +144,17 @@ pub enum Detail {
     Answers,
 }
 
-/// A file of labels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Values with commas, semicolons or tabs between them.
-    Csv,
-    /// A JSON object a line.
-    JsonLines,
-    /// The JSON that Label Studio exports.
-    LabelStudio,
+words! {
+    /// A file of labels.
+    Format {
+        /// Values with commas, semicolons or tabs between them.
+        Csv = "csv",
+        /// A JSON object a line.
+        JsonLines = "jsonl",
+        /// The JSON that Label Studio exports.
+        LabelStudio = "label-studio",
+    }
 }
-words!("format", Format { Csv = "csv", JsonLines = "jsonl", LabelStudio = "label-studio" });
 
 impl Format {
     /// The format of a file by its ending.

@@ -55,6 +55,9 @@ fn the_queue_is_replaced_whole_with_its_reasons() {
     let round = project.begin_round("vabal", 4, 1).unwrap();
     let queue = vec![queued(5, 1.0, 0.1), queued(2, 0.0, 0.5), queued(7, 2.0, 0.9), queued(1, 0.0, f64::NAN)];
     project.finish_round(round, &summary(), &[], [], queue).unwrap();
+    let listed = project.queue(3).unwrap();
+    let ranked: Vec<_> = listed.iter().map(|asked| (asked.image.id, asked.image.rank)).collect();
+    assert_eq!(ranked, [(5, Some(1)), (2, Some(2)), (7, Some(3))]);
     let next = project.next("ann", 4, &[]).unwrap();
     assert_eq!((ids(&next.questions), next.left, next.round), (vec![5, 2, 7, 1], 4, Some(1)));
     let why = &next.questions[0].why;

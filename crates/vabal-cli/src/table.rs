@@ -1,0 +1,143 @@
+//! A table of named columns as a file, and as lines in a terminal.
+//!
+//! Never here: what the columns mean.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use vabal::{Error, Result, files};
+
+use crate::arrays::parquet::{self, Data};
+use crate::commands::rank::write::Format;
+
+/// Writes columns of one length to a file, in the format of its ending.
+///
+/// # Errors
+/// An ending that is none of them, texts that are too long for a format, a file that cannot be written.
+pub fn write(path: &Path, columns: &[(&str, Data)]) -> Result<()> {
+    let bytes = match Format::of(path)? {
+        Format::Csv => csv(columns).into_bytes(),
+        Format::Lines => lines(columns).into_bytes(),
+        Format::Parquet => parquet(columns)?,
+    };
+    files::write(path, &bytes)
+}
+
+/// As Parquet.
+///
+/// # Errors
+/// Texts that are too long for it.
+pub fn parquet(columns: &[(&str, Data)]) -> Result<Vec<u8>> {
+    parquet::write(columns).map_err(|error| {
+        Error::input("texts that are too long for Parquet")
+            .got(error)
+            .hint("write .csv or .jsonl instead")
+            .into()
+    })
+}
+
+/// As CSV: commas, a header, a line feed after each line. Numbers that are none are empty.
+pub fn csv(columns: &[(&str, Data)]) -> String {
+    let names: Vec<String> = columns.iter().map(|(name, _)| quoted(name)).collect();
+    let mut text = names.join(",") + "\n";
+    for row in 0..rows(columns) {
+        let values: Vec<String> = columns
+            .iter()
+            .map(|(_, data)| match data {
+                Data::Whole(values) => values[row].to_string(),
+                Data::Real(values) if values[row].is_finite() => values[row].to_string(),
+                Data::Real(_) => String::new(),
+                Data::Texts(values) => quoted(&values[row]),
+            })
+            .collect();
+        text += &values.join(",");
+        text.push('\n');
+    }
+    text
+}
+
+/// As JSON lines. Numbers that are none are left out, and so are empty texts.
+fn lines(columns: &[(&str, Data)]) -> String {
+    let mut text = String::new();
+    for row in 0..rows(columns) {
+        let mut object = Map::new();
+        for (name, data) in columns {
+            let value = match data {
+                Data::Whole(values) => json!(values[row]),
+                Data::Real(values) => json!(values[row]),
+                Data::Texts(values) if values[row].is_empty() => Value::Null,
+                Data::Texts(values) => json!(values[row]),
+            };
+            if !value.is_null() {
+                object.insert((*name).to_owned(), value);
+            }
+        }
+        text += &format!("{}\n", Value::Object(object));
+    }
+    text
+}
+
+fn rows(columns: &[(&str, Data)]) -> usize {
+    columns.first().map_or(0, |(_, data)| match data {
+        Data::Whole(values) => values.len(),
+        Data::Real(values) => values.len(),
+        Data::Texts(values) => values.len(),
+    })
+}
+
+fn quoted(text: &str) -> String {
+    let spaced = text.trim().len() < text.len();
+    match spaced || text.contains([',', '"', '\n', '\r', ';']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}
+
+/// Lines of cells for a terminal, the first of which are the heads: the first column to the left, the others to the
+/// right, each as wide as it must be.
+pub fn aligned(lines: &[Vec<String>]) -> Vec<String> {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let wide = |text: &String| text.chars().count();
+    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(wide).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |cells: &Vec<String>| {
+        let mut text = String::new();
+        for (n, (cell, &width)) in cells.iter().zip(&widths).enumerate() {
+            text += &if n == 0 { format!("{cell:width$}") } else { format!("  {cell:>width$}") };
+        }
+        text.trim_end().to_owned()
+    };
+    lines.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_has_every_value() {
+        let texts = |texts: [&str; 2]| Data::Texts(texts.map(str::to_owned).to_vec());
+        let columns = [
+            ("rank", Data::Whole(vec![1, -2])),
+            ("a \"b\", c", Data::Real(vec![0.5, f64::NAN])),
+            ("path", texts(["é, \"1\".png", " x"])),
+            ("none", texts(["", "y"])),
+        ];
+        assert_eq!(
+            csv(&columns),
+            "rank,\"a \"\"b\"\", c\",path,none\n1,0.5,\"é, \"\"1\"\".png\",\n-2,,\" x\",y\n"
+        );
+        assert_eq!(
+            lines(&columns),
+            "{\"a \\\"b\\\", c\":0.5,\"path\":\"é, \\\"1\\\".png\",\"rank\":1}\n{\"none\":\"y\",\"path\":\" x\",\"rank\":-2}\n"
+        );
+        assert!(parquet(&columns).unwrap().starts_with(b"PAR1"));
+    }
+
+    #[test]
+    fn columns_stand_below_one_another() {
+        let lines =
+            [["class", "labels"], ["é", "1000000"], ["longer", ""]].map(|l| l.map(String::from).to_vec());
+        assert_eq!(aligned(&lines), ["class    labels", "é       1000000", "longer"]);
+    }
+}

@@ -1,0 +1,128 @@
+//! What the newest model of a project says of a folder of other images.
+//!
+//! Never here: the model, where what it says is written.
+
+use std::path::{Path, PathBuf};
+
+use image::ImageFormat;
+
+use super::{Bad, Project, learn};
+use crate::Flow;
+use crate::data::folder;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::progress::{Event, Progress};
+
+/// What a model says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Predictions {
+    /// The names of the classes, in the order of the probabilities.
+    pub classes: Vec<String>,
+    /// Every image, by path.
+    pub images: Vec<Predicted>,
+    /// Files that claim to be images and cannot be used, and folders that cannot be read.
+    pub bad: Vec<Bad>,
+}
+
+/// An image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predicted {
+    /// Below the folder, with `/`.
+    pub path: String,
+    /// [C], adding up to 1.
+    pub probabilities: Vec<f32>,
+}
+
+impl Predicted {
+    /// The place of the class and its probability; the first of equal ones.
+    #[must_use]
+    pub fn best(&self) -> (usize, f32) {
+        let all = self.probabilities.iter().copied().enumerate();
+        all.fold((0, f32::NEG_INFINITY), |best, one| if one.1 > best.1 { one } else { best })
+    }
+}
+
+impl Project {
+    /// Predicts all images of a folder and those below: JPEG, PNG, BMP, WebP and TIFF. Hidden files are left out, links
+    /// to folders not followed. All of them are in memory at once, in the size that the model wants.
+    ///
+    /// # Errors
+    /// No model yet, no such folder, no image in it that can be read; [`Error::Stopped`].
+    pub fn predict_folder(
+        &self,
+        folder: &Path,
+        device: Device,
+        progress: &mut Progress<'_>,
+    ) -> Result<Predictions> {
+        if !self.folder().join(learn::MODEL).is_file() {
+            return Err(learn::no_model(self).into());
+        }
+        if !folder.is_dir() {
+            return Err(Error::input("no such folder of images")
+                .at(folder.display())
+                .got(if folder.exists() { "a file" } else { "nothing there" })
+                .hint("name the folder that the images are in")
+                .into());
+        }
+        let root = std::fs::canonicalize(folder).map_err(Error::io("read", folder))?;
+        let (mut paths, mut bad) = (Vec::new(), Vec::new());
+        walk(&root, &root, &mut paths, &mut bad)?;
+        // Those that cannot be read are listed, which says more than the sentences that are made of them.
+        let mut hear = |event: Event<'_>| match event {
+            Event::Warning(_) => Flow::Continue,
+            event => progress(event),
+        };
+        let (classes, answers) = learn::predict(self, &root, &paths, device, &mut hear)?;
+        let mut images = Vec::with_capacity(paths.len());
+        for (path, answer) in paths.iter().zip(answers) {
+            let name = below(&root, path);
+            match answer {
+                Some(probabilities) => images.push(Predicted { path: name, probabilities }),
+                None => {
+                    let reason = folder::open(path).err();
+                    let reason = reason.unwrap_or_else(|| "it could not be read".into());
+                    bad.push(Bad { path: name, reason });
+                }
+            }
+        }
+        images.sort_by(|a, b| a.path.cmp(&b.path));
+        bad.sort_by(|a, b| a.path.cmp(&b.path));
+        if images.is_empty() {
+            return Err(Error::input("there is no image in this folder")
+                .at(folder.display())
+                .expected("JPEG, PNG, BMP, WebP or TIFF files, in it or below")
+                .got(bad.first().map_or("none".into(), |bad| format!("{}: {}", bad.path, bad.reason)))
+                .hint("name the folder that the images are in")
+                .into());
+        }
+        Ok(Predictions { classes, images, bad })
+    }
+}
+
+/// The files below a folder that are, or claim to be, images.
+fn walk(root: &Path, folder: &Path, paths: &mut Vec<PathBuf>, bad: &mut Vec<Bad>) -> Result<()> {
+    let entries = match folder::entries(folder) {
+        Ok(entries) => entries,
+        Err(error) if folder == root => return Err(error),
+        Err(error) => {
+            let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
+            bad.push(Bad { path: below(root, folder), reason });
+            return Ok(());
+        }
+    };
+    for path in entries {
+        if path.is_dir() {
+            if !path.is_symlink() {
+                walk(root, &path, paths, bad)?;
+            }
+        } else if ImageFormat::from_path(&path).is_ok() || !matches!(folder::open(&path), Ok(None)) {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn below(root: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(root).unwrap_or(path);
+    below.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+}

@@ -1,0 +1,158 @@
+//! A project written to files and read again is the same project; a file read twice is read once.
+
+use super::super::exchange::{Detail, Format, csv, json_lines, read};
+use super::super::tests::{Place, check_kept, plain};
+use super::super::{Act, Answer, Answers, Appended, ClassChange, Settings, Source};
+use super::*;
+use crate::progress::silent;
+
+fn say(project: &mut Project, person: &str, token: &str, (act, class): (Act, Option<Label>), images: &[Id]) {
+    from(project, person, token, (act, class), images, Source::Page);
+}
+
+fn from(
+    project: &mut Project,
+    person: &str,
+    token: &str,
+    (act, class): (Act, Option<Label>),
+    images: &[Id],
+    source: Source,
+) {
+    let answers = images
+        .iter()
+        .map(|&image| Answer { image, act, class, seconds: Some(1.25), suggested: Some(1) })
+        .collect();
+    let (person, token) = (person.into(), token.into());
+    let duplicates = source == Source::Page;
+    project.answer(&Answers { person, token, answers, duplicates, source }).unwrap();
+}
+
+/// Every kind of answer, of several persons, of classes that were renamed and merged meanwhile.
+fn busy(place: &Place, settings: Settings) -> Project {
+    use Act::{Discard, Label as Says, Later, Unsure};
+    place.draw("copy of 3.png", 3);
+    let mut project = place.made(settings);
+    say(&mut project, "ann", "1", (Says, Some(0)), &[1, 2, 3]);
+    say(&mut project, "bob", "2", (Says, Some(1)), &[3, 4]);
+    say(&mut project, "ann", "3", (Later, None), &[5]);
+    say(&mut project, "ann", "4", (Discard, None), &[6]);
+    project.undo("ann", Some("5")).unwrap();
+    // The same again, maybe within the millisecond.
+    say(&mut project, "ann", "6", (Discard, None), &[6]);
+    project.undo("ann", None).unwrap();
+    say(&mut project, "bob \"b\", jr", "7", (Unsure, None), &[7]);
+    say(&mut project, "ann", "8", (Says, Some(2)), &[8, 9]);
+    // Both settled and unsettled conflicts; a class that is merged, one that is renamed.
+    say(&mut project, "cem", "9", (Says, Some(3)), &[2, 8]);
+    from(&mut project, "ann", "10", (Says, Some(3)), &[2], Source::Review);
+    let appended = |image, at, class| Appended {
+        image,
+        person: "dee".into(),
+        at: Some(at),
+        act: Says,
+        class: Some(class),
+        seconds: None,
+        suggested: None,
+    };
+    project.append(&[appended(1, 5, 0), appended(1, 5, 0), appended(7, 6, 2)]).unwrap();
+    project.merge_class(2, 1).unwrap();
+    let name = ClassChange { name: Some("é, \"new\"".into()), place: Some(0), ..ClassChange::default() };
+    project.change_class(3, &name).unwrap();
+    project
+}
+
+fn whole(project: &Project) -> String {
+    json_lines::write(&project.rows().unwrap(), &project.listed_classes().unwrap(), Detail::Answers)
+}
+
+#[test]
+fn a_project_written_and_read_is_the_same_project_to_the_byte() {
+    // With a holdout too: which images are of it follows from their content and the seed.
+    for settings in [plain(), Settings { holdout: 0.5, ..Settings::default() }] {
+        let one = Place::new(9);
+        let from = busy(&one, settings.clone());
+        check_kept(&from);
+        let (rows, first) = (from.rows().unwrap(), whole(&from));
+        assert!(!first.contains("\"c\"") && first.contains("undoes") && first.contains("review"), "{first}");
+        for (format, text) in
+            [(Format::JsonLines, first.clone()), (Format::Csv, csv::write(&rows, Detail::Answers))]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let mut into =
+                Project::create(&folder.path().join("p"), &one.images(), &[], settings.clone()).unwrap();
+            into.import(&mut silent()).unwrap();
+            let labels = read(text.as_bytes(), format).unwrap();
+            let taken = into.take_in(&labels, "eve", &mut silent()).unwrap();
+            assert_eq!((taken.same, taken.unknown, taken.added), (0, 0, labels.records.len()));
+            assert_eq!(into.rows().unwrap(), rows);
+            check_kept(&into);
+            // A file of CSV has no list of classes: theirs is the order in which they come.
+            let list = if format == Format::Csv { from.listed_classes() } else { into.listed_classes() };
+            let again = json_lines::write(&into.rows().unwrap(), &list.unwrap(), Detail::Answers);
+            assert_eq!(again, first);
+            let taken = into.take_in(&labels, "eve", &mut silent()).unwrap();
+            assert_eq!((taken.added, taken.same), (0, labels.records.len()));
+            assert_eq!(into.rows().unwrap(), rows);
+            // What was undone can be done and undone anew, as where it comes from.
+            let undone = into.undo("cem", None).unwrap().unwrap();
+            assert_eq!(undone.images.len(), 2);
+        }
+    }
+}
+
+#[test]
+fn what_a_project_wrote_adds_nothing_to_it_whatever_became_of_its_classes() {
+    let place = Place::new(9);
+    let mut project = busy(&place, plain());
+    let text = whole(&project);
+    project.merge_class(1, 0).unwrap();
+    for detail in [Detail::Answers, Detail::Labels] {
+        for (format, text) in
+            [(Format::JsonLines, text.clone()), (Format::Csv, csv::write(&project.rows().unwrap(), detail))]
+        {
+            let before = whole(&project);
+            let taken =
+                project.take_in(&read(text.as_bytes(), format).unwrap(), "eve", &mut silent()).unwrap();
+            assert_eq!((taken.added, taken.unknown, taken.new_classes.len()), (0, 0, 0));
+            assert_eq!(whole(&project), before);
+        }
+    }
+}
+
+#[test]
+fn plain_labels_are_added_once_and_what_is_not_there_is_listed() {
+    let place = Place::new(4);
+    let mut project = place.made(plain());
+    let rows = project.rows().unwrap();
+    let text = format!(
+        "path,class\n{},a\n{},new\nnowhere.png,a\n{},a\n{},\" b \"\n",
+        rows[0].path, rows[1].path, rows[0].path, rows[2].path
+    );
+    let labels = read(text.as_bytes(), Format::Csv).unwrap();
+    let taken = project.take_in(&labels, "eve", &mut silent()).unwrap();
+    assert_eq!((taken.added, taken.same, taken.unknown), (3, 1, 1));
+    assert_eq!(
+        (taken.unknown_paths, taken.new_classes),
+        (vec!["nowhere.png".to_owned()], vec!["new".to_owned()])
+    );
+    let taken = project.take_in(&labels, "eve", &mut silent()).unwrap();
+    assert_eq!((taken.added, taken.same), (0, 4));
+    let detail = project.detail(1).unwrap().unwrap();
+    assert_eq!((detail.history.len(), detail.history[0].person.as_str()), (1, "eve"));
+}
+
+#[test]
+fn what_is_stopped_or_refused_leaves_nothing() {
+    let place = Place::new(4);
+    let mut project = place.made(plain());
+    let rows = project.rows().unwrap();
+    let text =
+        format!("path,class,person\n{},new,ann\n{},newer,{}\n", rows[0].path, rows[1].path, "x".repeat(200));
+    let labels = read(text.as_bytes(), Format::Csv).unwrap();
+    assert!(project.take_in(&labels, "eve", &mut silent()).is_err());
+    let labels = read(text.replace(&"x".repeat(200), "bob").as_bytes(), Format::Csv).unwrap();
+    let stopped = project.take_in(&labels, "eve", &mut |_| crate::Flow::Stop);
+    assert!(matches!(stopped, Err(crate::Error::Stopped)));
+    assert_eq!((project.rows().unwrap(), project.classes().unwrap().len()), (rows, 4));
+    check_kept(&project);
+}
