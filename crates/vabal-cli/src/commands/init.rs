@@ -87,7 +87,8 @@ pub fn init(args: &Init) -> Result<()> {
             .hint(format!("go on with `vabal label {there}`, take in new images with `vabal scan {there}`, or choose another folder"))
             .into());
     }
-    let settings = Settings::default().changed(&Value::Object(pairs(&args.set)?))?;
+    let settings = Settings::default().changed(&Value::Object(pairs(&args.set)?));
+    let settings = settings.map_err(|error| error.or_hint("`vabal init --help` lists the settings"))?;
     let mut project = Project::create(&args.project, &args.images, &args.classes, settings)?;
     look(&mut project, &args.project, args.quiet, args.json, true)
 }
@@ -114,6 +115,13 @@ fn look(project: &mut Project, folder: &Path, quiet: bool, json: bool, new: bool
     bar.clear();
     let imported = imported?;
     let (counts, classes) = (project.counts()?, project.classes()?);
+    if counts.images == 0 {
+        return Err(Error::input("there is no image in this folder")
+            .at(project.images_folder()?.display())
+            .expected("JPEG, PNG, BMP, WebP or TIFF files, in it or below")
+            .hint(format!("put images there and run `vabal scan {}`", folder.display()))
+            .into());
+    }
     if json {
         say(
             json!({ "project": folder, "images": project.images_folder()?, "counts": counts, "imported": imported }),
@@ -131,13 +139,6 @@ fn look(project: &mut Project, folder: &Path, quiet: bool, json: bool, new: bool
     }
     if imported.bad.len() > BAD {
         complain(format_args!("warning: and {} more; --json lists all", imported.bad.len() - BAD));
-    }
-    if counts.images == 0 {
-        return Err(Error::input("there is no image in this folder")
-            .at(project.images_folder()?.display())
-            .expected("JPEG, PNG, BMP, WebP or TIFF files, in it or below")
-            .hint(format!("put images there and run `vabal scan {}`", folder.display()))
-            .into());
     }
     if new {
         let names: Vec<&str> = classes.iter().map(|class| class.name.as_str()).collect();
