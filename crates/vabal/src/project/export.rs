@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::exchange::label_studio::{LOCAL_FILES, Writing};
 use super::exchange::sheet::{Quality, Sheet};
 use super::exchange::{Detail, Format, Layout, Means, Row, csv, json_lines, label_studio, layout};
-use super::{Project, learn, status};
+use super::{Project, learn, pictures, status};
 use crate::classify::Scorer;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -62,7 +62,7 @@ impl Project {
                 let (name, sheet) = (sheet_name(layout), self.sheet(&rows)?);
                 let mut extra: Vec<(&str, &[u8])> = vec![(name, sheet.as_bytes())];
                 extra.extend(MODEL_FILES.into_iter().zip(models.iter().flatten().map(Vec::as_slice)));
-                let images = self.images_folder()?;
+                let images = pictures::canonical(&self.images_folder()?)?;
                 let written = layout::write(&rows, &images, out, (layout, means), &extra, progress)?;
                 Ok(Exported { images: written.images, files: vec![out.to_path_buf()] })
             }
