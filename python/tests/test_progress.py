@@ -129,4 +129,4 @@ for _ in range(2):
         os._exit(0 if same and os.waitpid(grandchild, 0)[1] == 0 else 1)
     assert os.waitpid(child, 0)[1] == 0
 """
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60, cwd=tmp_path)

@@ -18,7 +18,7 @@ const FORMATS = [
     name: 'JSON lines',
     type: 'application/x-ndjson',
     ends: ['jsonl', 'ndjson'],
-    note: 'a line an image, with every answer',
+    note: 'a line an answer, every one of them',
   },
   {
     id: 'label-studio',

@@ -75,6 +75,9 @@ pub fn run(args: &Label) -> Result<()> {
     }
     let address = server.address().to_owned();
     say(format_args!("\n  {address}\n"));
+    if !server.is_local() {
+        say("For others, this machine's name or address in the network takes the place of 127.0.0.1.\n");
+    }
     say("Every answer is on the disk before the page moves on. Ctrl-C ends.");
     let door = if args.no_open { None } else { open(project.folder(), &address) };
     server.run(&|| stop.load(Ordering::SeqCst));

@@ -62,7 +62,7 @@ impl Project {
                 let (name, sheet) = (sheet_name(layout), self.sheet(&rows)?);
                 let mut extra: Vec<(&str, &[u8])> = vec![(name, sheet.as_bytes())];
                 extra.extend(MODEL_FILES.into_iter().zip(models.iter().flatten().map(Vec::as_slice)));
-                let images = pictures::canonical(&self.images_folder()?)?;
+                let images = pictures::root(&self.images_folder()?)?;
                 let written = layout::write(&rows, &images, out, (layout, means), &extra, progress)?;
                 Ok(Exported { images: written.images, files: vec![out.to_path_buf()] })
             }

@@ -82,7 +82,7 @@ impl Project {
     /// The folder of images cannot be read, the store cannot be written, or [`Error::Stopped`]; batches that were
     /// finished stay.
     pub fn import(&mut self, progress: &mut Progress<'_>) -> Result<Imported> {
-        let root = pictures::canonical(&self.images_folder()?)?;
+        let root = pictures::root(&self.images_folder()?)?;
         let mut done = Imported::default();
         let mut walk = Walk { root: &root, found: Vec::new(), bad: Vec::new(), unread: Vec::new() };
         walk.folder(&root)?;

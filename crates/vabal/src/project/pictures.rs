@@ -200,6 +200,17 @@ pub(super) fn canonical(folder: &Path) -> Result<PathBuf> {
     fs::canonicalize(folder).map_err(Error::io("read", folder))
 }
 
+/// The folder of images itself, for work that cannot do without it.
+pub(super) fn root(folder: &Path) -> Result<PathBuf> {
+    if !folder.exists() {
+        return Err(Error::input("the folder of images is not there")
+            .at(folder.display())
+            .hint("if it was moved, say where to: vabal scan PROJECT --images DIR")
+            .into());
+    }
+    canonical(folder)
+}
+
 /// The file at a path below a canonical folder.
 ///
 /// # Errors

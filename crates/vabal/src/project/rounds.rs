@@ -303,7 +303,7 @@ impl Project {
     /// # Errors
     /// The store or the folder of images cannot be read.
     pub fn paths(&self) -> Result<Vec<(Id, PathBuf)>> {
-        let folder = pictures::canonical(&self.images_folder()?)?;
+        let folder = pictures::root(&self.images_folder()?)?;
         let rows = self.read(|sql| {
             let mut select =
                 sql.prepare_cached("SELECT image, path FROM images WHERE missing = 0 ORDER BY image")?;

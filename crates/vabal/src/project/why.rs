@@ -102,7 +102,7 @@ pub fn reasons(terms: &BTreeMap<String, f64>, stats: &Stats) -> Vec<Reason> {
         let ratio = difficulty / mean(&stats.difficulty).unwrap_or(1.0);
         if ratio < LOW {
             let right = share(difficulty);
-            let text = format!("looks like {name}, a hard class: the model is right about {right} of them");
+            let text = format!("looks like {name}, a hard class: the model is right in {right} of them");
             add(ReasonKind::HardClass, 1.0 - ratio, text);
         }
     }
