@@ -13,7 +13,8 @@ const executablePath = [
   '/usr/bin/google-chrome',
 ].find((path) => path && existsSync(path));
 if (!executablePath) {
-  console.error('usage: node label.mjs [ADDRESS | --program PATH]\n  hint: needs Chromium (apt-get install chromium), or CHROMIUM=path');
+  console.error('usage: node label.mjs [ADDRESS | --program PATH]');
+  console.error('  hint: needs Chromium (apt-get install chromium), or CHROMIUM=path');
   process.exit(2);
 }
 const [given, path] = process.argv.slice(2);
@@ -151,9 +152,10 @@ export async function finish() {
   const code = await program?.close();
   if (code) faults.push(`vabal label ended with ${code} when it was asked to`);
   for (const fault of faults) console.error(fault);
+  const server = program ? 'the real server' : mock ? 'a server in memory' : origin;
   console.log(
     faults.length === 0
-      ? `${checks} checks of the labelling page hold with ${program ? 'the real server' : mock ? 'a server in memory' : origin}`
+      ? `${checks} checks of the labelling page hold with ${server}`
       : `${faults.length} faults in ${checks} checks`,
   );
   return faults.length === 0;

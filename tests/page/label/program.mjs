@@ -1,5 +1,5 @@
-// The real server: `vabal init` over a folder of pictures made on the spot, then `vabal label`; killed and started again on
-// request. Never here: a check.
+// The real server: `vabal init` over a folder of pictures made on the spot, then `vabal label`; killed and started again
+// on request. Never here: a check.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ const IMAGES = 320;
 /** The class an image of this path is of, by its place. */
 export const truth = (path) => CLASSES.findIndex((name) => path.startsWith(name.split(' ')[0]));
 
-/** Makes a project and serves it. Resolves to {url, kill, start, close}; `url` is another after each start, its port is not. */
+/** Makes a project and serves it. Resolves to {url, kill, start, close}; each start has another token, at the same port. */
 export async function serve(program) {
   const folder = mkdtempSync(join(tmpdir(), 'vabal-page-'));
   const images = join(folder, 'images');

@@ -29,7 +29,7 @@ async function label(page) {
   return id;
 }
 
-await check('a project as `vabal init` made it: images to label from the start, the classes with their keys', async () => {
+await check('a project as `vabal init` made it: images to label at once, the classes with their keys', async () => {
   const page = await visit();
   const project = await api(page, '/api/project');
   assert.deepEqual(
@@ -60,7 +60,8 @@ await check('enough labels begin a training by themselves; labelling goes on, an
   // While it runs, a key is answered as ever.
   await label(page);
   const id = await shown(page);
-  await waitFor('it says so', () => page.evaluate(() => window.heard.some((one) => /new suggestions/.test(one))), 90_000);
+  const heard = () => page.evaluate(() => window.heard.some((one) => /new suggestions/.test(one)));
+  await waitFor('it says so', heard, 90_000);
   assert.equal(await shown(page), id, 'the image on the screen was changed');
   assert.ok((await api(page, '/api/project')).round > before);
   const { images } = await api(page, '/api/images?state=open&sort=confidence&limit=5');
