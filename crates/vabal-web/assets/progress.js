@@ -290,7 +290,7 @@ function draw() {
       h(
         'p',
         { className: 'hint' },
-        'Recognised: the share of a class that the model finds on the holdout. Difficulty: 0 for a class the model never mistakes, 1 for one it always does. Share expected: how much of the whole folder the model takes for this class.',
+        'Recognised: the share of a class that the model finds on the holdout. Difficulty: how often an image that looks like this class is of it, as VaB-AL measures it; small is hard. Share expected: how much of the whole folder the model takes for this class.',
       ),
     ),
     h(

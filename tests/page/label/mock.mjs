@@ -309,7 +309,7 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
         labels: one.labels,
         train: one.labels - (held.get(one.id) ?? 0),
         holdout: held.get(one.id) ?? 0,
-        difficulty: last ? 0.1 + 0.09 * i : null,
+        difficulty: last ? 0.9 - 0.09 * i : null,
         prior: last ? (SHARES[i] ?? 0.01) : null,
         recall: last && held.get(one.id) ? 0.95 - 0.06 * i : null,
         recall_low: last ? 0.7 - 0.06 * i : null,

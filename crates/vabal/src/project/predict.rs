@@ -29,7 +29,7 @@ pub struct Predictions {
 pub struct Predicted {
     /// Below the folder, with `/`.
     pub path: String,
-    /// [C], adding up to 1.
+    /// \[C\], adding up to 1.
     pub probabilities: Vec<f32>,
 }
 

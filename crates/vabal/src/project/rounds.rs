@@ -79,7 +79,7 @@ pub struct Summary {
 pub struct Prediction {
     /// The image.
     pub image: Id,
-    /// [C], in the order of [`Summary::classes`], finite. The largest is the prediction; the first of equal ones.
+    /// \[C\], in the order of [`Summary::classes`], finite. The largest is the prediction; the first of equal ones.
     pub probabilities: Vec<f32>,
 }
 
