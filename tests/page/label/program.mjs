@@ -35,6 +35,11 @@ export async function serve(program) {
   ]);
 
   let child = null;
+  // Whatever ends the checks, no server stays behind.
+  process.once('exit', () => {
+    child?.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  });
   const ended = () => new Promise((resolve) => child.once('exit', resolve));
   const server = {
     url: null,
@@ -68,7 +73,6 @@ export async function serve(program) {
       const late = setTimeout(() => child.kill('SIGKILL'), 20_000);
       const code = await end;
       clearTimeout(late);
-      rmSync(folder, { recursive: true, force: true });
       return code;
     },
   };
