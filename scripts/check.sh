@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change is merged: format, lints, tests, documentation, the Python package, the
-# report page in a real browser. Installs what these two need where it may (as root on Debian or Ubuntu), and
-# otherwise says what is missing. Changes no file of the repository.
+# Everything that must hold before a change is merged: format, lints, tests, documentation, the Python package,
+# the report and the labelling page in a real browser. Installs what the last three need where it may (as root on Debian
+# or Ubuntu), and otherwise says what is missing. Changes no file of the repository.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -47,7 +47,7 @@ RUSTDOCFLAGS='-D warnings' cargo doc --locked --release --workspace --no-deps
 step 'the Python package'
 scripts/python.sh
 
-step 'the report page in a browser'
+step 'the pages in a browser'
 { command -v node && command -v npm; } >/dev/null || install 'Node.js' 'nodejs npm'
 browser >/dev/null || install Chromium chromium
 CHROMIUM=$(browser)
@@ -67,5 +67,9 @@ cargo run --locked --release --quiet -- demo --quiet --out "$folder/demo" --set 
   --set classifier.minimum_steps=0 --set strategy.vabal.epochs=4 --set strategy.vabal.minimum_steps=0
 npm --prefix tests/page ci --silent --no-audit --no-fund
 node tests/page/report.mjs "$folder/demo/report.html"
+# The program that has just made the demo; then what needs more images than there would be time to make.
+target=$(cargo metadata --locked --no-deps --format-version 1 | node -p 'JSON.parse(fs.readFileSync(0)).target_directory')
+node tests/page/label.mjs --program "$target/release/vabal"
+ONLY='a hundred thousand' node tests/page/label.mjs
 
 step 'all is well'

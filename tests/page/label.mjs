@@ -1,13 +1,16 @@
 // Uses the labelling page in a real browser as a person does, by keys above all, and checks what came of it on the server.
 //
-//   npm ci && node label.mjs [ADDRESS]      ADDRESS: what `vabal label` prints, token included; without one, a server in memory
+//   npm ci && node label.mjs                     against a server in memory, with what no real one has at hand
+//   node label.mjs --program target/release/vabal   against `vabal label`, over a project made for it, killed and started again
+//   node label.mjs ADDRESS                          against what `vabal label` prints, token included
 //   CHROMIUM=/usr/bin/chromium  SHOTS=FOLDER (screenshots of every view)  ONLY=part of the names of checks
 //
-// Needs a project with two classes and a hundred open images or more; it adds classes and answers. Never here: the rules of
+// At an ADDRESS it needs a project with two classes and 300 open images or more; it adds classes and answers. Never here: the rules of
 // the store, the statistics; they are tested where they are made.
 
-import { finish } from './label/browser.mjs';
+import { finish, program } from './label/browser.mjs';
 
+if (program) await import('./label/real.mjs');
 await import('./label/answers.mjs');
 await import('./label/trouble.mjs');
 await import('./label/views.mjs');

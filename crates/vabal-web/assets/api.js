@@ -26,7 +26,7 @@ const sentence = (text) => {
 const IN_WORDS = {
   401: {
     what: 'this page is no longer signed in',
-    hint: 'open the address that `vabal label` printed; answers not yet saved are kept in this browser',
+    hint: 'open the address that `vabal label` printed when it was last started; answers not yet saved are kept in this browser',
   },
   403: { what: 'the server refuses requests from this address', hint: 'open the address that `vabal label` printed' },
   413: { what: 'this is too large for the server', hint: 'split the file, or use `vabal import`' },
@@ -63,6 +63,8 @@ async function ask(method, path, { body, type = 'application/json', signal, wait
   } catch {
     /* not JSON: say what the number means */
   }
+  // The server speaks of its token, which nobody sees here.
+  if (response.status === 401) error = IN_WORDS[401];
   throw new ApiError(
     response.status,
     error ?? IN_WORDS[response.status] ?? { what: `the server answered ${response.status}` },

@@ -123,7 +123,8 @@ let lost = null;
 function showTrouble() {
   const box = document.getElementById('trouble');
   const waiting = unsent();
-  const error = outbox.error ?? lost;
+  // The pulse is the newer word: a server that was away may by now be there, and want something else.
+  const error = lost ?? outbox.error;
   const lines = [];
   if (error) {
     lines.push(

@@ -38,6 +38,20 @@ assets! {
     "viewer.js": JS,
 }
 
+/// The font of the page, which is that of the reports: kept once.
+const FONTS: &[(&str, &str, &[u8])] = &[
+    (
+        "Inter-Regular.ttf",
+        "font/ttf",
+        include_bytes!("../../vabal/src/experiment/report/assets/Inter-Regular.ttf"),
+    ),
+    (
+        "Inter-SemiBold.ttf",
+        "font/ttf",
+        include_bytes!("../../vabal/src/experiment/report/assets/Inter-SemiBold.ttf"),
+    ),
+];
+
 /// The page.
 #[must_use]
 pub fn index() -> Response {
@@ -48,7 +62,7 @@ pub fn index() -> Response {
 /// A file of the page.
 #[must_use]
 pub fn find(name: &str) -> Option<Response> {
-    let (_, kind, bytes) = ALL.iter().find(|(known, ..)| *known == name)?;
+    let (_, kind, bytes) = ALL.iter().chain(FONTS).find(|(known, ..)| *known == name)?;
     // Another version of the program brings others under the same names.
     Some(Response::new(200, kind, *bytes).with("Cache-Control", "no-cache"))
 }
@@ -75,6 +89,12 @@ mod tests {
             }
         }
         assert!(!page.contains("<style") && !page.contains("<script>") && !page.contains(" onclick="));
+        let style =
+            std::str::from_utf8(ALL.iter().find(|(name, ..)| *name == "page.css").unwrap().2).unwrap();
+        for (name, ..) in FONTS {
+            assert!(style.contains(&format!("url(/assets/{name})")) && find(name).is_some(), "{name}");
+        }
+        assert_eq!(style.matches("url(/assets/").count(), FONTS.len());
         assert!(find("../Cargo.toml").is_none() && find("").is_none());
     }
 }

@@ -9,6 +9,7 @@ import {
   check,
   end,
   go,
+  known,
   movedOn,
   origin,
   said,
@@ -96,6 +97,7 @@ await check('an answer to a key comes within 50 ms, and the next image is there 
 await check('Enter accepts the suggestion, and says so to the server', async () => {
   const page = await visit();
   const image = await suggested(page);
+  assert.ok(image || !known, 'nothing is suggested');
   if (image) {
     const request = page.waitForRequest('**/api/answers');
     await page.keyboard.press('Enter');
@@ -111,6 +113,7 @@ await check('Enter accepts the suggestion, and says so to the server', async () 
 await check('hidden suggestions are hidden everywhere, and not sent', async () => {
   const page = await visit();
   const image = await suggested(page);
+  assert.ok(image || !known, 'nothing is suggested');
   if (image) {
     const name = (await api(page, '/api/project')).classes.find((one) => one.id === image.suggestion.class).name;
     await page.keyboard.press('h');
@@ -288,6 +291,7 @@ await check('exact copies take the label on request, and one undo takes all back
   const page = await visit({ person: 'Kim' });
   const { groups } = await api(page, '/api/duplicates?near=0&limit=30');
   const image = groups.find((all) => all.images.every((other) => other.state === 'open' && !other.missing))?.images[0];
+  assert.ok(image || !known, 'there are no copies');
   if (image) {
     await page.goto(`${origin}/#label?image=${image.id}`);
     await waitFor('the image', async () => (await shown(page)) === image.id);

@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import { start } from './mock.mjs';
+import { serve } from './program.mjs';
 
 const executablePath = [
   process.env.CHROMIUM,
@@ -12,12 +13,27 @@ const executablePath = [
   '/usr/bin/google-chrome',
 ].find((path) => path && existsSync(path));
 if (!executablePath) {
-  console.error('usage: node label.mjs [ADDRESS]\n  hint: needs Chromium (apt-get install chromium), or CHROMIUM=path');
+  console.error('usage: node label.mjs [ADDRESS | --program PATH]');
+  console.error('  hint: needs Chromium (apt-get install chromium), or CHROMIUM=path');
   process.exit(2);
 }
-/** The server in memory; null where an address was given. */
-export const mock = process.argv[2] ? null : await start();
-export const address = process.argv[2] ?? mock.url;
+const [given, path] = process.argv.slice(2);
+if (given === '--program' && !existsSync(path ?? '')) {
+  console.error(`error: there is no program ${path ?? ''}`);
+  console.error('  hint: cargo build --release --locked, then --program target/release/vabal');
+  process.exit(2);
+}
+/** The server in memory; null where an address or a program was given. */
+export const mock = given ? null : await start();
+/** The real server, started here; null where none was asked for. */
+export const program = given === '--program' ? await serve(path) : null;
+/** Whether the server is known to have suggestions and copies: what a check needs of them must be there. */
+export const known = mock !== null || program !== null;
+export let address = mock?.url ?? program?.url ?? given;
+/** The real server was started again: it has another token. */
+export const restarted = () => {
+  address = program.url;
+};
 export const { origin } = new URL(address);
 export const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
 export const faults = [];
@@ -112,8 +128,13 @@ export const go = async (page, view) => {
   await page.waitForSelector(`#view-${view.split('?')[0]}:not([hidden])`);
 };
 
-export async function check(name, run) {
+/** `leftOut`: why this cannot be checked with the server at hand. */
+export async function check(name, run, { leftOut = null } = {}) {
   if (process.env.ONLY && !name.includes(process.env.ONLY)) return;
+  if (leftOut) {
+    console.log(`  left out: ${name}: ${leftOut}`);
+    return;
+  }
   checks += 1;
   try {
     await run();
@@ -128,9 +149,14 @@ export async function check(name, run) {
 export async function finish() {
   await browser.close();
   await mock?.close();
+  const code = await program?.close();
+  if (code) faults.push(`vabal label ended with ${code} when it was asked to`);
   for (const fault of faults) console.error(fault);
+  const server = program ? 'the real server' : mock ? 'a server in memory' : origin;
   console.log(
-    faults.length === 0 ? `${checks} checks of the labelling page hold` : `${faults.length} faults in ${checks} checks`,
+    faults.length === 0
+      ? `${checks} checks of the labelling page hold with ${server}`
+      : `${faults.length} faults in ${checks} checks`,
   );
   return faults.length === 0;
 }

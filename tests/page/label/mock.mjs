@@ -63,7 +63,8 @@ export function start({ port = 0, images: n = 360, token = 'mock', empty = false
         return share < 0;
       }),
     );
-    const copy = i > 20 && i % 37 === 0 ? i - 5 : null;
+    // An even number before: among those of the past below both or neither, so that some copies are open.
+    const copy = i > 20 && i % 37 === 0 ? i - 6 : null;
     kinds.push(copy === null ? kind : kinds[copy]);
     const [width, height] = i % 11 === 3 ? [480, 320] : i % 7 === 2 ? [200, 200] : [64, 64];
     const from = copy ?? i;
