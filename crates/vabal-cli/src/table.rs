@@ -8,19 +8,57 @@ use serde_json::{Map, Value, json};
 use vabal::{Error, Result, files};
 
 use crate::arrays::parquet::{self, Data};
-use crate::commands::rank::write::Format;
+
+/// How a table is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One header line, commas, `\n`.
+    Csv,
+    /// One JSON object a line.
+    Lines,
+    /// A table of whole numbers, reals and texts.
+    Parquet,
+}
+
+impl Format {
+    /// By the ending of a file.
+    ///
+    /// # Errors
+    /// An ending that is none of them.
+    pub fn of(path: &Path) -> Result<Self> {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+        match ending.as_deref() {
+            Some("csv") => Ok(Self::Csv),
+            Some("jsonl" | "ndjson") => Ok(Self::Lines),
+            Some("parquet") => Ok(Self::Parquet),
+            _ => Err(Error::input("a file of an unknown ending")
+                .at(format!("--out {}", path.display()))
+                .expected("a file ending in .csv, .jsonl, .ndjson or .parquet")
+                .got(ending.map_or("no ending".into(), |ending| format!(".{ending}")))
+                .hint("--out picks.csv")
+                .into()),
+        }
+    }
+}
 
 /// Writes columns of one length to a file, in the format of its ending.
 ///
 /// # Errors
 /// An ending that is none of them, texts that are too long for a format, a file that cannot be written.
 pub fn write(path: &Path, columns: &[(&str, Data)]) -> Result<()> {
-    let bytes = match Format::of(path)? {
+    files::write(path, &bytes(Format::of(path)?, columns)?)
+}
+
+/// Columns of one length as the bytes of a file.
+///
+/// # Errors
+/// Texts that are too long for a format.
+pub fn bytes(format: Format, columns: &[(&str, Data)]) -> Result<Vec<u8>> {
+    Ok(match format {
         Format::Csv => csv(columns).into_bytes(),
         Format::Lines => lines(columns).into_bytes(),
         Format::Parquet => parquet(columns)?,
-    };
-    files::write(path, &bytes)
+    })
 }
 
 /// As Parquet.
@@ -56,25 +94,27 @@ pub fn csv(columns: &[(&str, Data)]) -> String {
     text
 }
 
-/// As JSON lines. Numbers that are none are left out, and so are empty texts.
+/// As JSON lines.
 fn lines(columns: &[(&str, Data)]) -> String {
-    let mut text = String::new();
-    for row in 0..rows(columns) {
+    objects(columns).map(|object| format!("{}\n", Value::Object(object))).collect()
+}
+
+/// An object for each row. Numbers that are none are left out.
+pub fn objects(columns: &[(&str, Data)]) -> impl Iterator<Item = Map<String, Value>> {
+    (0..rows(columns)).map(move |row| {
         let mut object = Map::new();
         for (name, data) in columns {
             let value = match data {
                 Data::Whole(values) => json!(values[row]),
                 Data::Real(values) => json!(values[row]),
-                Data::Texts(values) if values[row].is_empty() => Value::Null,
                 Data::Texts(values) => json!(values[row]),
             };
             if !value.is_null() {
                 object.insert((*name).to_owned(), value);
             }
         }
-        text += &format!("{}\n", Value::Object(object));
-    }
-    text
+        object
+    })
 }
 
 fn rows(columns: &[(&str, Data)]) -> usize {
@@ -129,7 +169,7 @@ mod tests {
         );
         assert_eq!(
             lines(&columns),
-            "{\"a \\\"b\\\", c\":0.5,\"path\":\"é, \\\"1\\\".png\",\"rank\":1}\n{\"none\":\"y\",\"path\":\" x\",\"rank\":-2}\n"
+            "{\"a \\\"b\\\", c\":0.5,\"none\":\"\",\"path\":\"é, \\\"1\\\".png\",\"rank\":1}\n{\"none\":\"y\",\"path\":\" x\",\"rank\":-2}\n"
         );
         assert!(parquet(&columns).unwrap().starts_with(b"PAR1"));
     }

@@ -3,20 +3,22 @@
 //! The parts are traits, so that the same round serves a hidden label, a person and a test without a
 //! network. Never here: files, the order of runs, what an experiment records.
 
+mod trainer;
+
 use std::collections::HashSet;
 use std::path::Path;
 
 use ndarray::{Array3, Axis};
 use rand::seq::index;
 
-use crate::classify::{Scorer, Settings, Training};
 use crate::data::ImageSet;
-use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::query::{Needs, Query, Selection, Signals, Strategy};
 use crate::rng::Seed;
 use crate::{Id, Label};
+
+pub(crate) use trainer::Trainer;
 
 /// Who answers which class an image is of.
 pub trait Oracle {
@@ -83,75 +85,6 @@ pub trait Classifier {
     /// # Errors
     /// The file cannot be written.
     fn save(&self, path: &Path) -> Result<()>;
-}
-
-/// The classifier of this library as a [`Learner`].
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Trainer<'a> {
-    pub(crate) images: &'a ImageSet,
-    pub(crate) settings: &'a Settings,
-    pub(crate) device: Device,
-}
-
-impl<'a> Trainer<'a> {
-    /// As [`Learner::train`], of a type that is known.
-    pub(crate) fn fit(
-        &self,
-        ids: &[Id],
-        labels: &[Label],
-        dropout: Option<f64>,
-        seed: Seed,
-        progress: &mut Progress<'_>,
-    ) -> Result<Frozen<'a>> {
-        let &Self { images, settings, device } = self;
-        let settings = &Settings { dropout: dropout.unwrap_or(settings.dropout), ..settings.clone() };
-        let scorer = Training { images, settings, device, seed }.fit(ids, labels, progress)?;
-        Ok(Frozen { scorer, images })
-    }
-}
-
-impl Learner for Trainer<'_> {
-    fn train(
-        &self,
-        ids: &[Id],
-        labels: &[Label],
-        dropout: Option<f64>,
-        seed: Seed,
-        progress: &mut Progress<'_>,
-    ) -> Result<Box<dyn Classifier + '_>> {
-        Ok(Box::new(self.fit(ids, labels, dropout, seed, progress)?))
-    }
-
-    fn load(&self, path: &Path) -> Result<Box<dyn Classifier + '_>> {
-        Ok(Box::new(Frozen { scorer: Scorer::load(path, self.device)?, images: self.images }))
-    }
-}
-
-/// A [`Scorer`] with the images that it is asked about.
-#[derive(Debug)]
-pub(crate) struct Frozen<'a> {
-    pub(crate) scorer: Scorer,
-    images: &'a ImageSet,
-}
-
-impl Classifier for Frozen<'_> {
-    fn signals(
-        &self,
-        ids: &[Id],
-        needs: Needs,
-        seed: Seed,
-        progress: &mut Progress<'_>,
-    ) -> Result<Signals<'static>> {
-        self.scorer.signals(self.images, ids, needs, seed, progress)
-    }
-
-    fn dropout(&self) -> f64 {
-        self.scorer.settings().dropout
-    }
-
-    fn save(&self, path: &Path) -> Result<()> {
-        self.scorer.save(path)
-    }
 }
 
 /// What is labelled, in the order it was asked, and what is not. Ids only: a position means nothing.

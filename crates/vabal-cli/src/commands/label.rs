@@ -64,8 +64,8 @@ pub fn run(args: &Label) -> Result<()> {
     say(format_args!(
         "{}: {} of {} images labelled",
         project.settings()?.name,
-        grouped(before.labelled),
-        grouped(before.images)
+        before.labelled,
+        before.images
     ));
     if !server.is_local() {
         complain(
@@ -85,8 +85,8 @@ pub fn run(args: &Label) -> Result<()> {
     let after = project.counts()?;
     say(format_args!(
         "\nended; {} of {} images labelled, all kept in {}",
-        grouped(after.labelled),
-        grouped(after.images),
+        after.labelled,
+        after.images,
         args.project.display()
     ));
     say(format_args!("\nNext: vabal label {} to go on", args.project.display()));
@@ -109,27 +109,5 @@ fn work(device: Device) -> Work {
         status: Arc::new(|project| {
             serde_json::to_value(status::of(project)?).map_err(|error| Error::input(error).into())
         }),
-    }
-}
-
-/// A number with a comma after each thousand.
-fn grouped(n: usize) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn thousands_are_told_apart() {
-        let texts = [0, 999, 1000, 123_456, 1_234_567].map(super::grouped);
-        assert_eq!(texts, ["0", "999", "1,000", "123,456", "1,234,567"]);
     }
 }

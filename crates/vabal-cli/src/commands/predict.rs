@@ -49,7 +49,7 @@ pub fn run(args: &Predict) -> Result<()> {
     let device: Device = args.device.parse()?;
     let project = Project::open(&args.project)?;
     // Told before the work.
-    super::rank::write::Format::of(&args.out)?;
+    table::Format::of(&args.out)?;
     let predicted = watched(args.quiet, |progress| project.predict_folder(&args.images, device, progress))?;
     let (classes, images) = (&predicted.classes, &predicted.images);
     let best: Vec<(usize, f32)> = images.iter().map(vabal::project::Predicted::best).collect();

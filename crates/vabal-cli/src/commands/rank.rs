@@ -17,6 +17,7 @@ use vabal::{Error, Event, Flow, Label, Query, Result, Seed, Selection, Signals, 
 
 use crate::arrays::Load;
 use crate::interrupt;
+use crate::table::{self, Format};
 use ids::Ids;
 use pool::{Labels, Pool};
 use show::Show;
@@ -149,7 +150,7 @@ pub fn run(args: &Rank) -> Result<()> {
     }
     let chooser = Chooser::of(args)?;
     let out = args.out.as_deref().filter(|out| *out != Path::new("-"));
-    let format = out.map_or(Ok(write::Format::Csv), write::Format::of)?;
+    let format = out.map_or(Ok(Format::Csv), Format::of)?;
     for path in out.iter().copied().chain(args.model_out.as_deref()) {
         write::check_place(path, args)?;
     }
@@ -163,10 +164,10 @@ pub fn run(args: &Rank) -> Result<()> {
     show.clear();
     let Chosen { ids, selection, facts } = chosen?;
     show.result(&facts, &selection);
-    let picks = write::Picks { ids: &ids, selection: &selection };
+    let picks = write::Picks { ids: &ids, selection: &selection }.columns();
     let mut all: Vec<(PathBuf, Vec<u8>)> = Vec::new();
     match out {
-        Some(path) => all.push((path.into(), picks.bytes(format)?)),
+        Some(path) => all.push((path.into(), table::bytes(format, &picks)?)),
         None => show.picks(&picks)?,
     }
     if let Some(path) = &args.model_out {

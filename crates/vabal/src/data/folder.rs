@@ -314,7 +314,7 @@ fn file_name(path: &Path) -> String {
 }
 
 /// The path below a folder, with `/` between its parts.
-fn below(root: &Path, path: &Path) -> String {
+pub(crate) fn below(root: &Path, path: &Path) -> String {
     let below = path.strip_prefix(root).unwrap_or(path);
     let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
     parts.join("/")

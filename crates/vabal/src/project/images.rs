@@ -235,9 +235,8 @@ impl Walk<'_> {
 
     /// The path below the root, with `/`, and whether it is what the system calls it.
     fn name(&self, full: &Path) -> (String, bool) {
-        let below = full.strip_prefix(self.root).unwrap_or(full);
-        let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
-        (parts.join("/"), below.to_str().is_some())
+        let is_text = full.strip_prefix(self.root).unwrap_or(full).to_str().is_some();
+        (folder::below(self.root, full), is_text)
     }
 }
 

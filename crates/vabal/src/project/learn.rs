@@ -88,7 +88,8 @@ pub fn obstacle(project: &Project) -> Result<Option<String>> {
 ///
 /// # Errors
 /// A training of this project that is under way, here or in another process; images that cannot be read; what the
-/// training, the strategy or the store says; [`Error::Stopped`]. Queue, predictions and model then stay as they were.
+/// training, the strategy or the store says; [`Error::Stopped`]. The round is then kept as failed, and the queue stays as
+/// it was; predictions and model too, but where it is the store that fails at the very end.
 pub fn round(project: &mut Project, device: Device, progress: &mut Progress<'_>) -> Result<u64> {
     let Some(_lock) = project.lock_training()? else {
         return Err(Error::input("a training of this project is under way")
@@ -112,21 +113,21 @@ pub fn round(project: &mut Project, device: Device, progress: &mut Progress<'_>)
     };
     let work = Work { project, settings: &settings, device, seed };
     let done = if cold { work.cold(&mut hear) } else { work.train(&ids, &labels, &mut hear) };
-    match done {
-        Ok(mut outcome) => {
-            outcome.measured.seconds = start.elapsed().as_secs_f64();
-            outcome.measured.warnings = warnings;
-            let more = serde_json::to_value(&outcome.measured).ok();
-            if let Some(serde_json::Value::Object(more)) = more {
-                outcome.summary.more = more;
-            }
-            if let Some(scorer) = &outcome.scorer {
-                scorer.save(&project.folder().join(MODEL))?;
-            }
-            let Outcome { summary, predictions, queue, .. } = outcome;
-            project.finish_round(round, &summary, &ids, predictions, queue)?;
-            Ok(round)
+    let done = done.and_then(|mut outcome| {
+        outcome.measured.seconds = start.elapsed().as_secs_f64();
+        outcome.measured.warnings = warnings;
+        if let Ok(serde_json::Value::Object(more)) = serde_json::to_value(&outcome.measured) {
+            outcome.summary.more = more;
         }
+        // Before the round is done, so that a round that is done has its model.
+        if let Some(scorer) = &outcome.scorer {
+            scorer.save(&project.folder().join(MODEL))?;
+        }
+        let Outcome { summary, predictions, queue, .. } = outcome;
+        project.finish_round(round, &summary, &ids, predictions, queue)
+    });
+    match done {
+        Ok(()) => Ok(round),
         Err(error) => {
             let text = error.to_string();
             project.fail_round(round, text.lines().next().unwrap_or_default())?;

@@ -9,9 +9,9 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{OptionalExtension as _, Transaction, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
-use super::answers::{Act, Source, State, words};
 use super::store::{Attempt, KIND};
 use super::why::{self, Reason, ReasonKind, Stats};
+use super::words::{Act, Source, State, words};
 use super::{Project, review, rounds};
 use crate::error::{Error, Result};
 use crate::{Id, Label};

@@ -23,12 +23,12 @@ pub mod status;
 mod store;
 mod transfer;
 pub mod why;
+mod words;
 
 use std::path::PathBuf;
 
-pub use answers::Undone;
 pub use answers::{
-    Act, Answer, Answered, AnsweredImage, Answers, Appended, ClassCount, Counts, HoldoutCounts, Source, State,
+    Answer, Answered, AnsweredImage, Answers, Appended, ClassCount, Counts, HoldoutCounts, Undone,
 };
 pub use asking::{Asked, LEASE_SECONDS, Next};
 pub use classes::{Class, ClassChange, MOST_CLASSES, NewClass};
@@ -43,6 +43,7 @@ pub use settings::Settings;
 pub use store::{FILE, Overview, VERSION};
 pub use transfer::Taken;
 pub use why::{Reason, ReasonKind};
+pub use words::{Act, Source, State};
 
 /// A project that is open: one connection to its store.
 #[derive(Debug)]

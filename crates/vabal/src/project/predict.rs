@@ -12,6 +12,7 @@ use crate::data::folder;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress};
+use crate::query::signals::argmax;
 
 /// What a model says.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -37,8 +38,8 @@ impl Predicted {
     /// The place of the class and its probability; the first of equal ones.
     #[must_use]
     pub fn best(&self) -> (usize, f32) {
-        let all = self.probabilities.iter().copied().enumerate();
-        all.fold((0, f32::NEG_INFINITY), |best, one| if one.1 > best.1 { one } else { best })
+        let place = argmax(self.probabilities.iter().copied()) as usize;
+        (place, self.probabilities.get(place).copied().unwrap_or_default())
     }
 }
 
@@ -54,9 +55,6 @@ impl Project {
         device: Device,
         progress: &mut Progress<'_>,
     ) -> Result<Predictions> {
-        if !self.folder().join(learn::MODEL).is_file() {
-            return Err(learn::no_model(self).into());
-        }
         if !folder.is_dir() {
             return Err(Error::input("no such folder of images")
                 .at(folder.display())
@@ -75,7 +73,7 @@ impl Project {
         let (classes, answers) = learn::predict(self, &root, &paths, device, &mut hear)?;
         let mut images = Vec::with_capacity(paths.len());
         for (path, answer) in paths.iter().zip(answers) {
-            let name = below(&root, path);
+            let name = folder::below(&root, path);
             match answer {
                 Some(probabilities) => images.push(Predicted { path: name, probabilities }),
                 None => {
@@ -106,7 +104,7 @@ fn walk(root: &Path, folder: &Path, paths: &mut Vec<PathBuf>, bad: &mut Vec<Bad>
         Err(error) if folder == root => return Err(error),
         Err(error) => {
             let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
-            bad.push(Bad { path: below(root, folder), reason });
+            bad.push(Bad { path: folder::below(root, folder), reason });
             return Ok(());
         }
     };
@@ -120,9 +118,4 @@ fn walk(root: &Path, folder: &Path, paths: &mut Vec<PathBuf>, bad: &mut Vec<Bad>
         }
     }
     Ok(())
-}
-
-fn below(root: &Path, path: &Path) -> String {
-    let below = path.strip_prefix(root).unwrap_or(path);
-    below.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }

@@ -7,9 +7,9 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Transaction, params_from_iter};
 use serde::{Deserialize, Serialize};
 
-use super::answers::{Act, words};
 use super::listing::{self, Filter, Image, Lead, ListQuery, Order, StateFilter};
 use super::store::Attempt;
+use super::words::{Act, words};
 use super::{Project, near};
 use crate::Label;
 use crate::error::{Error, Result};

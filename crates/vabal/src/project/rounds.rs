@@ -10,9 +10,9 @@ use rayon::prelude::*;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::answers::{State, words};
 use super::store::{Attempt, KIND, now};
 use super::why::Stats;
+use super::words::{State, words};
 use super::{Project, pictures};
 use crate::error::{Error, Result};
 use crate::sqlite::to_json;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::answers::words;
+use super::words::words;
 
 words! {
     /// What kind of reason it is.

@@ -13,8 +13,9 @@ use vabal::query::summary::Class;
 use vabal::{Error, Event, Result, Selection};
 
 use super::Facts;
-use super::write::Picks;
+use crate::arrays::parquet::Data;
 use crate::output::{complain, say};
+use crate::table;
 
 /// The longest list of classes that is shown.
 const CLASSES: usize = 24;
@@ -97,16 +98,16 @@ impl Show {
     ///
     /// # Errors
     /// Standard output that takes no more; a reader that has gone away is none.
-    pub fn picks(&self, picks: &Picks<'_>) -> Result<()> {
+    pub fn picks(&self, picks: &[(&str, Data)]) -> Result<()> {
         if self.json {
-            for mut object in picks.objects() {
+            for mut object in table::objects(picks) {
                 object.insert("event".into(), json!("pick"));
                 say(Value::Object(object));
             }
             return Ok(());
         }
         let mut stdout = std::io::stdout().lock();
-        match stdout.write_all(picks.csv().as_bytes()).and_then(|()| stdout.flush()) {
+        match stdout.write_all(table::csv(picks).as_bytes()).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
                 Err(Error::io("write", "standard output")(error))
             }

@@ -50,7 +50,7 @@ pub fn read(folder: &Path, progress: &mut Progress<'_>) -> Result<Labels> {
             .collect::<Result<_>>()?;
         for (row, ((class, path), hash)) in block.iter().zip(hashes).enumerate() {
             let line = n * BLOCK + row + 1;
-            let below = below(folder, path);
+            let below = crate::data::folder::below(folder, path);
             let Some(hash) = hash else {
                 labels.leave_out(|| format!("{below}: no image"));
                 continue;
@@ -141,12 +141,6 @@ fn walk(folder: &Path, class: &str, depth: usize, files: &mut Vec<(String, PathB
         }
     }
     Ok(())
-}
-
-/// The path below a folder, with `/`.
-fn below(folder: &Path, path: &Path) -> String {
-    let below = path.strip_prefix(folder).unwrap_or(path);
-    below.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
 /// What the lists that vabal lays beside class folders say, by the path of the file below the folder.

@@ -31,7 +31,7 @@ pub use layout::{Layout, Means, Written};
 pub use matching::{Found, Index, Plan};
 pub use sheet::{Quality, Sheet};
 
-use super::answers::words;
+use super::words::words;
 pub use super::{Act, Source, State};
 use crate::error::{Complaint, Error, Result};
 

@@ -150,6 +150,15 @@ fn what_breaks_off_leaves_everything_as_it_was() {
     let rounds = project.rounds().unwrap();
     assert_eq!(rounds.last().unwrap().state, RoundState::Failed);
 
+    // A model that cannot be written, after all the work.
+    let model = project.folder().join(MODEL);
+    fs::remove_file(&model).unwrap();
+    fs::create_dir(&model).unwrap();
+    assert!(learn::round(&mut project, Device::Cpu, &mut silent()).is_err());
+    assert_eq!(project.rounds().unwrap().last().unwrap().state, RoundState::Failed);
+    assert_eq!((queue(&project), project.predicted().unwrap()), (after.0, after.1));
+    fs::remove_dir(&model).unwrap();
+
     let lock = project.lock_training().unwrap().unwrap();
     let mut other = place.open();
     let error = learn::round(&mut other, Device::Cpu, &mut silent()).unwrap_err().to_string();

@@ -1,3 +1,5 @@
+//! What is said of files that cannot be read or written.
+
 use super::super::*;
 
 fn says(bytes: &[u8], format: Format) -> String {

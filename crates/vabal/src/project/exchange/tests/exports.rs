@@ -1,3 +1,5 @@
+//! What is written, to the byte, and where.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;

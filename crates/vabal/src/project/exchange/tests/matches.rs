@@ -1,3 +1,5 @@
+//! Which image a line means.
+
 use super::super::*;
 use super::sum;
 

@@ -1,3 +1,5 @@
+//! What is written reads back as it was.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
