@@ -1,5 +1,5 @@
 //! How long the page's server takes for what a key press asks of it, with many images in the project:
-//! `cargo run --release --workspace --example bench_page -- 100000`. One person, over a real connection, every answer on the disk
+//! `cargo build --release --workspace --examples && target/release/examples/bench_page 100000`. One person, over a real connection, every answer on the disk
 //! before it is confirmed.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program that measures")]
@@ -20,7 +20,7 @@ use crate::support::Place;
 fn main() {
     let images: u32 = std::env::args().nth(1).map_or(100_000, |count| count.parse().unwrap());
     let begun = Instant::now();
-    let place = Place::new(images, &json!({ "first": 1_000_000 }));
+    let place = Place::new(images, &json!({ "first": 100_000 }));
     println!("{images} images made and imported in {:.1} s", begun.elapsed().as_secs_f64());
     let server = place.serve();
     let mut client = server.client();
