@@ -62,9 +62,22 @@ class Page:
         self.process.wait(timeout=60)
 
 
-def hide(folder, images, seed):
+def survey(folder):
+    """The images of a folder with a sub-folder for each class, or the end with what is wrong."""
+    if not folder.is_dir():
+        raise SystemExit(f"error: there is no folder {folder}")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+    deep = [path for path in files if path.parent != folder]
+    classes = {path.relative_to(folder).parts[0] for path in deep}
+    if len(classes) < 2:
+        loose = f", and {len(files) - len(deep)} images beside them" if len(files) > len(deep) else ""
+        raise SystemExit(f"error: {folder} is no data set\n  expected: a sub-folder of images for each class, two or more\n"
+                         f"  got: {len(classes)} sub-folders with images{loose}")
+    return deep
+
+
+def hide(folder, files, images, seed):
     """Copies every image under a name that says nothing of its class; the class of each name."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
     random.Random(seed).shuffle(files)
     images.mkdir(parents=True)
     truth = {}
@@ -130,8 +143,6 @@ def label(options, images, truth, classes, strategy, seed):
 
 def holdout(project):
     """The names of all images of the holdout, labelled or not."""
-
-
     store = sqlite3.connect(f"file:{project}/project.sqlite?mode=ro", uri=True)
     names = [path for (path,) in store.execute("SELECT path FROM images WHERE holdout = 1")]
     store.close()
@@ -189,14 +200,16 @@ def main():
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of the project")
     parser.add_argument("--vabal", default=None, help="the program; built from this repository if not given")
     options = parser.parse_args()
+    files, images = survey(options.folder), options.out / "images"
+    if images.exists():
+        raise SystemExit(f"error: {images} is there already\n  hint: choose another folder with --out, or remove {options.out}")
     if options.vabal is None:
         subprocess.run(["cargo", "build", "--release"], cwd=ROOT, check=True)
         metadata = ["cargo", "metadata", "--format-version", "1", "--no-deps"]
         found = json.loads(subprocess.run(metadata, cwd=ROOT, check=True, capture_output=True).stdout)
         options.vabal = pathlib.Path(found["target_directory"]) / "release/vabal"
     options.out.mkdir(parents=True, exist_ok=True)
-    images = options.out / "images"
-    truth = hide(options.folder, images, 1)
+    truth = hide(options.folder, files, images, 1)
     classes = sorted(set(truth.values()))
     print(f"{len(truth)} images of {len(classes)} classes", flush=True)
     rows = []
