@@ -17,13 +17,15 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::store::{Attempt, now};
-use super::{Project, Settings, answers, near, pictures};
+use super::{FILE, Project, Settings, answers, near, pictures};
 use crate::data::folder;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 
 /// Images of a transaction.
 const BATCH: usize = 256;
+/// Folders that the program makes in that of a project.
+const MADE: [&str; 2] = ["thumbs", "cache"];
 
 /// What an import found.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -72,8 +74,8 @@ struct Read {
 
 impl Project {
     /// Looks through the folder of images and adds what is new: JPEG, PNG, BMP, WebP and TIFF, told by content, in all
-    /// folders below. Hidden files are left out, links to folders not followed. Files that cannot be used are told, not
-    /// an error. Which images are of the holdout is decided here, for life, by their content.
+    /// folders below. Hidden files and the folders of projects are left out, links to folders not followed. Files that
+    /// cannot be used are told, not an error. Which images are of the holdout is decided here, for life, by their content.
     ///
     /// A file that was replaced by another picture is a new image, and the old one is missing; one that was only saved
     /// anew (same size, same look) stays the image it was.
@@ -197,7 +199,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn folder(&mut self, folder: &Path) -> Result<()> {
-        let entries = match folder::entries(folder) {
+        let entries = match entries(self.root, folder) {
             Ok(entries) => entries,
             Err(error) if folder == self.root => return Err(error),
             Err(error) => {
@@ -238,6 +240,16 @@ impl Walk<'_> {
         let is_text = full.strip_prefix(self.root).unwrap_or(full).to_str().is_some();
         (folder::below(self.root, full), is_text)
     }
+}
+
+/// What lies in a folder below `root`, and is not of a project: its small pictures are none of the user's. The folder of
+/// a project is passed over as a whole; where it is `root` itself, what the program makes there.
+pub(super) fn entries(root: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut entries = folder::entries(folder)?;
+    if folder.join(FILE).is_file() {
+        entries.retain(|entry| folder == root && !MADE.iter().any(|made| entry.ends_with(made)));
+    }
+    Ok(entries)
 }
 
 fn first_line(error: &Error) -> String {

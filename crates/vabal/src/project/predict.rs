@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use image::ImageFormat;
 
-use super::{Bad, Project, learn};
+use super::{Bad, Project, images, learn};
 use crate::Flow;
 use crate::data::folder;
 use crate::device::Device;
@@ -44,8 +44,8 @@ impl Predicted {
 }
 
 impl Project {
-    /// Predicts all images of a folder and those below: JPEG, PNG, BMP, WebP and TIFF. Hidden files are left out, links
-    /// to folders not followed. All of them are in memory at once, in the size that the model wants.
+    /// Predicts all images of a folder and those below: JPEG, PNG, BMP, WebP and TIFF. Hidden files
+    /// and the folders of projects are left out, links to folders not followed. All of them are in memory at once, in the size that the model wants.
     ///
     /// # Errors
     /// No model yet, no such folder, no image in it that can be read; [`Error::Stopped`].
@@ -99,7 +99,7 @@ impl Project {
 
 /// The files below a folder that are, or claim to be, images.
 fn walk(root: &Path, folder: &Path, paths: &mut Vec<PathBuf>, bad: &mut Vec<Bad>) -> Result<()> {
-    let entries = match folder::entries(folder) {
+    let entries = match images::entries(root, folder) {
         Ok(entries) => entries,
         Err(error) if folder == root => return Err(error),
         Err(error) => {
