@@ -5,10 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use vabal::project::{Imported, Project, Settings};
 use vabal::{Error, Flow, Result};
 
+use super::set::pairs;
 use crate::bar::Bar;
 use crate::interrupt;
 use crate::output::{complain, say};
@@ -32,7 +33,8 @@ use crate::output::{complain, say};
     passes         10000              images that a training looks at: more take longer and teach more\n  \
     holdout        0.2                share of the images set aside to measure accuracy\n  \
     answers_wanted 1                  how many people answer each image\n  \
-    and colour, holdout_target, holdout_every, seed, hide_suggestions")]
+    and colour, holdout_target, holdout_every, seed, hide_suggestions\n\n\
+    All but holdout and seed can be changed later: vabal set PROJECT KEY=VALUE")]
 pub struct Init {
     /// Folder of the project, made if it is not there
     #[arg(value_name = "PROJECT")]
@@ -84,10 +86,14 @@ pub fn init(args: &Init) -> Result<()> {
         let there = args.project.display();
         return Err(Error::input("there is a project in this folder already")
             .at(&there)
-            .hint(format!("go on with `vabal label {there}`, take in new images with `vabal scan {there}`, or choose another folder"))
+            .hint(format!(
+                "go on with `vabal label {there}`, take in new images with `vabal scan {there}`, change settings with \
+                 `vabal set {there}`, or choose another folder"
+            ))
             .into());
     }
-    let settings = Settings::default().changed(&Value::Object(pairs(&args.set)?));
+    let settings =
+        Settings::default().changed(&Value::Object(pairs(&args.set, "--set", "--set retrain_every=100")?));
     let settings = settings.map_err(|error| error.or_hint("`vabal init --help` lists the settings"))?;
     let mut project = Project::create(&args.project, &args.images, &args.classes, settings)?;
     look(&mut project, &args.project, args.quiet, args.json, true)
@@ -185,27 +191,3 @@ fn copies(project: &Project) -> Result<usize> {
 
 /// Files that cannot be read and are named.
 const BAD: usize = 10;
-
-/// `KEY=VALUE` as JSON: numbers and truth values as such, all else as text.
-fn pairs(set: &[String]) -> Result<Map<String, Value>> {
-    set.iter()
-        .map(|pair| {
-            let (key, value) = pair.split_once('=').ok_or_else(|| {
-                Error::from(
-                    Error::input("this sets nothing")
-                        .at("--set")
-                        .expected("KEY=VALUE")
-                        .got(pair)
-                        .hint("write it as in --set retrain_every=100"),
-                )
-            })?;
-            let parsed = match serde_json::from_str(value) {
-                Ok(parsed @ (Value::Number(_) | Value::Bool(_))) => parsed,
-                _ => Value::String(value.to_owned()),
-            };
-            // A name may be a number.
-            let parsed = if key == "name" { Value::String(value.to_owned()) } else { parsed };
-            Ok((key.trim().to_owned(), parsed))
-        })
-        .collect()
-}

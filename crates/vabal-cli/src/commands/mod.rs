@@ -11,6 +11,7 @@ pub mod query;
 pub mod rank;
 pub mod report;
 pub mod run;
+pub mod set;
 pub mod status;
 pub mod train;
 

@@ -8,7 +8,7 @@ use vabal::Result;
 use vabal::project::status::{self, Status};
 use vabal::project::{Counts, Project};
 
-use crate::output::say;
+use crate::output::{say, several};
 use crate::table::aligned;
 
 /// Show where a project stands: labels, accuracy, what more labels may bring
@@ -57,7 +57,10 @@ pub fn run(args: &Show) -> Result<()> {
     if let Some(needs) = &status.needs {
         say(format_args!("Not trained now: {needs}."));
     } else if status.labels_until_training > 0 {
-        say(format_args!("{} more labels until the next training.", status.labels_until_training));
+        say(format_args!(
+            "{} until the next training. Images set aside to measure do not count.",
+            several(status.labels_until_training, "more label")
+        ));
     }
     say(&status.next.text);
     say(&status.stopping.text);

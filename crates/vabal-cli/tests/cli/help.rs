@@ -42,6 +42,11 @@ fn scan_says_what_it_does() {
 }
 
 #[test]
+fn set_says_what_it_does() {
+    insta::assert_snapshot!(help(&["set", "--help"]));
+}
+
+#[test]
 fn label_says_what_it_does() {
     insta::assert_snapshot!(help(&["label", "--help"]));
 }

@@ -65,6 +65,41 @@ fn scanning_again_takes_in_what_is_new_and_finds_what_was_moved() {
 }
 
 #[test]
+fn settings_are_shown_and_changed() {
+    let place = Place::new();
+    made(&place, 6);
+    let mut all = String::new();
+    let mut add = |args: &[&str]| {
+        let output = place.vabal(args).output().unwrap();
+        let stderr = place.tidy(&text(&output.stderr));
+        all += &format!("## vabal {}\n{}{stderr}\n", args.join(" "), place.tidy(&text(&output.stdout)));
+    };
+    add(&["set", "steel"]);
+    add(&["set", "steel", "strategy=margin", "size=32"]);
+    add(&["set", "steel", "strategy=margin"]);
+    add(&["set", "steel", "name=7", "hide_suggestions=true"]);
+    add(&["set", "steel", "retrain_every=10", "--quiet"]);
+    add(&["set", "steel", "--json"]);
+    // Refused as a whole.
+    add(&["set", "steel", "budget=7", "sise=32"]);
+    add(&["set", "steel", "strategy"]);
+    add(&["set", "steel", "size=four"]);
+    add(&["set", "steel", "colour=green"]);
+    add(&["set", "steel", "holdout=0.5"]);
+    add(&["set", "steel", "images=elsewhere"]);
+    add(&["set", "nowhere"]);
+    insta::assert_snapshot!(all);
+    let project = Project::open(&place.path().join("steel")).unwrap();
+    assert_eq!((project.settings().unwrap().size, project.settings().unwrap().budget), (32, 100));
+    // Every setting is shown, and none that there is not.
+    let shown = succeeded(place.vabal(&["set", "steel"]).output().unwrap());
+    let settings: Value = serde_json::to_value(project.settings().unwrap()).unwrap();
+    let mut shown: Vec<&str> = shown.lines().filter_map(|line| line.split(' ').next()).collect();
+    shown.sort_unstable();
+    assert_eq!(shown, settings.as_object().unwrap().keys().collect::<Vec<_>>());
+}
+
+#[test]
 fn projects_that_cannot_be_made_or_opened_are_one_error_each() {
     let place = Place::new();
     made(&place, 4);

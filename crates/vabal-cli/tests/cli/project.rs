@@ -171,7 +171,8 @@ fn a_model_goes_out_and_classifies_other_images() {
     let said = run(&place, &["export", "steel", "--format", "folders", "--out", "set", "--model"]);
     assert_eq!(said, "40 labelled images in set\n");
     let sheet = fs::read_to_string(place.path().join("set/DATASHEET.md")).unwrap();
-    assert!(sheet.contains("by the strategy `margin`, in 1 rounds") && sheet.contains("Accuracy"), "{sheet}");
+    assert!(sheet.contains("by the strategy `margin` (round 1).") && sheet.contains("Accuracy"), "{sheet}");
+    assert!(sheet.contains("The last model sees 8 × 8 pixels") && !sheet.contains("changed"), "{sheet}");
     let same = |a: &str, b: &str| {
         assert_eq!(fs::read(place.path().join(a)).unwrap(), fs::read(place.path().join(b)).unwrap())
     };
@@ -179,6 +180,27 @@ fn a_model_goes_out_and_classifies_other_images() {
     let said = run(&place, &["export", "steel", "--format", "csv", "--out", "labels.csv", "--model"]);
     assert_eq!(said, "40 labelled images in labels.csv, labels.safetensors, labels.onnx\n");
     same("labels.onnx", "set/model.onnx");
+
+    // Another strategy and size later on: the sheet says both, and which training was by which.
+    run(&place, &["set", "steel", "strategy=entropy", "size=12"]);
+    labels(&place, "labels.csv", 0..45);
+    run(&place, &["import", "steel", "labels.csv", "--quiet"]);
+    run(&place, &["train", "steel", "--quiet"]);
+    run(&place, &["export", "steel", "--format", "folders", "--out", "set", "--quiet"]);
+    let sheet = fs::read_to_string(place.path().join("set/DATASHEET.md")).unwrap();
+    for said in [
+        "by the strategy `margin` (round 1), `entropy` (round 2). Those",
+        "`size` from `8` to `12` on 2",
+        "`strategy` from `margin` to `entropy` on 2",
+        "The last model sees 12 × 12 pixels",
+        "Answers that were taken in from files: 45.",
+    ] {
+        assert!(sheet.contains(said), "{said}\n{sheet}");
+    }
+    run(&place, &["predict", "steel", "other", "--out", "said.csv", "--quiet"]);
+    run(&place, &["export", "steel", "--format", "label-studio", "--out", "out.json"]);
+    let tasks = fs::read_to_string(place.path().join("out.json")).unwrap();
+    assert!(tasks.contains("entropy, round 2") && !tasks.contains("margin"), "{tasks}");
 }
 
 fn list(folder: &Path) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::exchange::label_studio::{LOCAL_FILES, Writing};
 use super::exchange::sheet::{Quality, Sheet};
 use super::exchange::{Detail, Format, Layout, Means, Row, csv, json_lines, label_studio, layout};
-use super::{Project, learn, pictures, status};
+use super::{Project, RoundState, learn, pictures, status};
 use crate::classify::Scorer;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -108,10 +108,11 @@ impl Project {
                 // Label Studio's document root is the folder that this one lies in, unless somebody says otherwise.
                 let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
                 let prefix = format!("{LOCAL_FILES}{}/", label_studio::encode(&name.unwrap_or_default()));
-                let settings = self.settings()?;
-                let model = match self.newest_round()? {
-                    Some((round, _)) => format!("{}, round {round}", settings.strategy),
-                    None => settings.strategy,
+                // By the strategy that chose then: the setting may be another by now.
+                let done = self.rounds()?.into_iter().rfind(|round| round.state == RoundState::Done);
+                let model = match done {
+                    Some(round) => format!("{}, round {}", round.strategy, round.round),
+                    None => self.settings()?.strategy,
                 };
                 label_studio::write(rows, &Writing { prefix: &prefix, model: &model })
             }
@@ -140,12 +141,13 @@ impl Project {
             name: settings.name,
             folder: settings.images,
             classes: status.classes.into_iter().map(|class| class.name).collect(),
-            strategy: settings.strategy,
-            rounds: status.rounds.len(),
+            model: last.filter(|last| last.size > 0).map(|last| (last.size, last.passes)),
+            changes: self.changes()?,
             missing: status.counts.missing,
             accuracy: last.and_then(|r| quality(r.accuracy, r.accuracy_low, r.accuracy_high)),
             balanced_accuracy: last
                 .and_then(|r| quality(r.balanced_accuracy, r.balanced_low, r.balanced_high)),
+            rounds: status.rounds.iter().map(|round| (round.round, round.strategy.clone())).collect(),
         };
         Ok(sheet.write(rows))
     }

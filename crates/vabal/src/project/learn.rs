@@ -48,6 +48,10 @@ pub struct Measured {
     pub queue: Vec<f64>,
     /// Images in the queue.
     pub queued: usize,
+    /// [`Settings::size`] at that time.
+    pub size: usize,
+    /// [`Settings::passes`] at that time.
+    pub passes: usize,
     /// Seconds, of the whole round.
     pub seconds: f64,
     /// The state of the VAE, where the strategy has one.
@@ -114,6 +118,7 @@ pub fn round(project: &mut Project, device: Device, progress: &mut Progress<'_>)
     let work = Work { project, settings: &settings, device, seed };
     let done = if cold { work.cold(&mut hear) } else { work.train(&ids, &labels, &mut hear) };
     let done = done.and_then(|mut outcome| {
+        (outcome.measured.size, outcome.measured.passes) = (settings.size, settings.passes);
         outcome.measured.seconds = start.elapsed().as_secs_f64();
         outcome.measured.warnings = warnings;
         if let Ok(serde_json::Value::Object(more)) = serde_json::to_value(&outcome.measured) {

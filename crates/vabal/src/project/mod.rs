@@ -39,7 +39,7 @@ pub use pictures::{Content, Picture};
 pub use predict::{Predicted, Predictions};
 pub use review::{Group, GroupPage, ReviewKind, ReviewPage, Reviewed, Said};
 pub use rounds::{Candidate, Prediction, Queued, Round, RoundState, Summary};
-pub use settings::Settings;
+pub use settings::{Change, Settings};
 pub use store::{FILE, Overview, VERSION};
 pub use transfer::Taken;
 pub use why::{Reason, ReasonKind};

@@ -66,6 +66,22 @@ impl Default for Settings {
     }
 }
 
+/// A setting that was changed after the project was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Milliseconds since 1970.
+    pub at: i64,
+    /// Its key.
+    pub key: String,
+    /// What it was.
+    pub from: Value,
+    /// What it is from then on.
+    pub to: Value,
+}
+
+/// What is drawn when an image comes in, for life: another share or seed would draw a part of the images in another way.
+const FIXED: [&str; 2] = ["holdout", "seed"];
+
 /// The largest whole number that JavaScript reads exactly.
 const MOST_SEED: u64 = (1 << 53) - 1;
 
@@ -120,16 +136,24 @@ impl Settings {
             if key == "images" && *value != whole["images"] {
                 return Err(Error::input("the folder of images is not set here")
                     .at("images")
-                    .hint("give it to `vabal init`, or when images are imported again")
+                    .hint("give it to `vabal init`; if it was moved, `vabal scan PROJECT --images DIR`")
                     .into());
             }
             let mut one = serde_json::Map::new();
             one.insert(key.clone(), value.clone());
             // Each on its own, so that what is wrong is named.
             if let Err(error) = serde_json::from_value::<Self>(Value::Object(one)) {
+                let text = error.to_string();
+                let expected = match text.rsplit_once("expected ").map_or(text.as_str(), |(_, what)| what) {
+                    "usize" | "u64" => "a whole number",
+                    "f64" => "a number",
+                    "a boolean" => "true or false",
+                    "a string" => "a text",
+                    other => other,
+                };
                 return Err(Error::input("a setting has the wrong type")
                     .at(key)
-                    .expected(error)
+                    .expected(expected)
                     .got(value)
                     .into());
             }
@@ -139,5 +163,41 @@ impl Settings {
             .map_err(|error| Error::input("these settings cannot be read").got(error))?;
         changed.check()?;
         Ok(changed)
+    }
+
+    /// What of `self` is otherwise in `new`, as changes at this moment.
+    ///
+    /// # Errors
+    /// Settings that cannot be written as JSON.
+    pub(super) fn differences(&self, new: &Self, at: i64) -> Result<Vec<Change>> {
+        let object = |settings: &Self| match serde_json::to_value(settings) {
+            Ok(Value::Object(object)) => Ok(object),
+            Ok(other) => Err(Error::input("the settings are no object").got(other)),
+            Err(error) => Err(Error::input("the settings cannot be written as JSON").got(error)),
+        };
+        let (old, new) = (object(self)?, object(new)?);
+        let changed = new.into_iter().filter(|(key, to)| old.get(key) != Some(to));
+        Ok(changed
+            .map(|(key, to)| Change { at, from: old.get(&key).cloned().unwrap_or_default(), key, to })
+            .collect())
+    }
+}
+
+/// Refuses changes that images which are there forbid.
+///
+/// # Errors
+/// A share or seed of the holdout, once it was drawn.
+pub(super) fn permit(changes: &[Change], images: usize) -> Result<()> {
+    match changes.iter().find(|change| images > 0 && FIXED.contains(&change.key.as_str())) {
+        None => Ok(()),
+        Some(Change { key, from, to, .. }) => Err(Error::input("this setting is fixed once there are images")
+            .at(key)
+            .expected(from)
+            .got(to)
+            .hint(
+                "the holdout was drawn with it. To draw anew: `vabal export --format jsonl --full`, `vabal init` of another \
+                 project with this setting, then `vabal import` there",
+            )
+            .into()),
     }
 }

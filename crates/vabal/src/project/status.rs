@@ -68,6 +68,10 @@ pub struct RoundStatus {
     pub balanced_high: Option<f64>,
     /// Labels in the holdout at that time.
     pub holdout: usize,
+    /// Height and width of what the network saw, in pixels; 0 where it was not noted.
+    pub size: usize,
+    /// Images that the training was set to look at; 0 where it was not noted.
+    pub passes: usize,
     /// Cohen's κ with the predictions of the training before.
     pub agreement: Option<f64>,
     /// What the person should know of it, a sentence each.
@@ -211,6 +215,8 @@ fn of_round(round: &Round, measured: &Measured) -> RoundStatus {
         balanced_low: balanced.map(|b| b.low),
         balanced_high: balanced.map(|b| b.high),
         holdout: n,
+        size: measured.size,
+        passes: measured.passes,
         agreement: measured.agreement,
         warnings: measured.warnings.clone(),
     }

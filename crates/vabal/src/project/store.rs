@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::answers::{self, Counts};
 use super::classes::{self, Class, NewClass};
+use super::settings::{self, Change};
 use super::{Project, Settings};
 use crate::error::{Complaint, Error, Result};
 use crate::sqlite::{Kind, to_json};
@@ -186,16 +187,34 @@ impl Project {
         self.read(settings)
     }
 
-    /// Changes the settings that a JSON object names, and gives back all of them.
+    /// Changes the settings that a JSON object names, and gives back all of them. What was changed, and when, is kept:
+    /// [`Project::changes`].
     ///
     /// # Errors
-    /// What [`Settings::changed`] refuses; the store cannot be written.
+    /// What [`Settings::changed`] refuses; the share or the seed of the holdout where there are images; the store cannot
+    /// be written.
     pub fn change_settings(&mut self, change: &Value) -> Result<Settings> {
         self.write(|sql| {
-            let changed = settings(sql)?.changed(change)?;
-            put_settings(sql, &changed)?;
-            Ok(changed)
+            let old = settings(sql)?;
+            let new = old.changed(change)?;
+            let made = old.differences(&new, now())?;
+            if made.is_empty() {
+                return Ok(new);
+            }
+            settings::permit(&made, answers::counts(sql)?.images)?;
+            let all = [changes(sql)?, made].concat();
+            sql.execute("INSERT OR REPLACE INTO project VALUES ('changes', ?1)", [to_json(&all)?])?;
+            put_settings(sql, &new)?;
+            Ok(new)
         })
+    }
+
+    /// Every change of a setting since the project was made, in order.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn changes(&self) -> Result<Vec<Change>> {
+        self.read(changes)
     }
 
     /// Says where the folder of images is now. Images keep their ids; [`Project::import`] finds them again.
@@ -279,6 +298,15 @@ pub(super) fn settings(sql: &Transaction<'_>) -> Attempt<Settings> {
         .unwrap_or_else(|| "{}".into());
     let path = sql.path().unwrap_or(FILE);
     Ok(KIND.parsed(&text, Path::new(path))?)
+}
+
+fn changes(sql: &Transaction<'_>) -> Attempt<Vec<Change>> {
+    let text: Option<String> = sql
+        .prepare_cached("SELECT value FROM project WHERE key = 'changes'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let path = sql.path().unwrap_or(FILE);
+    Ok(text.map(|text| KIND.parsed(&text, Path::new(path))).transpose()?.unwrap_or_default())
 }
 
 fn put_settings(sql: &Transaction<'_>, settings: &Settings) -> Attempt<()> {

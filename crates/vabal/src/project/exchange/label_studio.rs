@@ -26,7 +26,7 @@ pub const LOCAL_FILES: &str = "/data/local-files/?d=";
 
 /// Every image as a task, by path, with what people say of it now: an annotation each, also where they disagree; a
 /// cancelled one where an image was discarded. Suggestions are predictions. Label Studio knows no person by a
-/// name: who it was stands beside each annotation, where this program reads it.
+/// name: who it was stands in each annotation, where it leaves it and this program reads it.
 #[must_use]
 pub fn write(rows: &[Row], writing: &Writing<'_>) -> String {
     let mut rows: Vec<&Row> = rows.iter().collect();
@@ -39,13 +39,21 @@ pub fn write(rows: &[Row], writing: &Writing<'_>) -> String {
 }
 
 fn task(row: &Row, writing: &Writing<'_>) -> Value {
-    let says = |class: &str| {
+    let says = |class: &str, person: Option<&str>| {
         let id = &row.hash.get(..10).unwrap_or(&row.hash);
-        json!([{"id": id, "from_name": "class", "to_name": "image", "type": "choices", "value": {"choices": [class]}}])
+        let value = json!({"choices": [class]});
+        let mut said =
+            json!({"id": id, "from_name": "class", "to_name": "image", "type": "choices", "value": value});
+        // What else stands in an annotation is lost on the way through Label Studio, where all are of who imported them:
+        // two who disagree would be one who thought twice.
+        if let Some(person) = person {
+            said["meta"] = json!({"person": person});
+        }
+        json!([said])
     };
     let annotation = |answer: &Answer| {
         let mut annotation = json!({
-            "result": answer.class.as_deref().map_or(json!([]), says),
+            "result": answer.class.as_deref().map_or(json!([]), |class| says(class, answer.person.as_deref())),
             "was_cancelled": answer.act == Act::Discard,
             // Else Label Studio takes it for the truth that others are measured by.
             "ground_truth": false,
@@ -76,13 +84,14 @@ fn task(row: &Row, writing: &Writing<'_>) -> Value {
     });
     if let (State::Labelled, Some(class), []) = (row.state, &row.class, &said[..]) {
         // Of a caller that has no history.
-        task["annotations"] = json!([{"result": says(class), "was_cancelled": false, "ground_truth": false}]);
+        task["annotations"] =
+            json!([{"result": says(class, None), "was_cancelled": false, "ground_truth": false}]);
     }
     if let Some(suggestion) = &row.suggestion {
         task["predictions"] = json!([{
             "model_version": writing.model,
             "score": suggestion.confidence,
-            "result": says(&suggestion.class),
+            "result": says(&suggestion.class, None),
         }]);
     }
     task
@@ -260,7 +269,8 @@ fn person(annotation: &Value) -> Option<String> {
     let by = &annotation["completed_by"];
     let text =
         |value: &Value| value.as_str().filter(|t| !t.is_empty() && t.len() <= MOST_TEXT).map(str::to_owned);
-    text(&annotation["person"])
+    text(&annotation["result"][0]["meta"]["person"])
+        .or_else(|| text(&annotation["person"]))
         .or_else(|| text(&by["email"]))
         .or_else(|| text(by))
         .or_else(|| by.as_u64().or_else(|| by["id"].as_u64()).map(|id| format!("annotator {id}")))

@@ -6,8 +6,11 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use super::columns::ranked;
-use super::{Row, State, time};
+use super::{Row, Source, State, time};
+use crate::project::Change;
 
 /// What the rows do not say.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -18,10 +21,12 @@ pub struct Sheet {
     pub folder: String,
     /// The names of the classes, in their order.
     pub classes: Vec<String>,
-    /// The strategy that chose what to ask, by name.
-    pub strategy: String,
-    /// Trainings.
-    pub rounds: usize,
+    /// Trainings, in order: number, and the strategy that chose after it, by name.
+    pub rounds: Vec<(u64, String)>,
+    /// What the last model was trained with: side of the images in pixels, images that the training looked at.
+    pub model: Option<(usize, usize)>,
+    /// Settings that were changed after the project was made, in order.
+    pub changes: Vec<Change>,
     /// Images that are no longer there.
     pub missing: usize,
     /// Accuracy of the last model on the holdout.
@@ -79,6 +84,14 @@ impl Sheet {
             };
             point(&mut text, format_args!("{name}{said}"));
         }
+        if let Some((size, passes)) = self.model {
+            point(
+                &mut text,
+                format_args!(
+                    "The last model sees {size} × {size} pixels; its training was set to {passes} passes."
+                ),
+            );
+        }
         text
     }
 
@@ -135,7 +148,6 @@ impl Sheet {
 
     fn collection(&self, text: &mut String, rows: &[Row]) {
         text.push_str("\n## Collection\n\n");
-        let code = |text: &str| text.replace('`', "'");
         point(
             text,
             format_args!(
@@ -161,16 +173,54 @@ impl Sheet {
         if !people.is_empty() {
             point(text, format_args!("People, with their answers: {}.", people.join(", ")));
         }
-        point(
-            text,
-            format_args!(
-                "Which images were asked: by the strategy `{}`, in {} rounds. Those for training are no random sample: rare \
-                 and hard classes are there more often than in the folder. The holdout is one.",
-                code(&self.strategy),
-                self.rounds
-            ),
-        );
+        let taken_in = answers().filter(|answer| answer.source == Source::Import).count();
+        if taken_in > 0 {
+            point(text, format_args!("Answers that were taken in from files: {taken_in}."));
+        }
+        let chosen = match self.rounds.is_empty() {
+            true => "by no model yet.".to_owned(),
+            false => format!("by the strategy {}.", self.strategies()),
+        };
+        let sample = match self.rounds.iter().all(|(_, strategy)| strategy == "random") {
+            true => "The holdout was drawn at random.",
+            false => {
+                "Those for training are no random sample: rare and hard classes are there more often than in the folder. The \
+                 holdout is one."
+            }
+        };
+        point(text, format_args!("Which images were asked: {chosen} {sample}"));
+        let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let changes: Vec<String> = self
+            .changes
+            .iter()
+            .filter(|change| change.key != "name")
+            .map(|Change { at, key, from, to }| {
+                let (key, from, to) = (code(key), code(&shown(from)), code(&shown(to)));
+                format!("`{key}` from `{from}` to `{to}` on {}", time::day(*at))
+            })
+            .collect();
+        if !changes.is_empty() {
+            point(text, format_args!("Settings that were changed meanwhile: {}.", changes.join(", ")));
+        }
     }
+
+    /// `vabal` (rounds 1 to 3), `margin` (round 4).
+    fn strategies(&self) -> String {
+        let runs = self.rounds.chunk_by(|a, b| a.1 == b.1).filter_map(|run| {
+            let ((first, strategy), (last, _)) = (run.first()?, run.last()?);
+            let rounds = match first == last {
+                true => format!("round {first}"),
+                false => format!("rounds {first} to {last}"),
+            };
+            Some(format!("`{}` ({rounds})", code(strategy)))
+        });
+        runs.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A text between backticks.
+fn code(text: &str) -> String {
+    text.replace('`', "'")
 }
 
 fn point(text: &mut String, said: std::fmt::Arguments<'_>) {

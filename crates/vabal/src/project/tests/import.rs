@@ -115,6 +115,41 @@ fn another_picture_in_the_place_of_one_is_a_new_image_but_the_same_saved_anew_is
     assert_eq!((now["001.png"].id, now["001.png"].class), (2, Some(1)));
 }
 
+/// A picture in the folder of thumbnails, as the page makes them.
+fn thumbnail(project: &Project) {
+    project.thumbnail(1, 64).unwrap().unwrap();
+    assert_eq!(fs::read_dir(project.folder().join("thumbs")).unwrap().count(), 1);
+    fs::create_dir_all(project.folder().join("cache")).unwrap();
+    picture(200).save(project.folder().join("cache/decoded.png")).unwrap();
+}
+
+#[test]
+fn what_a_project_makes_is_no_image_of_it_wherever_its_folder_lies() {
+    // The project in the folder of images.
+    let place = Place::new(4);
+    let inside = place.images().join("steel");
+    let mut project = Project::create(&inside, &place.images(), &[], plain()).unwrap();
+    assert_eq!(project.settings().unwrap().images, "..");
+    assert_eq!(short(&again(&mut project)), [4, 0, 0, 0, 0]);
+    thumbnail(&project);
+    assert_eq!(short(&again(&mut project)), [0, 4, 0, 0, 0]);
+    // The folder of images in that of the project, and one folder that is both.
+    for images in ["photos", ""] {
+        let place = Place::new(0);
+        let folder = place.project();
+        fs::create_dir_all(folder.join("photos/thumbs")).unwrap();
+        for (name, k) in [("a.png", 0), ("thumbs/b.png", 1)] {
+            picture(k).save(folder.join("photos").join(name)).unwrap();
+        }
+        let mut project = Project::create(&folder, &folder.join(images), &[], plain()).unwrap();
+        assert_eq!(project.settings().unwrap().images, if images.is_empty() { "." } else { "photos" });
+        // A folder of the user's own of that name counts.
+        assert_eq!(short(&again(&mut project)), [2, 0, 0, 0, 0]);
+        thumbnail(&project);
+        assert_eq!(short(&again(&mut project)), [0, 2, 0, 0, 0]);
+    }
+}
+
 #[test]
 fn duplicates_are_counted_asked_once_and_stay_on_one_side() {
     let place = Place::new(0);
@@ -132,7 +167,8 @@ fn duplicates_are_counted_asked_once_and_stay_on_one_side() {
     let questions = project.next("ann", 1000, &[]).unwrap().questions;
     assert_eq!(questions.len(), 30);
     // A copy that comes later, under another share, is on the side of the others.
-    project.change_settings(&serde_json::json!({"holdout": 0.0})).unwrap();
+    let share = "UPDATE project SET value = json_set(value, '$.holdout', 0.0) WHERE key = 'settings'";
+    assert_eq!(project.connection.execute(share, []).unwrap(), 1);
     for k in 0..30 {
         place.draw(&format!("3/{k}.png"), k);
     }

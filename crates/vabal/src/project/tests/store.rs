@@ -124,12 +124,34 @@ fn settings_are_changed_one_by_one_and_refused_by_name() {
         (json!({"holdout": 1.5}), ["holdout", "1.5"]),
         (json!({"seed": 9_007_199_254_740_993_u64}), ["seed", "out of range"]),
         (json!({"images": "/etc"}), ["images", "not set here"]),
+        (json!({"budget": 30, "holdout": 0.5}), ["holdout", "fixed once there are images"]),
+        (json!({"seed": 2}), ["seed", "fixed once there are images"]),
         (json!([1]), ["no object", "value"]),
     ] {
         let error = project.change_settings(&change).unwrap_err().to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     }
     assert_eq!(project.settings().unwrap(), changed);
+    // What was the same before is no change, nor is what was refused.
+    project.change_settings(&json!({"budget": 20, "strategy": "margin", "seed": 1})).unwrap();
+    let changes = place.open().changes().unwrap();
+    let what: Vec<_> = changes.iter().map(|c| (c.key.as_str(), c.from.clone(), c.to.clone())).collect();
+    let expected = [
+        ("budget", json!(100), json!(20)),
+        ("hide_suggestions", json!(false), json!(true)),
+        ("strategy", json!("vabal"), json!("margin")),
+    ];
+    assert_eq!(what, expected);
+    assert!(changes.windows(2).all(|two| two[0].at <= two[1].at) && changes[0].at > 1_700_000_000_000);
+}
+
+#[test]
+fn before_there_are_images_everything_can_be_set() {
+    let place = Place::new(0);
+    let mut project = place.made(Settings::default());
+    assert_eq!(project.changes().unwrap(), []);
+    let set = project.change_settings(&json!({"holdout": 1e-9, "seed": 5})).unwrap();
+    assert_eq!((set.holdout, set.seed, project.changes().unwrap().len()), (1e-9, 5, 2));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::super::*;
 use super::{class, labelled, sum};
 use crate::progress::silent;
+use crate::project::Change;
 use crate::{Event, Flow};
 
 /// A project of every state, for what is compared to the byte.
@@ -75,8 +76,18 @@ fn a_sheet_says_what_the_rows_say() {
         name: "NEU | steel".into(),
         folder: "steel/images".into(),
         classes: vec!["crack".into(), " Rolled-in\nscale".into(), "never seen".into()],
-        strategy: "vabal".into(),
-        rounds: 3,
+        rounds: [(1, "vabal"), (2, "vabal"), (4, "margin")].map(|(n, name)| (n, name.to_owned())).to_vec(),
+        model: Some((64, 10_000)),
+        changes: vec![
+            Change {
+                at: 1_760_000_000_000,
+                key: "strategy".into(),
+                from: "vabal".into(),
+                to: "margin".into(),
+            },
+            Change { at: 1_760_000_000_000, key: "name".into(), from: "a".into(), to: "b".into() },
+            Change { at: 1_770_000_000_000, key: "passes".into(), from: 500.into(), to: 10_000.into() },
+        ],
         missing: 1,
         accuracy: quality(0.875),
         balanced_accuracy: None,

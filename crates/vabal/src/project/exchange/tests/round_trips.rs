@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::super::*;
-use super::sum;
+use super::{labelled, sum};
 use crate::Id;
 
 /// Texts that files trip over.
@@ -220,6 +220,29 @@ fn what_others_save_is_read() {
         .collect();
     assert_eq!(read, [(1, "a.png", "x"), (3, "b.png", "3")]);
     assert_eq!(labels.notes, ["line 4: no class", "line 5: no class"]);
+}
+
+/// Label Studio 1.23 keeps of an annotation what it knows, and takes whoever imports it for the one who completed it.
+#[test]
+fn who_said_what_outlives_the_way_through_label_studio() {
+    let mut row = labelled("a.png", "crack", 1);
+    let other = Answer { person: Some("ben".into()), class: Some("scale".into()), ..row.history[0].clone() };
+    row.history[0].person = Some("ada".into());
+    row.history.push(Answer { answer: 2, ..other });
+    (row.state, row.class) = (State::Conflict, None);
+    let writing = label_studio::Writing { prefix: label_studio::LOCAL_FILES, model: "vabal" };
+    let mut tasks: serde_json::Value = serde_json::from_str(&label_studio::write(&[row], &writing)).unwrap();
+    for annotation in tasks[0]["annotations"].as_array_mut().unwrap() {
+        annotation.as_object_mut().unwrap().retain(|key, _| key == "result" || key == "was_cancelled");
+        annotation["completed_by"] = 1.into();
+    }
+    let labels = read(tasks.to_string().as_bytes(), Format::LabelStudio).unwrap();
+    let said: Vec<_> = labels
+        .records
+        .iter()
+        .map(|record| (record.answer.person.as_deref(), record.answer.class.as_deref()))
+        .collect();
+    assert_eq!(said, [(Some("ada"), Some("crack")), (Some("ben"), Some("scale"))]);
 }
 
 #[test]
