@@ -4,9 +4,10 @@ export class ApiError extends Error {
   /** `status` 0: no answer came, so that nobody knows whether the request was carried out. */
   constructor(status, error = {}) {
     const { what = 'the server had an error', where, expected, got, hint } = error;
-    let text = sentence(where ? `${what} (${where})` : what);
-    if (expected !== undefined && expected !== null)
-      text += ` Expected ${expected}${got === undefined || got === null ? '' : `, got ${got}`}.`;
+    const given = (value) => value !== undefined && value !== null;
+    let text = where ? `${what} (${where})` : what;
+    if (given(expected)) text = `${sentence(text)} Expected ${expected}${given(got) ? `, got ${got}` : ''}.`;
+    else text = sentence(given(got) ? `${text}: ${got}` : text);
     if (hint) text += ` ${sentence(hint)}`;
     super(text);
     this.status = status;
@@ -18,10 +19,20 @@ export class ApiError extends Error {
   }
 }
 
-const sentence = (text) => {
+/** Begins with a capital and ends with a stop. */
+export const sentence = (text) => {
   const trimmed = String(text).trim();
   return trimmed.charAt(0).toUpperCase() + trimmed.slice(1) + (/[.!?]$/.test(trimmed) ? '' : '.');
 };
+
+/** An error of several lines, as the program prints it, in one paragraph. */
+export function paragraph(text) {
+  const [what, ...rest] = String(text)
+    .split('\n')
+    .map((line) => line.trim());
+  const found = Object.fromEntries(rest.map((line) => /^(\w+): (.*)$/s.exec(line)?.slice(1) ?? ['hint', line]));
+  return new ApiError(0, { ...found, what }).message;
+}
 
 const IN_WORDS = {
   401: {

@@ -1,6 +1,7 @@
 // Answers on their way: kept in the browser until the server has them on disk, resent with the same token. Never here: views.
 
 import { post, ApiError } from './api.js';
+import { plural, say } from './dom.js';
 import { emit, state, store, takeOver } from './state.js';
 
 // One entry of storage an answer, so that two windows never overwrite each other. The project's name is part of the key:
@@ -76,6 +77,7 @@ let flushing = null;
 /** Sends what waits, oldest first, up to but not including `before`. True when nothing older waits any more. */
 export function flush(before = '\uffff') {
   flushing ??= (async () => {
+    let sent = 0;
     for (const key of waiting().filter((one) => one < before)) {
       const body = read(key);
       if (body) {
@@ -83,6 +85,7 @@ export function flush(before = '\uffff') {
           const result = await post('/api/answers', body, { wait: WAIT });
           takeOver(result);
           emit('images', result.images);
+          sent += body.answers.length;
         } catch (error) {
           if (!(error instanceof ApiError)) throw error;
           if (error.passing) {
@@ -95,6 +98,7 @@ export function flush(before = '\uffff') {
       store.remove(key);
     }
     settle(null);
+    if (sent > 0) say(`${plural(sent, 'answer')} saved that had waited`);
     return true;
   })().finally(() => {
     flushing = null;

@@ -205,7 +205,7 @@ export class Panel {
     let text = '';
     if (training.state === 'running')
       text = `Training${training.phase ? `: ${training.phase}` : ''}${training.seconds_left ? `, about ${duration(training.seconds_left)} left` : ''}`;
-    else if (until > 0) text = `${plural(until, 'label')} until the next training`;
+    else if (until > 0) text = `${plural(until, 'label')} until the next training. Images set aside to measure do not count.`;
     if (this.until.textContent !== text) this.until.textContent = text;
   }
 

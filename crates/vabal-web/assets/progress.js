@@ -1,7 +1,7 @@
 // The view of how far it has come: labels, balance, accuracy, what comes next, training. Never here: the statistics.
 
 import { button, count, dialog, duration, h, percent, plural, put, s, say, swatch, when } from './dom.js';
-import { get, post, put as change, ApiError } from './api.js';
+import { get, paragraph, post, put as change, sentence, ApiError } from './api.js';
 import { classOf, emit, on, state } from './state.js';
 import { chart, symbol } from './chart.js';
 
@@ -83,7 +83,7 @@ async function load() {
 function drawTraining() {
   const { training } = state;
   const running = training.state === 'running';
-  const key = JSON.stringify(training);
+  const key = JSON.stringify([training, state.until]);
   if (refs.train.dataset.key === key) return;
   refs.train.dataset.key = key;
   const focused = refs.train.contains(document.activeElement);
@@ -116,12 +116,12 @@ function drawTraining() {
               ? h(
                   'span',
                   { className: 'bad' },
-                  `The last training failed: ${training.error ?? 'no reason was given'}. Labels are not affected.`,
+                  `The last training failed. ${paragraph(training.error ?? 'no reason was given')} Labels are not affected.`,
                 )
               : training.needs
-                ? `Training needs ${training.needs}.`
+                ? sentence(training.needs)
                 : state.until > 0
-                  ? `The next training starts by itself after ${plural(state.until, 'more label')}.`
+                  ? `The next training starts by itself after ${plural(state.until, 'more label')}. Images of the holdout do not count here: they only measure.`
                   : 'Training starts by itself as labels come in.',
           ),
           button('Train now', {

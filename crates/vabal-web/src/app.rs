@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
+use vabal::error::Cause;
 use vabal::project::{Answered, Answers, Project};
 use vabal::{Error, Progress, Result};
 
@@ -110,6 +111,7 @@ impl App {
         let given: Vec<&Answers> = all.iter().map(|(given, _)| given).collect();
         let done = self.with(|project| match project.answer_all(&given) {
             Ok(done) => Ok(done),
+            Err(error) if error.cause() == Cause::Forbidden => Err(error),
             // What spoils it for all may come from one of them.
             Err(_) => Ok(given.iter().map(|given| project.answer(given)).collect()),
         });
@@ -142,7 +144,10 @@ impl App {
         };
         let done = work(&mut project);
         let mut idle = lock(&self.idle);
-        if idle.len() < IDLE {
+        if matches!(&done, Err(error) if error.cause() == Cause::Forbidden) {
+            // A connection that was opened while the file could not be written stays so.
+            idle.clear();
+        } else if idle.len() < IDLE {
             idle.push(project);
         }
         done

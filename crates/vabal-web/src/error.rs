@@ -81,6 +81,7 @@ impl From<Error> for Failure {
             Cause::Full => Self::new(
                 507,
                 complaint
+                    .said("the disk is full")
                     .hint("free some space; what was saved is kept, and the page sends again what was not"),
             ),
             Cause::Busy => Self::new(

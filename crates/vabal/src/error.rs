@@ -113,6 +113,13 @@ impl Complaint {
         self
     }
 
+    /// The same, said in other words.
+    #[must_use]
+    pub fn said(mut self, what: impl fmt::Display) -> Self {
+        self.what = what.to_string();
+        self
+    }
+
     /// What would have been right.
     #[must_use]
     pub fn expected(mut self, expected: impl fmt::Display) -> Self {

@@ -50,8 +50,11 @@ pub struct Label {
 /// What the library and the server say.
 pub fn run(args: &Label) -> Result<()> {
     let device: Device = args.device.parse()?;
-    let project = Project::open(&args.project)?;
-    let before = project.counts()?;
+    // Not kept open: where the folder cannot be written, and later can, one such connection would keep all from writing.
+    let (before, name) = {
+        let project = Project::open(&args.project)?;
+        (project.counts()?, project.settings()?.name)
+    };
     let options = Options {
         project: args.project.clone(),
         host: args.host.clone(),
@@ -61,12 +64,7 @@ pub fn run(args: &Label) -> Result<()> {
     };
     let server = Server::bind(options, work(device))?;
     let stop = interrupt::flag()?;
-    say(format_args!(
-        "{}: {} of {} images labelled",
-        project.settings()?.name,
-        before.labelled,
-        before.images
-    ));
+    say(format_args!("{name}: {} of {} images labelled", before.labelled, before.images));
     if !server.is_local() {
         complain(
             "warning: everybody in the network can connect, and who has this address can see all images and \
@@ -79,10 +77,10 @@ pub fn run(args: &Label) -> Result<()> {
         say("For others, this machine's name or address in the network takes the place of 127.0.0.1.\n");
     }
     say("Every answer is on the disk before the page moves on. Ctrl-C ends.");
-    let door = if args.no_open { None } else { open(project.folder(), &address) };
+    let door = if args.no_open { None } else { open(&args.project, &address) };
     server.run(&|| stop.load(Ordering::SeqCst));
     drop(door);
-    let after = project.counts()?;
+    let after = Project::open(&args.project)?.counts()?;
     say(format_args!(
         "\nended; {} of {} images labelled, all kept in {}",
         after.labelled,
