@@ -67,9 +67,8 @@ cargo run --locked --release --quiet -- demo --quiet --out "$folder/demo" --set 
   --set classifier.minimum_steps=0 --set strategy.vabal.epochs=4 --set strategy.vabal.minimum_steps=0
 npm --prefix tests/page ci --silent --no-audit --no-fund
 node tests/page/report.mjs "$folder/demo/report.html"
-# The program that has just made the demo; then what needs more images than there would be time to make.
+# The program that has just made the demo.
 target=$(cargo metadata --locked --no-deps --format-version 1 | node -p 'JSON.parse(fs.readFileSync(0)).target_directory')
-node tests/page/label.mjs --program "$target/release/vabal"
-ONLY='a hundred thousand' node tests/page/label.mjs
+node tests/page/label.mjs "$target/release/vabal"
 
 step 'all is well'

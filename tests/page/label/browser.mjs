@@ -3,7 +3,6 @@
 
 import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
-import { start } from './mock.mjs';
 import { serve } from './program.mjs';
 
 const executablePath = [
@@ -13,24 +12,25 @@ const executablePath = [
   '/usr/bin/google-chrome',
 ].find((path) => path && existsSync(path));
 if (!executablePath) {
-  console.error('usage: node label.mjs [ADDRESS | --program PATH]');
+  console.error('usage: node label.mjs PROGRAM | ADDRESS');
   console.error('  hint: needs Chromium (apt-get install chromium), or CHROMIUM=path');
   process.exit(2);
 }
-const [given, path] = process.argv.slice(2);
-if (given === '--program' && !existsSync(path ?? '')) {
-  console.error(`error: there is no program ${path ?? ''}`);
-  console.error('  hint: cargo build --release --locked, then --program target/release/vabal');
+const [given] = process.argv.slice(2);
+const isAddress = /^https?:/.test(given ?? '');
+if (!given || (!isAddress && !existsSync(given))) {
+  console.error(given ? `error: there is no program ${given}` : 'usage: node label.mjs PROGRAM | ADDRESS');
+  console.error('  hint: cargo build --release --locked, then node label.mjs target/release/vabal');
   process.exit(2);
 }
-/** The server in memory; null where an address or a program was given. */
-export const mock = given ? null : await start();
-/** The real server, started here; null where none was asked for. */
-export const program = given === '--program' ? await serve(path) : null;
+/** The file of the program; null where an address was given. */
+export const file = isAddress ? null : given;
+/** The server, started here; null where an address was given. */
+export const program = file ? await serve(file) : null;
 /** Whether the server is known to have suggestions and copies: what a check needs of them must be there. */
-export const known = mock !== null || program !== null;
-export let address = mock?.url ?? program?.url ?? given;
-/** The real server was started again: it has another token. */
+export const known = program !== null;
+export let address = program?.url ?? given;
+/** The server was started again: it has another token. */
 export const restarted = () => {
   address = program.url;
 };
@@ -46,7 +46,14 @@ export const allowFailures = () => {
 };
 
 /** A browser of its own, signed in. `person` null: the name is asked for. */
-export async function visit({ person = 'Ada', width = 1280, height = 800, theme = 'light', signIn = true } = {}) {
+export async function visit({
+  person = 'Ada',
+  width = 1280,
+  height = 800,
+  theme = 'light',
+  signIn = true,
+  at = address,
+} = {}) {
   const context = await browser.newContext({
     viewport: { width, height },
     colorScheme: theme,
@@ -68,11 +75,11 @@ export async function visit({ person = 'Ada', width = 1280, height = 800, theme 
     faults.push(`console: ${message.text()} ${message.location().url}`);
   });
   page.on('request', (request) => {
-    if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).origin !== origin)
+    if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).origin !== new URL(at).origin)
       faults.push(`asks for ${request.url()}`);
   });
   if (signIn) {
-    await page.goto(address);
+    await page.goto(at);
     if (person) await page.waitForSelector('.frame img, .empty:not([hidden])');
   }
   return page;
@@ -148,14 +155,12 @@ export async function check(name, run, { leftOut = null } = {}) {
 /** Closes everything and says what was found. Resolves to whether all holds. */
 export async function finish() {
   await browser.close();
-  await mock?.close();
   const code = await program?.close();
   if (code) faults.push(`vabal label ended with ${code} when it was asked to`);
   for (const fault of faults) console.error(fault);
-  const server = program ? 'the real server' : mock ? 'a server in memory' : origin;
   console.log(
     faults.length === 0
-      ? `${checks} checks of the labelling page hold with ${server}`
+      ? `${checks} checks of the labelling page hold with ${file ?? origin}`
       : `${faults.length} faults in ${checks} checks`,
   );
   return faults.length === 0;

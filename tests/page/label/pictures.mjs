@@ -50,7 +50,15 @@ function png(width, height, grey) {
   ]);
 }
 
-// A grey surface with a faint defect of its class.
+/** A picture of 8 × 8 pixels that is unlike that of every other number. */
+export function speck(n) {
+  const random = draws(n);
+  const grey = Buffer.from(Array.from({ length: 64 }, () => random() * 256));
+  grey.writeUInt32LE(n, 0);
+  return png(8, 8, grey);
+}
+
+/** A grey surface with a faint defect of its class. */
 export function draw(width, height, kind, seed) {
   const random = draws(seed);
   const grey = new Float32Array(width * height);

@@ -6,15 +6,12 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  address,
   api,
-  browser,
   check,
   end,
   faults,
   go,
   known,
-  mock,
   movedOn,
   origin,
   said,
@@ -23,7 +20,6 @@ import {
   visit,
   waitFor,
 } from './browser.mjs';
-import { start } from './mock.mjs';
 
 const axe = createRequire(import.meta.url).resolve('axe-core');
 const shots = process.env.SHOTS;
@@ -342,46 +338,3 @@ await check('the theme can be chosen, and lasts', async () => {
   );
   await end(page);
 });
-
-await check(
-  'a hundred thousand images: keys stay fast, the grid stays small',
-  async () => {
-    const large = await start({ images: 100_000, classes: 40 });
-    try {
-      const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-      await page.addInitScript(() => localStorage.setItem('vabal.person', 'Ada'));
-      await page.goto(large.url);
-      await page.waitForSelector('.view.label .frame img');
-      await page.goto(`${new URL(large.url).origin}/#browse`);
-      await page.waitForSelector('.tile');
-      for (let i = 0; i < 12; i += 1) {
-        await page.locator('#grid').evaluate((one) => {
-          one.scrollTop = one.scrollHeight;
-        });
-        await page.waitForTimeout(80);
-      }
-      const tiles = await page.locator('.tile').count();
-      assert.ok(tiles < 200, `${tiles} tiles in the page`);
-      assert.match(await page.locator('.found').innerText(), /(99,999|100,000) images/);
-      await page.locator('#grid').focus();
-      const took = await page.evaluate(async () => {
-        const times = [];
-        for (let i = 0; i < 10; i += 1) {
-          const from = performance.now();
-          document
-            .getElementById('grid')
-            .dispatchEvent(new KeyboardEvent('keydown', { code: 'ArrowDown', key: 'ArrowDown', bubbles: true }));
-          times.push(performance.now() - from);
-          await new Promise(requestAnimationFrame);
-        }
-        return times.sort((a, b) => a - b)[5];
-      });
-      console.log(`  a key in the grid: median ${took.toFixed(1)} ms`);
-      assert.ok(took < 50);
-      await page.close();
-    } finally {
-      await large.close();
-    }
-  },
-  { leftOut: mock ? null : 'so many files take minutes to make; what is checked is the page' },
-);
