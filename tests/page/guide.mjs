@@ -28,7 +28,8 @@ function vabal(line) {
 const set = 'passes=1500 size=28 first=30 retrain_every=30'.split(' ').map((one) => `--set ${one}`);
 vabal(`init clothes --images photos --classes ${classes} ${set.join(' ')}`);
 
-const server = spawn(program, ['label', 'clothes', '--no-open', '--port', '0'], { cwd, stdio: ['ignore', 'pipe', 'inherit'] });
+const serving = ['label', 'clothes', '--no-open', '--port', '0'];
+const server = spawn(program, serving, { cwd, stdio: ['ignore', 'pipe', 'inherit'] });
 process.once('exit', () => {
   server.kill('SIGKILL');
   rmSync(cwd, { recursive: true, force: true });
@@ -68,7 +69,12 @@ function answer(person, image, act, name) {
 }
 
 // Ada labels until a third of the way to the fourth training; of some images she cannot or will not say what they are.
-const skips = new Map([[20, 'unsure'], [40, 'discard'], [55, 'unsure'], [70, 'later']]);
+const skips = new Map([
+  [20, 'unsure'],
+  [40, 'discard'],
+  [55, 'unsure'],
+  [70, 'later'],
+]);
 await round(0);
 let trained = 0;
 const boots = [];
@@ -98,7 +104,8 @@ console.log(readFileSync(join(cwd, 'data-set/DATASHEET.md'), 'utf8'));
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
 async function visit(width, height) {
-  const context = await browser.newContext({ viewport: { width, height }, reducedMotion: 'reduce', hasTouch: width < 600 });
+  const viewport = { width, height };
+  const context = await browser.newContext({ viewport, reducedMotion: 'reduce', hasTouch: width < 600 });
   await context.addInitScript(() => localStorage.setItem('vabal.person', 'Ada'));
   const page = await context.newPage();
   await page.goto(address.href);
@@ -123,7 +130,7 @@ await page.locator('table').first().scrollIntoViewIfNeeded();
 await page.evaluate(() => document.querySelector('#view-progress').scrollTo(0, 1e6));
 await page.evaluate(() => document.querySelector('#main').scrollTo(0, 1e6));
 await shoot(page, 'classes');
-for (const [kind, name] of [['conflict', 'conflict'], ['doubt', 'review']]) {
+for (const [kind, name] of Object.entries({ conflict: 'conflict', doubt: 'review' })) {
   await go(page, `review?kind=${kind}`);
   await page.locator('[id^=review-]').first().click();
   await shoot(page, name);

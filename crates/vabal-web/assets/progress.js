@@ -429,6 +429,12 @@ async function settings() {
         h('span', {}, 'Hide suggestions from everybody who has not chosen otherwise'),
       ),
       h(
+        'p',
+        { className: 'hint' },
+        `The strategy (now ${now.strategy}), the size in pixels and all else: `,
+        h('code', {}, 'vabal set PROJECT'),
+      ),
+      h(
         'div',
         { className: 'row end' },
         button('Cancel', { on: { click: () => close() } }),
