@@ -15,6 +15,7 @@ use crate::data::batch::{Batcher, Normalisation};
 use crate::data::{ImageSet, ImageShape};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::kernels::Kept;
 use crate::progress::{Event, Progress, report};
 use crate::query::{Needs, Signals};
 use crate::rng::Seed;
@@ -92,6 +93,7 @@ impl Scorer {
         batch: usize,
         progress: &mut Progress<'_>,
     ) -> Result<Signals<'static>> {
+        let _kept = Kept::new();
         let (expected, got) = (self.shape, images.shape());
         if got != expected {
             let text = |shape: ImageShape| format!("{} × {} × {}", shape.channels, shape.height, shape.width);

@@ -17,6 +17,7 @@ use crate::data::ImageSet;
 use crate::data::batch::{Augmentation, Batcher, Normalisation, ranges};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::kernels::Kept;
 use crate::progress::{Event, Progress, report};
 use crate::rng::Seed;
 use crate::{Id, Label};
@@ -45,6 +46,7 @@ impl Training<'_> {
         let Self { images, settings, seed, .. } = *self;
         settings.check()?;
         let pool = self.check(ids, labels)?;
+        let _kept = Kept::new();
         let device = self.device.open()?.autodiff();
         let normalisation = Normalisation::of(images, ids);
         let batcher = Batcher::new(images, &normalisation);

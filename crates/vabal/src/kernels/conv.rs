@@ -10,6 +10,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::vectors::{Vectors, load, store};
+use super::{wide, winograd};
 
 /// The shape of a convolution. Square kernel, the same padding of zeros on every side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,24 +67,39 @@ pub(super) fn forward(
 ) {
     let g = geometry;
     assert_eq!((x.len(), weight.len(), out.len()), (g.batch * g.image(), g.weight(), g.batch * g.map()));
+    if winograd::suits(g) {
+        return winograd::forward(vectors, g, x, weight, out, notes, finish);
+    }
     let k = g.size * g.size;
     let weight = |to: usize, from: usize, tap: usize| weight[(to * g.from + from) * k + tap];
     Plan::forward(g).run(vectors, x, weight, out, notes, finish);
 }
 
-/// The gradient of the input, `dx` [B, H, W, from], from that of the output, `dy` [B, H', W', to].
+/// The gradient of the input, `dx` [B, H, W, from], from that of the output, `dy` [B, H', W', to], and `plus`, of the shape of
+/// the input, added to it.
 pub(super) fn input_gradient(
     vectors: Vectors,
     geometry: &Geometry,
     dy: &[f32],
     weight: &[f32],
+    plus: Option<&[f32]>,
     dx: &mut [f32],
 ) {
     let g = geometry;
+    assert!(plus.is_none_or(|plus| plus.len() == dx.len()));
+    let finish = |image: usize, dx: &mut [f32], _: &mut [f32]| {
+        if let Some(plus) = plus {
+            let plus = &plus[image * dx.len()..(image + 1) * dx.len()];
+            wide(|| dx.iter_mut().zip(plus).for_each(|(dx, plus)| *dx += plus));
+        }
+    };
     assert_eq!((dx.len(), weight.len(), dy.len()), (g.batch * g.image(), g.weight(), g.batch * g.map()));
+    if winograd::suits(g) {
+        return winograd::input_gradient(vectors, g, dy, weight, dx, finish);
+    }
     let k = g.size * g.size;
     let weight = |from: usize, to: usize, tap: usize| weight[(to * g.from + from) * k + tap];
-    Plan::input_gradient(g).run(vectors, dy, weight, dx, &mut [], |_, _, _| {});
+    Plan::input_gradient(g).run(vectors, dy, weight, dx, &mut [], finish);
 }
 
 /// A convolution as gathering: what every pixel of the destination adds up from the source, which is copied
@@ -326,7 +342,7 @@ impl Image<'_> {
 /// are readable at `weights`.
 #[inline(always)]
 #[expect(unsafe_code, reason = "reads by pointer")]
-unsafe fn tile<S: Simd, const P: usize, const V: usize>(
+pub(super) unsafe fn tile<S: Simd, const P: usize, const V: usize>(
     simd: S,
     starts: [*const f32; P],
     taps: &[(usize, isize)],
@@ -375,6 +391,9 @@ pub(super) fn weight_gradient(vectors: Vectors, geometry: &Geometry, x: &[f32], 
     if g.batch * g.map() == 0 || g.weight() == 0 {
         return;
     }
+    if winograd::suits(g) {
+        return winograd::weight_gradient(vectors, g, x, dy, dw);
+    }
     // Each part is a group of images by a block of input channels. Large images are read once, by one thread.
     let block = 8;
     let apart = (APART / g.weight()).clamp(1, g.batch.min(16));
@@ -409,7 +428,7 @@ pub(super) fn weight_gradient(vectors: Vectors, geometry: &Geometry, x: &[f32], 
 }
 
 /// Adds a group's sums [from · tap, to] to rows of the gradient, [to, from · tap], from row `first` on.
-fn gather(dw: &mut [f32], first: usize, sums: &[f32], to: usize, all: usize) {
+pub(super) fn gather(dw: &mut [f32], first: usize, sums: &[f32], to: usize, all: usize) {
     let rows = dw.len() / all;
     for (column, sums) in sums.chunks_exact(to).take(all).enumerate() {
         for (row, sum) in sums[first..first + rows].iter().enumerate() {
@@ -512,7 +531,7 @@ impl Weight<'_> {
     clippy::too_many_arguments,
     reason = "the inside of a loop, where a struct would only name them again"
 )]
-fn strip<S: Simd, const P: usize, const V: usize>(
+pub(super) fn strip<S: Simd, const P: usize, const V: usize>(
     simd: S,
     x: &[f32],
     x_step: usize,
@@ -557,7 +576,7 @@ fn strip<S: Simd, const P: usize, const V: usize>(
 
 /// Adds vectors to as many values.
 #[inline(always)]
-fn add<S: Simd>(simd: S, sums: &[S::f32s], out: &mut [f32]) {
+pub(super) fn add<S: Simd>(simd: S, sums: &[S::f32s], out: &mut [f32]) {
     for (sum, out) in sums.iter().zip(out.chunks_mut(S::F32_LANES)) {
         let before = simd.partial_load_f32s(out);
         simd.partial_store_f32s(out, simd.add_f32s(before, *sum));

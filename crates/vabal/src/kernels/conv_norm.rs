@@ -19,8 +19,9 @@ use burn::backend::{
 use burn::tensor::{Bytes, DType, Device, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::buffers;
 use super::conv::{self, Geometry};
-use super::norm::{self, Affine, Back};
+use super::norm::{self, Affine, Back, Gradient};
 use super::vectors::Vectors;
 
 /// What the operation is told besides its tensors.
@@ -155,7 +156,7 @@ impl ConvNormInfer for Flex {
         check(&geometry, &[&affine.mean, &gamma, &affine.shift, &variance], residual.as_ref());
         let residual = residual.map(channels_last);
         let map = geometry.map();
-        let mut y = vec![0.0; geometry.batch * map];
+        let mut y = buffers::take(geometry.batch * map);
         conv::forward(
             vectors,
             &geometry,
@@ -168,6 +169,8 @@ impl ConvNormInfer for Flex {
                 norm::normalise(vectors, &affine, None, residual, relu, plane);
             },
         );
+        buffers::reclaim(x);
+        residual.map(buffers::reclaim);
         maps(y, &geometry)
     }
 }
@@ -193,10 +196,12 @@ impl<C: CheckpointStrategy> ConvNormTrain for Autodiff<Flex, C> {
         residual: Residual<Self>,
         options: Options,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let input = x.clone();
         let ((x, of_x), (weight, of_weight)) = (x.into_parts(), weight.into_parts());
         let ((gamma, of_gamma), (beta, of_beta)) = (gamma.into_parts(), beta.into_parts());
         let (residual, of_residual) = residual.added().map(AutodiffTensor::into_parts).unzip();
         let (y, statistics, saved) = forward(x, Learnt { weight, gamma, beta }, residual, options);
+        let saved = Recorded { saved, input };
         // How many inputs there are is part of the type of a step.
         let y = match of_residual {
             None => record::<C, 4>([of_x, of_weight, of_gamma, of_beta], saved, y),
@@ -210,7 +215,7 @@ impl<C: CheckpointStrategy> ConvNormTrain for Autodiff<Flex, C> {
 /// Enters the output into the graph, if one of the inputs is to have a gradient.
 fn record<C: CheckpointStrategy, const N: usize>(
     inputs: [NodeGuard; N],
-    saved: Saved,
+    saved: Recorded,
     y: FlexTensor,
 ) -> AutodiffTensor<Flex> {
     match Step.prepare::<C>(inputs).compute_bound().stateful() {
@@ -224,18 +229,30 @@ fn record<C: CheckpointStrategy, const N: usize>(
 struct Step;
 
 impl<const N: usize> Backward<Flex, N> for Step {
-    type State = Saved;
+    type State = Recorded;
 
-    fn backward(self, ops: Ops<Saved, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Recorded, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let dy = gradients.consume::<Flex>(&ops.node);
         let wanted = |input: usize| ops.parents.get(input).is_some_and(Option::is_some);
-        let of_inputs = ops.state.backward(dy, wanted(0), wanted(4));
+        let Recorded { saved, input } = ops.state;
+        // What the input's other readers found out about it. burn would add it in a pass of its own, on one thread.
+        let before = wanted(0).then(|| gradients.remove::<Flex>(&input)).flatten();
+        drop(input);
+        let of_inputs = saved.backward(dy, wanted(0).then_some(before), wanted(4));
         for (input, gradient) in ops.parents.into_iter().zip(of_inputs) {
             if let (Some(input), Some(gradient)) = (input, gradient) {
                 gradients.register::<Flex>(input.id, gradient);
             }
         }
     }
+}
+
+/// What is kept in the graph.
+#[derive(Debug, Clone)]
+struct Recorded {
+    saved: Saved,
+    /// The input, to ask for its gradient by.
+    input: AutodiffTensor<Flex>,
 }
 
 /// What the backward pass needs of the forward pass.
@@ -264,7 +281,7 @@ fn forward(
     let geometry = geometry(&x, &weight, options);
     let (x, weight) = (channels_last(x), weight.to_contiguous());
     let (map, to) = (geometry.map(), geometry.to);
-    let mut convolved = vec![0.0; geometry.batch * map];
+    let mut convolved = buffers::take(geometry.batch * map);
     let mut moments = vec![0.0; geometry.batch * 2 * to];
     conv::forward(
         vectors,
@@ -285,7 +302,7 @@ fn forward(
 
     check(&geometry, &[&gamma, &affine.shift], residual.as_ref());
     let residual = residual.map(channels_last);
-    let mut y = vec![0.0; geometry.batch * map];
+    let mut y = buffers::take(geometry.batch * map);
     y.par_chunks_exact_mut(map).zip(convolved.par_chunks_exact(map)).enumerate().for_each(
         |(image, (y, from))| {
             let residual = residual.as_ref().map(|all| &all.storage()[image * map..(image + 1) * map]);
@@ -328,15 +345,23 @@ fn over_batch(moments: &[f32], channels: usize, pixels: usize) -> (Vec<f64>, Vec
 }
 
 impl Saved {
-    /// The gradients of x, weight, gamma, beta and the residual, from that of the output.
-    fn backward(self, dy: FlexTensor, of_x: bool, of_residual: bool) -> [Option<FlexTensor>; 5] {
+    /// The gradients of x, weight, gamma, beta and the residual, from that of the output. That of x, if it is
+    /// wanted, with what is there of it already.
+    fn backward(
+        self,
+        dy: FlexTensor,
+        of_x: Option<Option<FlexTensor>>,
+        of_residual: bool,
+    ) -> [Option<FlexTensor>; 5] {
         let Self { geometry, options: Options { vectors, .. }, affine, inverse, .. } = self;
-        let (map, to, n) = (geometry.map(), geometry.to, geometry.batch * geometry.map());
-        let dy = channels_last(dy);
-        let (dy, y): (&[f32], Option<&[f32]>) = (dy.storage(), self.y.as_ref().map(FlexTensor::storage));
+        let (map, to) = (geometry.map(), geometry.to);
+        let mut dy = channels_last(dy);
+        let convolved = Arc::unwrap_or_clone(self.convolved);
+        let y = self.y.as_ref().map(FlexTensor::storage::<f32>);
         let back = |image: usize| {
             let part = image * map..(image + 1) * map;
-            Back { dy: &dy[part.clone()], y: y.map(|y| &y[part.clone()]), x: &self.convolved[part] }
+            let dy = &dy.storage()[part.clone()];
+            Back { dy, y: y.map(|y| &y[part.clone()]), x: &convolved[part] }
         };
         let mut sums = vec![0.0; geometry.batch * 2 * to];
         sums.par_chunks_exact_mut(2 * to).enumerate().for_each(|(image, sums)| {
@@ -362,33 +387,41 @@ impl Saved {
             .zip(&*inverse)
             .map(|((&dgamma, &a), &i)| (-f64::from(a) * f64::from(i) * f64::from(dgamma) / count) as f32)
             .collect();
-        let mut dc = vec![0.0; n];
-        let mut dresidual = vec![0.0; if of_residual { n } else { 0 }];
-        let residuals: Vec<Option<&mut [f32]>> = match of_residual {
-            true => dresidual.chunks_exact_mut(map).map(Some).collect(),
-            false => (0..geometry.batch).map(|_| None).collect(),
+        // In the place of what was normalised; and the gradient of the residual in that of the output's.
+        let mut dc = convolved;
+        let gradients: Vec<Gradient<'_>> = match of_residual {
+            true => dy.storage_mut().chunks_exact_mut(map).map(Gradient::Passed).collect(),
+            false => dy.storage().chunks_exact(map).map(Gradient::Read).collect(),
         };
-        dc.par_chunks_exact_mut(map).zip(residuals).enumerate().for_each(|(image, (dc, residual))| {
-            norm::input_gradient(vectors, back(image), &affine, [&slope, &shift], dc, residual);
+        dc.par_chunks_exact_mut(map).zip(gradients).enumerate().for_each(|(image, (dc, dy))| {
+            let y = y.map(|y| &y[image * map..(image + 1) * map]);
+            norm::input_gradient(vectors, dy, y, &affine, [&slope, &shift], dc);
         });
 
         let mut dw = vec![0.0; geometry.weight()];
         conv::weight_gradient(vectors, &geometry, self.x.storage(), &dc, &mut dw);
-        let dx = of_x.then(|| {
-            let mut dx = vec![0.0; geometry.batch * geometry.image()];
-            conv::input_gradient(vectors, &geometry, &dc, self.weight.storage(), &mut dx);
+        let dx = of_x.map(|before| {
+            let mut dx = buffers::take(geometry.batch * geometry.image());
+            let before = before.map(channels_last);
+            let plus = before.as_ref().map(FlexTensor::storage);
+            conv::input_gradient(vectors, &geometry, &dc, self.weight.storage(), plus, &mut dx);
+            before.map(buffers::reclaim);
             let Geometry { batch, height, width, from, .. } = geometry;
             tensor(dx, [batch, from, height, width])
         });
+        buffers::give(dc);
+        self.y.map(buffers::reclaim);
+        buffers::reclaim(self.x);
+        let dresidual = match of_residual {
+            true => Some(dy),
+            false => {
+                buffers::reclaim(dy);
+                None
+            }
+        };
         let shape = self.weight.layout().shape().clone();
         let dw = FlexTensor::new(Bytes::from_elems(dw), Layout::contiguous(shape), DType::F32);
-        [
-            dx,
-            Some(dw),
-            Some(vector(dgamma)),
-            Some(vector(dbeta)),
-            of_residual.then(|| maps(dresidual, &geometry)),
-        ]
+        [dx, Some(dw), Some(vector(dgamma)), Some(vector(dbeta)), dresidual]
     }
 }
 

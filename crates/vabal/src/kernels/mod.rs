@@ -2,6 +2,7 @@
 //!
 //! Never here: anything that knows what the numbers mean.
 
+mod buffers;
 mod conv;
 pub(crate) mod conv_norm;
 mod distance;
@@ -11,7 +12,9 @@ mod norm;
 #[cfg(test)]
 mod tests;
 mod vectors;
+mod winograd;
 
+pub(crate) use buffers::Kept;
 pub(crate) use distance::{
     distance_error, dot_products, exact_squared_distance, magnitude, squared_distances,
 };

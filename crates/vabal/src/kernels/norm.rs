@@ -7,7 +7,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::vectors::{Vectors, load, store};
+use super::vectors::{Vectors, read, store};
 
 /// The mean of every channel, and the sum of the squared distances from it: `moments` [2, C].
 pub(super) fn moments(vectors: Vectors, plane: &[f32], moments: &mut [f32]) {
@@ -57,14 +57,7 @@ impl Back<'_> {
     /// The gradient behind the ReLU of the `live` values at `at`.
     #[inline(always)]
     fn gradient<S: Simd>(&self, simd: S, at: usize, live: usize) -> S::f32s {
-        let dy = read(simd, self.dy, at, live);
-        match self.y {
-            Some(y) => {
-                let zero = simd.splat_f32s(0.0);
-                simd.select_f32s(simd.less_than_f32s(zero, read(simd, y, at, live)), dy, zero)
-            }
-            None => dy,
-        }
+        passed(simd, read(simd, self.dy, at, live), self.y, at, live)
     }
 }
 
@@ -75,20 +68,31 @@ pub(super) fn gradient_sums(vectors: Vectors, back: Back<'_>, mean: &[f32], sums
     vectors.run(Blocks { channels: mean.len(), work: GradientSums { back, mean, plain, weighted } });
 }
 
-/// The gradient of what was normalised, into `dx`: `scale · gradient + (x − mean) · slope + shift`; and
-/// that of the residual, if one was added.
+/// The gradient of an output, to be read, or to be overwritten with what of it passes the ReLU, which is the gradient of
+/// a residual that was added.
+pub(super) enum Gradient<'a> {
+    Read(&'a [f32]),
+    Passed(&'a mut [f32]),
+}
+
+/// Turns what was normalised, `x`, into its gradient: `scale · gradient + (x − mean) · slope + shift`. `y` as in
+/// [`Back`].
 pub(super) fn input_gradient(
     vectors: Vectors,
-    back: Back<'_>,
+    dy: Gradient<'_>,
+    y: Option<&[f32]>,
     affine: &Affine,
     [slope, shift]: [&[f32]; 2],
-    dx: &mut [f32],
-    residual: Option<&mut [f32]>,
+    x: &mut [f32],
 ) {
-    back.check();
-    assert!(dx.len() == back.dy.len() && residual.as_ref().is_none_or(|residual| residual.len() == dx.len()));
+    let n = x.len();
+    let of_output = match &dy {
+        Gradient::Read(dy) => dy.len(),
+        Gradient::Passed(dy) => dy.len(),
+    };
+    assert!(of_output == n && y.is_none_or(|y| y.len() == n));
     let channels = affine.mean.len();
-    vectors.run(Blocks { channels, work: InputGradient { back, affine, slope, shift, dx, residual } });
+    vectors.run(Blocks { channels, work: InputGradient { dy, y, affine, slope, shift, x } });
 }
 
 /// Work on the channels `first` to `first + live`, which fill a vector or, at the end, a part of one.
@@ -110,20 +114,6 @@ impl<W: Block> WithSimd for Blocks<W> {
         for first in (0..self.channels).step_by(S::F32_LANES) {
             self.work.block(simd, first, S::F32_LANES.min(self.channels - first));
         }
-    }
-}
-
-/// The `live` values at `at`.
-#[inline(always)]
-fn read<S: Simd>(simd: S, values: &[f32], at: usize, live: usize) -> S::f32s {
-    let values = &values[at..at + live];
-    if live < S::F32_LANES {
-        return simd.partial_load_f32s(values);
-    }
-    #[expect(unsafe_code, reason = "a vector is loaded by pointer")]
-    // SAFETY: the slice has as many values as the vector.
-    unsafe {
-        load(simd, values.as_ptr())
     }
 }
 
@@ -260,12 +250,12 @@ impl Block for GradientSums<'_> {
 }
 
 struct InputGradient<'a> {
-    back: Back<'a>,
+    dy: Gradient<'a>,
+    y: Option<&'a [f32]>,
     affine: &'a Affine,
     slope: &'a [f32],
     shift: &'a [f32],
-    dx: &'a mut [f32],
-    residual: Option<&'a mut [f32]>,
+    x: &'a mut [f32],
 }
 
 impl Block for InputGradient<'_> {
@@ -275,14 +265,30 @@ impl Block for InputGradient<'_> {
         let channels = mean.len();
         let (mean, scale) = (read(simd, mean, first, live), read(simd, scale, first, live));
         let (slope, shift) = (read(simd, self.slope, first, live), read(simd, self.shift, first, live));
-        for at in (first..self.dx.len()).step_by(channels) {
-            let gradient = self.back.gradient(simd, at, live);
-            let distance = simd.sub_f32s(read(simd, self.back.x, at, live), mean);
+        for at in (first..self.x.len()).step_by(channels) {
+            let dy = match &self.dy {
+                Gradient::Read(dy) => read(simd, dy, at, live),
+                Gradient::Passed(dy) => read(simd, dy, at, live),
+            };
+            let gradient = passed(simd, dy, self.y, at, live);
+            let distance = simd.sub_f32s(read(simd, self.x, at, live), mean);
             let dx = simd.mul_add_e_f32s(gradient, scale, simd.mul_add_e_f32s(distance, slope, shift));
-            write(simd, self.dx, at, live, dx);
-            if let Some(residual) = &mut self.residual {
-                write(simd, residual, at, live, gradient);
+            write(simd, self.x, at, live, dx);
+            if let Gradient::Passed(dy) = &mut self.dy {
+                write(simd, dy, at, live, gradient);
             }
         }
+    }
+}
+
+/// What of a gradient passes the ReLU.
+#[inline(always)]
+fn passed<S: Simd>(simd: S, dy: S::f32s, y: Option<&[f32]>, at: usize, live: usize) -> S::f32s {
+    match y {
+        Some(y) => {
+            let zero = simd.splat_f32s(0.0);
+            simd.select_f32s(simd.less_than_f32s(zero, read(simd, y, at, live)), dy, zero)
+        }
+        None => dy,
     }
 }

@@ -57,12 +57,29 @@ pub(super) unsafe fn load<S: Simd>(_: S, from: *const f32) -> S::f32s {
     unsafe { from.cast::<S::f32s>().read_unaligned() }
 }
 
+/// The `live` values at `at`.
+#[inline(always)]
+pub(super) fn read<S: Simd>(simd: S, values: &[f32], at: usize, live: usize) -> S::f32s {
+    let values = &values[at..at + live];
+    if live < S::F32_LANES {
+        return simd.partial_load_f32s(values);
+    }
+    #[expect(unsafe_code, reason = "a vector is loaded by pointer")]
+    // SAFETY: the slice has as many values as the vector.
+    unsafe {
+        load(simd, values.as_ptr())
+    }
+}
+
 /// Writes vectors to as many values.
 #[inline(always)]
 pub(super) fn store<S: Simd>(simd: S, vectors: &[S::f32s], out: &mut [f32]) {
     if out.len() == vectors.len() * S::F32_LANES {
         let (whole, _) = S::as_mut_simd_f32s(out);
-        whole.copy_from_slice(vectors);
+        // Not `copy_from_slice`, which becomes a call for each vector.
+        for (to, vector) in whole.iter_mut().zip(vectors) {
+            *to = *vector;
+        }
     } else {
         for (vector, out) in vectors.iter().zip(out.chunks_mut(S::F32_LANES)) {
             simd.partial_store_f32s(out, *vector);

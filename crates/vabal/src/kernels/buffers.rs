@@ -1,0 +1,107 @@
+//! Memory that the kernels use again: a training step needs the same arrays as the one before, and taking them anew costs
+//! a pass of zeros over each, on one thread, and the system's pages.
+//!
+//! Arrays are kept only while a [`Kept`] lives. Never here: what the numbers are.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use burn::backend::flex::{FlexTensor, Layout};
+use burn::tensor::{DType, Shape};
+
+static SHELF: Mutex<Shelf> = Mutex::new(Shelf { users: 0, free: Vec::new() });
+
+struct Shelf {
+    /// How many [`Kept`] there are.
+    users: usize,
+    free: Vec<Vec<f32>>,
+}
+
+fn shelf() -> MutexGuard<'static, Shelf> {
+    SHELF.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// While one of these lives, arrays that are given back are kept for the next who asks; when the last is dropped,
+/// they are freed. To be held over a training, or over a pass through a pool.
+#[derive(Debug)]
+pub(crate) struct Kept(());
+
+impl Kept {
+    #[expect(clippy::new_without_default, reason = "a guard: making one has an effect")]
+    pub fn new() -> Self {
+        shelf().users += 1;
+        Self(())
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let mut shelf = shelf();
+        shelf.users -= 1;
+        if shelf.users == 0 {
+            shelf.free = Vec::new();
+        }
+    }
+}
+
+/// An array of `n` values, which are anything: whatever takes it writes them all.
+pub(super) fn take(n: usize) -> Vec<f32> {
+    let kept = {
+        let mut shelf = shelf();
+        let found = shelf.free.iter().rposition(|array| array.len() == n);
+        found.map(|at| shelf.free.swap_remove(at))
+    };
+    kept.unwrap_or_else(|| vec![0.0; n])
+}
+
+/// Gives an array back.
+pub(super) fn give(array: Vec<f32>) {
+    // Small ones come as fast from the allocator.
+    if array.len() >= 1024 {
+        let mut shelf = shelf();
+        if shelf.users > 0 {
+            shelf.free.push(array);
+        }
+    }
+}
+
+/// Gives the array of a tensor back, if nobody else holds it.
+pub(super) fn reclaim(tensor: FlexTensor) {
+    if tensor.is_unique() && tensor.dtype() == DType::F32 {
+        let n = tensor.bytes().len() / size_of::<f32>();
+        // As one row: how it was strided would ask for a copy.
+        if let Ok(array) = tensor.with_layout(Layout::contiguous(Shape::from([n]))).into_data().try_into_vec()
+        {
+            give(array);
+        }
+    }
+}
+
+/// An array that gives itself back.
+pub(super) struct Buffer(Vec<f32>);
+
+impl Buffer {
+    pub fn of(n: usize) -> Self {
+        Self(take(n))
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.0
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        give(std::mem::take(&mut self.0));
+    }
+}

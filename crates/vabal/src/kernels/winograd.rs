@@ -1,0 +1,683 @@
+//! Convolutions of 3 × 3 with stride 1 and padding 1 by Winograd's minimal filtering F(4 × 4, 3 × 3): a quarter of the
+//! multiplications (Lavin & Gray, CVPR 2016, arXiv:1509.09308).
+//!
+//! A tile of 4 × 4 outputs needs 6 × 6 inputs. Both it and the kernel are taken to 36 points, `V = Bᵀ d B` and `U = G g Gᵀ`; at each
+//! point the sum over the input channels is a matrix product over all tiles, `M = V U`; the outputs are `Aᵀ M A`. The
+//! gradient of the weight is the same read backwards, `Gᵀ (Vᵀ (A dy Aᵀ)) G`.
+//!
+//! Tiles are worked on some at a time, so that what lies between the steps stays in the cache. What a tile gives does not
+//! depend on which others are beside it, nor on the thread. Never here: a stride, another size of the
+//! kernel, tensors of a framework.
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::buffers::Buffer;
+use super::conv::{Geometry, add, gather, strip, tile};
+use super::vectors::{Vectors, read, store};
+
+/// Outputs of a tile along a side.
+const TILE: usize = 4;
+/// Inputs of a tile along a side: two tiles share two.
+const SPAN: usize = TILE + 2;
+/// Points at which a tile is multiplied.
+const POINTS: usize = SPAN * SPAN;
+
+/// Whether this way saves at least half of the multiplications, and has channels enough to pay for its sums.
+pub(super) fn suits(g: &Geometry) -> bool {
+    let (pixels, tiles) = (g.height * g.width, Tiles::of(g).per_image());
+    (g.size, g.stride, g.padding) == (3, 1, 1)
+        && g.from.min(g.to) >= 8
+        && 2 * tiles * POINTS <= pixels * g.size * g.size
+}
+
+/// How the images are cut.
+#[derive(Clone, Copy)]
+struct Tiles {
+    height: usize,
+    width: usize,
+    /// Tiles above each other, and side by side.
+    rows: usize,
+    columns: usize,
+}
+
+impl Tiles {
+    fn of(g: &Geometry) -> Self {
+        let (height, width) = (g.height, g.width);
+        Self { height, width, rows: height.div_ceil(TILE), columns: width.div_ceil(TILE) }
+    }
+
+    fn per_image(&self) -> usize {
+        self.rows * self.columns
+    }
+}
+
+/// The forward pass, as [`super::conv::forward`].
+pub(super) fn forward(
+    vectors: Vectors,
+    g: &Geometry,
+    x: &[f32],
+    weight: &[f32],
+    out: &mut [f32],
+    notes: &mut [f32],
+    finish: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+) {
+    let at = |to: usize, from: usize| (to * g.from + from) * 9;
+    let packed = pack(vectors, [g.from, g.to], weight, at, false);
+    Product { tiles: Tiles::of(g), from: g.from, to: g.to, packed: &packed }
+        .run(vectors, x, out, notes, finish);
+}
+
+/// The gradient of the input, as [`super::conv::input_gradient`]: a convolution with the kernel turned by 180°.
+pub(super) fn input_gradient(
+    vectors: Vectors,
+    g: &Geometry,
+    dy: &[f32],
+    weight: &[f32],
+    dx: &mut [f32],
+    finish: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+) {
+    let at = |from: usize, to: usize| (to * g.from + from) * 9;
+    let packed = pack(vectors, [g.to, g.from], weight, at, true);
+    let product = Product { tiles: Tiles::of(g), from: g.to, to: g.from, packed: &packed };
+    product.run(vectors, dy, dx, &mut [], finish);
+}
+
+/// U, in the order in which it is read: block of destination channels, point, source channel, destination channel. `at` says where
+/// the nine weights of a destination and a source channel are; `turned` reads them backwards.
+fn pack(
+    vectors: Vectors,
+    [from, to]: [usize; 2],
+    weight: &[f32],
+    at: impl Fn(usize, usize) -> usize + Sync,
+    turned: bool,
+) -> Buffer {
+    let together = vectors.block(to);
+    let block = POINTS * from * together;
+    let mut packed = Buffer::of(to.div_ceil(together) * block);
+    packed.par_chunks_exact_mut(block).enumerate().for_each(|(index, points)| {
+        let first = index * together;
+        // Channels beyond the last stay zero.
+        let mut taps = vec![0.0; 9 * together];
+        for source in 0..from {
+            for channel in 0..together.min(to - first) {
+                let at = at(first + channel, source);
+                for (tap, &value) in weight[at..at + 9].iter().enumerate() {
+                    taps[if turned { 8 - tap } else { tap } * together + channel] = value;
+                }
+            }
+            vectors.run(Kernel { taps: &taps, source, from, points });
+        }
+    });
+    packed
+}
+
+/// The kernels of one source channel and a block of destination channels, taken to the points.
+struct Kernel<'a> {
+    /// [9, together]
+    taps: &'a [f32],
+    source: usize,
+    from: usize,
+    /// [36, from, together]
+    points: &'a mut [f32],
+}
+
+impl WithSimd for Kernel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let together = self.taps.len() / 9;
+        for first in (0..together).step_by(S::F32_LANES) {
+            let mut half = [[simd.splat_f32s(0.0); SPAN]; 3];
+            for (column, half) in half.iter_mut().enumerate() {
+                let tap =
+                    |row: usize| read(simd, self.taps, (row * 3 + column) * together + first, S::F32_LANES);
+                *half = kernel(simd, [tap(0), tap(1), tap(2)]);
+            }
+            for row in 0..SPAN {
+                let points = kernel(simd, across(simd, &half, row));
+                for (column, point) in points.into_iter().enumerate() {
+                    let at = ((row * SPAN + column) * self.from + self.source) * together + first;
+                    store(simd, &[point], &mut self.points[at..at + S::F32_LANES]);
+                }
+            }
+        }
+    }
+}
+
+/// Values between two points of tiles × channels: a line more than there are, or else all 36 would meet in the
+/// same few places of the cache.
+fn apart(tiles: usize, channels: usize) -> usize {
+    tiles * channels + 16
+}
+
+/// A sum over the source channels at every point of every tile.
+struct Product<'a> {
+    tiles: Tiles,
+    from: usize,
+    to: usize,
+    packed: &'a [f32],
+}
+
+impl Product<'_> {
+    /// Tiles that are worked on together. The more there are, the less often the weights are read; the fewer, the nearer is
+    /// what lies between the steps.
+    fn together(&self) -> usize {
+        match size_of_val(self.packed) {
+            0..0x4_0000 => 64,
+            0x4_0000..0x10_0000 => 16,
+            0x10_0000..0x80_0000 => 32,
+            _ => 64,
+        }
+    }
+
+    /// As [`super::conv::forward`].
+    fn run(
+        &self,
+        vectors: Vectors,
+        source: &[f32],
+        destination: &mut [f32],
+        notes: &mut [f32],
+        finish: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+    ) {
+        if destination.is_empty() {
+            return;
+        }
+        let pixels = self.tiles.height * self.tiles.width;
+        let (image, map) = (pixels * self.from, pixels * self.to);
+        let images = destination.len() / map;
+        let together = self.together();
+        let of_thread = images.div_ceil(rayon::current_num_threads());
+        let group = together.div_ceil(self.tiles.per_image()).min(of_thread);
+        let together = together.min((group * self.tiles.per_image()).next_multiple_of(8));
+        let per_image = notes.len() / images;
+        let notes: Vec<&mut [f32]> = match per_image {
+            0 => (0..images.div_ceil(group)).map(|_| Default::default()).collect(),
+            _ => notes.chunks_mut(group * per_image).collect(),
+        };
+        let buffers = || Buffers {
+            v: Buffer::of(POINTS * apart(together, self.from)),
+            m: Buffer::of(POINTS * apart(together, self.to)),
+            together,
+        };
+        let work = destination.par_chunks_mut(group * map).zip(source.par_chunks(group * image)).zip(notes);
+        work.enumerate().for_each_init(buffers, |buffers, (index, ((destination, source), notes))| {
+            vectors.run(Group { product: self, buffers, source, destination });
+            for (i, destination) in destination.chunks_exact_mut(map).enumerate() {
+                finish(index * group + i, destination, &mut notes[i * per_image..(i + 1) * per_image]);
+            }
+        });
+    }
+}
+
+/// What a thread works in.
+struct Buffers {
+    /// [36, tiles, from]
+    v: Buffer,
+    /// [36, tiles, to]
+    m: Buffer,
+    /// Tiles that `v` and `m` hold.
+    together: usize,
+}
+
+/// A few images.
+struct Group<'a> {
+    product: &'a Product<'a>,
+    buffers: &'a mut Buffers,
+    source: &'a [f32],
+    destination: &'a mut [f32],
+}
+
+impl WithSimd for Group<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { product, buffers: Buffers { v, m, together }, source, destination } = self;
+        let Product { tiles, from, to, .. } = *product;
+        let (per_image, image) = (tiles.per_image(), tiles.height * tiles.width * from);
+        let all = source.len() / image * per_image;
+        for first in (0..all).step_by(*together) {
+            let n = all.min(first + *together) - first;
+            let [v_apart, m_apart] = [from, to].map(|channels| apart(*together, channels));
+            for t in 0..n {
+                let (index, tile) = ((first + t) / per_image, (first + t) % per_image);
+                let image = &source[index * image..(index + 1) * image];
+                take_in(simd, image, tiles, tile, from, Input, &mut v[t * from..], v_apart);
+            }
+            match (S::REGISTER_COUNT >= 32, to > S::F32_LANES) {
+                (true, false) => product.multiply::<S, 16, 1>(simd, n, [v, m], [v_apart, m_apart]),
+                (true, true) => product.multiply::<S, 8, 2>(simd, n, [v, m], [v_apart, m_apart]),
+                (false, false) => product.multiply::<S, 8, 1>(simd, n, [v, m], [v_apart, m_apart]),
+                (false, true) => product.multiply::<S, 6, 2>(simd, n, [v, m], [v_apart, m_apart]),
+            }
+            for t in 0..n {
+                let (index, tile) = ((first + t) / per_image, (first + t) % per_image);
+                let map = tiles.height * tiles.width * to;
+                let image = &mut destination[index * map..(index + 1) * map];
+                take_out(simd, &m[t * to..], m_apart, tiles, tile, to, image);
+            }
+        }
+    }
+}
+
+impl Product<'_> {
+    /// M = V U at every point, for `n` tiles.
+    #[inline(always)]
+    fn multiply<S: Simd, const P: usize, const V: usize>(
+        &self,
+        simd: S,
+        n: usize,
+        [v, m]: [&mut [f32]; 2],
+        [v_apart, m_apart]: [usize; 2],
+    ) {
+        let Self { from, to, packed, .. } = *self;
+        let together = V * S::F32_LANES;
+        assert!(packed.len() == to.div_ceil(together) * POINTS * from * together);
+        for point in 0..POINTS {
+            let v = &v[point * v_apart..][..n * from];
+            for (block, first) in (0..to).step_by(together).enumerate() {
+                let live = together.min(to - first);
+                let weights = &packed[(block * POINTS + point) * from * together..][..from * together];
+                for tiles in (0..n).step_by(P) {
+                    // A last group that is not full computes its last tile more than once.
+                    let mut starts = [std::ptr::null(); P];
+                    for (p, start) in starts.iter_mut().enumerate() {
+                        *start = v[(tiles + p).min(n - 1) * from..].as_ptr();
+                    }
+                    #[expect(
+                        unsafe_code,
+                        reason = "a tile reads by pointer, so that nothing is checked inside its loop"
+                    )]
+                    // SAFETY: each start has `from` values behind it; the weights are one for each source channel and
+                    // destination channel of the block.
+                    let sums = unsafe { tile::<S, P, V>(simd, starts, &[(0, 0)], from, weights.as_ptr()) };
+                    for (t, sums) in (tiles..n).zip(&sums) {
+                        let at = point * m_apart + t * to + first;
+                        store(simd, sums, &mut m[at..at + live]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The N × N pixels of an image that a tile reads, zeros beyond its border, taken to the points: `v` [36, ·], each `apart` from the next. `way`
+/// does it along one side.
+#[inline(always)]
+fn take_in<S: Simd, const N: usize>(
+    simd: S,
+    image: &[f32],
+    tiles: Tiles,
+    tile: usize,
+    channels: usize,
+    way: impl ToPoints<N>,
+    v: &mut [f32],
+    apart: usize,
+) {
+    let Tiles { height, width, columns, .. } = tiles;
+    let before = (N - TILE) / 2;
+    let (row, column) = (tile / columns * TILE, tile % columns * TILE);
+    // The pixels that are inside the image.
+    let live_rows = before.saturating_sub(row)..N.min(height + before - row);
+    let live_columns = before.saturating_sub(column)..N.min(width + before - column);
+    let inside = live_rows.len() == N && live_columns.len() == N;
+    // Where pixel (i, j) is, whole images more than it should be so as not to fall below zero.
+    let origin = (row * width + column) * channels + image.len();
+    let origin = origin - before * (width + 1) * channels;
+    let zero = simd.splat_f32s(0.0);
+    for first in (0..channels).step_by(S::F32_LANES) {
+        let live = S::F32_LANES.min(channels - first);
+        let half = if inside {
+            let patch = &image[origin - image.len() + first..];
+            let mut half = [[zero; SPAN]; N];
+            for (j, half) in half.iter_mut().enumerate() {
+                *half = way.along(simd, down(simd, &patch[j * channels..], width * channels, live));
+            }
+            half
+        } else {
+            let mut half = [[zero; SPAN]; N];
+            for (j, half) in half.iter_mut().enumerate() {
+                let mut pixels = [zero; N];
+                if live_columns.contains(&j) {
+                    for (i, pixel) in pixels.iter_mut().enumerate() {
+                        if live_rows.contains(&i) {
+                            let at = origin + (i * width + j) * channels - image.len() + first;
+                            *pixel = read(simd, image, at, live);
+                        }
+                    }
+                }
+                *half = way.along(simd, pixels);
+            }
+            half
+        };
+        for i in 0..SPAN {
+            let points = way.along(simd, across(simd, &half, i));
+            for (j, point) in points.into_iter().enumerate() {
+                let at = (i * SPAN + j) * apart + first;
+                store(simd, &[point], &mut v[at..at + live]);
+            }
+        }
+    }
+}
+
+/// The outputs of a tile, from its points.
+#[inline(always)]
+fn take_out<S: Simd>(
+    simd: S,
+    m: &[f32],
+    apart: usize,
+    tiles: Tiles,
+    tile: usize,
+    channels: usize,
+    image: &mut [f32],
+) {
+    let (row, column) = (tile / tiles.columns * TILE, tile % tiles.columns * TILE);
+    for first in (0..channels).step_by(S::F32_LANES) {
+        let live = S::F32_LANES.min(channels - first);
+        let mut half = [[simd.splat_f32s(0.0); TILE]; SPAN];
+        for (j, half) in half.iter_mut().enumerate() {
+            *half = output(simd, down(simd, &m[j * apart + first..], SPAN * apart, live));
+        }
+        for i in 0..TILE.min(tiles.height - row) {
+            let outputs = output(simd, across(simd, &half, i));
+            for (j, output) in outputs.into_iter().take(tiles.width - column).enumerate() {
+                let at = ((row + i) * tiles.width + column + j) * channels + first;
+                store(simd, &[output], &mut image[at..at + live]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn scaled<S: Simd>(simd: S, vector: S::f32s, by: f32) -> S::f32s {
+    simd.mul_f32s(vector, simd.splat_f32s(by))
+}
+
+/// N vectors of `live` values, each `step` from the one before.
+#[inline(always)]
+fn down<S: Simd, const N: usize>(simd: S, values: &[f32], step: usize, live: usize) -> [S::f32s; N] {
+    let mut column = [simd.splat_f32s(0.0); N];
+    for (i, vector) in column.iter_mut().enumerate() {
+        *vector = read(simd, values, i * step, live);
+    }
+    column
+}
+
+/// Row `i` of a matrix given by its columns.
+#[inline(always)]
+fn across<S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    columns: &[[S::f32s; M]; N],
+    i: usize,
+) -> [S::f32s; N] {
+    let mut row = [simd.splat_f32s(0.0); N];
+    for (value, column) in row.iter_mut().zip(columns) {
+        *value = column[i];
+    }
+    row
+}
+
+/// What takes N values along a side of a tile to the points of that side. A trait and not a closure, which would not be compiled for
+/// the vectors of its caller.
+trait ToPoints<const N: usize>: Copy {
+    fn along<S: Simd>(self, simd: S, values: [S::f32s; N]) -> [S::f32s; SPAN];
+}
+
+/// Bᵀ d: six inputs.
+#[derive(Clone, Copy)]
+struct Input;
+
+impl ToPoints<SPAN> for Input {
+    #[inline(always)]
+    fn along<S: Simd>(self, simd: S, d: [S::f32s; SPAN]) -> [S::f32s; SPAN] {
+        let (two, four, five) = (simd.splat_f32s(2.0), simd.splat_f32s(-4.0), simd.splat_f32s(-5.0));
+        let even = simd.mul_add_e_f32s(d[2], four, d[4]);
+        let odd = simd.mul_add_e_f32s(d[1], four, d[3]);
+        let near = simd.sub_f32s(d[4], d[2]);
+        let slope = simd.mul_f32s(simd.sub_f32s(d[3], d[1]), two);
+        [
+            simd.sub_f32s(simd.mul_add_e_f32s(d[2], five, d[4]), simd.mul_f32s(d[0], four)),
+            simd.add_f32s(even, odd),
+            simd.sub_f32s(even, odd),
+            simd.add_f32s(near, slope),
+            simd.sub_f32s(near, slope),
+            simd.sub_f32s(simd.mul_add_e_f32s(d[3], five, d[5]), simd.mul_f32s(d[1], four)),
+        ]
+    }
+}
+
+/// Aᵀ m: six points along a side.
+#[inline(always)]
+fn output<S: Simd>(simd: S, m: [S::f32s; SPAN]) -> [S::f32s; TILE] {
+    let (two, four, eight) = (simd.splat_f32s(2.0), simd.splat_f32s(4.0), simd.splat_f32s(8.0));
+    let (near, far) = (simd.add_f32s(m[1], m[2]), simd.add_f32s(m[3], m[4]));
+    let (near_slope, far_slope) = (simd.sub_f32s(m[1], m[2]), simd.sub_f32s(m[3], m[4]));
+    [
+        simd.add_f32s(simd.add_f32s(m[0], near), far),
+        simd.mul_add_e_f32s(far_slope, two, near_slope),
+        simd.mul_add_e_f32s(far, four, near),
+        simd.add_f32s(simd.mul_add_e_f32s(far_slope, eight, near_slope), m[5]),
+    ]
+}
+
+/// A y: the gradients of four outputs.
+#[derive(Clone, Copy)]
+struct OutputBack;
+
+impl ToPoints<TILE> for OutputBack {
+    #[inline(always)]
+    fn along<S: Simd>(self, simd: S, y: [S::f32s; TILE]) -> [S::f32s; SPAN] {
+        let (two, four, eight) = (simd.splat_f32s(2.0), simd.splat_f32s(4.0), simd.splat_f32s(8.0));
+        let (even, odd) = (simd.add_f32s(y[0], y[2]), simd.add_f32s(y[1], y[3]));
+        let far_even = simd.mul_add_e_f32s(y[2], four, y[0]);
+        let far_odd = simd.mul_add_e_f32s(y[3], eight, simd.mul_f32s(y[1], two));
+        [
+            y[0],
+            simd.add_f32s(even, odd),
+            simd.sub_f32s(even, odd),
+            simd.add_f32s(far_even, far_odd),
+            simd.sub_f32s(far_even, far_odd),
+            y[3],
+        ]
+    }
+}
+
+/// G g: three weights along a side.
+#[inline(always)]
+fn kernel<S: Simd>(simd: S, g: [S::f32s; 3]) -> [S::f32s; SPAN] {
+    let near = scaled(simd, simd.add_f32s(g[0], g[2]), -1.0 / 6.0);
+    let near_odd = scaled(simd, g[1], -1.0 / 6.0);
+    let far = simd.add_f32s(scaled(simd, g[0], 1.0 / 24.0), scaled(simd, g[2], 1.0 / 6.0));
+    let far_odd = scaled(simd, g[1], 1.0 / 12.0);
+    [
+        scaled(simd, g[0], 0.25),
+        simd.add_f32s(near, near_odd),
+        simd.sub_f32s(near, near_odd),
+        simd.add_f32s(far, far_odd),
+        simd.sub_f32s(far, far_odd),
+        g[2],
+    ]
+}
+
+/// Gᵀ u: [`kernel`] read backwards.
+#[inline(always)]
+fn kernel_back<S: Simd>(simd: S, u: [S::f32s; SPAN]) -> [S::f32s; 3] {
+    let near = scaled(simd, simd.add_f32s(u[1], u[2]), -1.0 / 6.0);
+    let near_odd = scaled(simd, simd.sub_f32s(u[1], u[2]), -1.0 / 6.0);
+    let (far, far_odd) = (simd.add_f32s(u[3], u[4]), simd.sub_f32s(u[3], u[4]));
+    [
+        simd.add_f32s(simd.add_f32s(scaled(simd, u[0], 0.25), near), scaled(simd, far, 1.0 / 24.0)),
+        simd.add_f32s(near_odd, scaled(simd, far_odd, 1.0 / 12.0)),
+        simd.add_f32s(simd.add_f32s(near, scaled(simd, far, 1.0 / 6.0)), u[5]),
+    ]
+}
+
+/// Tiles that one thread takes to the points at a time, on the way to the gradient of the weight.
+const PART: usize = 32;
+/// Tiles whose products are summed before they join the sum of those before.
+const PARTS: usize = 8 * PART;
+
+/// The gradient of the weight, as [`super::conv::weight_gradient`].
+pub(super) fn weight_gradient(vectors: Vectors, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let tiles = Tiles::of(g);
+    let all = g.batch * tiles.per_image();
+    let part = POINTS * (apart(PART, g.from) + apart(PART, g.to));
+    let mut points = Buffer::of(all.min(PARTS).div_ceil(PART) * part);
+    // [36, from, to]
+    let mut du = Buffer::of(POINTS * g.from * g.to);
+    for first in (0..all).step_by(PARTS) {
+        let n = all.min(first + PARTS) - first;
+        points.par_chunks_exact_mut(part).take(n.div_ceil(PART)).enumerate().for_each(|(index, points)| {
+            let first = first + index * PART;
+            vectors.run(Points { g, tiles, x, dy, range: first..all.min(first + PART), points });
+        });
+        du.par_chunks_exact_mut(g.from * g.to).enumerate().for_each(|(point, du)| {
+            vectors.run(Outer { g, points: &points, part, point, n, fresh: first == 0, du });
+        });
+    }
+    // [from, 9, to], and from there to [to, from, 9].
+    let mut sums = vec![0.0_f32; dw.len()];
+    sums.par_chunks_exact_mut(9 * g.to).enumerate().for_each(|(from, sums)| {
+        vectors.run(KernelBack { g, du: &du, from, sums });
+    });
+    let row = g.from * 9;
+    dw.par_chunks_mut(16 * row).enumerate().for_each(|(index, dw)| {
+        gather(dw, index * 16, &sums, g.to, row);
+    });
+}
+
+/// Some tiles of the batch, taken to the points: V [36, tiles, from] and, behind it, A dy Aᵀ [36, tiles, to].
+struct Points<'a> {
+    g: &'a Geometry,
+    tiles: Tiles,
+    x: &'a [f32],
+    dy: &'a [f32],
+    range: std::ops::Range<usize>,
+    points: &'a mut [f32],
+}
+
+impl WithSimd for Points<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { g, tiles, x, dy, range, points } = self;
+        let (v, m) = points.split_at_mut(POINTS * apart(PART, g.from));
+        for (t, tile) in range.enumerate() {
+            let (index, tile) = (tile / tiles.per_image(), tile % tiles.per_image());
+            let image = &x[index * g.image()..(index + 1) * g.image()];
+            take_in(simd, image, tiles, tile, g.from, Input, &mut v[t * g.from..], apart(PART, g.from));
+            let image = &dy[index * g.map()..(index + 1) * g.map()];
+            take_in(simd, image, tiles, tile, g.to, OutputBack, &mut m[t * g.to..], apart(PART, g.to));
+        }
+    }
+}
+
+/// Vᵀ (A dy Aᵀ) at one point, added to `du` [from, to].
+struct Outer<'a> {
+    g: &'a Geometry,
+    /// As [`Points`], one part after the other.
+    points: &'a [f32],
+    part: usize,
+    point: usize,
+    /// Tiles in all parts.
+    n: usize,
+    /// Whether these are the first tiles, so that `du` holds nothing yet.
+    fresh: bool,
+    du: &'a mut [f32],
+}
+
+impl WithSimd for Outer<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let Geometry { from, to, .. } = *self.g;
+        let mut first = 0;
+        while first < to {
+            let wide = to - first >= 2 * S::F32_LANES;
+            let mut channel = 0;
+            while channel < from {
+                let left = from - channel;
+                channel += match (wide, S::REGISTER_COUNT >= 32) {
+                    (true, true) if left >= 8 => self.block::<S, 8, 2>(simd, channel, first),
+                    (true, false) if left >= 6 => self.block::<S, 6, 2>(simd, channel, first),
+                    (true, _) if left >= 4 => self.block::<S, 4, 2>(simd, channel, first),
+                    (true, _) => self.block::<S, 1, 2>(simd, channel, first),
+                    (false, true) if left >= 16 => self.block::<S, 16, 1>(simd, channel, first),
+                    (false, _) if left >= 8 => self.block::<S, 8, 1>(simd, channel, first),
+                    (false, _) => self.block::<S, 1, 1>(simd, channel, first),
+                };
+            }
+            first += if wide { 2 * S::F32_LANES } else { S::F32_LANES };
+        }
+    }
+}
+
+impl Outer<'_> {
+    /// P source channels from `channel` on, by V vectors of destination channels from `first` on.
+    #[inline(always)]
+    fn block<S: Simd, const P: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        channel: usize,
+        first: usize,
+    ) -> usize {
+        let Geometry { from, to, .. } = *self.g;
+        let live = (V * S::F32_LANES).min(to - first);
+        let mut sums = [[simd.splat_f32s(0.0); V]; P];
+        for (index, points) in self.points.chunks_exact(self.part).take(self.n.div_ceil(PART)).enumerate() {
+            let n = PART.min(self.n - index * PART);
+            let (v, m) = points.split_at(POINTS * apart(PART, from));
+            let v = &v[self.point * apart(PART, from) + channel..];
+            let m = &m[self.point * apart(PART, to) + first..];
+            strip::<S, P, V>(simd, v, from, m, to, n, live, &mut sums);
+        }
+        for (p, sums) in sums.iter().enumerate() {
+            let at = (channel + p) * to + first;
+            let du = &mut self.du[at..at + live];
+            if self.fresh {
+                store(simd, sums, du);
+            } else {
+                add(simd, sums, du);
+            }
+        }
+        P
+    }
+}
+
+/// The gradient of the kernels of one source channel, `sums` [9, to], from that at the points, `du` [36, from, to].
+struct KernelBack<'a> {
+    g: &'a Geometry,
+    du: &'a [f32],
+    from: usize,
+    sums: &'a mut [f32],
+}
+
+impl WithSimd for KernelBack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Geometry { from, to, .. } = *self.g;
+        for first in (0..to).step_by(S::F32_LANES) {
+            let live = S::F32_LANES.min(to - first);
+            let mut half = [[simd.splat_f32s(0.0); 3]; SPAN];
+            for (j, half) in half.iter_mut().enumerate() {
+                *half = kernel_back(
+                    simd,
+                    down(simd, &self.du[(j * from + self.from) * to + first..], SPAN * from * to, live),
+                );
+            }
+            for i in 0..3 {
+                let taps = kernel_back(simd, across(simd, &half, i));
+                for (j, tap) in taps.into_iter().enumerate() {
+                    let at = (i * 3 + j) * to + first;
+                    store(simd, &[tap], &mut self.sums[at..at + live]);
+                }
+            }
+        }
+    }
+}
