@@ -230,7 +230,7 @@ def probabilities(rows, classes, seed):
 class Bench:
     def __init__(self, options):
         self.threads, self.runs, self.only = str(options.threads), options.runs, options.only
-        subprocess.run(["cargo", "build", "--release", "-p", "vabal", "--example", "bench_query"], cwd=ROOT, check=True)
+        subprocess.run(["cargo", "build", "--release", "--workspace", "--example", "bench_query"], cwd=ROOT, check=True)
         metadata = ["cargo", "metadata", "--format-version", "1", "--no-deps"]
         target = json.loads(subprocess.run(metadata, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
         self.example = pathlib.Path(target["target_directory"]) / "release/examples/bench_query"

@@ -94,7 +94,7 @@ def main():
     if options.child:
         return torch_child(pathlib.Path(options.child), options.classes[0])
     threads = str(options.threads)
-    subprocess.run(["cargo", "build", "--release"], cwd=method.ROOT, check=True)
+    subprocess.run(["cargo", "build", "--release", "--workspace"], cwd=method.ROOT, check=True)
     metadata = ["cargo", "metadata", "--format-version", "1", "--no-deps"]
     program = pathlib.Path(method.run(metadata)["target_directory"]) / "release/vabal"
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.strip()

@@ -1,6 +1,9 @@
 //! Randomness: every draw comes from a named stream of one seed, so that adding a draw in one place
 //! changes no draw in another. No global generator, no time, no entropy from the system.
 
+mod normals;
+
+pub(crate) use normals::Normals;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
@@ -37,6 +40,11 @@ impl Seed {
     #[must_use]
     pub fn stream(&self, name: &str) -> Rng {
         ChaCha8Rng::from_seed(self.child(name, 0).0)
+    }
+
+    /// The standard normal draws of the stream called `name`, in bulk.
+    pub(crate) fn normals(&self, name: &str) -> Normals {
+        Normals::new(self.child(name, 0).0)
     }
 }
 

@@ -36,11 +36,11 @@ pub fn open(path: &Path) -> Result<Vec<Entry>> {
     let place = path.display().to_string();
     let header = Header::read(&mut &map[..]).map_err(|got| torn(&place, EXPECTED, got))?;
     let have = map.len() - header.length;
-    if have < header.bytes {
+    if have < header.bytes.max(header.others()) {
         let (shape, dtype) = (&header.shape, &header.dtype);
         return Err(torn(
             &place,
-            &format!("{} bytes of values, for shape {shape:?} of {dtype}", header.bytes),
+            &format!("{} bytes of values, for shape {shape:?} of {dtype}", header.bytes.max(header.others())),
             format!("{have} bytes"),
         ));
     }
@@ -79,6 +79,15 @@ impl Header {
         let bytes = bytes.ok_or_else(|| format!("the shape {shape:?}"))?;
         let bytes = if dtype.size() == 0 { 0 } else { bytes };
         Ok(Self { dtype, swapped, fortran, shape, length: size_bytes + size, bytes })
+    }
+
+    /// How many values there are of a type that is not read, of which each takes a byte at least.
+    pub fn others(&self) -> usize {
+        if self.dtype.size() > 0 {
+            0
+        } else {
+            self.shape.iter().fold(1, |n: usize, &side| n.saturating_mul(side))
+        }
     }
 
     /// The array with this header, whose values are at `bytes`.

@@ -48,9 +48,9 @@ pub fn open(path: &Path) -> Result<Vec<Entry>> {
         }
         let header = Header::read(&mut file).map_err(broken)?;
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        if size.checked_sub(header.length).is_none_or(|have| have < header.bytes) {
+        if size.checked_sub(header.length).is_none_or(|have| have < header.bytes.max(header.others())) {
             let have = size.saturating_sub(header.length);
-            return Err(broken(format!("{have} of {} bytes of values", header.bytes)));
+            return Err(broken(format!("{have} of {} bytes of values", header.bytes.max(header.others()))));
         }
         let bytes = if method == CompressionMethod::Stored {
             let start = start.and_then(|start| start.checked_add(header.length));

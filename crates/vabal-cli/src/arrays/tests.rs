@@ -280,6 +280,15 @@ fn an_archive_that_claims_more_than_it_can_hold_is_refused_before_any_memory_is_
     }
     let error = open(&place.write("a.npy", &header)).unwrap_err().to_string();
     assert!(error.contains("40000000000000 bytes of values") && error.contains("got: 0 bytes"), "{error}");
+    // Of a type that is not read, a value has a byte at least.
+    for descr in ["|O", "<c8"] {
+        let header = npy(descr, false, &[1_000_000_000_000, 4], &[0; 64]);
+        let error = open(&place.write("a.npy", &header)).unwrap_err().to_string();
+        assert!(error.contains("4000000000000 bytes") && error.contains("got: 64 bytes"), "{error}");
+        let archive = npz(&[("x", header)], zip::CompressionMethod::Deflated);
+        let error = open(&place.write("a.npz", &archive)).unwrap_err().to_string();
+        assert!(error.contains("64 of 4000000000000 bytes"), "{error}");
+    }
 }
 
 #[test]

@@ -19,8 +19,13 @@ fn results(folder: &Path) -> Vec<RunRecord> {
 }
 
 /// Starts a run and ends it with `end` when it has printed `lines` lines of JSON. False where it was faster.
-fn cut_short(place: &Place, lines: usize, end: impl FnOnce(u32)) -> Option<i32> {
-    let mut child = place.run(&["--json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+fn cut_short(place: &Place, args: &[&str], lines: usize, end: impl FnOnce(u32)) -> Option<i32> {
+    let mut child = place
+        .run(&[&["--json"], args].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     for _ in 0..lines {
@@ -56,7 +61,7 @@ fn killed_at_any_moment_a_run_ends_with_the_same_picks_and_metrics() {
     let mut cut = 0;
     for part in 0..6 {
         let place = Place::new();
-        let code = cut_short(&place, 1 + part * lines / 6, signal("KILL"));
+        let code = cut_short(&place, &[], 1 + part * lines / 6, signal("KILL"));
         cut += usize::from(code.is_none());
         succeeded(place.run(&[]).output().unwrap());
         assert_eq!(results(&place.out()), expected, "killed after {part} sixths");
@@ -66,12 +71,31 @@ fn killed_at_any_moment_a_run_ends_with_the_same_picks_and_metrics() {
 
 #[test]
 #[cfg(unix)]
+fn posterior_draws_and_a_committee_are_the_same_after_a_kill() {
+    let args = ["--set", "strategies=[bald,ensemble-vote-entropy]", "--set", "seeds=[1]"];
+    let whole = Place::new();
+    let lines = succeeded(whole.run(&[&["--json"], &args[..]].concat()).output().unwrap()).lines().count();
+    let expected = results(&whole.out());
+    assert_eq!(expected.len(), 2);
+    let mut cut = 0;
+    for part in 1..5 {
+        let place = Place::new();
+        let code = cut_short(&place, &args, part * lines / 5, signal("KILL"));
+        cut += usize::from(code.is_none());
+        succeeded(place.run(&args).output().unwrap());
+        assert_eq!(results(&place.out()), expected, "killed after {part} fifths");
+    }
+    assert!(cut >= 3, "only {cut} runs were killed in time");
+}
+
+#[test]
+#[cfg(unix)]
 fn killed_again_and_again_it_still_gets_there() {
     let whole = Place::new();
     succeeded(whole.run(&[]).output().unwrap());
     let place = Place::new();
     for _ in 0..4 {
-        cut_short(&place, 30, signal("KILL"));
+        cut_short(&place, &[], 30, signal("KILL"));
     }
     succeeded(place.run(&[]).output().unwrap());
     assert_eq!(results(&place.out()), results(&whole.out()));

@@ -7,6 +7,7 @@ mod conv;
 pub(crate) mod conv_norm;
 mod distance;
 mod entropy;
+mod exp;
 mod matmul;
 mod norm;
 #[cfg(test)]
@@ -21,7 +22,9 @@ pub(crate) use distance::{
 pub(crate) use entropy::{all_within, entropy_of, entropy_sum, mean_of_rows, two_largest};
 pub(crate) use matmul::{Threads, matmul};
 pub(crate) use vectors::Vectors;
-/// Runs plain loops compiled for the widest vectors that this processor has. Same bits on every processor:
+
+/// Runs plain loops compiled for the widest vectors that this processor has, if they are `#[inline(always)]`: a closure that is
+/// called instead was compiled for the least of all processors. Same bits on every processor:
 /// wider vectors change neither the order of a sum nor how it is rounded.
 #[inline(always)]
 pub(crate) fn wide<R>(loops: impl FnOnce() -> R) -> R {
@@ -36,14 +39,21 @@ pub(crate) trait Real:
     fn of(value: f64) -> Self;
     /// As f64, exactly.
     fn wide(self) -> f64;
+    /// e^self, in f32 by arithmetic that loops can run with vectors.
+    fn exponential(self) -> Self;
 }
 
 impl Real for f32 {
     fn of(value: f64) -> Self {
         value as f32
     }
+    #[inline(always)]
     fn wide(self) -> f64 {
         f64::from(self)
+    }
+    #[inline(always)]
+    fn exponential(self) -> Self {
+        exp::exp(self)
     }
 }
 
@@ -53,5 +63,9 @@ impl Real for f64 {
     }
     fn wide(self) -> f64 {
         self
+    }
+    #[inline(always)]
+    fn exponential(self) -> Self {
+        self.exp()
     }
 }

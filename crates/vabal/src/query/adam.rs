@@ -27,13 +27,16 @@ impl Adam {
         let chunks = (parameters.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)))
             .zip(self.first.par_chunks_mut(CHUNK).zip(self.second.par_chunks_mut(CHUNK)));
         chunks.for_each(|((parameters, gradient), (first, second))| {
-            wide(|| {
-                for (((p, &g), m), v) in parameters.iter_mut().zip(gradient).zip(first).zip(second) {
-                    *m = b1 * *m + (1.0 - b1) * g;
-                    *v = b2 * *v + (1.0 - b2) * g * g;
-                    *p -= rate * *m / (v.sqrt() / root + 1e-8);
-                }
-            });
+            wide(
+                #[inline(always)]
+                || {
+                    for (((p, &g), m), v) in parameters.iter_mut().zip(gradient).zip(first).zip(second) {
+                        *m = b1 * *m + (1.0 - b1) * g;
+                        *v = b2 * *v + (1.0 - b2) * g * g;
+                        *p -= rate * *m / (v.sqrt() / root + 1e-8);
+                    }
+                },
+            );
         });
     }
 }

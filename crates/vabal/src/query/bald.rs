@@ -348,7 +348,10 @@ impl Strategy for BatchBald {
                 let p = draws.index_axis(Axis(0), row);
                 (joint.entropy_with(p, drawn, work) - before - of[row].aleatoric).max(0.0)
             };
-            let next = if chosen.is_empty() { best(&open) } else { lazily(&mut open, gain) };
+            let (done, unit) = (chosen.len(), "image");
+            let mut told =
+                || report(progress, Event::Progress { phase: "choose", done, total: n, unit, loss: None });
+            let next = if chosen.is_empty() { best(&open) } else { lazily(&mut open, gain, &mut told)? };
             let (value, row) = open.remove(next);
             chosen.push(row);
             // A gain of drawn configurations may come out above the last by their noise; the order is what counts.
@@ -363,7 +366,7 @@ impl Strategy for BatchBald {
             } else {
                 joint.counted(p)
             };
-            let (done, unit) = (chosen.len(), "image");
+            let done = chosen.len();
             report(progress, Event::Progress { phase: "choose", done, total: n, unit, loss: None })?;
         }
         Ok(Selection::chosen(query.unlabelled, &chosen, gains, &columns(&of)))
@@ -376,8 +379,12 @@ fn best(open: &[(f64, usize)]) -> usize {
 }
 
 /// Where the largest gain is, having brought up to date no more of the bounds than it takes. `open` stays in order of
-/// ids, so that the first among equals is the lowest.
-fn lazily(open: &mut [(f64, usize)], gain: impl Fn(&mut Array2<f32>, usize) -> f64 + Sync) -> usize {
+/// ids, so that the first among equals is the lowest. Calls `told` again and again meanwhile, which may stop it.
+fn lazily(
+    open: &mut [(f64, usize)],
+    gain: impl Fn(&mut Array2<f32>, usize) -> f64 + Sync,
+    told: &mut dyn FnMut() -> Result<()>,
+) -> Result<usize> {
     /// Bounds brought up to date at once: a number of its own, so that threads change nothing.
     const AT_ONCE: usize = 32;
     let mut order: Vec<usize> = (0..open.len()).collect();
@@ -387,6 +394,7 @@ fn lazily(open: &mut [(f64, usize)], gain: impl Fn(&mut Array2<f32>, usize) -> f
         if winner.is_some_and(|winner| open[places[0]].0 < open[winner].0) {
             break;
         }
+        told()?;
         let work = || Array2::zeros((0, 0));
         let gains: Vec<f64> =
             places.par_iter().map_init(work, |work, &place| gain(work, open[place].1)).collect();
@@ -398,7 +406,7 @@ fn lazily(open: &mut [(f64, usize)], gain: impl Fn(&mut Array2<f32>, usize) -> f
             }
         }
     }
-    winner.unwrap_or(0)
+    Ok(winner.unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub(super) fn k_means(
     if points.len() == 0 || k == 0 {
         return Ok(Clusters::default());
     }
-    let centres = first_centres(points.scaled(), k.min(points.len()), rng);
+    let centres = first_centres(points.scaled(), k.min(points.len()), rng, progress)?;
     let (of, _) = lloyd(points.scaled(), centres, progress)?;
     Ok(Clusters::new(of))
 }
@@ -67,7 +67,12 @@ impl Clusters {
 
 /// k-means++: each next centre is a point drawn with a chance that goes with its squared distance to the centres so
 /// far; fewer than `k` where no different points are left.
-fn first_centres(points: ArrayView2<'_, f32>, k: usize, rng: &mut Rng) -> Array2<f32> {
+fn first_centres(
+    points: ArrayView2<'_, f32>,
+    k: usize,
+    rng: &mut Rng,
+    progress: &mut Progress<'_>,
+) -> Result<Array2<f32>> {
     let sample = (DRAWING / k).max(10 * k).min(points.nrows());
     let mut rows = if sample < points.nrows() {
         index::sample(rng, points.nrows(), sample).into_vec()
@@ -81,6 +86,10 @@ fn first_centres(points: ArrayView2<'_, f32>, k: usize, rng: &mut Rng) -> Array2
     for count in 1..=k {
         let centre = points.row(rows[next]);
         centres.extend(centre);
+        report(
+            progress,
+            Event::Progress { phase: "centres", done: count, total: k, unit: "centre", loss: None },
+        )?;
         if count == k {
             break;
         }
@@ -107,7 +116,7 @@ fn first_centres(points: ArrayView2<'_, f32>, k: usize, rng: &mut Rng) -> Array2
         }
     }
     let count = centres.len() / points.ncols();
-    Array2::from_shape_vec((count, points.ncols()), centres).unwrap_or_default()
+    Ok(Array2::from_shape_vec((count, points.ncols()), centres).unwrap_or_default())
 }
 
 /// Squared distance; exactly 0 for equal rows.
@@ -270,7 +279,9 @@ mod tests {
         let points = ndarray::array![[0.0_f32], [1.0], [3.0]];
         let (mut near, mut far) = (0, 0);
         for seed in 0..20_000 {
-            let centres = first_centres(points.view(), 2, &mut Seed::new(seed).stream("k-means"));
+            let centres =
+                first_centres(points.view(), 2, &mut Seed::new(seed).stream("k-means"), &mut silent())
+                    .unwrap();
             assert_ne!(centres[[0, 0]], centres[[1, 0]]);
             if centres[[0, 0]] == 0.0 {
                 *(if centres[[1, 0]] == 1.0 { &mut near } else { &mut far }) += 1;
@@ -289,5 +300,17 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap();
             assert_eq!(pool.install(|| clusters(&rows, 30, 1)), expected);
         }
+    }
+
+    #[test]
+    fn drawing_the_first_centres_can_be_stopped() {
+        let rows = normal(300, 4, "points");
+        let points = Points::new(rows.rows().into_iter().map(|row| row.to_slice().unwrap()).collect());
+        let mut told = 0;
+        let stopped = k_means(&points, 100, &mut Seed::new(1).stream("k-means"), &mut |_: Event<'_>| {
+            told += 1;
+            if told < 7 { crate::progress::Flow::Continue } else { crate::progress::Flow::Stop }
+        });
+        assert!(matches!(stopped, Err(crate::Error::Stopped)) && told == 7);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 use rand::Rng as _;
 
 use crate::kernels::{Real, Threads, matmul, wide};
@@ -103,8 +103,8 @@ impl Linear {
     }
 
     pub fn forward<T: Real>(&self, parameters: &[T], x: ArrayView2<'_, T>, mut y: ArrayViewMut2<'_, T>) {
-        for mut row in y.rows_mut() {
-            row.assign(&ArrayView1::from(self.bias(parameters)));
+        for row in rows_mut(y.view_mut()) {
+            row.copy_from_slice(self.bias(parameters));
         }
         matmul(x, self.weight(parameters).reversed_axes(), T::one(), y, Threads::All);
     }
@@ -129,7 +129,10 @@ impl Linear {
             )),
             None => matmul(dy.reversed_axes(), x, T::one(), dw, Threads::All),
         }
-        wide(|| add_rows(dy, &mut gradient[self.bias..][..self.outputs]));
+        wide(
+            #[inline(always)]
+            || add_rows(dy, &mut gradient[self.bias..][..self.outputs]),
+        );
     }
 }
 
@@ -176,28 +179,32 @@ impl Norm {
         let (weight, bias) =
             (&parameters[self.weight..][..self.width], &parameters[self.bias..][..self.width]);
         let NormTape { normalised, inverse_deviation, mean, variance } = tape;
-        wide(|| {
-            add_rows(x, mean);
-            mean.iter_mut().for_each(|sum| *sum /= batch);
-            for (x, centred) in rows(x).zip(rows_mut(normalised.view_mut())) {
-                for (((&x, centred), &mean), square) in x.iter().zip(centred).zip(&*mean).zip(&mut *variance)
-                {
-                    *centred = x - mean;
-                    *square += *centred * *centred;
+        wide(
+            #[inline(always)]
+            || {
+                add_rows(x, mean);
+                mean.iter_mut().for_each(|sum| *sum /= batch);
+                for (x, centred) in rows(x).zip(rows_mut(normalised.view_mut())) {
+                    for (((&x, centred), &mean), square) in
+                        x.iter().zip(centred).zip(&*mean).zip(&mut *variance)
+                    {
+                        *centred = x - mean;
+                        *square += *centred * *centred;
+                    }
                 }
-            }
-            for (variance, inverse) in variance.iter_mut().zip(&mut *inverse_deviation) {
-                *variance /= batch;
-                *inverse = T::one() / (*variance + T::of(EPSILON)).sqrt();
-            }
-            for (normalised, y) in rows_mut(normalised.view_mut()).zip(rows_mut(y.view_mut())) {
-                let columns = normalised.iter_mut().zip(y).zip(&*inverse_deviation).zip(weight).zip(bias);
-                for ((((normalised, y), &inverse), &weight), &bias) in columns {
-                    *normalised *= inverse;
-                    *y = *normalised * weight + bias;
+                for (variance, inverse) in variance.iter_mut().zip(&mut *inverse_deviation) {
+                    *variance /= batch;
+                    *inverse = T::one() / (*variance + T::of(EPSILON)).sqrt();
                 }
-            }
-        });
+                for (normalised, y) in rows_mut(normalised.view_mut()).zip(rows_mut(y.view_mut())) {
+                    let columns = normalised.iter_mut().zip(y).zip(&*inverse_deviation).zip(weight).zip(bias);
+                    for ((((normalised, y), &inverse), &weight), &bias) in columns {
+                        *normalised *= inverse;
+                        *y = *normalised * weight + bias;
+                    }
+                }
+            },
+        );
     }
 
     /// Adds to `gradient`, and turns the gradient of y into that of x in place.
@@ -213,26 +220,29 @@ impl Norm {
         let weight = &parameters[self.weight..][..self.width];
         let scale: Vec<T> =
             weight.iter().zip(&tape.inverse_deviation).map(|(&w, &inverse)| w * inverse).collect();
-        wide(|| {
-            for (dy, normalised) in rows(dy.view()).zip(rows(tape.normalised.view())) {
-                let columns = dy.iter().zip(normalised).zip(&mut sum).zip(&mut sum_normalised);
-                for (((&dy, &normalised), sum), sum_normalised) in columns {
-                    *sum += dy;
-                    *sum_normalised += dy * normalised;
+        wide(
+            #[inline(always)]
+            || {
+                for (dy, normalised) in rows(dy.view()).zip(rows(tape.normalised.view())) {
+                    let columns = dy.iter().zip(normalised).zip(&mut sum).zip(&mut sum_normalised);
+                    for (((&dy, &normalised), sum), sum_normalised) in columns {
+                        *sum += dy;
+                        *sum_normalised += dy * normalised;
+                    }
                 }
-            }
-            for column in 0..self.width {
-                gradient[self.bias + column] += sum[column];
-                gradient[self.weight + column] += sum_normalised[column];
-            }
-            sum.iter_mut().chain(&mut sum_normalised).for_each(|sum| *sum /= batch);
-            for (dy, normalised) in rows_mut(dy.view_mut()).zip(rows(tape.normalised.view())) {
-                let columns = dy.iter_mut().zip(normalised).zip(&scale).zip(&sum).zip(&sum_normalised);
-                for ((((dy, &normalised), &scale), &mean), &mean_normalised) in columns {
-                    *dy = scale * (*dy - mean - normalised * mean_normalised);
+                for column in 0..self.width {
+                    gradient[self.bias + column] += sum[column];
+                    gradient[self.weight + column] += sum_normalised[column];
                 }
-            }
-        });
+                sum.iter_mut().chain(&mut sum_normalised).for_each(|sum| *sum /= batch);
+                for (dy, normalised) in rows_mut(dy.view_mut()).zip(rows(tape.normalised.view())) {
+                    let columns = dy.iter_mut().zip(normalised).zip(&scale).zip(&sum).zip(&sum_normalised);
+                    for ((((dy, &normalised), &scale), &mean), &mean_normalised) in columns {
+                        *dy = scale * (*dy - mean - normalised * mean_normalised);
+                    }
+                }
+            },
+        );
     }
 
     /// Moves the running statistics towards those of the batch, with PyTorch's momentum and its unbiased variance.
@@ -300,11 +310,14 @@ impl HiddenLayer {
     ) -> ArrayView2<'a, T> {
         resize(&mut tape.activation, x.nrows(), self.linear.outputs);
         self.linear.forward(parameters, x, tape.activation.view_mut());
-        wide(|| {
-            for row in rows_mut(tape.activation.view_mut()) {
-                row.iter_mut().for_each(|v| *v = if *v > T::zero() { *v } else { T::zero() });
-            }
-        });
+        wide(
+            #[inline(always)]
+            || {
+                for row in rows_mut(tape.activation.view_mut()) {
+                    row.iter_mut().for_each(|v| *v = if *v > T::zero() { *v } else { T::zero() });
+                }
+            },
+        );
         self.normalise(parameters, tape)
     }
 
@@ -334,20 +347,24 @@ impl HiddenLayer {
         if let Some(norm) = self.norm {
             norm.backward(parameters, &tape.norm, gradient, tape.scratch.view_mut());
         }
-        wide(|| {
-            for (dy, activation) in rows_mut(tape.scratch.view_mut()).zip(rows(tape.activation.view())) {
-                for (dy, &activation) in dy.iter_mut().zip(activation) {
-                    *dy = if activation > T::zero() { *dy } else { T::zero() };
+        wide(
+            #[inline(always)]
+            || {
+                for (dy, activation) in rows_mut(tape.scratch.view_mut()).zip(rows(tape.activation.view())) {
+                    for (dy, &activation) in dy.iter_mut().zip(activation) {
+                        *dy = if activation > T::zero() { *dy } else { T::zero() };
+                    }
                 }
-            }
-        });
+            },
+        );
         self.linear.backward(parameters, x, tape.scratch.view(), gradient, dx);
     }
 }
 
 /// 1 / (1 + e^−v).
+#[inline(always)]
 pub(super) fn sigmoid<T: Real>(v: T) -> T {
-    T::one() / (T::one() + (-v).exp())
+    T::one() / (T::one() + (-v).exponential())
 }
 
 /// Adds every row of `x` to `sum`.

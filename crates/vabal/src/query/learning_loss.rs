@@ -268,11 +268,14 @@ impl Module<f32> {
         let total = stages[0].nrows();
         let mut scores = Vec::with_capacity(total);
         for first in (0..total).step_by(BLOCK) {
-            let rows: Vec<usize> = (first..(first + BLOCK).min(total)).collect();
+            // Blocks of one shape, the last one filled up with its last row: how a product sums goes by its shape, and equal
+            // rows are to tie.
+            let count = BLOCK.min(total - first);
+            let rows: Vec<usize> = (first..first + BLOCK).map(|row| row.min(total - 1)).collect();
             scale.gather(stages, &rows, &mut features);
             self.forward(&features, &mut tape);
-            scores.extend(tape.output.iter().map(|&value| f64::from(value)));
-            let (phase, unit, done) = ("score", "image", first + rows.len());
+            scores.extend(tape.output.iter().take(count).map(|&value| f64::from(value)));
+            let (phase, unit, done) = ("score", "image", first + count);
             report(progress, Event::Progress { phase, done, total, unit, loss: None })?;
         }
         Ok(scores)
@@ -388,5 +391,18 @@ mod tests {
         assert!(error.contains("at least 2") && error.contains("core-set"), "{error}");
         let (empty, _) = pool(0, 0, "none");
         assert!(ask(&empty, &labelled, &labels, 2).unwrap().ids.is_empty());
+    }
+
+    #[test]
+    fn equal_rows_tie_wherever_they_stand() {
+        let (widths, rows) = ([7, 12], BLOCK + 3);
+        let module = Module::<f32>::new(&widths, 9, Seed::new(2));
+        let stages = widths.map(|width| Array2::from_shape_fn((rows, width), |(_, j)| (j as f32).sin()));
+        let scale = Scale(widths.map(|width| (vec![0.0; width], vec![1.0; width])).to_vec());
+        for rows in [1, 5, BLOCK, rows] {
+            let stages: Vec<_> = stages.iter().map(|stage| stage.slice(ndarray::s![..rows, ..])).collect();
+            let scores = module.score(&stages, &scale, &mut crate::progress::silent()).unwrap();
+            assert_eq!(scores, vec![scores[0]; rows]);
+        }
     }
 }

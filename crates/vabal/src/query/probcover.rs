@@ -228,6 +228,9 @@ impl<'a> Balls<'a> {
     /// Balls that are counted at once where there are no lists: a number of its own, so that threads change nothing.
     const AT_ONCE: usize = 32;
 
+    /// Tiles that are looked at together: no more than 64 MiB of pairs, however many points there are.
+    const TILES: usize = 64;
+
     /// Counts what the balls hold, of the first `targets` of `order`, keeping lists while they have no more than `listed`
     /// entries. Every pair is looked at once.
     fn new(
@@ -250,38 +253,42 @@ impl<'a> Balls<'a> {
         };
         let mut total = 0;
         for first in (0..targets).step_by(TILE) {
-            let keep = balls.lists.is_some();
             let others: Vec<usize> = (first..n).step_by(TILE).collect();
-            let tiles: Vec<Tile> = others
-                .par_iter()
-                .map_init(|| Array2::zeros((0, 0)), |dots, &other| balls.tile(first, other, keep, dots))
-                .collect();
-            for (&other, tile) in others.iter().zip(tiles) {
-                let add = |degrees: &mut [u32], counts: &[u32]| {
-                    degrees.iter_mut().zip(counts).for_each(|(degree, count)| *degree += count);
-                };
-                add(&mut balls.degrees[first..], &tile.rows);
-                add(&mut balls.degrees[other..], &tile.columns);
-                total += tile.rows.iter().chain(&tile.columns).map(|&count| count as usize).sum::<usize>();
-                if total > listed {
-                    balls.lists = None;
-                }
-                let Some(lists) = &mut balls.lists else { continue };
-                for (i, j) in tile.pairs {
-                    let (i, j) = (first + usize::from(i), other + usize::from(j));
-                    if j < targets {
-                        lists[i].push(j as u32);
+            for others in others.chunks(Self::TILES) {
+                let keep = balls.lists.is_some();
+                let tiles: Vec<Tile> = others
+                    .par_iter()
+                    .map_init(|| Array2::zeros((0, 0)), |dots, &other| balls.tile(first, other, keep, dots))
+                    .collect();
+                for (&other, tile) in others.iter().zip(tiles) {
+                    let add = |degrees: &mut [u32], counts: &[u32]| {
+                        degrees.iter_mut().zip(counts).for_each(|(degree, count)| *degree += count);
+                    };
+                    add(&mut balls.degrees[first..], &tile.rows);
+                    add(&mut balls.degrees[other..], &tile.columns);
+                    total +=
+                        tile.rows.iter().chain(&tile.columns).map(|&count| count as usize).sum::<usize>();
+                    if total > listed {
+                        balls.lists = None;
                     }
-                    if i != j {
-                        lists[j].push(i as u32);
+                    let Some(lists) = &mut balls.lists else { continue };
+                    for (i, j) in tile.pairs {
+                        let (i, j) = (first + usize::from(i), other + usize::from(j));
+                        if j < targets {
+                            lists[i].push(j as u32);
+                        }
+                        if i != j {
+                            lists[j].push(i as u32);
+                        }
                     }
                 }
+                let through = others.last().is_some_and(|&other| other + TILE >= n);
+                let done = if through { (first + TILE).min(targets) } else { first };
+                report(
+                    progress,
+                    Event::Progress { phase: "balls", done, total: targets, unit: "image", loss: None },
+                )?;
             }
-            let done = (first + TILE).min(targets);
-            report(
-                progress,
-                Event::Progress { phase: "balls", done, total: targets, unit: "image", loss: None },
-            )?;
         }
         Ok(balls)
     }
@@ -362,7 +369,7 @@ impl<'a> Balls<'a> {
             (0..self.rank.len()).map(|i| (self.degrees[i], Reverse(self.rank[i]), i)).collect();
         let at_once = if self.lists.is_some() { 1 } else { Self::AT_ONCE };
         let mut left = self.targets();
-        let mut taken = Vec::new();
+        let (mut taken, mut tried) = (Vec::new(), 0_usize);
         while left > 0 && picks.len() < n {
             let mut some = Vec::with_capacity(at_once);
             while some.len() < at_once
@@ -382,6 +389,15 @@ impl<'a> Balls<'a> {
             let Some((count, rank, i, targets)) = best else { break };
             if bounds.peek().is_some_and(|&(bound, other, _)| (bound, other) > (count, rank)) {
                 bounds.push((count, rank, i));
+                tried += 1;
+                // Each time where the balls are counted anew; where they are listed, it is quick.
+                if at_once > 1 || tried % 1024 == 0 {
+                    let done = picks.len();
+                    report(
+                        progress,
+                        Event::Progress { phase: "choose", done, total: n, unit: "image", loss: None },
+                    )?;
+                }
                 continue;
             }
             targets.iter().for_each(|&target| self.open[target as usize] = false);

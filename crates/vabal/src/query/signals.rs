@@ -136,7 +136,8 @@ pub struct Signals<'a> {
 }
 
 impl<'a> Signals<'a> {
-    /// A pool of ids with no arrays yet.
+    /// A pool of ids with no arrays yet. Ids that repeat are taken as they are, since only both pools together can tell:
+    /// [`Query::check`](super::Query::check), which every caller of `select` calls, refuses them.
     #[must_use]
     pub fn new(ids: Vec<Id>) -> Self {
         Self { ids, ..Self::default() }

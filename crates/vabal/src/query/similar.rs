@@ -224,15 +224,14 @@ impl Cover {
 
     /// Takes note of one row, and says of how many targets it is now the most similar.
     fn take(&mut self, rows: &Array2<f32>, row: usize) -> usize {
-        let row = rows.slice(s![row..=row, ..]);
-        let blocks = self.best.par_iter_mut().zip(&self.targets);
-        let represented = blocks.map(|(best, targets)| {
-            let mut cosines = Array2::zeros((1, targets.nrows()));
-            matmul(row, targets.t(), 0.0, cosines.view_mut(), Threads::One);
-            let nearer = best.iter_mut().zip(&cosines).filter(|(best, cosine)| *cosine > *best);
-            nearer.map(|(best, &cosine)| *best = cosine).count()
-        });
-        represented.sum()
+        // By the same product as the gains, so that what equals the row adds exactly nothing from now on.
+        let blocks = self.blocks(rows, &[row], |_, cosines| cosines.row(0).to_vec());
+        let mut represented = 0;
+        for (best, cosines) in self.best.iter_mut().zip(blocks) {
+            let nearer = best.iter_mut().zip(cosines).filter(|(best, cosine)| *cosine > **best);
+            represented += nearer.map(|(best, cosine)| *best = cosine).count();
+        }
+        represented
     }
 
     /// Takes note of what is labelled.

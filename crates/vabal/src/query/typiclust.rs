@@ -112,7 +112,8 @@ impl TypiClust {
         let mut open: Vec<&mut Cluster> =
             clusters.iter_mut().filter(|cluster| !cluster.open.is_empty()).collect();
         open.truncate(n - picks.len());
-        for some in open.chunks_mut(64) {
+        // Enough for all cores, and no more, so that stopping is heard between them.
+        for some in open.chunks_mut(2 * rayon::current_num_threads()) {
             picks.par_extend(some.par_iter_mut().map(|cluster| cluster.pick(points, self.0.neighbours)));
             let done = picks.len();
             report(progress, Event::Progress { phase: "choose", done, total: n, unit: "image", loss: None })?;

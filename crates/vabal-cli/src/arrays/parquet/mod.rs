@@ -392,11 +392,12 @@ impl Column {
     /// # Errors
     /// As [`Column::each_block`]; bytes that are no text.
     pub fn texts(&self, load: &mut Load<'_, '_>) -> Result<Vec<String>> {
-        let mut texts = Vec::new();
+        let (mut texts, mut size) = (Vec::new(), 0);
         self.each_page(load, &mut |page| {
             let Decoded::Texts(values) = page.values else { return Err(self.torn("numbers")) };
             for value in values {
                 let place = || format!("{}, row {}", self.place, texts.len());
+                pages::bounded(&mut size, value.len()).map_err(|got| self.torn(&got))?;
                 let text = String::from_utf8(value);
                 texts.push(text.map_err(|_| torn(place(), "a text in UTF-8", "bytes that are none"))?);
             }

@@ -232,12 +232,13 @@ pub fn values(
                 lengths.push(usize::try_from(length).map_err(|_| SHORT)?);
                 Ok(())
             })?;
-            let mut texts: Vec<Vec<u8>> = Vec::new();
+            let (mut texts, mut size): (Vec<Vec<u8>>, usize) = (Vec::new(), 0);
             for (n, length) in lengths.into_iter().enumerate() {
                 let own = take(&mut rest, length)?;
                 let prefix =
                     prefixes.get(n).map_or(Ok(0), |&prefix| usize::try_from(prefix)).map_err(|_| SHORT)?;
                 let before = texts.last().map_or(&[][..], Vec::as_slice).get(..prefix).ok_or(SHORT)?;
+                bounded(&mut size, before.len() + own.len())?;
                 texts.push([before, own].concat());
             }
             Ok(Decoded::Texts(texts))
@@ -280,6 +281,18 @@ fn plain(physical: Physical, mut bytes: &[u8], count: usize) -> Result<Decoded> 
     })
 }
 
+/// Bytes of text that one column may come to. A few bytes of a file may claim any number of them, by a dictionary or by what
+/// texts have in common.
+const MOST_TEXT: usize = 1 << 30;
+
+/// Adds a text to the bytes so far.
+pub fn bounded(size: &mut usize, text: usize) -> Result<()> {
+    *size = size.saturating_add(text);
+    // What holds a text takes memory too.
+    *size = size.saturating_add(size_of::<Vec<u8>>());
+    if *size > MOST_TEXT { Err("more than 1 GiB of text".into()) } else { Ok(()) }
+}
+
 fn from_dictionary(
     dictionary: &Decoded,
     physical: Physical,
@@ -299,6 +312,11 @@ fn from_dictionary(
             Ok(Decoded::Fixed(out))
         }
         Decoded::Texts(known) => {
+            // Before any memory is taken.
+            let mut size = 0;
+            hybrid(bytes, width, count, |index| {
+                bounded(&mut size, known.get(index as usize).ok_or_else(none)?.len())
+            })?;
             let mut out = Vec::new();
             hybrid(bytes, width, count, |index| {
                 out.push(known.get(index as usize).ok_or_else(none)?.clone());

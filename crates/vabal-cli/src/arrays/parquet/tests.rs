@@ -141,3 +141,14 @@ fn a_file_torn_at_any_place_or_with_any_byte_changed_is_an_error_or_a_table_but_
         }
     }
 }
+
+#[test]
+fn a_dictionary_of_a_few_bytes_cannot_fill_the_memory() {
+    let known = pages::Decoded::Texts(vec![vec![b'a'; 1 << 20]]);
+    // A run of the one entry: 2 · length in seven bits a byte, then the entry.
+    let texts = |bytes: &[u8], length| pages::values(Physical::Texts, 8, bytes, length, Some(&known));
+    let error = texts(&[1, 0xa0, 0x1f, 0], 2000).unwrap_err();
+    assert!(error.contains("1 GiB"), "{error}");
+    let pages::Decoded::Texts(few) = texts(&[1, 6, 0], 3).unwrap() else { panic!("texts") };
+    assert_eq!(few.len(), 3);
+}

@@ -218,7 +218,9 @@ impl Pool {
         if let Some(entry) = find("ids") {
             pool.names = Some(Names::read(entry, load)?);
         }
-        pool.check_values()?;
+        // Those of labelled rows say how many classes there are, and beyond that only some strategies read them.
+        let read = labels != Labels::Needed || needs.probabilities || needs.predicted;
+        pool.check_values(read)?;
         Ok(pool)
     }
 
@@ -383,7 +385,7 @@ impl Pool {
     }
 
     /// Looks at every value, so that a wrong one is named by array, row and id.
-    fn check_values(&self) -> Result<()> {
+    fn check_values(&self, probabilities: bool) -> Result<()> {
         let finite = |value: &f32| value.is_finite();
         for stage in &self.stages {
             self.check(stage, finite, |got| {
@@ -394,7 +396,8 @@ impl Pool {
             })?;
         }
         let probability = |value: &f32| (0.0..=1.0001).contains(value);
-        for array in [&self.probabilities, &self.monte_carlo, &self.committee].into_iter().flatten() {
+        let read = self.probabilities.as_ref().filter(|_| probabilities);
+        for array in read.into_iter().chain(&self.monte_carlo).chain(&self.committee) {
             self.check(array, probability, |got| {
                 Error::input("a probability is out of range")
                     .expected("numbers from 0 to 1")

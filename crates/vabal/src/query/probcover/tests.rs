@@ -177,6 +177,31 @@ fn what_is_covered_by_labels_is_out_and_the_radius_halves_when_all_is() {
 }
 
 #[test]
+fn progress_is_told_before_a_stripe_of_a_large_pool_is_through_and_between_picks_without_lists() {
+    let large = normal((Balls::TILES + 2) * TILE, 1, 4);
+    let all = points(&large);
+    let order: Vec<usize> = (0..all.len()).collect();
+    let mut told = Vec::new();
+    let stopped = Balls::new(&all, order, all.len(), 1e-12, 0, &mut |event: Event<'_>| {
+        if let Event::Progress { done, .. } = event {
+            told.push(done);
+        }
+        if told.len() < 2 { crate::progress::Flow::Continue } else { crate::progress::Flow::Stop }
+    });
+    assert!(matches!(stopped, Err(crate::Error::Stopped)));
+    assert_eq!(told, [0, TILE], "the first of them in the middle of the first stripe");
+
+    let features = normal(900, 2, 3);
+    let points = points(&features);
+    let (mut events, open) = (0, (0..900).collect());
+    let picks = cover(&points, open, Vec::new(), points.square(0.5), 20, 0, &mut |event: Event<'_>| {
+        events += usize::from(matches!(event, Event::Progress { phase: "choose", .. }));
+        crate::progress::Flow::Continue
+    });
+    assert!(events > picks.unwrap().len(), "{events}");
+}
+
+#[test]
 fn settings_out_of_range_are_named() {
     for (key, bad) in [
         ("radius", Settings { radius: -1.0, ..Settings::default() }),

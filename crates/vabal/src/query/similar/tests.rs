@@ -121,6 +121,19 @@ fn equal_images_go_by_the_lowest_id_and_none_is_asked_twice() {
     }
 }
 
+#[test]
+fn a_duplicate_of_what_is_chosen_adds_exactly_nothing() {
+    for width in [3, 40, 129] {
+        let once = normal(30, width, 5);
+        let features = Array2::from_shape_fn((60, width), |(i, j)| once[[i % 30, j]]);
+        let chosen = select(Settings::default(), &features, &[], 3, 60);
+        assert!(chosen.scores[29] > 0.0, "{:?}", chosen.scores);
+        assert_eq!(chosen.scores[30..], [0.0; 30], "width {width}");
+        // Then all add the same, and come by their ids.
+        assert!(chosen.ids[30..].is_sorted(), "{:?}", &chosen.ids[30..]);
+    }
+}
+
 /// Class 0 with 400 images, 1 with 200 and 2 with 15, each round a direction of its own, in any order.
 fn planted() -> (Array2<f32>, Vec<Label>) {
     let noise = normal(615, 16, 8);

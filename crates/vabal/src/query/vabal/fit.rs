@@ -2,13 +2,15 @@
 //!
 //! The labelled pool never enters: the classifier may have overfitted to it (section 3.3).
 
+use std::ops::Range;
+
 use ndarray::Array2;
 use rand::seq::SliceRandom;
-use rand_distr::{Distribution, StandardNormal};
 
 use super::loss::{Losses, Objective, Scratch, step};
 use super::settings::Settings;
 use super::vae::{Architecture, Vae};
+use crate::Label;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 use crate::query::Signals;
@@ -47,9 +49,15 @@ pub(super) fn fit(
         Objective { lambda: settings.lambda, absence: settings.absence, mask: settings.mask_in_training };
     let mut adam = Adam::new(vae.parameters.len());
     let (mut tape, mut scratch) = (vae.tape(), Scratch::default());
+    let code = vae.architecture.code();
     let mut gradient = vec![0.0; vae.parameters.len()];
-    let (mut batch_stages, mut noise) =
-        (vec![Array2::default((0, 0)); stages.len()], Array2::default((0, 0)));
+    // That of this step, and that of the next, which is made meanwhile.
+    let mut batch = Batch {
+        stages: vec![Array2::default((0, 0)); stages.len()],
+        labels: Vec::new(),
+        noise: Array2::default((0, 0)),
+    };
+    let mut next = batch.clone();
 
     // By id, so that the order in which the pool is listed changes nothing.
     let mut order: Vec<usize> = (0..unlabelled.len()).collect();
@@ -61,26 +69,36 @@ pub(super) fn fit(
     let mut summary = EpochSummary::new(vae.architecture.inputs());
     for epoch in 0..epochs {
         let seed = seed.child("vae-epoch", epoch as u64);
-        let mut noise_stream = seed.stream("noise");
+        let mut normals = seed.normals("noise");
         order.shuffle(&mut seed.stream("shuffle"));
         // In proportion, where the minimum of steps makes more epochs of them.
         let decayed = settings.decay_epoch * epochs <= epoch * settings.epochs;
         let decayed = if decayed { settings.decay } else { 1.0 };
         let learning_rate = settings.learning_rate * decayed;
         summary.reset();
-        for batch in batches(order.len(), settings.batch) {
-            let rows = &order[batch];
-            for (batch, stage) in batch_stages.iter_mut().zip(&stages) {
+        let mut make = |next: &mut Batch, rows: &[usize]| {
+            for (batch, stage) in next.stages.iter_mut().zip(&stages) {
                 resize(batch, rows.len(), stage.ncols());
                 for (mut to, &row) in batch.rows_mut().into_iter().zip(rows) {
                     to.assign(&stage.row(row));
                 }
             }
-            let batch_labels: Vec<_> = rows.iter().map(|&row| labels[row]).collect();
-            resize(&mut noise, rows.len(), vae.architecture.code());
-            noise.map_inplace(|value| *value = StandardNormal.sample(&mut noise_stream));
-            let input = (&batch_stages[..], &batch_labels[..], &noise);
-            let losses = step(&vae, objective, input, &mut tape, &mut scratch, &mut gradient);
+            next.labels.clear();
+            next.labels.extend(rows.iter().map(|&row| labels[row]));
+            resize(&mut next.noise, rows.len(), code);
+            normals.fill(next.noise.as_slice_mut().expect("row-major"));
+        };
+        let mut batches = batches(order.len(), settings.batch).map(|rows| &order[rows]);
+        let mut coming = batches.next();
+        coming.into_iter().for_each(|rows| make(&mut next, rows));
+        while coming.is_some() {
+            std::mem::swap(&mut batch, &mut next);
+            coming = batches.next();
+            let input = (&batch.stages[..], &batch.labels[..], &batch.noise);
+            let (losses, ()) = rayon::join(
+                || step(&vae, objective, input, &mut tape, &mut scratch, &mut gradient),
+                || coming.into_iter().for_each(|rows| make(&mut next, rows)),
+            );
             steps += 1;
             let loss = losses.total(settings.lambda);
             if !loss.is_finite() {
@@ -100,9 +118,19 @@ pub(super) fn fit(
     Ok(Fitted { losses: summary.losses(), target_variance: summary.variance(), vae })
 }
 
+/// What one step sees.
+#[derive(Clone)]
+struct Batch {
+    /// [B, d_l] each.
+    stages: Vec<Array2<f32>>,
+    labels: Vec<Label>,
+    /// Standard normal, [B, C·K].
+    noise: Array2<f32>,
+}
+
 /// The batches of one epoch, as ranges of the shuffled order. A last batch of one joins the one before, since
 /// BatchNorm cannot learn from a single image.
-fn batches(n: usize, batch: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+fn batches(n: usize, batch: usize) -> impl Iterator<Item = Range<usize>> {
     let count = if n > batch && n % batch == 1 { n / batch } else { n.div_ceil(batch) };
     (0..count).map(move |i| i * batch..if i + 1 == count { n } else { (i + 1) * batch })
 }

@@ -152,29 +152,29 @@ impl Model {
         }
         let frozen = posterior::Frozen::new(&self.fitted.vae, &self.settings, query.seed);
         let votes_labelled = frozen.votes(query.labelled, "difficulty", progress)?;
-        let measured = posterior::class_terms(&votes_labelled, query.labels, frozen.draws());
+        let draws = frozen.draws();
+        let measured = posterior::class_terms(&votes_labelled, query.labels, classes, draws);
+        let Settings { class_sum, likelihood, .. } = self.settings;
+        let drawn = score::drawn(&frozen, (class_sum, likelihood), query.unlabelled, progress)?;
         let mut terms = measured.clone();
         match self.settings.prior {
             Prior::Labelled => {}
             Prior::Unlabelled => {
-                let votes = frozen.votes(query.unlabelled, "prior", progress)?;
-                terms.prior =
-                    posterior::class_terms(&votes, &vec![0; query.unlabelled.len()], frozen.draws()).prior;
+                terms.prior = posterior::prior(drawn.iter().map(|drawn| &drawn.votes), classes, draws);
             }
             Prior::Off => terms.prior.fill(1.0),
         }
         if !self.settings.difficulty {
             terms.difficulty.fill(1.0);
         }
-        let reading = (self.settings.class_sum, self.settings.likelihood);
-        let scored = score::score(&frozen, &terms, reading, query.unlabelled, progress)?;
+        let scored = score::score(&drawn, &terms, class_sum, draws);
 
         let prior = if self.settings.prior == Prior::Off { &measured.prior } else { &terms.prior };
-        let health = self.health(query, &votes_labelled, &scored, &measured.difficulty, prior)?;
+        let health = self.health(query, &votes_labelled, &drawn, &measured.difficulty, prior)?;
         if let Some(warning) = &health.warning {
             report(progress, Event::Warning(warning))?;
         }
-        let columns = self.columns(query.unlabelled, &terms, &scored)?;
+        let columns = self.columns(query.unlabelled, &terms, &drawn, &scored)?;
         let scores: Vec<f64> = scored.iter().map(|s| s.score).collect();
         let mut selection = Selection::top(query, &scores, columns, progress)?;
         selection.health = Some(health);
@@ -188,28 +188,30 @@ impl Model {
         &self,
         unlabelled: &Signals<'_>,
         terms: &posterior::ClassTerms,
+        drawn: &[score::Drawn],
         scored: &[score::Scored],
     ) -> Result<Vec<Column>> {
         let Settings { class_sum, likelihood, prior, difficulty, .. } = self.settings;
-        let column = |name, value: &dyn Fn(&score::Scored) -> f64| Column {
+        let of_predicted = |name, value: &dyn Fn(usize) -> f64| Column {
             name,
-            values: scored.iter().map(value).collect(),
+            values: drawn.iter().map(|drawn| value(drawn.votes.most())).collect(),
         };
         let predicted = unlabelled.predicted()?.into_iter().map(f64::from).collect();
         let mut columns = vec![
             Column { name: "predicted", values: predicted },
-            column("vae-predicted", &|s| s.predicted as f64),
+            of_predicted("vae-predicted", &|n| n as f64),
         ];
         let of_one_class = class_sum == ClassSum::Predicted;
         if of_one_class && difficulty {
-            columns.push(column("difficulty", &|s| terms.difficulty[s.predicted]));
+            columns.push(of_predicted("difficulty", &|n| terms.difficulty[n]));
         }
         if of_one_class && prior != Prior::Off {
-            columns.push(column("prior", &|s| terms.prior[s.predicted]));
+            columns.push(of_predicted("prior", &|n| terms.prior[n]));
         }
         if likelihood != Likelihood::None {
             let name = if likelihood == Likelihood::Energy { "energy" } else { "likelihood" };
-            columns.push(column(name, &|s| s.likelihood.unwrap_or(f64::NAN)));
+            let values = scored.iter().map(|s| s.likelihood.unwrap_or(f64::NAN)).collect();
+            columns.push(Column { name, values });
         }
         Ok(columns)
     }
@@ -233,26 +235,27 @@ impl Model {
     fn health(
         &self,
         query: &Query<'_>,
-        votes_labelled: &ndarray::Array2<u32>,
-        scored: &[score::Scored],
+        votes_labelled: &[posterior::Votes],
+        drawn: &[score::Drawn],
         difficulty: &[f64],
         prior: &[f64],
     ) -> Result<Health> {
         let classes = self.fitted.vae.architecture.classes;
         let draws = f64::from(u32::try_from(self.settings.draws).unwrap_or(u32::MAX));
         let predicted = query.unlabelled.predicted()?;
-        let (mut says, mut means, mut agree) = (vec![0.0; classes], vec![0.0; classes], 0.0);
-        let n = scored.len() as f64;
-        for (image, &label) in scored.iter().zip(&predicted) {
-            agree += f64::from(image.votes[label as usize]) / draws / n;
+        let n = drawn.len() as f64;
+        let (mut means, mut agree) = (vec![0.0; classes], 0.0);
+        for (drawn, &label) in drawn.iter().zip(&predicted) {
+            agree += f64::from(drawn.votes.of(label)) / draws / n;
             means[label as usize] += 1.0 / n;
-            image.votes.iter().zip(&mut says).for_each(|(&v, says)| *says += f64::from(v) / draws / n);
         }
-        let right = votes_labelled.rows().into_iter().zip(query.labels);
-        let right = right.map(|(votes, &label)| f64::from(votes[label as usize]) / draws);
+        let says = posterior::said(drawn.iter().map(|drawn| &drawn.votes), classes);
+        let says = says.iter().map(|&said| said as f64 / draws / n);
+        let right = votes_labelled.iter().zip(query.labels);
+        let right = right.map(|(votes, &label)| f64::from(votes.of(label)) / draws);
         let losses = self.fitted.losses;
         // Cohen's kappa: agreement beyond what two independent answers with these shares would reach.
-        let chance: f64 = says.iter().zip(&means).map(|(a, b)| a * b).sum();
+        let chance: f64 = says.zip(&means).map(|(a, b)| a * b).sum();
         let kappa = if chance < 1.0 { (agree - chance) / (1.0 - chance) } else { 1.0 };
         let warning = if kappa < 0.1 {
             Some(format!(

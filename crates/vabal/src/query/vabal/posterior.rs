@@ -4,17 +4,16 @@
 //! In evaluation mode every BatchNorm folds into the Linear beside it, in f64. Never here: the score.
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
-use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use super::loss::{kl, predicted};
+use super::loss::{deviations, draw, kl, predicted};
 use super::settings::{Absence, Settings};
 use super::vae::{AdapterLayer, Architecture, HIDDEN, Vae};
 use crate::error::Result;
 use crate::kernels::{Threads, matmul, wide};
 use crate::progress::{Event, Progress, report};
 use crate::query::Signals;
-use crate::query::layers::{HiddenLayer, Linear, sigmoid};
+use crate::query::layers::{HiddenLayer, Linear, rows, rows_mut, sigmoid};
 use crate::rng::Seed;
 use crate::{Id, Label};
 
@@ -60,13 +59,16 @@ impl Dense {
 /// y = activation(y + bias), row by row.
 pub(super) fn add_bias(y: &mut Array2<f32>, bias: &[f32], activation: impl Fn(f32) -> f32) {
     let y = y.as_slice_mut().expect("row-major");
-    wide(|| {
-        for row in y.chunks_exact_mut(bias.len()) {
-            for (y, &bias) in row.iter_mut().zip(bias) {
-                *y = activation(*y + bias);
+    wide(
+        #[inline(always)]
+        || {
+            for row in y.chunks_exact_mut(bias.len()) {
+                for (y, &bias) in row.iter_mut().zip(bias) {
+                    *y = activation(*y + bias);
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// The VAE, frozen and folded, ready to encode and to draw.
@@ -156,11 +158,11 @@ impl Frozen {
         self.draws
     }
 
-    /// Encodes the images in `rows` of `stages`, each [n, d_l].
-    pub fn encode(&self, stages: &[ArrayView2<'_, f32>], rows: std::ops::Range<usize>) -> Encoded {
-        let mut x = Array2::zeros((rows.len(), self.architecture.inputs()));
+    /// Encodes the images in `range` of `stages`, each [n, d_l].
+    pub fn encode(&self, stages: &[ArrayView2<'_, f32>], range: std::ops::Range<usize>) -> Encoded {
+        let mut x = Array2::zeros((range.len(), self.architecture.inputs()));
         for (l, (adapter, stage)) in self.adapters.iter().zip(stages).enumerate() {
-            let features = stage.slice(s![rows.clone(), ..]);
+            let features = stage.slice(s![range.clone(), ..]);
             let part = match adapter {
                 FrozenAdapter::Sigmoid(dense) => dense.apply(features, sigmoid),
                 FrozenAdapter::Relu(dense, scale, shift) => {
@@ -180,23 +182,26 @@ impl Frozen {
             hidden = layer.apply(hidden.view(), |v| v.max(0.0));
         }
         let mean = self.mean.apply(hidden.view(), |v| v);
-        let mut deviation = self.log_variance.apply(hidden.view(), |v| v);
-        let kl =
-            mean.rows().into_iter().zip(deviation.rows()).map(|(mean, log_variance)| kl(mean, log_variance));
-        let kl = kl.collect();
-        deviation.mapv_inplace(|log_variance| (0.5 * log_variance).exp());
+        let log_variance = self.log_variance.apply(hidden.view(), |v| v);
+        let mut deviation = Array2::zeros(mean.dim());
+        let kl = (rows(mean.view()).zip(rows(log_variance.view())).zip(rows_mut(deviation.view_mut())))
+            .map(|((mean, log_variance), deviation)| {
+                deviations(log_variance, deviation);
+                kl(mean, log_variance, deviation)
+            })
+            .collect();
         Encoded { x, mean, deviation, kl }
     }
 
     /// Writes the S draws of image `row` of `encoded` into `z` [S, C·K].
     pub fn draw(&self, encoded: &Encoded, row: usize, id: Id, z: &mut Array2<f32>) {
-        let mut rng = self.seed.child("vae-draws", id).stream("z");
+        let mut normals = self.seed.child("vae-draws", id).normals("z");
         let (mean, deviation) = (encoded.mean.row(row), encoded.deviation.row(row));
-        for mut draw in z.rows_mut() {
-            for ((z, &mean), &deviation) in draw.iter_mut().zip(mean).zip(deviation) {
-                let noise: f32 = StandardNormal.sample(&mut rng);
-                *z = mean + deviation * noise;
-            }
+        let (mean, deviation) =
+            (mean.as_slice().expect("row-major"), deviation.as_slice().expect("row-major"));
+        for z in rows_mut(z.view_mut()) {
+            normals.fill(z);
+            draw(mean, deviation, z);
         }
     }
 
@@ -250,31 +255,42 @@ impl Frozen {
         Ok(answers)
     }
 
-    /// How often each class is predicted over the draws of every image, [n, C].
+    /// How often each class is predicted over the draws of every image.
     pub fn votes(
         &self,
         signals: &Signals<'_>,
         phase: &'static str,
         progress: &mut Progress<'_>,
-    ) -> Result<Array2<u32>> {
-        let classes = self.architecture.classes;
-        if signals.is_empty() {
-            // Before the first label there may be no arrays either.
-            return Ok(Array2::zeros((0, classes)));
-        }
-        let rows = self.for_each_image(
-            signals,
-            phase,
-            progress,
-            || (),
-            |(), _, _, _, z| {
-                let mut votes = vec![0_u32; classes];
-                self.predictions(z).for_each(|n| votes[n] += 1);
-                votes
-            },
-        )?;
-        let flat: Vec<u32> = rows.into_iter().flatten().collect();
-        Ok(Array2::from_shape_vec((signals.len(), classes), flat).expect("a row of C votes for every image"))
+    ) -> Result<Vec<Votes>> {
+        let counts = || vec![0; self.architecture.classes];
+        self.for_each_image(signals, phase, progress, counts, |counts, _, _, _, z| {
+            Votes::count(self.predictions(z), counts)
+        })
+    }
+}
+
+/// How many draws of one image are predicted as which class: the classes that have any, ascending, each with its draws.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Votes(pub Box<[(u32, u32)]>);
+
+impl Votes {
+    /// Counts; `counts` [C] is scratch, all 0 before and after.
+    pub fn count(predicted: impl Iterator<Item = usize>, counts: &mut [u32]) -> Self {
+        predicted.for_each(|n| counts[n] += 1);
+        let some = (0_u32..).zip(&*counts).filter(|&(_, &votes)| votes > 0).map(|(n, &votes)| (n, votes));
+        let votes = some.collect();
+        counts.fill(0);
+        Self(votes)
+    }
+
+    /// The draws predicted as class `n`.
+    pub fn of(&self, n: Label) -> u32 {
+        self.0.iter().find(|&&(class, _)| class == n).map_or(0, |&(_, votes)| votes)
+    }
+
+    /// The class of most draws, the lowest on ties.
+    pub fn most(&self) -> usize {
+        self.0.iter().rev().max_by_key(|&&(_, votes)| votes).map_or(0, |&(class, _)| class as usize)
     }
 }
 
@@ -287,23 +303,42 @@ pub(super) struct ClassTerms {
     pub prior: Vec<f64>,
 }
 
-/// Eqs. 11 and 12 from the votes [n, C] on the labelled pool and its true labels.
+/// Eqs. 11 and 12 from the votes on the labelled pool and its true labels.
 ///
 /// Both are smoothed by one imaginary image that is predicted as every class with 1/C and right with chance
 /// 1/C. A class that is never predicted then has the smallest prior of all and the difficulty of a guess,
 /// so that what looks like it is asked first; without any label all classes are equal.
-pub(super) fn class_terms(votes: &Array2<u32>, labels: &[Label], draws: usize) -> ClassTerms {
-    let classes = votes.ncols();
-    let (share, images) = (1.0 / classes as f64, labels.len() as f64);
-    // In units of images, not draws.
-    let said = |n: usize| votes.column(n).iter().map(|&v| f64::from(v)).sum::<f64>() / draws as f64;
-    let right = |n: usize| {
-        let votes = votes.column(n);
-        let votes = votes.iter().zip(labels).filter(|&(_, &label)| label as usize == n);
-        votes.map(|(&v, _)| f64::from(v)).sum::<f64>() / draws as f64
-    };
-    ClassTerms {
-        difficulty: (0..classes).map(|n| (right(n) + share * share) / (said(n) + share)).collect(),
-        prior: (0..classes).map(|n| (said(n) + share) / (images + 1.0)).collect(),
+pub(super) fn class_terms(votes: &[Votes], labels: &[Label], classes: usize, draws: usize) -> ClassTerms {
+    let mut right = vec![0_u64; classes];
+    for (votes, &label) in votes.iter().zip(labels) {
+        right[label as usize] += u64::from(votes.of(label));
     }
+    let (share, prior) = (1.0 / classes as f64, prior(votes.iter(), classes, draws));
+    let said = said(votes.iter(), classes);
+    // In units of images, not draws.
+    let images = |votes: u64| votes as f64 / draws as f64;
+    let difficulty = right
+        .iter()
+        .zip(&said)
+        .map(|(&right, &said)| (images(right) + share * share) / (images(said) + share));
+    ClassTerms { difficulty: difficulty.collect(), prior }
+}
+
+/// Eq. 12 from the votes on any pool, smoothed as [`class_terms`] says.
+pub(super) fn prior<'a>(
+    votes: impl ExactSizeIterator<Item = &'a Votes>,
+    classes: usize,
+    draws: usize,
+) -> Vec<f64> {
+    let (share, images) = (1.0 / classes as f64, votes.len() as f64);
+    said(votes, classes).iter().map(|&said| (said as f64 / draws as f64 + share) / (images + 1.0)).collect()
+}
+
+/// The draws of all images that are predicted as each class.
+pub(super) fn said<'a>(votes: impl Iterator<Item = &'a Votes>, classes: usize) -> Vec<u64> {
+    let mut said = vec![0; classes];
+    for &(class, votes) in votes.flat_map(|votes| &votes.0) {
+        said[class as usize] += u64::from(votes);
+    }
+    said
 }

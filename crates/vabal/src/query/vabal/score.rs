@@ -7,7 +7,7 @@
 
 use ndarray::{Array2, s};
 
-use super::posterior::{ClassTerms, Encoded, Frozen, add_bias};
+use super::posterior::{ClassTerms, Encoded, Frozen, Votes, add_bias};
 use super::settings::{ClassSum, Likelihood};
 use super::vae::HIDDEN;
 use crate::error::Result;
@@ -23,65 +23,85 @@ const TILE: usize = 256;
 pub(super) struct Scored {
     /// Eq. 6; larger = ask first.
     pub score: f64,
-    /// ŷ of most draws, the lowest class on ties.
-    pub predicted: usize,
     /// ℓ as the score takes it, the mean over draws; with class sum `all` also over classes, each with its weight
     /// d_n·π_n. `None` where the likelihood is switched off.
     pub likelihood: Option<f64>,
-    /// Votes of the draws for each class.
-    pub votes: Vec<u32>,
 }
 
-/// Scores every image of `unlabelled`, row by row.
-pub(super) fn score(
+/// What the score of one image needs of it, whatever the class terms turn out to be: so that the draws are made and
+/// decoded once, although Eq. 12 wants to see them all first.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Drawn {
+    pub votes: Votes,
+    /// Σ over draws of ℓ(x, z, n): of every class n with class sum `all`; of each class in `votes`, over the draws
+    /// that it is predicted for, with `predicted`; empty where the likelihood is 1.
+    likelihoods: Box<[f64]>,
+}
+
+/// Draws and decodes every image of `unlabelled`, row by row.
+pub(super) fn drawn(
     frozen: &Frozen,
-    terms: &ClassTerms,
     (class_sum, likelihood): (ClassSum, Likelihood),
     unlabelled: &Signals<'_>,
     progress: &mut Progress<'_>,
-) -> Result<Vec<Scored>> {
+) -> Result<Vec<Drawn>> {
     let decoder = Decoder::new(frozen);
     let classes = frozen.architecture.classes;
-    let weight: Vec<f64> = terms.difficulty.iter().zip(&terms.prior).map(|(d, p)| d * p).collect();
-    let per_draw = 1.0 / frozen.draws() as f64;
     let each = |work: &mut Workspace, _row, encoded: &Encoded, row: usize, z: &mut Array2<f32>| {
         work.predicted.clear();
         work.predicted.extend(frozen.predictions(z));
-        let mut votes = vec![0_u32; classes];
-        work.predicted.iter().for_each(|&n| votes[n] += 1);
-        let predicted = (0..classes).rev().max_by_key(|&n| votes[n]).unwrap_or(0);
-
-        let (mut sum, mut unweighted) = (0.0, 0.0);
+        let votes = Votes::count(work.predicted.iter().copied(), &mut work.counts);
         if likelihood == Likelihood::None {
-            sum = match class_sum {
-                ClassSum::All => weight.iter().sum::<f64>() / per_draw,
-                ClassSum::Predicted => work.predicted.iter().map(|&n| weight[n]).sum(),
-            };
-        } else {
-            let target = decoder.target(encoded, row);
-            let loss = |error: f32| f64::from(error) / target.inputs + target.offset;
-            let of = |loss: f64| match likelihood {
+            return Drawn { votes, likelihoods: Box::default() };
+        }
+        let target = decoder.target(encoded, row);
+        let of = |error: f32| {
+            let loss = f64::from(error) / target.inputs + target.offset;
+            match likelihood {
                 Likelihood::Exp => (-loss).exp(),
                 Likelihood::Inverse => 1.0 / loss,
                 Likelihood::Energy => loss,
                 Likelihood::None => 1.0,
-            };
-            match class_sum {
-                ClassSum::All => {
-                    decoder.every_class(z, &target, work, |n, error| sum += weight[n] * of(loss(error)));
-                    unweighted = sum / weight.iter().sum::<f64>();
-                }
-                ClassSum::Predicted => decoder.predicted_class(z, &target, work, |n, error| {
-                    let likelihood = of(loss(error));
-                    sum += weight[n] * likelihood;
-                    unweighted += likelihood;
-                }),
             }
-        }
-        let likelihood = (likelihood != Likelihood::None).then_some(unweighted * per_draw);
-        Scored { score: -sum * per_draw, predicted, likelihood, votes }
+        };
+        let mut sums = vec![0.0; classes];
+        let likelihoods = match class_sum {
+            ClassSum::All => {
+                decoder.every_class(z, &target, work, |n, error| sums[n] += of(error));
+                sums.into()
+            }
+            ClassSum::Predicted => {
+                decoder.predicted_class(z, &target, work, |n, error| sums[n] += of(error));
+                votes.0.iter().map(|&(n, _)| sums[n as usize]).collect()
+            }
+        };
+        Drawn { votes, likelihoods }
     };
-    frozen.for_each_image(unlabelled, "score", progress, || Workspace::new(frozen.draws()), each)
+    frozen.for_each_image(unlabelled, "score", progress, || Workspace::new(frozen.draws(), classes), each)
+}
+
+/// Eq. 6.
+pub(super) fn score(drawn: &[Drawn], terms: &ClassTerms, class_sum: ClassSum, draws: usize) -> Vec<Scored> {
+    let weight: Vec<f64> = terms.difficulty.iter().zip(&terms.prior).map(|(d, p)| d * p).collect();
+    let (per_draw, total) = (1.0 / draws as f64, weight.iter().sum::<f64>());
+    let weighted = |sums: &[f64]| weight.iter().zip(sums).map(|(weight, sum)| weight * sum).sum::<f64>();
+    let each = |Drawn { votes, likelihoods }: &Drawn| {
+        let said = votes.0.iter().map(|&(n, votes)| (weight[n as usize], f64::from(votes)));
+        let (sum, likelihood) = match (class_sum, likelihoods.is_empty()) {
+            (ClassSum::All, true) => (total * draws as f64, None),
+            (ClassSum::All, false) => {
+                let sum = weighted(likelihoods);
+                (sum, Some(sum / total))
+            }
+            (ClassSum::Predicted, true) => (said.map(|(weight, votes)| weight * votes).sum(), None),
+            (ClassSum::Predicted, false) => {
+                let sum = said.zip(likelihoods).map(|((weight, _), likelihood)| weight * likelihood).sum();
+                (sum, Some(likelihoods.iter().sum::<f64>()))
+            }
+        };
+        Scored { score: -sum * per_draw, likelihood: likelihood.map(|likelihood| likelihood * per_draw) }
+    };
+    drawn.iter().map(each).collect()
 }
 
 /// The decoder, arranged for errors rather than reconstructions.
@@ -108,16 +128,24 @@ pub(super) struct Target {
 /// Buffers of one thread.
 pub(super) struct Workspace {
     predicted: Vec<usize>,
+    /// Votes of the classes while they are counted.
+    counts: Vec<u32>,
     base: Array2<f32>,
     a: Array2<f32>,
     b: Array2<f32>,
 }
 
 impl Workspace {
-    pub fn new(draws: usize) -> Self {
+    pub fn new(draws: usize, classes: usize) -> Self {
         let rows = (TILE / draws).max(1) * draws;
         let buffer = |rows| Array2::zeros((rows, HIDDEN));
-        Self { predicted: Vec::new(), base: buffer(draws), a: buffer(rows), b: buffer(rows) }
+        Self {
+            predicted: Vec::new(),
+            counts: vec![0; classes],
+            base: buffer(draws),
+            a: buffer(rows),
+            b: buffer(rows),
+        }
     }
 }
 
@@ -210,11 +238,14 @@ impl<'a> Decoder<'a> {
         matmul(h, early, 0.0, work.b.slice_mut(s![..rows, ..HALF]), Threads::One);
         matmul(h.slice(s![.., HALF..]), late, 0.0, work.b.slice_mut(s![..rows, HALF..]), Threads::One);
         let flat = work.b.as_slice().expect("row-major");
-        wide(|| {
-            for (row, y) in flat.chunks_exact(HIDDEN).take(rows).enumerate() {
-                each(row, squared_distance(y, &target.v));
-            }
-        });
+        wide(
+            #[inline(always)]
+            || {
+                for (row, y) in flat.chunks_exact(HIDDEN).take(rows).enumerate() {
+                    each(row, squared_distance(y, &target.v));
+                }
+            },
+        );
     }
 }
 

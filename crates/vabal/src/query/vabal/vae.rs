@@ -183,8 +183,11 @@ impl<T: Real> Vae<T> {
         let hidden = self.encoder[DEPTH - 1].output(&tape.encoder[DEPTH - 1]);
         resize(&mut tape.mean, batch, self.architecture.code());
         resize(&mut tape.log_variance, batch, self.architecture.code());
-        self.mean.forward(p, hidden, tape.mean.view_mut());
-        self.log_variance.forward(p, hidden, tape.log_variance.view_mut());
+        let (mean, log_variance) = (tape.mean.view_mut(), tape.log_variance.view_mut());
+        rayon::join(
+            || self.mean.forward(p, hidden, mean),
+            || self.log_variance.forward(p, hidden, log_variance),
+        );
     }
 
     /// Training mode: z [B, C·K] to x̂, on the tape.
@@ -310,7 +313,14 @@ fn forward_adapters<T: Real>(
                 resize(&mut tape.normalised, features.nrows(), norm.width);
                 norm.forward(p, features.view(), tape.normalised.view_mut(), &mut tape.norm);
                 linear.forward(p, tape.normalised.view(), x.view_mut());
-                x.mapv_inplace(sigmoid);
+                wide(
+                    #[inline(always)]
+                    || {
+                        for row in rows_mut(x) {
+                            row.iter_mut().for_each(|v| *v = sigmoid(*v));
+                        }
+                    },
+                );
             }
             AdapterLayer::Relu(hidden) => x.assign(&hidden.forward(p, features.view(), &mut tape.hidden)),
         }
@@ -332,13 +342,16 @@ fn backward_adapters<T: Real>(
         let mut dx = dx.slice_mut(columns);
         match layer {
             AdapterLayer::Sigmoid { norm, linear } => {
-                wide(|| {
-                    for (dx, x) in rows_mut(dx.view_mut()).zip(rows(x.slice(columns))) {
-                        for (dx, &x) in dx.iter_mut().zip(x) {
-                            *dx *= x * (T::one() - x);
+                wide(
+                    #[inline(always)]
+                    || {
+                        for (dx, x) in rows_mut(dx.view_mut()).zip(rows(x.slice(columns))) {
+                            for (dx, &x) in dx.iter_mut().zip(x) {
+                                *dx *= x * (T::one() - x);
+                            }
                         }
-                    }
-                });
+                    },
+                );
                 resize(&mut tape.d_normalised, features.nrows(), norm.width);
                 let d_normalised = tape.d_normalised.view_mut();
                 linear.backward(p, tape.normalised.view(), dx.view(), gradient, Some(d_normalised));
