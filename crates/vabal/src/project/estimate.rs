@@ -51,7 +51,7 @@ pub fn balanced(classes: &[(usize, usize)]) -> Option<Estimate> {
 
 /// What `more` labels beyond the last are expected to add to an accuracy, by a straight line through the last trainings
 /// over the logarithm of the number of labels: (labels, accuracy), in order. `None` of fewer than three different
-/// numbers of labels. Not below 0: more labels do no harm that one would plan for.
+/// numbers of labels. Not below 0: more labels do no harm that one would plan for; nor more than there is to gain.
 #[must_use]
 pub fn gain(curve: &[(usize, f64)], more: usize) -> Option<f64> {
     /// Trainings that the line is laid through.
@@ -70,8 +70,9 @@ pub fn gain(curve: &[(usize, f64)], more: usize) -> Option<f64> {
         xy += (p.0 - x) * (p.1 - y);
         xx += (p.0 - x) * (p.0 - x);
     }
-    let labels = last.last()?.0 as f64;
-    Some((xy / xx * ((labels + more as f64) / labels).ln()).max(0.0))
+    let &(labels, reached) = last.last()?;
+    let labels = labels as f64;
+    Some((xy / xx * ((labels + more as f64) / labels).ln()).min(1.0 - reached).max(0.0))
 }
 
 /// Cohen's κ of two lists of predictions over the same images: 1 where all agree, 0 where they agree as chance would.
@@ -168,6 +169,8 @@ mod tests {
         let expected = 0.1 * (900.0_f64 / 800.0).ln();
         assert!((gain(&curve, 100).unwrap() - expected).abs() < 1e-9);
         assert_eq!(gain(&[(100, 0.9), (200, 0.8), (300, 0.7)], 100), Some(0.0));
+        let steep = gain(&[(30, 0.375), (60, 0.75), (90, 0.8)], 100).unwrap();
+        assert!((steep - 0.2).abs() < 1e-9, "80 % and {steep} more");
         assert_eq!(gain(&curve[..2], 100), None);
         assert_eq!(gain(&[(100, 0.1), (100, 0.2), (100, 0.3)], 100), None);
         assert_eq!(gain(&[], 100), None);
