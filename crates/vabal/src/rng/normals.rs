@@ -150,6 +150,7 @@ impl TryRng for Normals {
 }
 
 /// What the blocks `counter` to `counter + LANES` of ChaCha (Bernstein 2008) begin with: a 64-bit counter, and stream 0.
+#[expect(clippy::needless_range_loop, reason = "a lane is the same place in several rows")]
 fn start(key: &[u32; 8], counter: u64) -> [[u32; LANES]; 16] {
     let mut start = [[0_u32; LANES]; 16];
     let constants = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574];
@@ -189,6 +190,7 @@ fn join(blocks: &[[u32; LANES]; 16], start: &[[u32; LANES]; 16], words: &mut [u6
 }
 
 /// One quarter round of every block.
+#[expect(clippy::needless_range_loop, reason = "a lane is the same place in several rows")]
 #[inline(always)]
 fn quarter(state: &mut [[u32; LANES]; 16], a: usize, b: usize, c: usize, d: usize) {
     for lane in 0..LANES {
