@@ -170,7 +170,7 @@ impl ConvNormInfer for Flex {
             },
         );
         buffers::reclaim(x);
-        residual.map(buffers::reclaim);
+        residual.into_iter().for_each(buffers::reclaim);
         maps(y, &geometry)
     }
 }
@@ -405,12 +405,12 @@ impl Saved {
             let before = before.map(channels_last);
             let plus = before.as_ref().map(FlexTensor::storage);
             conv::input_gradient(vectors, &geometry, &dc, self.weight.storage(), plus, &mut dx);
-            before.map(buffers::reclaim);
+            before.into_iter().for_each(buffers::reclaim);
             let Geometry { batch, height, width, from, .. } = geometry;
             tensor(dx, [batch, from, height, width])
         });
         buffers::give(dc);
-        self.y.map(buffers::reclaim);
+        self.y.into_iter().for_each(buffers::reclaim);
         buffers::reclaim(self.x);
         let dresidual = match of_residual {
             true => Some(dy),

@@ -306,6 +306,10 @@ impl Product<'_> {
 /// The N × N pixels of an image that a tile reads, zeros beyond its border, taken to the points: `v` [36, ·], each `apart` from the next. `way`
 /// does it along one side.
 #[inline(always)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the inside of a loop, where a struct would only name them again"
+)]
 fn take_in<S: Simd, const N: usize>(
     simd: S,
     image: &[f32],
