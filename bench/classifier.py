@@ -6,11 +6,13 @@ features of all four stages, 3 x 32 x 32, f32, the same threads.
 
 PyTorch gets its best memory layout of two (contiguous, channels-last), measured apart for training and
 inference. Its input is a ready tensor; vabal's times hold normalisation and augmentation too. Median of
-the steps after one for warm-up.
+the steps after one for warm-up; the two take turns, and each keeps its best median of --turns. Every measurement is a
+process of its own; "peak" is by how much it grew at most while training.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import statistics
@@ -21,6 +23,9 @@ import time
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 
 
 class Block(nn.Module):
@@ -58,6 +63,9 @@ class ResNet18(nn.Module):
         return self.fc(features[-1]), features
 
 
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
+
+
 def median_seconds(step, steps):
     seconds = []
     for _ in range(steps + 1):
@@ -67,7 +75,15 @@ def median_seconds(step, steps):
     return statistics.median(seconds[1:])
 
 
-def pytorch(width, batch, steps, layout):
+def memory(name):
+    """A figure of this process in MiB."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith(name + ":"))
+
+
+def pytorch(width, batch, steps, layout, threads):
+    torch.set_num_threads(threads)
+    layout = LAYOUTS[layout]
     torch.manual_seed(1)
     net = ResNet18(width).to(memory_format=layout)
     x = torch.randn(batch, 3, 32, 32).to(memory_format=layout)
@@ -84,26 +100,42 @@ def pytorch(width, batch, steps, layout):
             logits, stages = net(x)
             logits.softmax(1)
 
+    before = memory("VmRSS")
     train_seconds = median_seconds(train, steps)
+    grown = memory("VmHWM") - before
     net.eval()
-    return {"train": train_seconds, "features": median_seconds(features, steps)}
+    return {"train": train_seconds, "features": median_seconds(features, steps), "training_mib": grown}
 
 
-def vabal(widths, batch, steps, kernels, threads):
-    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+def alone(*arguments):
+    """`pytorch` in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(pytorch, arguments)
+
+
+def best(runs):
+    """The least of each figure."""
+    return {key: min(run[key] for run in runs) for key in runs[0]}
+
+
+def build():
     # The whole workspace, for the same features of the dependencies as every other build: with
     # `-p vabal` cargo would compile burn once more.
-    build = ["cargo", "build", "--release", "--workspace", "--example", "bench_classifier"]
-    subprocess.run(build, check=True, cwd=root)
-    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(root, "target"))
+    command = ["cargo", "build", "--release", "--workspace", "--example", "bench_classifier"]
+    subprocess.run(command, check=True, cwd=ROOT)
+    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+    return os.path.join(target, "release", "examples", "bench_classifier")
+
+
+def vabal(program, width, batch, steps, kernels, threads):
     run = subprocess.run(
-        [os.path.join(target, "release", "examples", "bench_classifier"), str(steps), kernels, str(batch), *map(str, widths)],
+        [program, str(steps), kernels, str(batch), str(width)],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
         env={**os.environ, "RAYON_NUM_THREADS": str(threads)},
     )
-    return {line["width"]: line for line in map(json.loads, run.stdout.splitlines())}
+    return json.loads(run.stdout)
 
 
 def main():
@@ -112,27 +144,38 @@ def main():
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--burn", action="store_true", help="burn's own operations as well")
     parser.add_argument("--steps", type=int, default=5, help="timed steps (default 5)")
+    parser.add_argument("--turns", type=int, default=3, help="runs of each, in turn (default 3)")
     parser.add_argument("--threads", type=int, default=2, help="threads for both (default 2)")
     args = parser.parse_args()
 
-    torch.set_num_threads(args.threads)
     kernels = ["auto", "burn"] if args.burn else ["auto"]
-    ours = {kind: vabal(args.widths, args.batch, args.steps, kind, args.threads) for kind in kernels}
+    program = build()
     rustc = subprocess.run(["rustc", "--version"], stdout=subprocess.PIPE, text=True).stdout.strip()
     versions = f"PyTorch {torch.__version__}, Python {platform.python_version()}, {rustc}"
     print(f"{versions}, {args.threads} threads, batch {args.batch}\n")
-    names = {"auto": "vabal, images/s", "burn": "burn's operations"}
-    head = ["width", "what", *(names[kind] for kind in kernels), "PyTorch, images/s", "its layout", "vabal / PyTorch"]
+    names = {"auto": "vabal", "burn": "burn's operations"}
+    head = ["width", "what", *(names[kind] for kind in kernels), "PyTorch", "its layout", "vabal is better by"]
     print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
-    layouts = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
     for width in args.widths:
-        theirs = {name: pytorch(width, args.batch, args.steps, layout) for name, layout in layouts.items()}
+        ours, theirs = {kind: [] for kind in kernels}, {name: [] for name in LAYOUTS}
+        for _ in range(args.turns):
+            for kind in kernels:
+                ours[kind].append(vabal(program, width, args.batch, args.steps, kind, args.threads))
+            for name in LAYOUTS:
+                theirs[name].append(alone(width, args.batch, args.steps, name, args.threads))
+        ours = {kind: best(runs) for kind, runs in ours.items()}
+        theirs = {name: best(runs) for name, runs in theirs.items()}
         for key, what in (("train", "training step"), ("features", "features")):
             name = min(theirs, key=lambda name: theirs[name][key])
-            rates = [args.batch / ours[kind][width][key] for kind in kernels]
+            rates = [args.batch / ours[kind][key] for kind in kernels]
             peer = args.batch / theirs[name][key]
-            cells = [width, what, *(f"{rate:.0f}" for rate in rates), f"{peer:.0f}", name, f"{rates[0] / peer:.2f}"]
+            cells = [width, f"{what}, images/s", *(f"{rate:.0f}" for rate in rates), f"{peer:.0f}", name, f"{rates[0] / peer:.2f}"]
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
+        name = min(theirs, key=lambda name: theirs[name]["training_mib"])
+        sizes = [ours[kind]["training_mib"] for kind in kernels]
+        peer = theirs[name]["training_mib"]
+        cells = [width, "peak of training, MiB", *(f"{size:.0f}" for size in sizes), f"{peer:.0f}", name, f"{peer / sizes[0]:.2f}"]
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 //! Times training steps and stage features of the classifier, one line of JSON per width, for
 //! `bench/classifier.py`: `bench_classifier STEPS auto|plain|burn BATCH WIDTH...`. Random images: speed does not depend on
-//! them. Allocator and threads are the program's.
+//! them. Allocator and threads are the program's. `training_mib` is by how much the process grew at most from before the training: of one
+//! width a process, since the peak is that of all before.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -49,11 +50,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         let training =
             Training { images: &images, settings: &settings, device: Device::Cpu, seed: Seed::new(1) };
+        let before = memory("VmRSS");
         let mut ends = Vec::new();
         let scorer = training.fit(&ids, &labels, &mut |_: Event<'_>| {
             ends.push(Instant::now());
             Flow::Continue
         })?;
+        let grown = memory("VmHWM").zip(before).map(|(peak, before)| peak - before);
         let train = median(ends.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect());
         let mut seconds = Vec::new();
         for _ in 0..=steps {
@@ -63,10 +66,19 @@ fn main() -> Result<(), Box<dyn Error>> {
             seconds.push(start.elapsed().as_secs_f64());
         }
         let features = median(seconds.split_off(1));
-        let line = serde_json::json!({ "width": settings.width, "train": train, "features": features });
+        let line = serde_json::json!({
+            "width": settings.width, "train": train, "features": features, "training_mib": grown,
+        });
         writeln!(std::io::stdout(), "{line}")?;
     }
     Ok(())
+}
+
+/// A figure of this process in MiB, where the system tells it.
+fn memory(name: &str) -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.trim().trim_end_matches("kB").trim().parse::<f64>().ok().map(|kib| kib / 1024.0)
 }
 
 fn median(mut seconds: Vec<f64>) -> f64 {

@@ -12,6 +12,8 @@ pub mod error;
 pub mod experiment;
 pub mod files;
 mod kernels;
+#[doc(hidden)]
+pub use kernels::measure;
 pub mod metrics;
 mod parameters;
 pub mod progress;

@@ -9,6 +9,7 @@ mod distance;
 mod entropy;
 mod exp;
 mod matmul;
+pub mod measure;
 mod norm;
 #[cfg(test)]
 mod tests;
