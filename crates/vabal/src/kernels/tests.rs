@@ -1,11 +1,13 @@
 //! The kernels against the plain loops in f64, and against burn's own operations, forward and backward.
 
+use burn::backend::flex::FlexTensor;
 use burn::tensor::module::{batch_norm_train, conv2d};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use proptest::prelude::{Just, Strategy, prop_oneof, proptest};
 use rand::RngExt as _;
 
+use super::buffers;
 use super::conv::{self, Geometry};
 use super::conv_norm::{self, Options};
 use super::vectors::Vectors;
@@ -130,24 +132,57 @@ fn the_shapes_of_a_residual_network_are_the_plain_loops() {
 
 #[test]
 fn threads_change_no_bit_of_a_convolution() {
-    let g = Geometry { batch: 13, height: 9, width: 7, from: 24, to: 40, size: 3, stride: 2, padding: 1 };
-    let (x, weight) = (noise(g.batch * g.image(), "x"), noise(g.weight(), "weight"));
-    let dy = noise(g.batch * g.map(), "dy");
-    let all = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let mut out = [vec![0.0; g.batch * g.map()], vec![0.0; x.len()], vec![0.0; weight.len()]];
-            let [y, dx, dw] = &mut out;
-            conv::forward(Vectors::Widest, &g, &x, &weight, y, &mut [], |_, _, _| {});
-            conv::input_gradient(Vectors::Widest, &g, &dy, &weight, None, dx);
-            conv::weight_gradient(Vectors::Widest, &g, &x, &dy, dw);
-            out
-        })
-    };
-    let one = all(1);
-    for threads in [2, 3, 5] {
-        assert_eq!(one, all(threads), "{threads} threads");
+    // By the direct way, and by Winograd's.
+    for (batch, height, width, stride) in [(13, 9, 7, 2), (13, 9, 7, 1), (37, 12, 12, 1)] {
+        let g = Geometry { batch, height, width, from: 24, to: 40, size: 3, stride, padding: 1 };
+        let (x, weight) = (noise(g.batch * g.image(), "x"), noise(g.weight(), "weight"));
+        let dy = noise(g.batch * g.map(), "dy");
+        let all = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let mut out = [vec![0.0; g.batch * g.map()], vec![0.0; x.len()], vec![0.0; weight.len()]];
+                let [y, dx, dw] = &mut out;
+                conv::forward(Vectors::Widest, &g, &x, &weight, y, &mut [], |_, _, _| {});
+                conv::input_gradient(Vectors::Widest, &g, &dy, &weight, None, dx);
+                conv::weight_gradient(Vectors::Widest, &g, &x, &dy, dw);
+                out
+            })
+        };
+        let one = all(1);
+        for threads in [2, 3, 5] {
+            assert_eq!(one, all(threads), "{threads} threads, {g:?}");
+        }
     }
+}
+
+#[test]
+fn what_is_added_to_the_gradient_of_the_input_is_added_once() {
+    for stride in [1, 2] {
+        let g = Geometry { batch: 5, height: 9, width: 8, from: 16, to: 24, size: 3, stride, padding: 1 };
+        let (weight, dy) = (noise(g.weight(), "weight"), noise(g.batch * g.map(), "dy"));
+        let plus = noise(g.batch * g.image(), "plus");
+        let [mut alone, mut together] = [(); 2].map(|()| vec![f32::NAN; plus.len()]);
+        conv::input_gradient(Vectors::Widest, &g, &dy, &weight, None, &mut alone);
+        conv::input_gradient(Vectors::Widest, &g, &dy, &weight, Some(&plus), &mut together);
+        let expected: Vec<f32> = alone.iter().zip(&plus).map(|(a, b)| a + b).collect();
+        assert_eq!(together, expected);
+    }
+}
+
+#[test]
+fn an_array_comes_back_only_when_nobody_else_holds_it() {
+    let _kept = buffers::Kept::new();
+    // A length that no other test has.
+    let n = 98_765;
+    buffers::give(vec![7.0; n]);
+    let array = buffers::take(n);
+    assert_eq!((array.len(), array[0]), (n, 7.0));
+    let flex = FlexTensor::from_data(TensorData::new(array, [n]));
+    let held = flex.clone();
+    buffers::reclaim(flex);
+    assert_eq!(buffers::take(n)[0], 0.0, "somebody reads it still");
+    buffers::reclaim(held);
+    assert_eq!(buffers::take(n)[0], 7.0);
 }
 
 /// A layer by burn's operations alone.
