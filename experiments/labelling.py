@@ -118,7 +118,7 @@ def label(options, images, truth, classes, strategy, seed):
             given += 1
             answer = {"image": question["id"], "act": "label", "class": known[truth[question["path"]]], "seconds": 1.0}
             said = page.ask("/api/answers", {"person": "script", "token": f"{strategy}{seed}n{given}", "answers": [answer]})
-            if said["labels_until_training"] > 0 and given < options.labels:
+            if said["labels_until_training"] > 0:
                 continue
             newest = page.wait(newest + 1)
             status = page.ask("/api/status")
