@@ -3,18 +3,31 @@
 //!
 //! Arrays are kept only while a [`Kept`] lives. Never here: what the numbers are.
 
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{DType, Shape};
 
-static SHELF: Mutex<Shelf> = Mutex::new(Shelf { users: 0, free: Vec::new() });
+static SHELF: Mutex<Shelf> = Mutex::new(Shelf { users: 0, sizes: BTreeMap::new() });
+
+/// Values from which on an array is worth keeping: smaller ones come as fast from the allocator.
+const LEAST: usize = 1024;
 
 struct Shelf {
     /// How many [`Kept`] there are.
     users: usize,
+    /// By the length of an array.
+    sizes: BTreeMap<usize, Size>,
+}
+
+#[derive(Default)]
+struct Size {
     free: Vec<Vec<f32>>,
+    /// How many were taken and have not come back. No more than these are kept: arrays that others made come in, too, one with
+    /// every step, and nobody would take them.
+    out: usize,
 }
 
 fn shelf() -> MutexGuard<'static, Shelf> {
@@ -38,7 +51,7 @@ impl Drop for Kept {
         let mut shelf = shelf();
         shelf.users -= 1;
         if shelf.users == 0 {
-            shelf.free = Vec::new();
+            shelf.sizes = BTreeMap::new();
         }
     }
 }
@@ -47,20 +60,21 @@ impl Drop for Kept {
 pub(super) fn take(n: usize) -> Vec<f32> {
     let kept = {
         let mut shelf = shelf();
-        let found = shelf.free.iter().rposition(|array| array.len() == n);
-        found.map(|at| shelf.free.swap_remove(at))
+        (shelf.users > 0 && n >= LEAST).then(|| shelf.sizes.entry(n).or_default()).and_then(|size| {
+            size.out += 1;
+            size.free.pop()
+        })
     };
     kept.unwrap_or_else(|| vec![0.0; n])
 }
 
 /// Gives an array back.
 pub(super) fn give(array: Vec<f32>) {
-    // Small ones come as fast from the allocator.
-    if array.len() >= 1024 {
-        let mut shelf = shelf();
-        if shelf.users > 0 {
-            shelf.free.push(array);
-        }
+    if let Some(size) = shelf().sizes.get_mut(&array.len())
+        && size.out > 0
+    {
+        size.out -= 1;
+        size.free.push(array);
     }
 }
 

@@ -492,7 +492,7 @@ fn channels_last(t: FlexTensor) -> FlexTensor {
     let from = t.to_contiguous();
     let from: &[f32] = from.storage();
     let [_, channels, height, width] = shape;
-    let mut values = vec![0.0; n];
+    let mut values = buffers::take(n);
     if n > 0 {
         let image = channels * height * width;
         values.par_chunks_exact_mut(image).zip(from.par_chunks_exact(image)).for_each(|(to, from)| {

@@ -170,19 +170,31 @@ fn what_is_added_to_the_gradient_of_the_input_is_added_once() {
 }
 
 #[test]
-fn an_array_comes_back_only_when_nobody_else_holds_it() {
+fn an_array_comes_back_once_it_was_taken_and_nobody_else_holds_it() {
     let _kept = buffers::Kept::new();
     // A length that no other test has.
     let n = 98_765;
-    buffers::give(vec![7.0; n]);
-    let array = buffers::take(n);
-    assert_eq!((array.len(), array[0]), (n, 7.0));
-    let flex = FlexTensor::from_data(TensorData::new(array, [n]));
-    let held = flex.clone();
-    buffers::reclaim(flex);
+    let mut array = buffers::take(n);
+    array.fill(7.0);
+    let tensor = FlexTensor::from_data(TensorData::new(array, [n]));
+    let held = tensor.clone();
+    buffers::reclaim(tensor);
     assert_eq!(buffers::take(n)[0], 0.0, "somebody reads it still");
     buffers::reclaim(held);
     assert_eq!(buffers::take(n)[0], 7.0);
+}
+
+#[test]
+fn arrays_that_others_made_do_not_pile_up() {
+    let _kept = buffers::Kept::new();
+    let n = 98_767;
+    buffers::give(vec![1.0; n]);
+    assert_eq!(buffers::take(n)[0], 0.0, "nobody had asked for one");
+    for _ in 0..5 {
+        buffers::give(vec![1.0; n]);
+    }
+    let kept = (0..5).filter(|_| buffers::take(n)[0] == 1.0).count();
+    assert_eq!(kept, 1);
 }
 
 /// A layer by burn's operations alone.
