@@ -161,10 +161,17 @@ fn every_experiment_of_the_repository_resolves() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "toml") {
             let path = path.to_str().unwrap();
-            let printed = succeeded(place.vabal(&["run", path, "--print-config"]).output().unwrap());
-            assert!(printed.contains("strategies = [") && printed.contains("[classifier]"), "{path}");
+            let print =
+                |file: &str| succeeded(place.vabal(&["run", file, "--print-config"]).output().unwrap());
+            let printed = print(path);
+            // Random choice alone has no settings.
+            let settings = printed.contains("[strategy.") || printed.contains(r#"strategies = ["random"]"#);
+            assert!(settings && printed.contains("[classifier]"), "{path}");
+            let again = place.path().join("again.toml");
+            fs::write(&again, &printed).unwrap();
+            assert_eq!(print(again.to_str().unwrap()), printed, "{path}");
             count += 1;
         }
     }
-    assert!(count >= 8, "{count}");
+    assert!(count >= 10, "{count}");
 }
