@@ -12,7 +12,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::Settings;
 use super::settings::Kernels;
-use crate::kernels::{Vectors, conv_norm};
+use crate::kernels::Vectors;
+use crate::kernels::conv_norm::{self, ConvNorm, Statistics};
 use crate::parameters;
 
 /// The network. With the tensors of an autodiff device BatchNorm trains, with others it is frozen.
@@ -111,7 +112,7 @@ impl ResNet {
         images: Tensor<4>,
         mut before_stage: impl FnMut(usize, Tensor<4>) -> Tensor<4>,
     ) -> Output {
-        let mut x = layer(self.kernels, &self.conv1, &self.bn1, images, None, true);
+        let mut x = self.stem(images);
         let layers = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
         let mut index = 0;
         let stages = layers.map(|layer| {
@@ -124,6 +125,17 @@ impl ResNet {
         });
         let logits = self.fc.forward(global_average_pool(x));
         Output { logits, stages }
+    }
+
+    /// What comes before the stages.
+    fn stem(&self, images: Tensor<4>) -> Tensor<4> {
+        let Self { conv1, bn1, kernels, .. } = self;
+        if let Way::Trained(vectors) = Way::of(*kernels, bn1, &images.device()) {
+            let (y, statistics) = conv_norm::train(images, conv_norm_of(conv1, bn1, vectors));
+            track(bn1, statistics);
+            return y;
+        }
+        layer(*kernels, conv1, bn1, images, None, true)
     }
 
     /// Every parameter and running statistic in the order of the network: PyTorch name, shape, values.
@@ -155,6 +167,16 @@ impl Block {
     }
 
     fn forward(&self, kernels: Kernels, x: Tensor<4>) -> Tensor<4> {
+        if let Way::Trained(vectors) = Way::of(kernels, &self.bn1, &x.device()) {
+            let of = |(conv, norm)| conv_norm_of(conv, norm, vectors);
+            let shortcut = self.downsample.as_ref().map(|(conv, norm)| of((conv, norm)));
+            let (first, second) = (of((&self.conv1, &self.bn1)), of((&self.conv2, &self.bn2)));
+            let (y, statistics) = conv_norm::train_block(x, first, second, shortcut);
+            let norms =
+                [&self.bn1, &self.bn2].into_iter().chain(self.downsample.as_ref().map(|(_, norm)| norm));
+            norms.zip(statistics).for_each(|(norm, of_batch)| track(norm, of_batch));
+            return y;
+        }
         let y = layer(kernels, &self.conv1, &self.bn1, x.clone(), None, true);
         let x = match &self.downsample {
             Some((conv, norm)) => layer(kernels, conv, norm, x, None, false),
@@ -164,8 +186,34 @@ impl Block {
     }
 }
 
-/// A convolution and its BatchNorm, plus `residual`, and a ReLU if there is one: by the kernels of this library where they
-/// are wanted and the tensors are on the CPU, else by burn's operations, which are their definition.
+/// How a layer is computed.
+enum Way {
+    /// By the kernels of this library, with the batch's own statistics and a gradient.
+    Trained(Vectors),
+    /// By the kernels of this library, with given statistics.
+    Frozen(Vectors),
+    /// By burn's operations, which are the definition.
+    Burn,
+}
+
+impl Way {
+    /// The kernels of this library where they are wanted and the tensors are on the CPU.
+    fn of(kernels: Kernels, norm: &BatchNorm, device: &Device) -> Self {
+        let vectors = match kernels {
+            Kernels::Auto if conv_norm::on_cpu(device) => Vectors::Widest,
+            Kernels::Plain if conv_norm::on_cpu(device) => Vectors::Plain,
+            _ => return Self::Burn,
+        };
+        match device.is_autodiff() {
+            false => Self::Frozen(vectors),
+            true if norm.training.is_enabled() => Self::Trained(vectors),
+            // A layer that is frozen while others train has no operation of ours.
+            true => Self::Burn,
+        }
+    }
+}
+
+/// A convolution and its BatchNorm, plus `residual`, and a ReLU if there is one.
 fn layer(
     kernels: Kernels,
     conv: &Conv2d,
@@ -174,39 +222,38 @@ fn layer(
     residual: Option<Tensor<4>>,
     with_relu: bool,
 ) -> Tensor<4> {
-    let device = x.device();
-    // A layer that is frozen while others train has no operation of ours.
-    let ours = conv_norm::on_cpu(&device) && (!device.is_autodiff() || norm.training.is_enabled());
-    let vectors = match kernels {
-        Kernels::Auto if ours => Vectors::Widest,
-        Kernels::Plain if ours => Vectors::Plain,
-        _ => {
-            let y = norm.forward(conv.forward(x));
-            let y = match residual {
-                Some(residual) => y + residual,
-                None => y,
-            };
-            return if with_relu { relu(y) } else { y };
-        }
-    };
-    let options = conv_norm::Options {
-        stride: conv.stride[0],
-        padding: padding(conv.kernel_size[0]),
-        epsilon: norm.epsilon,
-        relu: with_relu,
-        vectors,
-    };
-    let (weight, affine) = (conv.weight.val(), [norm.gamma.val(), norm.beta.val()]);
-    if !device.is_autodiff() {
+    if let Way::Frozen(vectors) = Way::of(kernels, norm, &x.device()) {
         let statistics = [norm.running_mean.value(), norm.running_var.value()];
-        return conv_norm::infer(x, weight, affine, statistics, residual, options);
+        return conv_norm::infer(x, conv_norm_of(conv, norm, vectors), statistics, residual, with_relu);
     }
-    let (y, of_batch) = conv_norm::train(x, weight, affine, residual, options);
+    let y = norm.forward(conv.forward(x));
+    let y = match residual {
+        Some(residual) => y + residual,
+        None => y,
+    };
+    if with_relu { relu(y) } else { y }
+}
+
+/// A convolution and its BatchNorm as the kernels take them.
+fn conv_norm_of(conv: &Conv2d, norm: &BatchNorm, vectors: Vectors) -> ConvNorm {
+    ConvNorm {
+        weight: conv.weight.val(),
+        affine: [norm.gamma.val(), norm.beta.val()],
+        options: conv_norm::Options {
+            stride: conv.stride[0],
+            padding: padding(conv.kernel_size[0]),
+            epsilon: norm.epsilon,
+            vectors,
+        },
+    }
+}
+
+/// Moves the running statistics towards those of the batch.
+fn track(norm: &BatchNorm, of_batch: Statistics) {
     for (running, of_batch) in [&norm.running_mean, &norm.running_var].into_iter().zip(of_batch) {
         let before = running.value_sync().mul_scalar(1.0 - norm.momentum);
         running.update((before + of_batch.detach().mul_scalar(norm.momentum)).detach());
     }
-    y
 }
 
 impl Linear {

@@ -76,9 +76,10 @@ impl Training<'_> {
                 let seed = seed.child("step", step as u64);
                 // By place in the batch, not by id: an image may have other masks in every epoch.
                 let places: Vec<u64> = (0..ids.len() as u64).collect();
-                let output =
-                    network.forward(x, |stage, x| drop_out(x, settings.dropout, stage, seed, &places));
-                let loss = cross_entropy.forward(output.logits, y);
+                // Only the logits: what holds the maps of the stages on would keep their memory from the backward pass.
+                let before_stage = |stage, x| drop_out(x, settings.dropout, stage, seed, &places);
+                let logits = network.forward(x, before_stage).logits;
+                let loss = cross_entropy.forward(logits, y);
                 let value = f64::from(loss.clone().try_into_scalar::<f32>().map_err(self.device.failed())?);
                 let diverged = |loss| Error::Diverged { network: "classifier", step, learning_rate, loss };
                 if !value.is_finite() {

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{DType, Shape};
 
-static SHELF: Mutex<Shelf> = Mutex::new(Shelf { users: 0, sizes: BTreeMap::new() });
+static SHELF: Mutex<Shelf> = Mutex::new(Shelf { users: 0, sizes: BTreeMap::new(), scratch: Vec::new() });
 
 /// Values from which on an array is worth keeping: smaller ones come as fast from the allocator.
 const LEAST: usize = 1024;
@@ -20,6 +20,8 @@ struct Shelf {
     users: usize,
     /// By the length of an array.
     sizes: BTreeMap<usize, Size>,
+    /// Arrays to work in, the shortest first.
+    scratch: Vec<Vec<f32>>,
 }
 
 #[derive(Default)]
@@ -52,6 +54,7 @@ impl Drop for Kept {
         shelf.users -= 1;
         if shelf.users == 0 {
             shelf.sizes = BTreeMap::new();
+            shelf.scratch = Vec::new();
         }
     }
 }
@@ -90,12 +93,28 @@ pub(super) fn reclaim(tensor: FlexTensor) {
     }
 }
 
-/// An array that gives itself back.
-pub(super) struct Buffer(Vec<f32>);
+/// An array to work in, that gives itself back. It may be a part of a longer one: what works in it does not ask for a length that
+/// every layer has another of.
+pub(super) struct Buffer {
+    array: Vec<f32>,
+    n: usize,
+}
 
 impl Buffer {
     pub fn of(n: usize) -> Self {
-        Self(take(n))
+        let kept = {
+            let mut shelf = shelf();
+            let fits = shelf.scratch.iter().position(|array| array.len() >= n);
+            match fits {
+                Some(at) => Some(shelf.scratch.remove(at)),
+                // The longest is too short: it makes way for one that will do for both.
+                None => {
+                    shelf.scratch.pop();
+                    None
+                }
+            }
+        };
+        Self { array: kept.unwrap_or_else(|| vec![0.0; n]), n }
     }
 }
 
@@ -103,18 +122,23 @@ impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.0
+        &self.array[..self.n]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.0
+        &mut self.array[..self.n]
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        give(std::mem::take(&mut self.0));
+        let array = std::mem::take(&mut self.array);
+        let mut shelf = shelf();
+        if shelf.users > 0 {
+            let at = shelf.scratch.partition_point(|other| other.len() < array.len());
+            shelf.scratch.insert(at, array);
+        }
     }
 }

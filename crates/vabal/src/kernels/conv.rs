@@ -9,8 +9,10 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::vectors::{Vectors, load, store};
-use super::{wide, winograd};
+use super::buffers::Buffer;
+use super::norm::{self, Affine};
+use super::vectors::{Vectors, load, read, store};
+use super::winograd;
 
 /// The shape of a convolution. Square kernel, the same padding of zeros on every side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,52 +56,63 @@ impl Geometry {
     }
 }
 
+/// What is convolved: values as they are, or such as are normalised and cut by a ReLU while they are read, so that what comes out
+/// of that need not be kept.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub values: &'a [f32],
+    pub activated: Option<&'a Affine>,
+}
+
+impl<'a> Source<'a> {
+    pub fn as_is(values: &'a [f32]) -> Self {
+        Self { values, activated: None }
+    }
+}
+
 /// Convolves `x` [B, H, W, from] with `weight` [to, from, k, k] into `out` [B, H', W', to]. `finish` is given each image of
 /// `out` while it is still in the cache, its index, and its share of `notes` [B, ·].
 pub(super) fn forward(
     vectors: Vectors,
     geometry: &Geometry,
-    x: &[f32],
+    x: Source<'_>,
     weight: &[f32],
     out: &mut [f32],
     notes: &mut [f32],
     finish: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
 ) {
     let g = geometry;
-    assert_eq!((x.len(), weight.len(), out.len()), (g.batch * g.image(), g.weight(), g.batch * g.map()));
+    let lengths = (x.values.len(), weight.len(), out.len());
+    assert_eq!(lengths, (g.batch * g.image(), g.weight(), g.batch * g.map()));
     if winograd::suits(g) {
         return winograd::forward(vectors, g, x, weight, out, notes, finish);
     }
     let k = g.size * g.size;
     let weight = |to: usize, from: usize, tap: usize| weight[(to * g.from + from) * k + tap];
-    Plan::forward(g).run(vectors, x, weight, out, notes, finish);
+    Plan::forward(g).run(vectors, x, weight, out, false, notes, finish);
 }
 
-/// The gradient of the input, `dx` [B, H, W, from], from that of the output, `dy` [B, H', W', to], and `plus`, of the shape of
-/// the input, added to it.
+/// The gradient of the input, `dx` [B, H, W, from], from that of the output, `dy` [B, H', W', to]; with `add`, added to what is there.
+/// `notes` and `finish` as for [`forward`].
+#[expect(clippy::too_many_arguments, reason = "arrays in, arrays out: a struct would only name them again")]
 pub(super) fn input_gradient(
     vectors: Vectors,
     geometry: &Geometry,
     dy: &[f32],
     weight: &[f32],
-    plus: Option<&[f32]>,
     dx: &mut [f32],
+    add: bool,
+    notes: &mut [f32],
+    finish: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
 ) {
     let g = geometry;
-    assert!(plus.is_none_or(|plus| plus.len() == dx.len()));
-    let finish = |image: usize, dx: &mut [f32], _: &mut [f32]| {
-        if let Some(plus) = plus {
-            let plus = &plus[image * dx.len()..(image + 1) * dx.len()];
-            wide(|| dx.iter_mut().zip(plus).for_each(|(dx, plus)| *dx += plus));
-        }
-    };
     assert_eq!((dx.len(), weight.len(), dy.len()), (g.batch * g.image(), g.weight(), g.batch * g.map()));
     if winograd::suits(g) {
-        return winograd::input_gradient(vectors, g, dy, weight, dx, finish);
+        return winograd::input_gradient(vectors, g, dy, weight, dx, add, notes, finish);
     }
     let k = g.size * g.size;
     let weight = |from: usize, to: usize, tap: usize| weight[(to * g.from + from) * k + tap];
-    Plan::input_gradient(g).run(vectors, dy, weight, dx, &mut [], finish);
+    Plan::input_gradient(g).run(vectors, Source::as_is(dy), weight, dx, add, notes, finish);
 }
 
 /// A convolution as gathering: what every pixel of the destination adds up from the source, which is copied
@@ -208,22 +221,31 @@ impl Plan {
         (self.before + self.source[0] + self.after) * self.columns() * self.source[2]
     }
 
-    fn fill(&self, source: &[f32], frame: &mut [f32]) {
+    fn fill(&self, vectors: Vectors, image: Source<'_>, frame: &mut [f32]) {
         let [rows, columns, channels] = self.source;
         let row = columns * channels;
         for i in 0..rows {
             let at = self.frame_at((i + self.before) as isize, self.before as isize) as usize;
-            frame[at..at + row].copy_from_slice(&source[i * row..(i + 1) * row]);
+            let (to, from) = (&mut frame[at..at + row], &image.values[i * row..(i + 1) * row]);
+            match image.activated {
+                None => to.copy_from_slice(from),
+                Some(affine) => norm::normalise(vectors, affine, Some(from), None, true, to),
+            }
         }
     }
 
     /// `weight` is asked by destination channel, source channel, tap.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "arrays in, arrays out: a struct would only name them again"
+    )]
     fn run(
         &self,
         vectors: Vectors,
-        source: &[f32],
+        source: Source<'_>,
         weight: impl Fn(usize, usize, usize) -> f32 + Sync,
         destination: &mut [f32],
+        add: bool,
         notes: &mut [f32],
         finish: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
     ) {
@@ -243,8 +265,9 @@ impl Plan {
         destination.par_chunks_exact_mut(map).zip(notes).enumerate().for_each_init(
             || vec![0.0; self.frame()],
             |frame, (index, (destination, notes))| {
-                self.fill(&source[index * image..(index + 1) * image], frame);
-                vectors.run(Image { plan: self, frame, packed: &packed, together, destination });
+                let values = &source.values[index * image..(index + 1) * image];
+                self.fill(vectors, Source { values, ..source }, frame);
+                vectors.run(Image { plan: self, frame, packed: &packed, together, destination, add });
                 finish(index, destination, notes);
             },
         );
@@ -282,6 +305,8 @@ struct Image<'a> {
     /// Destination channels that are computed together.
     together: usize,
     destination: &'a mut [f32],
+    /// Whether the sums are added to what is there.
+    add: bool,
 }
 
 impl WithSimd for Image<'_> {
@@ -301,7 +326,7 @@ impl WithSimd for Image<'_> {
 impl Image<'_> {
     #[inline(always)]
     fn tiles<S: Simd, const P: usize, const V: usize>(self, simd: S) {
-        let Self { plan, frame, packed, together, destination } = self;
+        let Self { plan, frame, packed, together, destination, add: onto } = self;
         assert!(together == V * S::F32_LANES && frame.len() == plan.frame());
         let (from, to) = (plan.source[2], plan.destination[2]);
         let mut packed = packed;
@@ -327,7 +352,12 @@ impl Image<'_> {
                     // of the source, lies inside it; the weights are one for each tap, source channel and destination channel of the block.
                     let sums = unsafe { tile::<S, P, V>(simd, starts, &phase.taps, from, weights.as_ptr()) };
                     for (&(_, at), sums) in pixels.iter().zip(&sums) {
-                        store(simd, sums, &mut destination[at + first..at + first + live]);
+                        let to = &mut destination[at + first..at + first + live];
+                        if onto {
+                            add(simd, sums, to);
+                        } else {
+                            store(simd, sums, to);
+                        }
                     }
                 }
             }
@@ -384,9 +414,15 @@ const PIXELS: usize = 256;
 
 /// The gradient of the weight, [to, from, k, k], from `x` [B, H, W, from] and the gradient of the output,
 /// `dy` [B, H', W', to]. How the sum over the batch is split depends on the geometry alone.
-pub(super) fn weight_gradient(vectors: Vectors, geometry: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub(super) fn weight_gradient(
+    vectors: Vectors,
+    geometry: &Geometry,
+    x: Source<'_>,
+    dy: &[f32],
+    dw: &mut [f32],
+) {
     let g = geometry;
-    assert_eq!((x.len(), dw.len(), dy.len()), (g.batch * g.image(), g.weight(), g.batch * g.map()));
+    assert_eq!((x.values.len(), dw.len(), dy.len()), (g.batch * g.image(), g.weight(), g.batch * g.map()));
     dw.fill(0.0);
     if g.batch * g.map() == 0 || g.weight() == 0 {
         return;
@@ -394,6 +430,15 @@ pub(super) fn weight_gradient(vectors: Vectors, geometry: &Geometry, x: &[f32], 
     if winograd::suits(g) {
         return winograd::weight_gradient(vectors, g, x, dy, dw);
     }
+    let activated = x.activated.map(|affine| {
+        let mut all = Buffer::of(x.values.len());
+        let image = g.image();
+        all.par_chunks_exact_mut(image).zip(x.values.par_chunks_exact(image)).for_each(|(to, from)| {
+            norm::normalise(vectors, affine, Some(from), None, true, to);
+        });
+        all
+    });
+    let x = activated.as_deref().unwrap_or(x.values);
     // Each part is a group of images by a block of input channels. Large images are read once, by one thread.
     let block = 8;
     let apart = (APART / g.weight()).clamp(1, g.batch.min(16));
@@ -578,7 +623,7 @@ pub(super) fn strip<S: Simd, const P: usize, const V: usize>(
 #[inline(always)]
 pub(super) fn add<S: Simd>(simd: S, sums: &[S::f32s], out: &mut [f32]) {
     for (sum, out) in sums.iter().zip(out.chunks_mut(S::F32_LANES)) {
-        let before = simd.partial_load_f32s(out);
-        simd.partial_store_f32s(out, simd.add_f32s(before, *sum));
+        let before = read(simd, out, 0, out.len());
+        store(simd, &[simd.add_f32s(before, *sum)], out);
     }
 }

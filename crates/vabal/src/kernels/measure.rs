@@ -9,7 +9,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::buffers::Kept;
-use super::conv::{self, Geometry};
+use super::conv::{self, Geometry, Source};
 use super::vectors::Vectors;
 
 /// A convolution of `batch` images of `side` × `side` pixels, padded by half its size.
@@ -50,9 +50,13 @@ impl Layer {
             (some(g.batch * g.image()), some(g.weight()), some(g.batch * g.map()));
         let vectors = Vectors::Widest;
         [
-            median(repeats, || conv::forward(vectors, &g, &x, &weight, &mut y, &mut [], |_, _, _| {})),
-            median(repeats, || conv::input_gradient(vectors, &g, &y, &weight, None, &mut x)),
-            median(repeats, || conv::weight_gradient(vectors, &g, &x, &y, &mut weight)),
+            median(repeats, || {
+                conv::forward(vectors, &g, Source::as_is(&x), &weight, &mut y, &mut [], |_, _, _| {})
+            }),
+            median(repeats, || {
+                conv::input_gradient(vectors, &g, &y, &weight, &mut x, false, &mut [], |_, _, _| {})
+            }),
+            median(repeats, || conv::weight_gradient(vectors, &g, Source::as_is(&x), &y, &mut weight)),
         ]
     }
 }

@@ -15,7 +15,8 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::buffers::Buffer;
-use super::conv::{Geometry, add, gather, strip, tile};
+use super::conv::{Geometry, Source, add, gather, strip, tile};
+use super::norm::{Activated, AsIs, Reading};
 use super::vectors::{Vectors, read, store};
 use points::{Input, OutputBack, ToPoints, across, down, kernel, kernel_back, output};
 
@@ -59,7 +60,7 @@ impl Tiles {
 pub(super) fn forward(
     vectors: Vectors,
     g: &Geometry,
-    x: &[f32],
+    x: Source<'_>,
     weight: &[f32],
     out: &mut [f32],
     notes: &mut [f32],
@@ -67,23 +68,26 @@ pub(super) fn forward(
 ) {
     let at = |to: usize, from: usize| (to * g.from + from) * 9;
     let packed = pack(vectors, [g.from, g.to], weight, at, false);
-    Product { tiles: Tiles::of(g), from: g.from, to: g.to, packed: &packed }
+    Product { tiles: Tiles::of(g), from: g.from, to: g.to, packed: &packed, add: false }
         .run(vectors, x, out, notes, finish);
 }
 
 /// The gradient of the input, as [`super::conv::input_gradient`]: a convolution with the kernel turned by 180°.
+#[expect(clippy::too_many_arguments, reason = "arrays in, arrays out: a struct would only name them again")]
 pub(super) fn input_gradient(
     vectors: Vectors,
     g: &Geometry,
     dy: &[f32],
     weight: &[f32],
     dx: &mut [f32],
+    add: bool,
+    notes: &mut [f32],
     finish: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
 ) {
     let at = |from: usize, to: usize| (to * g.from + from) * 9;
     let packed = pack(vectors, [g.to, g.from], weight, at, true);
-    let product = Product { tiles: Tiles::of(g), from: g.to, to: g.from, packed: &packed };
-    product.run(vectors, dy, dx, &mut [], finish);
+    let product = Product { tiles: Tiles::of(g), from: g.to, to: g.from, packed: &packed, add };
+    product.run(vectors, Source::as_is(dy), dx, notes, finish);
 }
 
 /// U, in the order in which it is read: block of destination channels, point, source channel, destination channel. `at` says where
@@ -161,6 +165,8 @@ struct Product<'a> {
     from: usize,
     to: usize,
     packed: &'a [f32],
+    /// Whether the outputs are added to what is there.
+    add: bool,
 }
 
 impl Product<'_> {
@@ -179,7 +185,7 @@ impl Product<'_> {
     fn run(
         &self,
         vectors: Vectors,
-        source: &[f32],
+        source: Source<'_>,
         destination: &mut [f32],
         notes: &mut [f32],
         finish: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
@@ -204,13 +210,17 @@ impl Product<'_> {
             m: Buffer::of(POINTS * apart(together, self.to)),
             together,
         };
-        let work = destination.par_chunks_mut(group * map).zip(source.par_chunks(group * image)).zip(notes);
-        work.enumerate().for_each_init(buffers, |buffers, (index, ((destination, source), notes))| {
-            vectors.run(Group { product: self, buffers, source, destination });
-            for (i, destination) in destination.chunks_exact_mut(map).enumerate() {
-                finish(index * group + i, destination, &mut notes[i * per_image..(i + 1) * per_image]);
-            }
-        });
+        let images = destination.par_chunks_mut(group * map).zip(source.values.par_chunks(group * image));
+        images.zip(notes).enumerate().for_each_init(
+            buffers,
+            |buffers, (index, ((destination, values), notes))| {
+                let source = Source { values, ..source };
+                vectors.run(Group { product: self, buffers, source, destination });
+                for (i, destination) in destination.chunks_exact_mut(map).enumerate() {
+                    finish(index * group + i, destination, &mut notes[i * per_image..(i + 1) * per_image]);
+                }
+            },
+        );
     }
 }
 
@@ -228,7 +238,7 @@ struct Buffers {
 struct Group<'a> {
     product: &'a Product<'a>,
     buffers: &'a mut Buffers,
-    source: &'a [f32],
+    source: Source<'a>,
     destination: &'a mut [f32],
 }
 
@@ -238,17 +248,13 @@ impl WithSimd for Group<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { product, buffers: Buffers { v, m, together }, source, destination } = self;
-        let Product { tiles, from, to, .. } = *product;
+        let Product { tiles, from, to, add, .. } = *product;
         let (per_image, image) = (tiles.per_image(), tiles.height * tiles.width * from);
-        let all = source.len() / image * per_image;
+        let all = source.values.len() / image * per_image;
         for first in (0..all).step_by(*together) {
             let n = all.min(first + *together) - first;
             let [v_apart, m_apart] = [from, to].map(|channels| apart(*together, channels));
-            for t in 0..n {
-                let (index, tile) = ((first + t) / per_image, (first + t) % per_image);
-                let image = &source[index * image..(index + 1) * image];
-                take_in(simd, image, tiles, tile, from, Input, &mut v[t * from..], v_apart);
-            }
+            take_all_in(simd, source, tiles, first..first + n, from, v, v_apart);
             match (S::REGISTER_COUNT >= 32, to > S::F32_LANES) {
                 (true, false) => product.multiply::<S, 16, 1>(simd, n, [v, m], [v_apart, m_apart]),
                 (true, true) => product.multiply::<S, 8, 2>(simd, n, [v, m], [v_apart, m_apart]),
@@ -259,7 +265,7 @@ impl WithSimd for Group<'_> {
                 let (index, tile) = ((first + t) / per_image, (first + t) % per_image);
                 let map = tiles.height * tiles.width * to;
                 let image = &mut destination[index * map..(index + 1) * map];
-                take_out(simd, &m[t * to..], m_apart, tiles, tile, to, image);
+                take_out(simd, &m[t * to..], m_apart, tiles, tile, to, add, image);
             }
         }
     }
@@ -306,6 +312,29 @@ impl Product<'_> {
     }
 }
 
+/// Inputs of the tiles `range` of some images, taken to the points: `v` [36, tiles, channels].
+#[inline(always)]
+fn take_all_in<S: Simd>(
+    simd: S,
+    source: Source<'_>,
+    tiles: Tiles,
+    range: std::ops::Range<usize>,
+    channels: usize,
+    v: &mut [f32],
+    apart: usize,
+) {
+    let image = tiles.height * tiles.width * channels;
+    for (t, tile) in range.enumerate() {
+        let (index, tile) = (tile / tiles.per_image(), tile % tiles.per_image());
+        let image = &source.values[index * image..(index + 1) * image];
+        let v = &mut v[t * channels..];
+        match source.activated {
+            None => take_in(simd, image, AsIs, tiles, tile, channels, Input, v, apart),
+            Some(affine) => take_in(simd, image, Activated(affine), tiles, tile, channels, Input, v, apart),
+        }
+    }
+}
+
 /// The N × N pixels of an image that a tile reads, zeros beyond its border, taken to the points: `v` [36, ·], each `apart` from the next. `way`
 /// does it along one side.
 #[inline(always)]
@@ -313,9 +342,10 @@ impl Product<'_> {
     clippy::too_many_arguments,
     reason = "the inside of a loop, where a struct would only name them again"
 )]
-fn take_in<S: Simd, const N: usize>(
+fn take_in<S: Simd, R: Reading, const N: usize>(
     simd: S,
     image: &[f32],
+    reading: R,
     tiles: Tiles,
     tile: usize,
     channels: usize,
@@ -335,11 +365,16 @@ fn take_in<S: Simd, const N: usize>(
     let zero = simd.splat_f32s(0.0);
     for first in (0..channels).step_by(S::F32_LANES) {
         let live = S::F32_LANES.min(channels - first);
+        let of_channels = reading.channels(simd, first, live);
         let half = if inside {
             let patch = &image[at(0, 0) + first..];
             let mut half = [[zero; SPAN]; N];
             for (j, half) in half.iter_mut().enumerate() {
-                *half = way.along(simd, down(simd, &patch[j * channels..], width * channels, live));
+                let mut pixels: [S::f32s; N] = down(simd, &patch[j * channels..], width * channels, live);
+                for pixel in &mut pixels {
+                    *pixel = R::value(simd, of_channels, *pixel);
+                }
+                *half = way.along(simd, pixels);
             }
             half
         } else {
@@ -349,7 +384,7 @@ fn take_in<S: Simd, const N: usize>(
                 if live_columns.contains(&j) {
                     for (i, pixel) in pixels.iter_mut().enumerate() {
                         if live_rows.contains(&i) {
-                            *pixel = read(simd, image, at(i, j) + first, live);
+                            *pixel = R::value(simd, of_channels, read(simd, image, at(i, j) + first, live));
                         }
                     }
                 }
@@ -367,8 +402,12 @@ fn take_in<S: Simd, const N: usize>(
     }
 }
 
-/// The outputs of a tile, from its points.
+/// The outputs of a tile, from its points, written or, with `onto`, added.
 #[inline(always)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the inside of a loop, where a struct would only name them again"
+)]
 fn take_out<S: Simd>(
     simd: S,
     m: &[f32],
@@ -376,6 +415,7 @@ fn take_out<S: Simd>(
     tiles: Tiles,
     tile: usize,
     channels: usize,
+    onto: bool,
     image: &mut [f32],
 ) {
     let (row, column) = (tile / tiles.columns * TILE, tile % tiles.columns * TILE);
@@ -389,7 +429,12 @@ fn take_out<S: Simd>(
             let outputs = output(simd, across(simd, &half, i));
             for (j, output) in outputs.into_iter().take(tiles.width - column).enumerate() {
                 let at = ((row + i) * tiles.width + column + j) * channels + first;
-                store(simd, &[output], &mut image[at..at + live]);
+                let to = &mut image[at..at + live];
+                if onto {
+                    add(simd, &[output], to);
+                } else {
+                    store(simd, &[output], to);
+                }
             }
         }
     }
@@ -401,7 +446,7 @@ const PART: usize = 32;
 const PARTS: usize = 8 * PART;
 
 /// The gradient of the weight, as [`super::conv::weight_gradient`].
-pub(super) fn weight_gradient(vectors: Vectors, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub(super) fn weight_gradient(vectors: Vectors, g: &Geometry, x: Source<'_>, dy: &[f32], dw: &mut [f32]) {
     let tiles = Tiles::of(g);
     let all = g.batch * tiles.per_image();
     let part = POINTS * (apart(PART, g.from) + apart(PART, g.to));
@@ -433,7 +478,7 @@ pub(super) fn weight_gradient(vectors: Vectors, g: &Geometry, x: &[f32], dy: &[f
 struct Points<'a> {
     g: &'a Geometry,
     tiles: Tiles,
-    x: &'a [f32],
+    x: Source<'a>,
     dy: &'a [f32],
     range: std::ops::Range<usize>,
     points: &'a mut [f32],
@@ -446,12 +491,11 @@ impl WithSimd for Points<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { g, tiles, x, dy, range, points } = self;
         let (v, m) = points.split_at_mut(POINTS * apart(PART, g.from));
+        take_all_in(simd, x, tiles, range.clone(), g.from, v, apart(PART, g.from));
         for (t, tile) in range.enumerate() {
             let (index, tile) = (tile / tiles.per_image(), tile % tiles.per_image());
-            let image = &x[index * g.image()..(index + 1) * g.image()];
-            take_in(simd, image, tiles, tile, g.from, Input, &mut v[t * g.from..], apart(PART, g.from));
             let image = &dy[index * g.map()..(index + 1) * g.map()];
-            take_in(simd, image, tiles, tile, g.to, OutputBack, &mut m[t * g.to..], apart(PART, g.to));
+            take_in(simd, image, AsIs, tiles, tile, g.to, OutputBack, &mut m[t * g.to..], apart(PART, g.to));
         }
     }
 }
