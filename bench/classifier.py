@@ -4,8 +4,9 @@ features of all four stages, 3 x 32 x 32, f32, the same threads.
     pip install torch && python bench/classifier.py              # batch 128, widths 16 and 64
     python bench/classifier.py --batch 16 --widths 16 --steps 50   # what the preset quick does
 
-PyTorch gets its best memory layout of two (contiguous, channels-last), measured apart for training and
-inference. Its input is a ready tensor; vabal's times hold normalisation and augmentation too. Median of
+Features are those of a pool: vabal passes through 8 batches and takes its own 256 images at a time, PyTorch gets 128, or
+what --batch says if that is more. PyTorch gets its best memory layout of two (contiguous, channels-last), measured apart
+for training and inference. Its input is a ready tensor; vabal's times hold normalisation and augmentation too. Median of
 the steps after one for warm-up; the two take turns, and each keeps its best median of --turns. Every measurement is a
 process of its own; "peak" is by how much it grew at most while training.
 """
@@ -104,7 +105,9 @@ def pytorch(width, batch, steps, layout, threads):
     train_seconds = median_seconds(train, steps)
     grown = memory("VmHWM") - before
     net.eval()
-    return {"train": train_seconds, "features": median_seconds(features, steps), "training_mib": grown}
+    pool = max(batch, 128)
+    x = torch.randn(pool, 3, 32, 32).to(memory_format=layout)
+    return {"train": train_seconds, "features": median_seconds(features, steps) * batch / pool, "training_mib": grown}
 
 
 def alone(*arguments):

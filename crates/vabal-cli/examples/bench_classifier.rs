@@ -17,6 +17,8 @@ use vabal::{Device, Event, Flow, Id, Label, Seed};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Batches of the pool that features are taken of; a training sees one.
+const POOL: usize = 8;
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -30,13 +32,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let batch: usize = args.next().ok_or("how many images a step?")?.parse()?;
     rayon::ThreadPoolBuilder::new().use_current_thread().build_global()?;
-    let mut pixels = vec![0; batch * SHAPE.bytes()];
+    let pool = POOL * batch;
+    let mut pixels = vec![0; pool * SHAPE.bytes()];
     Seed::new(1).stream("pixels").fill_bytes(&mut pixels);
-    let labels: Vec<Label> = (0..batch as Label).map(|image| image % 10).collect();
+    let labels: Vec<Label> = (0..pool as Label).map(|image| image % 10).collect();
     let classes = (0..10).map(|class| class.to_string()).collect();
-    let origin = Origin::Records(vec![("random".to_owned(), batch)]);
+    let origin = Origin::Records(vec![("random".to_owned(), pool)]);
     let images = ImageSet::new(SHAPE, pixels, labels.clone(), classes, origin)?;
-    let ids: Vec<Id> = (0..batch as Id).collect();
+    let ids: Vec<Id> = (0..pool as Id).collect();
 
     for width in args {
         // One batch an epoch; the first step is the warm-up.
@@ -52,18 +55,18 @@ fn main() -> Result<(), Box<dyn Error>> {
             Training { images: &images, settings: &settings, device: Device::Cpu, seed: Seed::new(1) };
         let before = memory("VmRSS");
         let mut ends = Vec::new();
-        let scorer = training.fit(&ids, &labels, &mut |_: Event<'_>| {
+        let scorer = training.fit(&ids[..batch], &labels[..batch], &mut |_: Event<'_>| {
             ends.push(Instant::now());
             Flow::Continue
         })?;
         let grown = memory("VmHWM").zip(before).map(|(peak, before)| peak - before);
         let train = median(ends.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect());
         let mut seconds = Vec::new();
-        for _ in 0..=steps {
+        for _ in 0..=steps.div_ceil(POOL) {
             let start = Instant::now();
             let needs = Needs::PROBABILITIES.and(Needs::STAGES);
             scorer.signals(&images, &ids, needs, Seed::new(1), &mut |_: Event<'_>| Flow::Continue)?;
-            seconds.push(start.elapsed().as_secs_f64());
+            seconds.push(start.elapsed().as_secs_f64() / POOL as f64);
         }
         let features = median(seconds.split_off(1));
         let line = serde_json::json!({

@@ -63,7 +63,9 @@ pub(super) fn blocks(depth: usize) -> [usize; 4] {
 /// The mean over each map, [B, C, H, W] to [B, C].
 pub(super) fn global_average_pool(maps: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = maps.dims();
-    maps.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels])
+    // Channels last, as they lie in memory: no other order can be reshaped without a copy.
+    let pixels = maps.permute([0, 2, 3, 1]).reshape([batch, height * width, channels]);
+    pixels.mean_dim(1).reshape([batch, channels])
 }
 
 impl ResNet {

@@ -423,12 +423,12 @@ pub(super) fn weight_gradient(
 ) {
     let g = geometry;
     assert_eq!((x.values.len(), dw.len(), dy.len()), (g.batch * g.image(), g.weight(), g.batch * g.map()));
+    if g.batch * g.map() > 0 && winograd::suits(g) {
+        return winograd::weight_gradient(vectors, g, x, dy, dw);
+    }
     dw.fill(0.0);
     if g.batch * g.map() == 0 || g.weight() == 0 {
         return;
-    }
-    if winograd::suits(g) {
-        return winograd::weight_gradient(vectors, g, x, dy, dw);
     }
     let activated = x.activated.map(|affine| {
         let mut all = Buffer::of(x.values.len());
@@ -473,7 +473,7 @@ pub(super) fn weight_gradient(
 }
 
 /// Adds a group's sums [from · tap, to] to rows of the gradient, [to, from · tap], from row `first` on.
-pub(super) fn gather(dw: &mut [f32], first: usize, sums: &[f32], to: usize, all: usize) {
+fn gather(dw: &mut [f32], first: usize, sums: &[f32], to: usize, all: usize) {
     let rows = dw.len() / all;
     for (column, sums) in sums.chunks_exact(to).take(all).enumerate() {
         for (row, sum) in sums[first..first + rows].iter().enumerate() {

@@ -15,9 +15,10 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::buffers::Buffer;
-use super::conv::{Geometry, Source, add, gather, strip, tile};
+use super::conv::{Geometry, Source, add, strip, tile};
 use super::norm::{Activated, AsIs, Reading};
 use super::vectors::{Vectors, read, store};
+use super::wide;
 use points::{Input, OutputBack, ToPoints, across, down, kernel, kernel_back, output};
 
 /// Outputs of a tile along a side.
@@ -100,7 +101,7 @@ fn pack(
     turned: bool,
 ) -> Buffer {
     let together = vectors.block(to);
-    let block = POINTS * from * together;
+    let block = POINTS * apart(from, together);
     let mut packed = Buffer::of(to.div_ceil(together) * block);
     packed.par_chunks_exact_mut(block).enumerate().for_each(|(index, points)| {
         let first = index * together;
@@ -125,7 +126,7 @@ struct Kernel<'a> {
     taps: &'a [f32],
     source: usize,
     from: usize,
-    /// [36, from, together]
+    /// [36, from, together], the points [`apart`].
     points: &'a mut [f32],
 }
 
@@ -145,7 +146,8 @@ impl WithSimd for Kernel<'_> {
             for row in 0..SPAN {
                 let points = kernel(simd, across(simd, &half, row));
                 for (column, point) in points.into_iter().enumerate() {
-                    let at = ((row * SPAN + column) * self.from + self.source) * together + first;
+                    let of_point = (row * SPAN + column) * apart(self.from, together);
+                    let at = of_point + self.source * together + first;
                     store(simd, &[point], &mut self.points[at..at + S::F32_LANES]);
                 }
             }
@@ -153,10 +155,10 @@ impl WithSimd for Kernel<'_> {
     }
 }
 
-/// Values between two points of tiles × channels: a line more than there are, or else all 36 would meet in the
+/// Values from one point of rows × channels to the next: a line more than there are, or else all 36 would meet in the
 /// same few places of the cache.
-fn apart(tiles: usize, channels: usize) -> usize {
-    tiles * channels + 16
+fn apart(rows: usize, channels: usize) -> usize {
+    rows * channels + 16
 }
 
 /// A sum over the source channels at every point of every tile.
@@ -283,12 +285,13 @@ impl Product<'_> {
     ) {
         let Self { from, to, packed, .. } = *self;
         let together = V * S::F32_LANES;
-        assert!(packed.len() == to.div_ceil(together) * POINTS * from * together);
+        let p_apart = apart(from, together);
+        assert!(packed.len() == to.div_ceil(together) * POINTS * p_apart);
         for point in 0..POINTS {
             let v = &v[point * v_apart..][..n * from];
             for (block, first) in (0..to).step_by(together).enumerate() {
                 let live = together.min(to - first);
-                let weights = &packed[(block * POINTS + point) * from * together..][..from * together];
+                let weights = &packed[(block * POINTS + point) * p_apart..][..from * together];
                 for tiles in (0..n).step_by(P) {
                     // A last group that is not full computes its last tile more than once.
                     let mut starts = [std::ptr::null(); P];
@@ -445,32 +448,62 @@ const PART: usize = 32;
 /// Tiles whose products are summed before they join the sum of those before.
 const PARTS: usize = 8 * PART;
 
+/// Values of the gradient at the points up to which groups of images sum apart, each on one thread: more would not stay in the
+/// cache beside what they are multiplied from.
+const APART: usize = POINTS * 32 * 32;
+/// Groups, where there are tiles enough for so many.
+const GROUPS: usize = 16;
+
 /// The gradient of the weight, as [`super::conv::weight_gradient`].
 pub(super) fn weight_gradient(vectors: Vectors, g: &Geometry, x: Source<'_>, dy: &[f32], dw: &mut [f32]) {
     let tiles = Tiles::of(g);
     let all = g.batch * tiles.per_image();
     let part = POINTS * (apart(PART, g.from) + apart(PART, g.to));
-    let mut points = Buffer::of(all.min(PARTS).div_ceil(PART) * part);
     // [36, from, to]
     let mut du = Buffer::of(POINTS * g.from * g.to);
-    for first in (0..all).step_by(PARTS) {
-        let n = all.min(first + PARTS) - first;
-        points.par_chunks_exact_mut(part).take(n.div_ceil(PART)).enumerate().for_each(|(index, points)| {
-            let first = first + index * PART;
-            vectors.run(Points { g, tiles, x, dy, range: first..all.min(first + PART), points });
-        });
+    if du.len() <= APART {
+        let of_group = all.div_ceil(GROUPS).next_multiple_of(PART);
+        let mut sums = Buffer::of(all.div_ceil(of_group) * du.len());
+        sums.par_chunks_exact_mut(du.len()).enumerate().for_each_init(
+            || Buffer::of(part),
+            |points, (group, sums)| {
+                let start = group * of_group;
+                let end = all.min(start + of_group);
+                for first in (start..end).step_by(PART) {
+                    let range = first..end.min(first + PART);
+                    let n = range.len();
+                    vectors.run(Points { g, tiles, x, dy, range, points });
+                    for (point, du) in sums.chunks_exact_mut(g.from * g.to).enumerate() {
+                        vectors.run(Outer { g, points, part, point, n, fresh: first == start, du });
+                    }
+                }
+            },
+        );
         du.par_chunks_exact_mut(g.from * g.to).enumerate().for_each(|(point, du)| {
-            vectors.run(Outer { g, points: &points, part, point, n, fresh: first == 0, du });
+            du.fill(0.0);
+            for sums in sums.chunks_exact(POINTS * du.len()) {
+                let sums = &sums[point * du.len()..][..du.len()];
+                wide(|| du.iter_mut().zip(sums).for_each(|(du, sum)| *du += sum));
+            }
         });
+    } else {
+        let mut points = Buffer::of(all.min(PARTS).div_ceil(PART) * part);
+        for first in (0..all).step_by(PARTS) {
+            let n = all.min(first + PARTS) - first;
+            points.par_chunks_exact_mut(part).take(n.div_ceil(PART)).enumerate().for_each(
+                |(index, points)| {
+                    let first = first + index * PART;
+                    vectors.run(Points { g, tiles, x, dy, range: first..all.min(first + PART), points });
+                },
+            );
+            du.par_chunks_exact_mut(g.from * g.to).enumerate().for_each(|(point, du)| {
+                vectors.run(Outer { g, points: &points, part, point, n, fresh: first == 0, du });
+            });
+        }
     }
-    // [from, 9, to], and from there to [to, from, 9].
-    let mut sums = vec![0.0_f32; dw.len()];
-    sums.par_chunks_exact_mut(9 * g.to).enumerate().for_each(|(from, sums)| {
-        vectors.run(KernelBack { g, du: &du, from, sums });
-    });
     let row = g.from * 9;
-    dw.par_chunks_mut(16 * row).enumerate().for_each(|(index, dw)| {
-        gather(dw, index * 16, &sums, g.to, row);
+    dw.par_chunks_mut(ROWS * row).enumerate().for_each(|(index, dw)| {
+        vectors.run(KernelBack { g, du: &du, first: index * ROWS, dw });
     });
 }
 
@@ -573,12 +606,16 @@ impl Outer<'_> {
     }
 }
 
-/// The gradient of the kernels of one source channel, `sums` [9, to], from that at the points, `du` [36, from, to].
+/// Destination channels whose kernels one thread takes back together: no fewer than a vector has.
+const ROWS: usize = 16;
+
+/// The gradient of the kernels of some destination channels from `first` on, `dw` [·, from, 9], from that at the points, `du` [36, from,
+/// to].
 struct KernelBack<'a> {
     g: &'a Geometry,
     du: &'a [f32],
-    from: usize,
-    sums: &'a mut [f32],
+    first: usize,
+    dw: &'a mut [f32],
 }
 
 impl WithSimd for KernelBack<'_> {
@@ -586,21 +623,28 @@ impl WithSimd for KernelBack<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Geometry { from, to, .. } = *self.g;
-        for first in (0..to).step_by(S::F32_LANES) {
-            let live = S::F32_LANES.min(to - first);
-            let mut half = [[simd.splat_f32s(0.0); 3]; SPAN];
-            for (j, half) in half.iter_mut().enumerate() {
-                *half = kernel_back(
-                    simd,
-                    down(simd, &self.du[(j * from + self.from) * to + first..], SPAN * from * to, live),
-                );
+        let Self { g: &Geometry { from: all, to, .. }, du, first, dw } = self;
+        let rows = dw.len() / (9 * all);
+        let mut turned = [0.0_f32; 9 * ROWS];
+        for from in 0..all {
+            for row in (0..rows).step_by(S::F32_LANES) {
+                let live = S::F32_LANES.min(rows - row);
+                let mut half = [[simd.splat_f32s(0.0); 3]; SPAN];
+                for (j, half) in half.iter_mut().enumerate() {
+                    let at = (j * all + from) * to + first + row;
+                    *half = kernel_back(simd, down(simd, &du[at..], SPAN * all * to, live));
+                }
+                for i in 0..3 {
+                    let taps = kernel_back(simd, across(simd, &half, i));
+                    for (j, tap) in taps.into_iter().enumerate() {
+                        let at = (i * 3 + j) * ROWS + row;
+                        store(simd, &[tap], &mut turned[at..at + live]);
+                    }
+                }
             }
-            for i in 0..3 {
-                let taps = kernel_back(simd, across(simd, &half, i));
-                for (j, tap) in taps.into_iter().enumerate() {
-                    let at = (i * 3 + j) * to + first;
-                    store(simd, &[tap], &mut self.sums[at..at + live]);
+            for (row, dw) in dw.chunks_exact_mut(9 * all).enumerate() {
+                for (tap, dw) in dw[9 * from..9 * from + 9].iter_mut().enumerate() {
+                    *dw = turned[tap * ROWS + row];
                 }
             }
         }
