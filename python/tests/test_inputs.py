@@ -69,6 +69,18 @@ def test_pandas(known: Known, expected: list[int]) -> None:
     names = pd.Series(labels.map({0: "a", 1: "b", 2: "c"}), dtype="category")
     by_name = vabal.select("vabal", features, probs, names, classes=["a", "b", "c"], n=10, **FEW)
     assert list(by_name.ids) == expected
+    embeddings = pd.DataFrame({"embedding": list(known.features)})["embedding"]  # a column of arrays
+    assert chosen(known, embeddings, probs, labels) == expected
+    assert chosen(known, embeddings.map(list), probs, labels) == expected
+
+
+@pytest.mark.parametrize("broken", [[1.0, 2.0], None, "text"])
+def test_a_row_of_another_shape_is_named(known: Known, broken: Any) -> None:
+    rows = np.empty(400, dtype=object)
+    rows[:] = list(known.features)
+    rows[7] = broken
+    with pytest.raises(ValueError, match=r"features= holds rows of different shapes\n  where: row 7\n  expected: \[12\]"):
+        vabal.select("core-set", rows, n=1)
 
 
 def test_pyarrow(known: Known, expected: list[int]) -> None:
@@ -80,6 +92,8 @@ def test_pyarrow(known: Known, expected: list[int]) -> None:
     assert chosen(known, listed, table, labels) == expected
     assert np.shares_memory(_arrays.reals(listed, "features", 2), flat.to_numpy())
     assert chosen(known, pa.chunked_array([listed[:100], listed[100:]]), table, pa.chunked_array([labels])) == expected
+    of_any_length = pa.array(known.features.tolist(), pa.list_(pa.float32()))
+    assert chosen(known, of_any_length, pa.array(known.probs.tolist()), labels) == expected
     tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(known.features)
     assert chosen(known, tensor, table.to_batches()[0], labels) == expected
     ids = pa.array([f"image {row}" for row in range(400)])

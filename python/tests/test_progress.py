@@ -84,12 +84,13 @@ def test_other_threads_run_meanwhile() -> None:
 
     thread = threading.Thread(target=count)
     thread.start()
-    start = time.perf_counter()
+    before = counted
     vabal.select("vabal", known.features, known.probs, known.labels, n=5, minimum_steps=2000, draws=20)
-    took = time.perf_counter() - start
+    meanwhile = counted - before
     done.set()
     thread.join()
-    assert counted > 50 * took, f"{counted} in {took:.2f} s"
+    # Held up until the end it would count to 1.
+    assert meanwhile > 10
 
 
 def test_two_threads_choose_at_once(known: Known) -> None:

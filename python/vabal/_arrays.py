@@ -58,6 +58,8 @@ def to_numpy(value: ArrayLike) -> npt.NDArray[Any]:
 def reals(value: ArrayLike, name: str, dimensions: int, shape: str | None = None) -> npt.NDArray[np.float32]:
     """``value`` as a C-contiguous float32 array of so many dimensions; copied only if it is not one."""
     array = to_numpy(value)
+    if array.dtype.kind == "O" and array.ndim == 1 and dimensions > 1 and len(array):
+        array = _stacked(array, name)
     if array.dtype.kind == "c" or array.dtype.kind in "USVMm":
         raise TypeError(f"{name}= holds {array.dtype}, not numbers")
     if array.ndim != dimensions:
@@ -71,6 +73,19 @@ def reals(value: ArrayLike, name: str, dimensions: int, shape: str | None = None
             return np.require(array, dtype=np.float32, requirements=["C", "A"])
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name}= holds something that is no number: {error}") from None
+
+
+def _stacked(rows: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """A column of lists or arrays, as pandas and pyarrow have it, as one array."""
+    arrays = [to_numpy(row) for row in rows]
+    for row, array in enumerate(arrays):
+        if array.shape != arrays[0].shape or array.dtype.kind == "O":
+            got = "nothing" if rows[row] is None else list(array.shape)
+            raise ValueError(
+                f"{name}= holds rows of different shapes\n  where: row {row}"
+                f"\n  expected: {list(arrays[0].shape)}, as in row 0\n  got: {got}"
+            )
+    return np.stack(arrays)
 
 
 def pixels(value: ArrayLike) -> npt.NDArray[np.uint8]:

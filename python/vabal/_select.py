@@ -170,7 +170,8 @@ def select(
             ties go by the ids, so that the order of the rows changes nothing.
         classes: how many classes there are, or their names in the order of the columns; ``labels`` and ``predicted``
             hold names then. Without it: as many as columns, else 1 + the largest label.
-        progress: True for bars of tqdm, if it is installed; or a callable that is given a :class:`Progress`.
+        progress: True for bars of tqdm, if it is installed; or a callable that is given a :class:`Progress`. The arrays
+            above are read meanwhile, from their own memory: neither it nor another thread may write into them.
         **settings: of the strategy, such as ``draws=50`` or ``preset="paper"``; ``lambda_=`` is λ.
 
     Returns:
