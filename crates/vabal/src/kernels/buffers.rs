@@ -32,6 +32,27 @@ struct Size {
     out: usize,
 }
 
+impl Shelf {
+    /// The shortest array to work in that has `n` values.
+    fn fitting(&mut self, n: usize) -> Option<Vec<f32>> {
+        match self.scratch.iter().position(|array| array.len() >= n) {
+            Some(at) => Some(self.scratch.remove(at)),
+            // The longest is too short: it makes way for one that will do for both.
+            None => {
+                self.scratch.pop();
+                None
+            }
+        }
+    }
+
+    fn put_back(&mut self, array: Vec<f32>) {
+        if self.users > 0 {
+            let at = self.scratch.partition_point(|other| other.len() < array.len());
+            self.scratch.insert(at, array);
+        }
+    }
+}
+
 fn shelf() -> MutexGuard<'static, Shelf> {
     SHELF.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -102,18 +123,7 @@ pub(super) struct Buffer {
 
 impl Buffer {
     pub fn of(n: usize) -> Self {
-        let kept = {
-            let mut shelf = shelf();
-            let fits = shelf.scratch.iter().position(|array| array.len() >= n);
-            match fits {
-                Some(at) => Some(shelf.scratch.remove(at)),
-                // The longest is too short: it makes way for one that will do for both.
-                None => {
-                    shelf.scratch.pop();
-                    None
-                }
-            }
-        };
+        let kept = shelf().fitting(n);
         Self { array: kept.unwrap_or_else(|| vec![0.0; n]), n }
     }
 }
@@ -134,11 +144,29 @@ impl DerefMut for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let array = std::mem::take(&mut self.array);
-        let mut shelf = shelf();
-        if shelf.users > 0 {
-            let at = shelf.scratch.partition_point(|other| other.len() < array.len());
-            shelf.scratch.insert(at, array);
+        shelf().put_back(std::mem::take(&mut self.array));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_to_work_in_are_no_more_than_are_used_at_once() {
+        let mut shelf = Shelf { users: 1, sizes: BTreeMap::new(), scratch: Vec::new() };
+        // Layers of any size, each with two arrays at once.
+        for n in [300, 20, 500, 500, 10, 400] {
+            let [a, b] = [n, n / 2].map(|n| shelf.fitting(n).unwrap_or_else(|| vec![0.0; n]));
+            assert!(a.len() >= n && b.len() >= n / 2);
+            shelf.put_back(a);
+            shelf.put_back(b);
         }
+        let lengths: Vec<usize> = shelf.scratch.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [250, 500]);
+        shelf.users = 0;
+        let last = shelf.fitting(1).unwrap();
+        shelf.put_back(last);
+        assert_eq!(shelf.scratch.len(), 1, "nobody keeps arrays any more");
     }
 }

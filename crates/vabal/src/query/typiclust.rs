@@ -112,6 +112,9 @@ impl TypiClust {
         let mut open: Vec<&mut Cluster> =
             clusters.iter_mut().filter(|cluster| !cluster.open.is_empty()).collect();
         open.truncate(n - picks.len());
+        for cluster in open.iter_mut().filter(|cluster| cluster.open.len() > AT_ONCE) {
+            cluster.measure(points, self.0.neighbours, progress)?;
+        }
         // Enough for all cores, and no more, so that stopping is heard between them.
         for some in open.chunks_mut(2 * rayon::current_num_threads()) {
             picks.par_extend(some.par_iter_mut().map(|cluster| cluster.pick(points, self.0.neighbours)));
@@ -121,6 +124,9 @@ impl TypiClust {
         Ok(())
     }
 }
+
+/// Images of a cluster whose neighbours are looked for between two times of asking whether to stop.
+const AT_ONCE: usize = 4096;
 
 /// An image of the batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -154,9 +160,28 @@ impl Cluster {
         Self { size: members.len(), labelled, open: unlabelled, near: Vec::new(), chosen: None }
     }
 
+    /// Looks for the neighbours of a large cluster before its first pick, some images at a time.
+    fn measure(&mut self, points: &Points<'_>, neighbours: usize, progress: &mut Progress<'_>) -> Result<()> {
+        if !self.near.is_empty() {
+            return Ok(());
+        }
+        let (k, total) = (self.neighbours(neighbours), self.open.len());
+        for of in self.open.chunks(AT_ONCE) {
+            self.near.extend(points.neighbours(of, &self.open, k));
+            let (phase, unit, done) = ("neighbours", "image", self.near.len());
+            report(progress, Event::Progress { phase, done, total, unit, loss: None })?;
+        }
+        Ok(())
+    }
+
+    /// Neighbours that typicality is measured by.
+    fn neighbours(&self, most: usize) -> usize {
+        most.min(self.open.len() / 2).max(1)
+    }
+
     /// Takes out the most typical image that is open, the first among equals. Of `open` there must be any.
     fn pick(&mut self, points: &Points<'_>, neighbours: usize) -> Pick {
-        let k = neighbours.min(self.open.len() / 2).max(1);
+        let k = self.neighbours(neighbours);
         if self.near.is_empty() {
             self.near = points.neighbours(&self.open, &self.open, k);
         } else if let Some(chosen) = self.chosen {

@@ -9,6 +9,16 @@ use crate::progress::silent;
 use crate::{Id, Label, Seed, Signals};
 
 fn select(settings: Settings, features: &Array2<f32>, labelled: usize, n: usize) -> Selection {
+    told(settings, features, labelled, n, &mut silent()).unwrap()
+}
+
+fn told(
+    settings: Settings,
+    features: &Array2<f32>,
+    labelled: usize,
+    n: usize,
+    progress: &mut Progress<'_>,
+) -> Result<Selection> {
     let signals = |rows: std::ops::Range<usize>| {
         let ids = rows.clone().map(|row| row as Id).collect();
         Signals::new(ids).with_embedding(features.slice(ndarray::s![rows, ..]).to_owned()).unwrap()
@@ -23,7 +33,7 @@ fn select(settings: Settings, features: &Array2<f32>, labelled: usize, n: usize)
         n,
         seed: Seed::new(2),
     };
-    TypiClust(settings).select(&query, &mut silent()).unwrap()
+    TypiClust(settings).select(&query, progress)
 }
 
 /// The authors' loop, with plain distances and clusters that run out: ids and typicalities.
@@ -164,4 +174,21 @@ fn settings_out_of_range_are_named() {
     ] {
         assert!(bad.check().unwrap_err().to_string().contains(key));
     }
+}
+
+#[test]
+fn stopping_is_heard_within_a_cluster_of_any_size() {
+    let mut rng = Seed::new(3).stream("points");
+    let features = Array2::from_shape_simple_fn((AT_ONCE + 500, 2), || StandardNormal.sample(&mut rng));
+    let settings = Settings { max_clusters: 1, ..Settings::default() };
+    let mut heard = Vec::new();
+    let stopped = told(settings, &features, 0, 2, &mut |event: Event<'_>| match event {
+        Event::Progress { phase: "neighbours", done, total, .. } => {
+            heard.push((done, total));
+            crate::Flow::Stop
+        }
+        _ => crate::Flow::Continue,
+    });
+    assert!(matches!(stopped, Err(crate::Error::Stopped)));
+    assert_eq!(heard, [(AT_ONCE, AT_ONCE + 500)]);
 }
