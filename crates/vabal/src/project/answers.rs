@@ -6,8 +6,9 @@
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
+use super::counts::{ClassCount, Counts, class_counts, counts, labels_until_training};
 use super::listing::{self, Image};
-use super::store::{Attempt, Fault, now, settings};
+use super::store::{Attempt, Fault, now};
 use super::words::{Act, Source, State};
 use super::{Project, asking, classes};
 use crate::error::{Error, Result};
@@ -85,47 +86,6 @@ pub struct AnsweredImage {
     pub state: State,
     /// Its class, where it is labelled.
     pub class: Option<Label>,
-}
-
-/// A class and how many images are of it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct ClassCount {
-    /// The class.
-    pub id: Label,
-    /// Images that are of it now, those of the holdout too, missing ones not.
-    pub labels: usize,
-}
-
-/// Images by state. Those whose file is missing count as missing and nowhere else: the states add up to `images`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Counts {
-    /// All that are there.
-    pub images: usize,
-    /// Of which nobody has said anything.
-    pub open: usize,
-    /// With a class.
-    pub labelled: usize,
-    /// Put off.
-    pub later: usize,
-    /// Of which somebody could not tell.
-    pub unsure: usize,
-    /// Taken out.
-    pub discarded: usize,
-    /// On which persons disagree.
-    pub conflict: usize,
-    /// Whose file is not there.
-    pub missing: usize,
-    /// Those above that are of the holdout.
-    pub holdout: HoldoutCounts,
-}
-
-/// The holdout's part of [`Counts`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct HoldoutCounts {
-    /// All that are there.
-    pub images: usize,
-    /// With a class.
-    pub labelled: usize,
 }
 
 /// What became of answers.
@@ -269,23 +229,6 @@ impl Project {
             images.into_iter().try_for_each(|image| refresh(sql, image))?;
             Ok(())
         })
-    }
-
-    /// Images by state.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn counts(&self) -> Result<Counts> {
-        self.read(|sql| Ok(counts(sql)?))
-    }
-
-    /// Labels still to be given before the next training: of images that are there and not of the holdout. 0 when it is
-    /// due.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn labels_until_training(&self) -> Result<usize> {
-        self.read(labels_until_training)
     }
 }
 
@@ -560,56 +503,6 @@ pub(super) fn refresh_ask(sql: &Transaction<'_>, hash: &[u8]) -> rusqlite::Resul
     )?
     .execute(params![hash, labelled])
     .map(|_| ())
-}
-
-/// Images by state, from the tally.
-pub(super) fn counts(sql: &Transaction<'_>) -> rusqlite::Result<Counts> {
-    let mut counts = Counts::default();
-    let mut select = sql.prepare_cached(
-        "SELECT holdout, missing, state, sum(n) FROM tally GROUP BY holdout, missing, state",
-    )?;
-    let mut rows = select.query([])?;
-    while let Some(row) = rows.next()? {
-        let (holdout, missing, n): (bool, bool, usize) = (row.get(0)?, row.get(1)?, row.get(3)?);
-        if missing {
-            counts.missing += n;
-            continue;
-        }
-        let state = row.get(2)?;
-        *match state {
-            State::Open => &mut counts.open,
-            State::Labelled => &mut counts.labelled,
-            State::Later => &mut counts.later,
-            State::Unsure => &mut counts.unsure,
-            State::Discarded => &mut counts.discarded,
-            State::Conflict => &mut counts.conflict,
-        } += n;
-        counts.images += n;
-        if holdout {
-            counts.holdout.images += n;
-            counts.holdout.labelled += if state == State::Labelled { n } else { 0 };
-        }
-    }
-    Ok(counts)
-}
-
-fn class_counts(sql: &Transaction<'_>) -> Attempt<Vec<ClassCount>> {
-    let all = classes::all(sql)?;
-    Ok(all.into_iter().map(|class| ClassCount { id: class.id, labels: class.labels }).collect())
-}
-
-fn labels_until_training(sql: &Transaction<'_>) -> Attempt<usize> {
-    let settings = settings(sql)?;
-    let counts = counts(sql)?;
-    let labels = counts.labelled - counts.holdout.labelled;
-    let trained: Option<usize> = sql
-        .prepare_cached(
-            "SELECT labels FROM rounds WHERE round > 0 AND state <> 'failed' ORDER BY round DESC LIMIT 1",
-        )?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    let wanted = trained.map_or(settings.first, |trained| trained + settings.retrain_every);
-    Ok(wanted.saturating_sub(labels))
 }
 
 fn answered(sql: &Transaction<'_>, images: Vec<i64>) -> Attempt<Answered> {

@@ -13,7 +13,7 @@ use super::answers::check_person;
 use super::listing::{self, Image};
 use super::store::{now, settings};
 use super::why::{Reason, ReasonKind};
-use super::{Project, answers, rounds};
+use super::{Project, counts, rounds};
 use crate::Id;
 use crate::error::{Error, Result};
 
@@ -89,7 +89,7 @@ impl Project {
             };
             let mut chosen = hand.resume(have, n)?;
             let new = n - chosen.len();
-            let counts = answers::counts(sql)?;
+            let counts = counts::counts(sql)?;
             let asked = asked(sql)?;
             let open =
                 settings.holdout_target.saturating_sub(counts.holdout.labelled + hand.holdout_leased()?);

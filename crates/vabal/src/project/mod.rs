@@ -7,6 +7,7 @@
 mod answers;
 mod asking;
 mod classes;
+mod counts;
 mod estimate;
 pub mod exchange;
 mod export;
@@ -27,11 +28,10 @@ mod words;
 
 use std::path::PathBuf;
 
-pub use answers::{
-    Answer, Answered, AnsweredImage, Answers, Appended, ClassCount, Counts, HoldoutCounts, Undone,
-};
+pub use answers::{Answer, Answered, AnsweredImage, Answers, Appended, Undone};
 pub use asking::{Asked, LEASE_SECONDS, Next};
 pub use classes::{Class, ClassChange, MOST_CLASSES, NewClass};
+pub use counts::{ClassCount, Counts, HoldoutCounts};
 pub use export::{Exported, Shape};
 pub use images::{Bad, Imported};
 pub use listing::{Detail, Event, Image, ListQuery, Page, Probability, Sort, StateFilter, Suggestion};

@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::answers::{self, Counts};
 use super::classes::{self, Class, NewClass};
+use super::counts::{self, Counts};
 use super::settings::{self, Change};
 use super::{Project, Settings};
 use crate::error::{Complaint, Error, Result};
@@ -201,7 +201,7 @@ impl Project {
             if made.is_empty() {
                 return Ok(new);
             }
-            settings::permit(&made, answers::counts(sql)?.images)?;
+            settings::permit(&made, counts::counts(sql)?.images)?;
             let all = [changes(sql)?, made].concat();
             sql.execute("INSERT OR REPLACE INTO project VALUES ('changes', ?1)", [to_json(&all)?])?;
             put_settings(sql, &new)?;
@@ -253,7 +253,7 @@ impl Project {
                 name: settings.name.clone(),
                 images: settings.images.clone(),
                 classes: classes::all(sql)?,
-                counts: answers::counts(sql)?,
+                counts: counts::counts(sql)?,
                 round: super::rounds::newest(sql)?.map(|(round, _)| round),
                 people,
                 settings,
