@@ -79,7 +79,9 @@ def test_a_row_of_another_shape_is_named(known: Known, broken: Any) -> None:
     rows = np.empty(400, dtype=object)
     rows[:] = list(known.features)
     rows[7] = broken
-    with pytest.raises(ValueError, match=r"features= holds rows of different shapes\n  where: row 7\n  expected: \[12\]"):
+    with pytest.raises(
+        ValueError, match=r"features= holds rows of different shapes\n  where: row 7\n  expected: \[12\]"
+    ):
         vabal.select("core-set", rows, n=1)
 
 
