@@ -6,7 +6,8 @@
     python bench/peers.py --part core-set --size 10000x512    # one part, one size
 
 Prints Markdown tables. Times are the median of five runs after one to warm up; of what takes more than 30 seconds,
-one run. Memory is what a run adds to that of the process with its input. Whoever is not installed is left out.
+one run; one of others that has not ended after --patience is stopped, and "> S" says so, from the start of its process.
+Memory is what a run adds to that of the process with its input. Whoever is not installed is left out.
 """
 
 import argparse
@@ -230,20 +231,26 @@ def probabilities(rows, classes, seed):
 class Bench:
     def __init__(self, options):
         self.threads, self.runs, self.only = str(options.threads), options.runs, options.only
+        self.patience = options.patience
         subprocess.run(["cargo", "build", "--release", "--workspace", "--example", "bench_query"], cwd=ROOT, check=True)
         metadata = ["cargo", "metadata", "--format-version", "1", "--no-deps"]
         target = json.loads(subprocess.run(metadata, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
         self.example = pathlib.Path(target["target_directory"]) / "release/examples/bench_query"
 
     def run(self, name, folder, strategy, n, runs=None):
-        """A name of PEERS, or "vabal"."""
+        """A name of PEERS, or "vabal". One of others that takes too long says so alone."""
         environment = {key: self.threads for key in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
         command = [sys.executable, __file__, "--child", name, folder, n, runs or self.runs]
         if name == "vabal":
             command = [self.example, folder, strategy, n, runs or self.runs]
         elif importlib.util.find_spec(PEERS[name][1]) is None or (self.only and name not in self.only):
             return None
-        done = subprocess.run([str(word) for word in command], env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True)
+        patience = None if name == "vabal" else self.patience
+        environment = {**os.environ, **environment}
+        try:
+            done = subprocess.run([str(word) for word in command], env=environment, stdout=subprocess.PIPE, text=True, timeout=patience)
+        except subprocess.TimeoutExpired:
+            return {"stopped": patience}
         if done.returncode:
             print(f"{name} failed", file=sys.stderr)
             return None
@@ -322,19 +329,19 @@ def core_set(bench, options, folder):
                 save(folder, embedding=pool, **({"labelled": known} if labelled else {}))
                 for b in options.batch:
                     ours = bench.run("vabal", folder, "core-set", b)
-                    # Numbers from which one run takes most of an hour.
-                    long = n * d * (labelled + b) > options.most * 1e12
-                    theirs = None if long else bench.run("lightly-mundig", folder, "core-set", b)
+                    theirs = bench.run("lightly-mundig", folder, "core-set", b)
                     small = n * d <= 50_000 * 512 and b <= 100
                     plain = bench.run("numpy", folder, "core-set", b) if small else None
                     row = [data, n, d, labelled, b, seconds(ours["median"]), mib(ours)]
-                    if theirs:
+                    if theirs and "stopped" in theirs:
+                        row += ["–", f"> {theirs['stopped']:.0f}", "–", "–", "–"]
+                    elif theirs:
                         same = agreement(ours["ids"], theirs["ids"], pool, known, options.check)
                         row += [seconds(theirs["median"]), seconds(theirs["median"] + theirs["prepared"]), mib(theirs),
                                 f"{theirs['median'] / ours['median']:.1f}", same]
                     else:
                         row += ["–"] * 5
-                    row += [seconds(plain["median"]), mib(plain)] if plain else ["–"] * 2
+                    row += [seconds(plain["median"]), mib(plain)] if plain and "median" in plain else ["–"] * 2
                     print("| " + " | ".join(map(str, row)) + " |", flush=True)
 
 
@@ -349,7 +356,7 @@ def badge(bench, options, folder):
             names += ["scikit-activeml"] if n * b <= 500_000 else []
             figures = {name: bench.run(name, folder, "badge", b) for name in names}
             for name in names:
-                if figures[name]:
+                if figures[name] and "stopped" not in figures[name]:
                     ratio = figures[name]["median"] / figures["vabal"]["median"]
                     cells = [n, classes, width, b, name, seconds(figures[name]["median"]), mib(figures[name])]
                     cells.append("" if name == "vabal" else f"{ratio:.1f}")
@@ -375,7 +382,7 @@ def bald(bench, options, folder):
     copy = bench.run("vabal", folder, "copy", 0)
     for name, strategy in (("copy", "copy"), ("vabal", "bald"), ("baal", "bald")):
         figures = copy if name == "copy" else bench.run(name, folder, strategy, 100)
-        if figures:
+        if figures and "stopped" not in figures:
             line(shape, name if name != "vabal" else "vabal, bald", figures, copy)
     for shape in ((50_000, 100), (1_000_000, 100)):
         save(folder, probabilities=probabilities(*shape, 3))
@@ -392,7 +399,7 @@ def main():
     parser.add_argument("--data", nargs="+", choices=["clusters", "gaussian"], default=["clusters", "gaussian"])
     parser.add_argument("--labelled", nargs="+", type=int, default=[], help="of core-set; else none, and a tenth")
     parser.add_argument("--batch", nargs="+", type=int, default=[100, 1000], help="images to choose")
-    parser.add_argument("--most", type=float, default=2.0, metavar="T", help="10^12 differences that others may take on")
+    parser.add_argument("--patience", type=float, default=600, metavar="S", help="seconds after which one of others is stopped")
     parser.add_argument("--check", action="store_true", help="compare the picks of core-set with plain f64; slow")
     parser.add_argument("--only", nargs="+", choices=PEERS, help="which of the others")
     parser.add_argument("--threads", type=int, default=2)
