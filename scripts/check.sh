@@ -57,7 +57,7 @@ trap 'rm -rf "$folder"' EXIT
 major() { node -p 'process.versions.node.split(".")[0]'; }
 if [ "$(major)" -lt 20 ]; then
   # Debian 12 has 18, with which the browser's driver does not start. The package `node` is Node.js itself.
-  npm --prefix "$folder/node" install --silent --no-audit --no-fund node@20 || true
+  npm --prefix "$folder/node" install --loglevel=error --no-audit --no-fund node@20 || true
   PATH=$folder/node/node_modules/node/bin:$PATH
   hash -r
   [ "$(major)" -ge 20 ] || fail "Node.js is older than 20: $(node --version)" 'install a newer one: https://nodejs.org'
@@ -65,7 +65,7 @@ fi
 # A demo of seconds: what the page looks like does not depend on how well the networks have learnt.
 cargo run --locked --release --quiet -- demo --quiet --out "$folder/demo" --set rounds.count=3 --set classifier.epochs=2 \
   --set classifier.minimum_steps=0 --set strategy.vabal.epochs=4 --set strategy.vabal.minimum_steps=0
-npm --prefix tests/page ci --silent --no-audit --no-fund
+npm --prefix tests/page ci --loglevel=error --no-audit --no-fund
 node tests/page/report.mjs "$folder/demo/report.html"
 # The program that has just made the demo.
 target=$(cargo metadata --locked --no-deps --format-version 1 | node -p 'JSON.parse(fs.readFileSync(0)).target_directory')
