@@ -109,7 +109,7 @@ pub(crate) fn infer(
     ))
 }
 
-/// The same on any backend.
+/// A [`ConvNorm`] with the tensors of a backend.
 #[derive(ExtensionType)]
 pub(crate) struct Learnt<B: Backend> {
     weight: FloatTensor<B>,
