@@ -14,7 +14,7 @@ import struct
 import sys
 import zlib
 
-DEMO = pathlib.Path(__file__).resolve().parent.parent / "crates/vabal/src/data/demo"
+DEMO = pathlib.Path(__file__).resolve().parent.parent / "crates/vabal-demo/data"
 # Class of Fashion-MNIST, name, how many.
 CLASSES = [(9, "boot", 300), (8, "bag", 120), (5, "sandal", 90), (3, "dress", 60), (1, "trousers", 30)]
 NEW = 10

@@ -4,7 +4,7 @@
     python3 scripts/demo_set.py FOLDER_OF_THE_FOUR_GZ_FILES
 
 Takes the first 600 images of each class of the training files and the first 100 of each class of the
-test files, in their order, and writes four gzipped IDX files to crates/vabal/src/data/demo. Needs
+test files, in their order, and writes four gzipped IDX files to crates/vabal-demo/data. Needs
 nothing but Python 3.
 """
 
@@ -13,7 +13,7 @@ import struct
 import sys
 from pathlib import Path
 
-OUT = Path(__file__).parent.parent / "crates/vabal/src/data/demo"
+OUT = Path(__file__).parent.parent / "crates/vabal-demo/data"
 
 
 def main(folder: Path) -> None:

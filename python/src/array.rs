@@ -8,7 +8,7 @@ use ndarray::{Array, ArrayView, Dimension, IntoDimension};
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::prelude::*;
 use rayon::prelude::*;
-use vabal::query::Dense;
+use vabal_query::Dense;
 
 /// Rows of a pool, ascending.
 #[derive(Debug)]

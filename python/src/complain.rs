@@ -2,7 +2,7 @@
 
 use pyo3::PyErr;
 use pyo3::exceptions::{PyFloatingPointError, PyKeyboardInterrupt, PyOSError, PyRuntimeError, PyValueError};
-use vabal::Error;
+use vabal_query::Error;
 
 /// `ValueError` for what the caller gave, `OSError` (with its number, so that it is a `FileNotFoundError` where it is one)
 /// for files, `FloatingPointError` for a loss that is not finite, `KeyboardInterrupt` where work was stopped.

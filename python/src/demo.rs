@@ -1,20 +1,12 @@
-//! The data set inside the library, for examples that need no download.
+//! The embedded data set, for examples that need no download. Python decodes it.
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use vabal_demo::{IMAGES, LABELS, TEST_IMAGES, TEST_LABELS};
 
-use crate::complain::raise;
-
-/// Pixels, labels, (n, channels, height, width) and the names of the classes.
-type Images = (Py<PyBytes>, Vec<u32>, (usize, usize, usize, usize), Vec<String>);
-
-/// The embedded subset of Fashion-MNIST, its pool or its test set.
+/// Images and labels of the pool or the test set, as gzipped IDX files.
 #[pyfunction]
-pub fn demo(py: Python<'_>, test: bool) -> PyResult<Images> {
-    let set = py.detach(vabal::data::demo::read).map_err(raise)?;
-    let (ids, shape) = (if test { &set.test } else { &set.pool }, set.images.shape());
-    let pixels: Vec<u8> = ids.iter().flat_map(|&id| set.images.pixels(id)).copied().collect();
-    let labels = ids.iter().map(|&id| set.images.label(id)).collect();
-    let shape = (ids.len(), shape.channels, shape.height, shape.width);
-    Ok((PyBytes::new(py, &pixels).unbind(), labels, shape, set.images.classes().to_vec()))
+pub fn demo(py: Python<'_>, test: bool) -> (Py<PyBytes>, Py<PyBytes>) {
+    let (images, labels) = if test { (TEST_IMAGES, TEST_LABELS) } else { (IMAGES, LABELS) };
+    (PyBytes::new(py, images).unbind(), PyBytes::new(py, labels).unbind())
 }

@@ -14,8 +14,7 @@ mod watch;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use vabal::query::{Query, Strategy};
-use vabal::{Seed, Selection, Signals};
+use vabal_query::{Query, STRATEGIES, Seed, Selection, Signals, Strategy};
 
 use crate::complain::raise;
 use crate::pool::Pool;
@@ -70,7 +69,7 @@ fn select(
     seed: u64,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Answer> {
-    let built = settings::spec(strategy, settings)?.build().map_err(raise)?;
+    let built = STRATEGIES.build(&settings::spec(strategy, settings)?).map_err(raise)?;
     let pool = pool.get();
     pool.require(strategy, built.needs(), built.needs_of_labelled())?;
     let mut watch = Watch::new(progress);
@@ -85,7 +84,7 @@ fn run(
     n: usize,
     seed: u64,
     watch: &mut Watch,
-) -> vabal::Result<Selection> {
+) -> vabal_query::Result<Selection> {
     let labelled_needs = strategy.needs_of_labelled();
     let (unlabelled, labelled) = (pool.unlabelled(strategy.needs())?, pool.labelled(labelled_needs)?);
     let query = pool.query((&unlabelled, &labelled), n, seed);

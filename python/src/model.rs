@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use vabal::Seed;
-use vabal::query::vabal as method;
-use vabal::query::{Needs, Spec};
+use vabal_query::Needs;
+use vabal_query::Seed;
+use vabal_query::strategies::vabal as method;
 
 use crate::complain::raise;
 use crate::pool::Pool;
@@ -115,10 +115,8 @@ impl Model {
 }
 
 fn read_settings(settings: &str) -> PyResult<method::Settings> {
-    match settings::spec("vabal", settings)? {
-        Spec::Vabal(spec) => Ok(spec.settings),
-        _ => Err(PyValueError::new_err("not the settings of VaB-AL")),
-    }
+    let bundle: method::Bundle = settings::spec("vabal", settings)?.settings().map_err(raise)?;
+    Ok(bundle.settings)
 }
 
 /// All settings of VaB-AL, as JSON, with `settings`, JSON too, laid over them.

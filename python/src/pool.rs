@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use vabal::query::Needs;
-use vabal::{Error, Id, Label, Result, Signals};
+use vabal_query::Needs;
+use vabal_query::{Error, Id, Label, Result, Signals};
 
 use crate::array::{Held, Rows};
 use crate::settings::keywords;

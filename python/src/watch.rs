@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use vabal::{Event, Flow};
+use vabal_query::{Event, Flow};
 
 use crate::complain::raise;
 
@@ -53,7 +53,7 @@ impl Watch {
     }
 
     /// What the work came to, and the warnings on the way; or the exception that stopped it.
-    pub fn finish<T>(self, result: vabal::Result<T>) -> PyResult<(T, Vec<String>)> {
+    pub fn finish<T>(self, result: vabal_query::Result<T>) -> PyResult<(T, Vec<String>)> {
         match (self.error, result) {
             (Some(error), _) => Err(error),
             (None, Ok(value)) => Ok((value, self.warnings)),

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _vabal
+
+
+_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 
 
 class Demo(NamedTuple):
@@ -30,6 +45,7 @@ def demo(part: Literal["pool", "test"] = "pool") -> Demo:
     """
     if part not in ("pool", "test"):
         raise ValueError(f'part= is "pool" or "test"\n  got: {part!r}')
-    pixels, labels, shape, classes = _vabal.demo(part == "test")
-    images = np.frombuffer(bytearray(pixels), np.uint8).reshape(shape)
-    return Demo(images, np.array(labels, dtype=np.int64), classes)
+    images, labels = map(gzip.decompress, _vabal.demo(part == "test"))
+    # IDX: a header of 16 bytes before images, of 8 before labels; then the values.
+    pixels = np.frombuffer(bytearray(images), np.uint8, offset=16).reshape(-1, 1, 28, 28)
+    return Demo(pixels, np.frombuffer(labels, np.uint8, offset=8).astype(np.int64), list(_CLASSES))

@@ -318,8 +318,8 @@ pub fn choose(
 mod tests {
     use super::*;
     use crate::progress::silent;
+    use crate::query::Column;
     use crate::query::Strategy;
-    use crate::query::{self, Column};
     use ndarray::Array2;
     use proptest::prelude::{prop, prop_assert_eq, proptest};
 
@@ -392,7 +392,7 @@ mod tests {
             seed in 0_u64..100,
             strategy in 0_usize..4,
         ) {
-            let strategy = query::by_name(query::NAMES[strategy]).unwrap();
+            let strategy = crate::STRATEGIES.by_name(crate::STRATEGIES.names()[strategy]).unwrap();
             let ids: Vec<Id> = ids.into_iter().collect();
             let mut everything = ids.clone();
             everything.sort_unstable();
@@ -514,7 +514,7 @@ mod tests {
 
     #[test]
     fn draws_come_from_a_network_trained_with_their_dropout() {
-        use crate::query::bald::{Bald, Settings};
+        use crate::query::strategies::bald::{Bald, Settings};
         let mut pool = Pool::new(&[1, 2, 3]).unwrap();
         pool.learn(&[2], &[0]).unwrap();
         let strategy = Bald(Settings { draws: 4, dropout: 0.25 });
@@ -535,7 +535,7 @@ mod tests {
 
     #[test]
     fn a_committee_is_the_rounds_own_classifier_and_others_from_other_seeds() {
-        use crate::query::committee::{Committee, Settings};
+        use crate::query::strategies::committee::{Committee, Settings};
         let pool = Pool::new(&[1, 2, 3]).unwrap();
         let strategy = Committee(Settings { members: 3, ..Settings::default() });
         let learner = Noting::default();

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 
 mod resolve;
 
+use crate::STRATEGIES;
 use crate::classify;
 use crate::data::source::Source;
 use crate::error::{Error, Result, unknown};
-use crate::query::{self, Spec, Strategy};
+use crate::query::{Spec, Strategy};
 pub use resolve::strategy;
 
 /// A resolved configuration.
@@ -26,7 +27,7 @@ pub struct Config {
     pub preset: Preset,
     /// One run of every strategy for each.
     pub seeds: Vec<u64>,
-    /// The strategies to compare: names of [`query::NAMES`] or of a table `[strategy.NAME]`.
+    /// The strategies to compare: names of [`STRATEGIES`] or of a table `[strategy.NAME]`.
     pub strategies: Vec<String>,
     /// How many labels, and how often.
     pub rounds: Rounds,
@@ -125,7 +126,7 @@ impl Config {
             let key = format!("strategy.{name}");
             check_name(&key, name)?;
             check_table(name, Some(spec.kind()))?;
-            spec.check().map_err(|error| error.below(&key))?;
+            STRATEGIES.build(spec).map_err(|error| error.below(&key))?;
         }
         for name in &self.strategies {
             self.strategy(name)?;
@@ -138,11 +139,12 @@ impl Config {
     /// # Errors
     /// An unknown name, with the nearest known one as the hint.
     pub fn strategy(&self, name: &str) -> Result<Box<dyn Strategy>> {
-        if let Some(spec) = self.strategy.get(name).cloned().or_else(|| Spec::named(name)) {
-            return spec.build();
+        if let Some(spec) = self.strategy.get(name).cloned().or_else(|| STRATEGIES.named(name)) {
+            return STRATEGIES.build(&spec);
         }
-        let mine = self.strategy.keys().map(String::as_str).filter(|name| !query::NAMES.contains(name));
-        let known: Vec<&str> = query::NAMES.into_iter().chain(mine).collect();
+        let mut known = STRATEGIES.names();
+        let mine = self.strategy.keys().map(String::as_str).filter(|name| STRATEGIES.named(name).is_none());
+        known.extend(mine);
         let otherwise = format!("define it as a table [strategy.{name}], or see docs/strategies.md");
         Err(unknown("strategy", name, &known, otherwise).at("strategies").into())
     }
@@ -168,7 +170,7 @@ fn check_name(key: &str, name: &str) -> Result<()> {
 /// A table takes the place of the strategy of its name, so that one called "random" would not be random: one for a
 /// built-in may set what that has to set, and nothing else.
 fn check_table(name: &str, kind: Option<&str>) -> Result<()> {
-    let Some(built_in) = Spec::named(name) else { return Ok(()) };
+    let Some(built_in) = STRATEGIES.named(name) else { return Ok(()) };
     if built_in.has_settings() && kind.is_none_or(|kind| kind == built_in.kind()) {
         return Ok(());
     }
@@ -181,8 +183,8 @@ fn check_table(name: &str, kind: Option<&str>) -> Result<()> {
         .expected(if built_in.has_settings() {
             format!("kind = \"{}\"", built_in.kind())
         } else {
-            let with = |name: &&str| Spec::named(name).is_some_and(|spec| spec.has_settings());
-            let with: Vec<&str> = query::NAMES.into_iter().filter(with).collect();
+            let with = |name: &&str| STRATEGIES.named(name).is_some_and(|spec| spec.has_settings());
+            let with: Vec<&str> = STRATEGIES.names().into_iter().filter(with).collect();
             format!("a name that is not taken, or that of a strategy with settings: {}", with.join(", "))
         })
         .got(got)

@@ -8,31 +8,25 @@ pub mod classify;
 pub mod config;
 pub mod data;
 pub mod device;
-pub mod error;
 pub mod experiment;
-pub mod files;
 mod kernels;
 #[doc(hidden)]
 pub use kernels::measure;
-pub mod metrics;
 mod parameters;
-pub mod progress;
 pub mod project;
-pub mod query;
-pub mod rng;
+#[cfg(test)]
+mod promises;
 mod sqlite;
+pub mod vaal;
 
 pub use classify::Scorer;
 pub use data::{DataSet, ImageSet};
 pub use device::Device;
-pub use error::{Error, Result};
-pub use progress::{Event, Flow, Progress};
-pub use query::{Query, Selection, Signals, Strategy};
-pub use rng::Seed;
+pub use vabal_query as query;
+pub use vabal_query::{
+    Error, Event, Flow, Id, Label, Progress, Query, Result, Seed, Selection, Signals, Strategy, error, files,
+    metrics, progress, rng,
+};
 
-/// The name of an image for life. In a [`DataSet`] it is the row of its [`ImageSet`]; a caller with
-/// features of their own may use any numbers that do not repeat.
-pub type Id = u64;
-
-/// A class, counted from 0.
-pub type Label = u32;
+/// The strategies that can be chosen by name: those of [`query`], and [`vaal`], which has a network of its own.
+pub const STRATEGIES: query::Table = query::STRATEGIES.with(&[vaal::ROW]);

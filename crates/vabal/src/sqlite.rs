@@ -8,7 +8,40 @@ use rusqlite::Connection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
+
+/// For `map_err` on an operation of the store at `path`.
+pub(crate) fn failed(path: impl AsRef<Path>) -> impl Fn(rusqlite::Error) -> Error {
+    let path = path.as_ref().to_path_buf();
+    move |source| {
+        let (cause, hint) = reason(&source);
+        Error::Store { path: path.clone(), source: source.into(), cause, hint }
+    }
+}
+
+/// What a front end tells apart, and what the person can do about it.
+fn reason(source: &rusqlite::Error) -> (Cause, &'static str) {
+    use rusqlite::ErrorCode;
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => {
+            (Cause::Full, "free some space and run the same command again; it goes on where it stopped")
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            (Cause::Busy, "another process is using this folder; wait for it, or choose another folder")
+        }
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => (
+            Cause::Other,
+            "the file is damaged, or is no store of vabal's; move it away, or choose another folder",
+        ),
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+            (Cause::Forbidden, "the folder cannot be written; check its permissions, and do it again")
+        }
+        Some(ErrorCode::PermissionDenied) => {
+            (Cause::Forbidden, "check the folder's permissions and free space")
+        }
+        _ => (Cause::Other, "check the folder's permissions and free space"),
+    }
+}
 
 /// A kind of file.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +64,7 @@ impl Kind {
     /// # Errors
     /// A file that is damaged, of another kind, or newer than this code.
     pub fn version_of(&self, connection: &Connection, path: &Path) -> Result<Option<i64>> {
-        let fail = Error::store(path);
+        let fail = failed(path);
         let number = |query: &str| connection.query_row(query, [], |row| row.get::<_, i64>(0)).map_err(&fail);
         let version = number("PRAGMA user_version")?;
         let application = number("PRAGMA application_id")?;
@@ -84,4 +117,19 @@ impl Kind {
 pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value)
         .map_err(|error| Error::input("a record cannot be written as JSON").got(error).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_of_a_failure_is_told_apart() {
+        let cause = |code: i32| {
+            failed("a")(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)).cause()
+        };
+        assert_eq!(cause(rusqlite::ffi::SQLITE_FULL), Cause::Full);
+        assert_eq!(cause(rusqlite::ffi::SQLITE_BUSY), Cause::Busy);
+        assert_eq!(cause(rusqlite::ffi::SQLITE_READONLY), Cause::Forbidden);
+    }
 }

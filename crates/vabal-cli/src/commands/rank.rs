@@ -11,9 +11,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use vabal::query::vabal::{Model, VaBal};
-use vabal::query::{Spec, Strategy, summary};
-use vabal::{Error, Event, Flow, Label, Query, Result, Seed, Selection, Signals, config, files};
+use vabal::query::strategies::vabal::{Bundle, KIND, Model, VaBal};
+use vabal::query::{Strategy, summary};
+use vabal::{Error, Event, Flow, Label, Query, Result, STRATEGIES, Seed, Selection, Signals, config, files};
 
 use crate::arrays::Load;
 use crate::interrupt;
@@ -90,16 +90,18 @@ enum Chooser {
 impl Chooser {
     fn of(args: &Rank) -> Result<Self> {
         let spec = config::strategy(&args.strategy, &args.set)?;
-        match (&args.model, &spec) {
-            (None, Spec::Vabal(_)) => Ok(Self::Strategy(spec.build()?)),
-            (None, _) if args.model_out.is_some() => {
+        match (&args.model, spec.kind() == KIND) {
+            (None, false) if args.model_out.is_some() => {
                 Err(no_vae(args, "--model-out", "leave out --model-out, or choose the strategy vabal"))
             }
-            (None, _) => Ok(Self::Strategy(spec.build()?)),
-            (Some(path), Spec::Vabal(vabal)) => {
-                Ok(Self::Model(Box::new(Model::load(path)?), VaBal::new(vabal.settings.clone())?))
+            (None, _) => Ok(Self::Strategy(STRATEGIES.build(&spec)?)),
+            (Some(path), true) => {
+                let Bundle { settings, .. } = spec.settings()?;
+                Ok(Self::Model(Box::new(Model::load(path)?), VaBal::new(settings)?))
             }
-            (Some(_), _) => Err(no_vae(args, "--model", "leave out --model, or choose the strategy vabal")),
+            (Some(_), false) => {
+                Err(no_vae(args, "--model", "leave out --model, or choose the strategy vabal"))
+            }
         }
     }
 

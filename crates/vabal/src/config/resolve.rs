@@ -1,15 +1,18 @@
 //! Preset, then file, then `--set`: laid over one another, key by key, and every key checked.
 //!
 //! The values of the preset, as a table, are the template: a key that it does not have is unknown. Never
-//! here: what a value may be, which is for [`Config::check`] and [`Spec::check`].
+//! here: what a value may be, which is for [`Config::check`] and [`Table::build`](crate::query::Table::build).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use toml::{Table, Value};
 
 use super::{Config, Preset};
-use crate::error::{Error, Result, nearest};
-use crate::query::{KINDS, NAMES, Spec, vabal};
+use crate::STRATEGIES;
+use crate::error::{Complaint, Error, Result, nearest};
+use crate::query::Spec;
+use crate::query::strategies::settings::refused;
 
 /// One source of values, and what it is called in an error.
 struct Layer {
@@ -54,7 +57,7 @@ impl Config {
         if !name.is_empty() {
             config.name = name.to_string();
         }
-        add_variants(&mut config, &layers)?;
+        config.strategy = variants(&config, &layers)?;
         let mut root = table_of(&config)?;
         for layer in &layers {
             let read = |root: &Table| root.clone().try_into::<Self>().map(drop);
@@ -90,32 +93,27 @@ pub fn strategy(name: &str, sets: &[String]) -> Result<Spec> {
 }
 
 fn resolved(name: &str, sets: &[String]) -> Result<Spec> {
-    let mut layers = Vec::new();
+    let mut settings = Vec::new();
     for set in sets {
-        layers.push(Layer { origin: format!("--set {set}"), values: parse_set(set)? });
+        for (key, value) in parse_set(set)? {
+            let value = to_json(&value).map_err(|error| error.at(place(&key, &format!("--set {set}"))))?;
+            settings.push((key, value));
+        }
     }
-    let mut spec = Spec::named(name).ok_or_else(|| {
-        Error::from(crate::error::unknown("strategy", name, &NAMES, "see docs/strategies.md"))
-    })?;
-    if let (Some((value, origin)), Spec::Vabal(_)) = (last(&layers, &["preset"]), &spec) {
-        let preset: Result<vabal::Preset, toml::de::Error> = value.clone().try_into();
-        spec = preset.map_err(|error| refused("preset", value, error.message(), origin))?.into();
-    }
-    let unreadable = |error: &dyn std::fmt::Display| Error::input("the strategy cannot be used").got(error);
-    let mut root = Table::try_from(&spec).map_err(|error| unreadable(&error))?;
-    // What it is has a name already, and is no setting.
-    root.remove("kind");
-    let read = |root: &Table| {
-        let mut whole = root.clone();
-        whole.insert("kind".into(), spec.kind().into());
-        whole.try_into::<Spec>()
+    let origin = |key: &str| {
+        let set = sets.iter().rev().find(|set| set.split(['=', '.']).next().is_some_and(|k| k.trim() == key));
+        place(key, &format!("--set {}", set.map_or(key, |set| set)))
     };
-    for layer in &layers {
-        lay(&mut root, &layer.values, &mut Vec::new(), &layer.origin, &|root| read(root).map(drop))?;
+    STRATEGIES.configure(name, &settings, &origin)
+}
+
+/// A value as the settings of strategies have it.
+fn to_json(value: &Value) -> Result<serde_json::Value, Complaint> {
+    let wrong = |expected: &str| Error::input("a setting has a wrong value").expected(expected).got(value);
+    match value {
+        Value::Float(number) if !number.is_finite() => Err(wrong("a finite number")),
+        _ => serde_json::to_value(value).map_err(|error| wrong("a value").hint(error)),
     }
-    let spec = read(&root).map_err(|error| unreadable(&error.message()))?;
-    spec.check()?;
-    Ok(spec)
 }
 
 /// A file may be called anything; what a name may not hold becomes a dash.
@@ -174,64 +172,71 @@ fn last<'a>(layers: &'a [Layer], path: &[&str]) -> Option<(&'a Value, &'a str)> 
 fn preset(layers: &[Layer]) -> Result<Preset> {
     match last(layers, &["preset"]) {
         None => Ok(Preset::Paper),
-        Some((value, origin)) => value
-            .clone()
-            .try_into()
-            .map_err(|error: toml::de::Error| refused("preset", value, error.message(), origin)),
+        Some((value, origin)) => value.clone().try_into().map_err(|error: toml::de::Error| {
+            refused(value, error.message()).at(place("preset", origin)).into()
+        }),
     }
 }
 
-/// Gives the template a table for every strategy that has settings: those used by name, and those defined.
-fn add_variants(config: &mut Config, layers: &[Layer]) -> Result<()> {
+/// The tables `[strategy.NAME]`: of every strategy with settings that is used by name, and of those defined.
+fn variants(config: &Config, layers: &[Layer]) -> Result<BTreeMap<String, Spec>> {
     let mut names: Vec<String> = match last(layers, &["strategies"]) {
         Some((Value::Array(list), _)) => {
             list.iter().filter_map(|name| Some(name.as_str()?.to_string())).collect()
         }
         _ => config.strategies.clone(),
     };
-    names.retain(|name| Spec::named(name).is_some_and(|spec| spec.has_settings()));
+    names.retain(|name| STRATEGIES.named(name).is_some_and(|spec| spec.has_settings()));
     for layer in layers {
         if let Some(Value::Table(tables)) = layer.values.get("strategy") {
             names.extend(tables.keys().cloned());
         }
     }
-    for name in names {
-        let spec = template(&name, layers)?;
-        config.strategy.insert(name, spec);
-    }
-    Ok(())
+    names.into_iter().map(|name| Ok((name.clone(), variant(&name, layers)?))).collect()
 }
 
-/// The table `[strategy.NAME]` before its keys are laid over it: its `kind`, and of VaB-AL the `preset`.
-fn template(name: &str, layers: &[Layer]) -> Result<Spec> {
+/// The table `[strategy.NAME]`: its `kind`, then its `preset` where it has some, then every key.
+fn variant(name: &str, layers: &[Layer]) -> Result<Spec> {
     let at = |key: &str| format!("strategy.{name}.{key}");
+    let mut spec = template(name, layers)?;
+    if let Some((preset, origin)) = last(layers, &["strategy", name, "preset"]) {
+        let preset = to_json(preset).and_then(|preset| STRATEGIES.preset(spec, &preset));
+        spec = preset.map_err(|error| error.at(place(&at("preset"), origin)))?;
+    }
+    for layer in layers {
+        let Some(table) = layer.values.get("strategy").and_then(|tables| tables.get(name)) else { continue };
+        let Value::Table(table) = table else {
+            return Err(wrong_type(
+                &format!("strategy.{name}"),
+                &Value::Table(Table::new()),
+                table,
+                &layer.origin,
+            ));
+        };
+        for (key, value) in table.iter().filter(|(key, _)| *key != "kind") {
+            let set = to_json(value).and_then(|value| spec.set(STRATEGIES, key, &value));
+            set.map_err(|error| error.at(place(&at(key), &layer.origin)))?;
+        }
+    }
+    Ok(spec)
+}
+
+/// The table `[strategy.NAME]` before its keys are laid over it.
+fn template(name: &str, layers: &[Layer]) -> Result<Spec> {
+    let at = format!("strategy.{name}.kind");
     let kind = last(layers, &["strategy", name, "kind"]);
     super::check_table(name, kind.and_then(|(kind, _)| kind.as_str()))?;
-    let spec = match (kind, Spec::named(name)) {
-        (_, Some(built_in)) => built_in,
-        (Some((Value::String(kind), origin)), None) => Spec::of_kind(kind).ok_or_else(|| {
-            Error::from(
-                crate::error::unknown("kind of strategy", kind, &KINDS, "see docs/strategies.md")
-                    .at(place(&at("kind"), origin)),
-            )
-        })?,
-        (Some((value, origin)), None) => {
-            return Err(wrong_type(&at("kind"), &Value::String("vabal".into()), value, origin));
+    match (kind, STRATEGIES.named(name)) {
+        (_, Some(built_in)) => Ok(built_in),
+        (Some((Value::String(kind), origin)), None) => {
+            Ok(STRATEGIES.of_kind(kind).map_err(|error| error.at(place(&at, origin)))?)
         }
-        (None, None) => {
-            return Err(Error::input("a strategy does not say what it is a variant of")
-                .at(at("kind"))
-                .expected(format!("kind = \"vabal\", or one of {}", KINDS.join(", ")))
-                .got("nothing")
-                .into());
-        }
-    };
-    match (last(layers, &["strategy", name, "preset"]), spec) {
-        (Some((value, origin)), Spec::Vabal(_)) => {
-            let preset: Result<vabal::Preset, toml::de::Error> = value.clone().try_into();
-            Ok(preset.map_err(|error| refused(&at("preset"), value, error.message(), origin))?.into())
-        }
-        (_, spec) => Ok(spec),
+        (Some((value, origin)), None) => Err(wrong_type(&at, &Value::String("vabal".into()), value, origin)),
+        (None, None) => Err(Error::input("a strategy does not say what it is a variant of")
+            .at(at)
+            .expected(format!("kind = \"vabal\", or one of {}", STRATEGIES.kinds().join(", ")))
+            .got("nothing")
+            .into()),
     }
 }
 
@@ -253,10 +258,12 @@ fn lay(
         let slot = part(root, &path[..path.len() - 1]).and_then(|table| table.get_mut(key));
         let slot = slot.ok_or_else(|| unknown(&full, key, &known, origin))?;
         match (&mut *slot, value) {
+            // Laid by `variants`.
+            (Value::Table(_), Value::Table(_)) if full == "strategy" => {}
             (Value::Table(_), Value::Table(inner)) => lay(root, inner, path, origin, read)?,
             (old, new) => {
                 *old = converted(old, new).ok_or_else(|| wrong_type(&full, old, new, origin))?;
-                read(root).map_err(|error| refused(&full, value, error.message(), origin))?;
+                read(root).map_err(|error| refused(value, error.message()).at(place(&full, origin)))?;
             }
         }
         path.pop();
@@ -311,24 +318,6 @@ fn wrong_type(full: &str, old: &Value, new: &Value, origin: &str) -> Error {
         .expected(format!("{}, such as {old}", type_name(old)))
         .got(format!("{new}, {}", type_name(new)))
         .into()
-}
-
-/// A value of the right type that serde refuses: `message` is serde's.
-fn refused(full: &str, value: &Value, message: &str, origin: &str) -> Error {
-    let expected = message.rsplit_once("expected ").map_or(message, |(_, expected)| expected);
-    let expected = expected.strip_prefix("one of ").unwrap_or(expected).replace('`', "");
-    let expected = match expected.as_str() {
-        "usize" | "u64" | "u32" => "a whole number, 0 or more".to_string(),
-        _ => expected,
-    };
-    let complaint = Error::input("a setting has a wrong value").at(place(full, origin)).got(value);
-    let names = expected.split(", ").flat_map(|part| part.split(" or "));
-    match value.as_str().and_then(|text| nearest(text, names)) {
-        Some(near) => complaint.hint(format!("did you mean \"{near}\"?")),
-        None => complaint,
-    }
-    .expected(expected)
-    .into()
 }
 
 fn difference(stored: &Value, ours: &Value, path: &str) -> Option<(String, String, String)> {

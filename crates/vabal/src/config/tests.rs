@@ -1,7 +1,7 @@
 //! Configurations resolved: presets under files under `--set`, and every refusal by its key.
 
 use super::*;
-use crate::query::vabal;
+use crate::query::strategies::vabal;
 use proptest::prelude::*;
 
 fn parse(text: &str, sets: &[&str]) -> Result<Config> {
@@ -15,10 +15,8 @@ fn complaint(text: &str, sets: &[&str]) -> String {
 
 /// Those of a VaB-AL of the configuration.
 fn settings(config: &Config, name: &str) -> vabal::Settings {
-    match &config.strategy[name] {
-        Spec::Vabal(spec) => spec.settings.clone(),
-        other => panic!("{name} is {other:?}"),
-    }
+    assert_eq!(config.strategy[name].kind(), vabal::KIND);
+    config.strategy[name].settings::<vabal::Bundle>().unwrap().settings
 }
 
 #[test]
@@ -166,16 +164,15 @@ fn a_strategy_by_name_takes_the_settings_laid_over_it_and_refuses_what_it_does_n
     let of = |name: &str, sets: &[&str]| {
         super::strategy(name, &sets.iter().map(|set| (*set).to_string()).collect::<Vec<_>>())
     };
-    assert_eq!(of("entropy", &[]).unwrap(), Spec::Entropy);
+    assert_eq!(Some(of("entropy", &[]).unwrap()), STRATEGIES.named("entropy"));
     assert_eq!(of("vabal-paper", &[]).unwrap(), of("vabal", &["preset=paper"]).unwrap());
     // The preset comes first, wherever it stands.
-    let Spec::Vabal(spec) = of("vabal", &["draws=7", "preset=official", "lambda=1"]).unwrap() else {
-        panic!()
-    };
-    let official = query::vabal::Settings::preset(query::vabal::Preset::Official);
-    assert_eq!(spec.settings, query::vabal::Settings { draws: 7, lambda: 1.0, ..official });
-    let Spec::Balanced(settings) = of("balanced-entropy", &["of=margin"]).unwrap() else { panic!() };
-    assert_eq!(settings.of, "margin");
+    let spec = of("vabal", &["draws=7", "preset=official", "lambda=1"]).unwrap();
+    let official = vabal::Settings::preset(vabal::Preset::Official);
+    let settings = spec.settings::<vabal::Bundle>().unwrap().settings;
+    assert_eq!(settings, vabal::Settings { draws: 7, lambda: 1.0, ..official });
+    let balanced = of("balanced-entropy", &["of=margin"]).unwrap();
+    assert_eq!(balanced.values()["of"], "margin");
     for (name, set, parts) in [
         ("entrpy", "a=1", &["unknown strategy", "did you mean \"entropy\"?"] as &[&str]),
         ("vabal", "draw=1", &["unknown setting", "draw, in --set draw=1", "did you mean \"draws\"?"]),

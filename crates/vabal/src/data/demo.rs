@@ -1,17 +1,12 @@
 //! The data set inside the program: 7,000 images of Fashion-MNIST, so that everything can be tried
 //! without a download.
 //!
-//! The first 600 images of each class of the official training files are the pool, the first 100 of
-//! each class of the official test files the test set; `scripts/demo_set.py` makes the files again.
-//! Fashion-MNIST is © 2017 Zalando SE, under the MIT licence (`demo/LICENSE`).
+//! [`vabal_demo`] has the files.
+
+use vabal_demo::{IMAGES, LABELS, TEST_IMAGES, TEST_LABELS};
 
 use super::{DataSet, idx};
 use crate::error::Result;
-
-const IMAGES: &[u8] = include_bytes!("demo/train-images-idx3-ubyte.gz");
-const LABELS: &[u8] = include_bytes!("demo/train-labels-idx1-ubyte.gz");
-const TEST_IMAGES: &[u8] = include_bytes!("demo/t10k-images-idx3-ubyte.gz");
-const TEST_LABELS: &[u8] = include_bytes!("demo/t10k-labels-idx1-ubyte.gz");
 
 /// The embedded set: 28 × 28, grey, 10 classes, a pool of 600 and a test set of 100 images of each.
 ///

@@ -94,7 +94,7 @@ impl<'l, 'o> Listener<'l, 'o> {
                 self.warnings.push(format!("{strategy}, seed {seed}, round {round}: {text}"));
                 event
             }
-            progress::Event::Note(_) => event,
+            _ => event,
         };
         let whole = (self.done + self.span.0 + self.span.1 * self.share) / self.total;
         (self.observer)(Event::Work { at: Some(self.at), whole: whole.min(1.0), event })

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::metrics::Metrics;
-use crate::query::vabal::Health;
+use crate::query::strategies::vabal::Health;
 use crate::sqlite::{Kind, to_json};
 
 /// The version of the schema that this code writes; `PRAGMA user_version` of the file.
@@ -63,7 +63,7 @@ impl Store {
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let lock = lock(folder)?;
         let path = folder.join(FILE);
-        let fail = Error::store(path.clone());
+        let fail = crate::sqlite::failed(path.clone());
         let mut connection = Connection::open(&path).map_err(&fail)?;
         let made = KIND.version_of(&connection, &path)?.is_some();
         if made && !has_begun(&connection).map_err(&fail)? {
@@ -101,7 +101,7 @@ impl Store {
                 .into());
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&path, flags).map_err(Error::store(&path))?;
+        let connection = Connection::open_with_flags(&path, flags).map_err(crate::sqlite::failed(&path))?;
         if KIND.version_of(&connection, &path)?.is_none() {
             return Err(not_begun(folder));
         }
@@ -109,7 +109,7 @@ impl Store {
     }
 
     fn fail(&self) -> impl Fn(rusqlite::Error) -> Error + use<> {
-        Error::store(self.path.clone())
+        crate::sqlite::failed(self.path.clone())
     }
 
     /// Runs `write` in one transaction.

@@ -5,68 +5,12 @@
 mod buffers;
 mod conv;
 pub(crate) mod conv_norm;
-mod distance;
-mod entropy;
-mod exp;
-mod matmul;
 pub mod measure;
 mod norm;
 #[cfg(test)]
 mod tests;
-mod vectors;
+use vabal_query::kernels as vectors;
 mod winograd;
 
 pub(crate) use buffers::Kept;
-pub(crate) use distance::{
-    distance_error, dot_products, exact_squared_distance, magnitude, squared_distances,
-};
-pub(crate) use entropy::{all_within, entropy_of, entropy_sum, mean_of_rows, two_largest};
-pub(crate) use matmul::{Threads, matmul};
-pub(crate) use vectors::Vectors;
-
-/// Runs plain loops compiled for the widest vectors that this processor has, if they are `#[inline(always)]`: a closure that is
-/// called instead was compiled for the least of all processors. Same bits on every processor:
-/// wider vectors change neither the order of a sum nor how it is rounded.
-#[inline(always)]
-pub(crate) fn wide<R>(loops: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(loops)
-}
-
-/// The floats the arithmetic is written for: f32 to work with, f64 to check it by.
-pub(crate) trait Real:
-    num_traits::Float + num_traits::NumAssign + std::iter::Sum + Default + Send + Sync + std::fmt::Debug + 'static
-{
-    /// The nearest value of this type.
-    fn of(value: f64) -> Self;
-    /// As f64, exactly.
-    fn wide(self) -> f64;
-    /// e^self, in f32 by arithmetic that loops can run with vectors.
-    fn exponential(self) -> Self;
-}
-
-impl Real for f32 {
-    fn of(value: f64) -> Self {
-        value as f32
-    }
-    #[inline(always)]
-    fn wide(self) -> f64 {
-        f64::from(self)
-    }
-    #[inline(always)]
-    fn exponential(self) -> Self {
-        exp::exp(self)
-    }
-}
-
-impl Real for f64 {
-    fn of(value: f64) -> Self {
-        value
-    }
-    fn wide(self) -> f64 {
-        self
-    }
-    #[inline(always)]
-    fn exponential(self) -> Self {
-        self.exp()
-    }
-}
+pub(crate) use vabal_query::kernels::{Vectors, wide};

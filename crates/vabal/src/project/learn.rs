@@ -18,10 +18,10 @@ use crate::data::folder::{self, Aspect, Reading};
 use crate::device::Device;
 use crate::error::{Complaint, Error, Result};
 use crate::progress::{Event, Progress};
-use crate::query::vabal::Health;
-use crate::query::{self, Needs, Query, Selection, Signals, Strategy};
+use crate::query::strategies::vabal::Health;
+use crate::query::{self, Needs, Query, Selection, Signals, Strategy, term};
 use crate::rng::Seed;
-use crate::{Id, Label};
+use crate::{Id, Label, STRATEGIES};
 
 /// The newest classifier, in the project's folder.
 pub const MODEL: &str = "model.safetensors";
@@ -236,8 +236,8 @@ impl Work<'_> {
             n,
             seed: self.seed,
         };
-        let selection = query::by_name(COLD)?.select(&query, progress)?;
-        let queue = queued(&selection, &loaded, |name| name != "predicted");
+        let selection = STRATEGIES.by_name(COLD)?.select(&query, progress)?;
+        let queue = queued(&selection, &loaded, |name| name != term::PREDICTED);
         let measured = Measured { queued: queue.len(), ..Measured::default() };
         Ok(Outcome { queue, measured, ..Outcome::default() })
     }
@@ -268,7 +268,7 @@ impl Work<'_> {
         let learner = Trainer { images, settings: &settings, device: self.device };
         let classifier = learner.fit(&train, &train_labels, None, self.seed, progress)?;
         let lens = Lens { learner: &learner, classifier: &classifier, seed: self.seed };
-        let strategy = Watched(query::by_name(&self.settings.strategy)?);
+        let strategy = Watched(STRATEGIES.by_name(&self.settings.strategy)?);
         let (unlabelled, labelled) = look(lens, &pool, &strategy, progress)?;
         let signals = (&unlabelled, &labelled);
         let seed = self.seed.child("query", 0);
@@ -304,7 +304,7 @@ impl Work<'_> {
         let shares = query::summary::classes(&query, &selection)?;
         let predicted: HashMap<Id, Label> = predictions
             .iter()
-            .map(|p| (p.image, classes[query::signals::argmax(p.probabilities.iter().copied()) as usize]))
+            .map(|p| (p.image, classes[query::arrays::argmax(p.probabilities.iter().copied()) as usize]))
             .collect();
         let before = self.project.predicted()?;
         let pairs =

@@ -12,7 +12,7 @@ use crate::data::folder;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress};
-use crate::query::signals::argmax;
+use crate::query::arrays::argmax;
 
 /// What a model says.
 #[derive(Debug, Clone, PartialEq, Default)]

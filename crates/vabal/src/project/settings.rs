@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::STRATEGIES;
 use crate::data::folder::Colour;
 use crate::error::{Error, Result, unknown, within};
 
@@ -16,7 +17,7 @@ pub struct Settings {
     pub name: String,
     /// The folder of images, relative to the project's where possible. Changed by [`super::Project::set_images`] only.
     pub images: String,
-    /// The strategy that chooses what to ask, one of [`crate::query::NAMES`].
+    /// The strategy that chooses what to ask, one of [`STRATEGIES`](crate::STRATEGIES).
     pub strategy: String,
     /// Images chosen after each training.
     pub budget: usize,
@@ -97,12 +98,7 @@ impl Settings {
                 .expected("at most 200 characters, on one line")
                 .into());
         }
-        if !crate::query::NAMES.contains(&self.strategy.as_str()) {
-            let names = &crate::query::NAMES;
-            return Err(unknown("strategy", &self.strategy, names, "see docs/strategies.md")
-                .at("strategy")
-                .into());
-        }
+        STRATEGIES.find(&self.strategy).map_err(|error| error.at("strategy"))?;
         within("budget", self.budget, 1..=100_000)?;
         within("first", self.first, 2..=100_000)?;
         within("retrain_every", self.retrain_every, 1..=1_000_000)?;

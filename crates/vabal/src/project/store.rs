@@ -101,14 +101,14 @@ impl Project {
         }
         settings.check()?;
         let file = folder.join(FILE);
-        let mut connection = Connection::open(&file).map_err(Error::store(&file))?;
+        let mut connection = Connection::open(&file).map_err(crate::sqlite::failed(&file))?;
         if KIND.version_of(&connection, &file)?.is_some() {
             return Err(Error::input("there is a project in this folder already")
                 .at(folder.display())
                 .hint("go on with it, or choose another folder")
                 .into());
         }
-        prepare(&connection).map_err(Error::store(&file))?;
+        prepare(&connection).map_err(crate::sqlite::failed(&file))?;
         let settings = to_json(&settings)?;
         write(&mut connection, &file, |sql| {
             sql.execute_batch(include_str!("schema.sql"))?;
@@ -150,12 +150,13 @@ impl Project {
         let folder = fs::canonicalize(folder).map_err(Error::io("read", folder))?;
         let file = folder.join(FILE);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(&file, flags).map_err(Error::store(&file))?;
-        connection.busy_timeout(PATIENCE).map_err(Error::store(&file))?;
+        let mut connection =
+            Connection::open_with_flags(&file, flags).map_err(crate::sqlite::failed(&file))?;
+        connection.busy_timeout(PATIENCE).map_err(crate::sqlite::failed(&file))?;
         let Some(version) = KIND.version_of(&connection, &file)? else {
             return Err(none("one that was never finished").into());
         };
-        prepare(&connection).map_err(Error::store(&file))?;
+        prepare(&connection).map_err(crate::sqlite::failed(&file))?;
         migrate(&mut connection, &file, version, MIGRATIONS)?;
         Ok(Self { connection, folder, file })
     }
@@ -174,7 +175,7 @@ impl Project {
 
     /// Runs `work` on one state of the store.
     pub(super) fn read<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Attempt<T>) -> Result<T> {
-        let fail = Error::store(&self.file);
+        let fail = crate::sqlite::failed(&self.file);
         let transaction = self.connection.unchecked_transaction().map_err(&fail)?;
         work(&transaction).map_err(|fault| said(fault, &self.file))
     }
@@ -323,7 +324,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 
 fn said(fault: Fault, file: &Path) -> Error {
     match fault {
-        Fault::Sql(error) => Error::store(file)(error),
+        Fault::Sql(error) => crate::sqlite::failed(file)(error),
         Fault::Said(error) => error,
     }
 }
@@ -333,7 +334,7 @@ fn write<T>(
     file: &Path,
     work: impl FnOnce(&Transaction<'_>) -> Attempt<T>,
 ) -> Result<T> {
-    let fail = Error::store(file);
+    let fail = crate::sqlite::failed(file);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fail)?;
     let done = work(&transaction).map_err(|fault| said(fault, file))?;
     transaction.commit().map_err(&fail)?;
@@ -346,7 +347,7 @@ pub(super) fn migrate(connection: &mut Connection, file: &Path, version: i64, st
     if version >= newest {
         return Ok(());
     }
-    let fail = Error::store(file);
+    let fail = crate::sqlite::failed(file);
     let beside = |n: usize| {
         let mut name = file.as_os_str().to_owned();
         name.push(if n == 0 { format!(".v{version}.bak") } else { format!(".v{version}-{n}.bak") });

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::words::words;
+use crate::query::term;
 
 words! {
     /// What kind of reason it is.
@@ -76,16 +77,16 @@ pub fn reasons(terms: &BTreeMap<String, f64>, stats: &Stats) -> Vec<Reason> {
     let find = |name: &str| terms.get(name).copied().filter(|value| value.is_finite());
     let index = |name: &str| find(name).filter(|&value| value >= 0.0).map(|value| value as usize);
     let named = |class: Option<usize>| class.and_then(|class| stats.classes.get(class));
-    let predicted = index("predicted");
+    let predicted = index(term::PREDICTED);
     // Difficulty and prior are those of the class that the VAE says (Eq. 7).
-    let seen = index("vae-predicted").or(predicted);
+    let seen = index(term::VAE_PREDICTED).or(predicted);
     let of = |values: &[f64]| seen.and_then(|class| values.get(class).copied());
     let mut found = Vec::new();
     let mut add = |kind, strength: f64, text: String| {
         found.push(Reason { kind, text, strength: strength.clamp(0.0, 1.0) });
     };
 
-    if let (Some(prior), Some(name)) = (find("prior").or_else(|| of(&stats.prior)), named(seen)) {
+    if let (Some(prior), Some(name)) = (find(term::PRIOR).or_else(|| of(&stats.prior)), named(seen)) {
         let ratio = prior / mean(&stats.prior).unwrap_or(1.0 / stats.classes.len().max(1) as f64);
         if ratio < LOW {
             let share = share(prior);
@@ -97,7 +98,7 @@ pub fn reasons(terms: &BTreeMap<String, f64>, stats: &Stats) -> Vec<Reason> {
         }
     }
     if let (Some(difficulty), Some(name)) =
-        (find("difficulty").or_else(|| of(&stats.difficulty)), named(seen))
+        (find(term::DIFFICULTY).or_else(|| of(&stats.difficulty)), named(seen))
     {
         let ratio = difficulty / mean(&stats.difficulty).unwrap_or(1.0);
         if ratio < LOW {
@@ -106,11 +107,11 @@ pub fn reasons(terms: &BTreeMap<String, f64>, stats: &Stats) -> Vec<Reason> {
             add(ReasonKind::HardClass, 1.0 - ratio, text);
         }
     }
-    if let Some(depth) = far(find("likelihood"), stats.quartiles.get("likelihood"), Side::Low) {
+    if let Some(depth) = far(find(term::LIKELIHOOD), stats.quartiles.get(term::LIKELIHOOD), Side::Low) {
         add(ReasonKind::Unusual, depth, "looks unlike the rest".into());
     }
     // The loss itself: a small one is an image that is like many.
-    if let Some(depth) = far(find("energy"), stats.quartiles.get("energy"), Side::Low) {
+    if let Some(depth) = far(find(term::ENERGY), stats.quartiles.get(term::ENERGY), Side::Low) {
         add(
             ReasonKind::Typical,
             depth,
@@ -123,7 +124,7 @@ pub fn reasons(terms: &BTreeMap<String, f64>, stats: &Stats) -> Vec<Reason> {
     {
         add(ReasonKind::Unsure, 0.6, format!("looks like {one} at first sight and like {other} at second"));
     }
-    if let Some(confidence) = find("confidence")
+    if let Some(confidence) = find(term::CONFIDENCE)
         && confidence < 0.8
     {
         let name = named(predicted).map_or_else(String::new, |name| format!(" that it is {name}"));
@@ -131,30 +132,33 @@ pub fn reasons(terms: &BTreeMap<String, f64>, stats: &Stats) -> Vec<Reason> {
         add(ReasonKind::Unsure, 1.0 - confidence, text);
     }
     for (name, text) in [
-        ("information", "versions of the model contradict each other"),
-        ("votes", "versions of the model contradict each other"),
-        ("loss", "the model expects to be wrong here"),
-        ("gradient", "its answer would change the model much"),
+        (term::INFORMATION, "versions of the model contradict each other"),
+        (term::VOTES, "versions of the model contradict each other"),
+        (term::LOSS, "the model expects to be wrong here"),
+        (term::GRADIENT, "its answer would change the model much"),
     ] {
         if let Some(depth) = far(find(name), stats.quartiles.get(name), Side::High) {
             add(ReasonKind::Unsure, depth, text.into());
         }
     }
-    if let Some(class) = named(index("class")) {
+    if let Some(class) = named(index(term::CLASS)) {
         add(ReasonKind::RareClass, 0.7, format!("might be {class}, of which more are wanted"));
     }
-    if find("distance").is_some() || find("discriminator").is_some() || find("represented").is_some() {
+    if find(term::DISTANCE).is_some()
+        || find(term::DISCRIMINATOR).is_some()
+        || find(term::REPRESENTED).is_some()
+    {
         add(ReasonKind::Coverage, 0.5, "unlike what is labelled so far".into());
     }
-    if let Some(covered) = find("covered") {
+    if let Some(covered) = find(term::COVERED) {
         let text = match covered.round() as i64 {
             n if n > 1 => format!("stands for {n} images that look like it"),
             _ => "nothing like it is labelled yet".into(),
         };
         add(ReasonKind::Coverage, 0.5, text);
     }
-    if find("typicality").is_some() {
-        let text = match find("cluster-size") {
+    if find(term::TYPICALITY).is_some() {
+        let text = match find(term::CLUSTER_SIZE) {
             Some(size) if size > 1.0 => format!("typical of {size:.0} images that look alike"),
             _ => "typical of images that look like it".into(),
         };

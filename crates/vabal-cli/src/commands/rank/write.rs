@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use vabal::query::term;
 use vabal::{Error, Result, Selection};
 
 use super::Rank;
@@ -48,11 +49,6 @@ pub fn check_place(path: &Path, args: &Rank) -> Result<()> {
     tempfile::tempfile_in(folder).map(drop).map_err(Error::io("write", path))
 }
 
-/// Whether a term is the number of a class.
-fn is_class(term: &str) -> bool {
-    term.ends_with("predicted")
-}
-
 /// What was chosen.
 #[derive(Debug)]
 pub struct Picks<'a> {
@@ -73,7 +69,7 @@ impl Picks<'_> {
         let mut columns =
             vec![("rank", Data::Whole(ranks)), ("id", names), ("score", Data::Real(scores.clone()))];
         columns.extend(terms.iter().map(|term| {
-            let whole = is_class(term.name) && term.values.iter().all(|value| value.fract() == 0.0);
+            let whole = term::is_class(term.name) && term.values.iter().all(|value| value.fract() == 0.0);
             let values = &term.values;
             let whole = whole.then(|| Data::Whole(values.iter().map(|&value| value as i64).collect()));
             (term.name, whole.unwrap_or_else(|| Data::Real(values.clone())))

@@ -52,7 +52,7 @@ impl Folder {
         let mut listen = |event: Event<'_>| {
             match event {
                 Event::Warning(text) | Event::Note(text) => heard.push(text.to_string()),
-                Event::Progress { .. } => {}
+                _ => {}
             }
             crate::Flow::Continue
         };

@@ -3,7 +3,8 @@
 use super::section::Section;
 use super::text::term;
 use crate::experiment::record::Pick;
-use crate::query::vabal::Health;
+use crate::query::strategies::vabal::Health;
+use crate::query::term;
 
 /// A reason for one pick.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,30 +19,30 @@ pub struct Reason {
 #[must_use]
 pub fn of(section: &Section<'_>, pick: &Pick, vae: Option<&Health>) -> Reason {
     let find = |name: &str| pick.terms.iter().find(|(other, _)| other == name).map(|&(_, value)| value);
-    let predicted = find("predicted").map(|label| section.class(label.max(0.0) as usize));
+    let predicted = find(term::PREDICTED).map(|label| section.class(label.max(0.0) as usize));
     let mut words = Vec::new();
     for (name, value) in &pick.terms {
         let value = *value;
         let phrase = match name.as_str() {
-            "predicted" => continue,
-            "vae-predicted" if find("predicted") == Some(value) => continue,
-            "vae-predicted" => format!("the VAE says {}", section.class(value.max(0.0) as usize)),
-            "confidence" if value < 0.5 => format!("only {:.0} % sure", 100.0 * value),
-            "confidence" => format!("{:.0} % sure", 100.0 * value),
-            "prior" => match compare(value, vae.map(|vae| vae.prior.as_slice())) {
+            term::PREDICTED => continue,
+            term::VAE_PREDICTED if find(term::PREDICTED) == Some(value) => continue,
+            term::VAE_PREDICTED => format!("the VAE says {}", section.class(value.max(0.0) as usize)),
+            term::CONFIDENCE if value < 0.5 => format!("only {:.0} % sure", 100.0 * value),
+            term::CONFIDENCE => format!("{:.0} % sure", 100.0 * value),
+            term::PRIOR => match compare(value, vae.map(|vae| vae.prior.as_slice())) {
                 Compared::Unknown | Compared::Middle => format!("prior {}", term(value)),
                 Compared::Low => format!("rare (prior {})", term(value)),
 
                 Compared::High => format!("common (prior {})", term(value)),
             },
             // Eq. 11 is the share of right predictions, so that a low value is a hard class.
-            "difficulty" => match compare(value, vae.map(|vae| vae.difficulty.as_slice())) {
+            term::DIFFICULTY => match compare(value, vae.map(|vae| vae.difficulty.as_slice())) {
                 Compared::Unknown | Compared::Middle => format!("difficulty {}", term(value)),
                 Compared::Low => format!("hard (difficulty {})", term(value)),
 
                 Compared::High => format!("easy (difficulty {})", term(value)),
             },
-            "class" => format!("for {}", section.class(value.max(0.0) as usize)),
+            term::CLASS => format!("for {}", section.class(value.max(0.0) as usize)),
             other => format!("{other} {}", term(value)),
         };
         words.push(phrase);

@@ -217,7 +217,7 @@ fn a_model_predicts_other_folders_and_says_what_it_cannot_read() {
     let right = (200..).zip(&answers[..7]).filter(|(k, p)| {
         let p = p.as_ref().unwrap();
         assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-5);
-        crate::query::signals::argmax(p.iter().copied()) == stripes(*k).0
+        crate::query::arrays::argmax(p.iter().copied()) == stripes(*k).0
     });
     assert!(right.count() >= 6);
 }

@@ -1,0 +1,468 @@
+//! What a strategy may look at: ids always, every other array only when asked for.
+//!
+//! The loop fills [`Signals`] from the frozen classifier; other front ends fill it from the user's own arrays, which
+//! it borrows where it can. Shapes are checked once, here; values where they are read, by the accessors called `checked`.
+
+use std::borrow::Cow;
+
+use ndarray::{Array, ArrayView, ArrayView2, ArrayView3, ArrayView4, Dimension, Ix2, Ix3, Ix4};
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::{Id, Label};
+
+/// The arrays a strategy reads. Combine with [`Needs::and`].
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Needs {
+    /// The classifier's predicted label \[n\]; class probabilities say it too.
+    pub predicted: bool,
+    /// Class probabilities [n, C].
+    pub probabilities: bool,
+    /// The features of the last stage [n, d].
+    pub embedding: bool,
+    /// The features of every stage, each [n, d_l].
+    pub stages: bool,
+    /// Class probabilities of several passes under dropout [n, T, C].
+    pub monte_carlo: Option<MonteCarlo>,
+    /// Class probabilities of several classifiers [n, M, C]: how many, the first being the round's own; 0 is none.
+    pub committee: usize,
+    /// The images themselves [n, channels, height, width].
+    pub images: bool,
+}
+
+/// Monte-Carlo dropout: T passes, each with its own random mask.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MonteCarlo {
+    /// T, passes an image.
+    pub draws: usize,
+    /// Probability of dropping a value before each residual stage, while training and in the T passes.
+    pub dropout: f64,
+}
+
+impl Needs {
+    /// Nothing but ids.
+    pub const IDS: Self = Self {
+        predicted: false,
+        probabilities: false,
+        embedding: false,
+        stages: false,
+        monte_carlo: None,
+        committee: 0,
+        images: false,
+    };
+    /// The predicted label.
+    pub const PREDICTED: Self = Self { predicted: true, ..Self::IDS };
+    /// Class probabilities.
+    pub const PROBABILITIES: Self = Self { probabilities: true, ..Self::IDS };
+    /// The features of the last stage.
+    pub const EMBEDDING: Self = Self { embedding: true, ..Self::IDS };
+    /// The features of every stage.
+    pub const STAGES: Self = Self { stages: true, ..Self::IDS };
+    /// The images.
+    pub const IMAGES: Self = Self { images: true, ..Self::IDS };
+
+    /// What either needs. Of two wishes for Monte-Carlo draws the first is kept.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            predicted: self.predicted || other.predicted,
+            probabilities: self.probabilities || other.probabilities,
+            embedding: self.embedding || other.embedding,
+            stages: self.stages || other.stages,
+            monte_carlo: if self.monte_carlo.is_some() { self.monte_carlo } else { other.monte_carlo },
+            committee: if self.committee > other.committee { self.committee } else { other.committee },
+            images: self.images || other.images,
+        }
+    }
+
+    /// The part that one pass of one classifier answers.
+    #[must_use]
+    pub fn of_one_pass(self) -> Self {
+        Self { monte_carlo: None, committee: 0, ..self }
+    }
+}
+
+/// A row-major array, owned or borrowed. Made of an [`Array`], or of an [`ArrayView`], which is copied only if it is not
+/// row-major itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dense<'a, T: Clone, D> {
+    values: Cow<'a, [T]>,
+    shape: D,
+}
+
+impl<T: Clone, D: Dimension> Dense<'_, T, D> {
+    /// The whole of it.
+    pub fn view(&self) -> ArrayView<'_, T, D> {
+        ArrayView::from_shape(self.shape.clone(), &self.values[..]).expect("as many values as the shape has")
+    }
+}
+
+impl<T: Clone, D: Dimension> From<Array<T, D>> for Dense<'_, T, D> {
+    fn from(array: Array<T, D>) -> Self {
+        let shape = array.raw_dim();
+        let values = if array.is_standard_layout() {
+            let (mut values, first) = array.into_raw_vec_and_offset();
+            values.drain(..first.unwrap_or(0));
+            values.truncate(shape.size());
+            values
+        } else {
+            array.iter().cloned().collect()
+        };
+        Self { values: Cow::Owned(values), shape }
+    }
+}
+
+impl<'a, T: Clone, D: Dimension> From<ArrayView<'a, T, D>> for Dense<'a, T, D> {
+    fn from(array: ArrayView<'a, T, D>) -> Self {
+        let shape = array.raw_dim();
+        let values = match array.to_slice() {
+            Some(values) => Cow::Borrowed(values),
+            None => Cow::Owned(array.iter().cloned().collect()),
+        };
+        Self { values, shape }
+    }
+}
+
+/// One pool as the strategies see it: row i of every array belongs to `ids()[i]`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Signals<'a> {
+    ids: Vec<Id>,
+    predicted: Option<Vec<Label>>,
+    probabilities: Option<Dense<'a, f32, Ix2>>,
+    monte_carlo: Option<Dense<'a, f32, Ix3>>,
+    committee: Option<Dense<'a, f32, Ix3>>,
+    stages: Option<Vec<Dense<'a, f32, Ix2>>>,
+    images: Option<Dense<'a, u8, Ix4>>,
+}
+
+impl<'a> Signals<'a> {
+    /// A pool of ids with no arrays yet. Ids that repeat are taken as they are, since only both pools together can tell:
+    /// [`Query::check`](crate::Query::check), which every caller of `select` calls, refuses them.
+    #[must_use]
+    pub fn new(ids: Vec<Id>) -> Self {
+        Self { ids, ..Self::default() }
+    }
+
+    /// Adds the predicted labels \[n\], for when there are no probabilities.
+    ///
+    /// # Errors
+    /// A number of labels that is not the number of ids.
+    pub fn with_predicted(mut self, predicted: Vec<Label>) -> Result<Self> {
+        self.check_rows("predicted labels", predicted.len())?;
+        self.predicted = Some(predicted);
+        Ok(self)
+    }
+
+    /// Adds class probabilities [n, C]; rows need not sum to exactly 1.
+    ///
+    /// # Errors
+    /// A number of rows that is not the number of ids, fewer than two columns.
+    pub fn with_probabilities(mut self, probabilities: impl Into<Dense<'a, f32, Ix2>>) -> Result<Self> {
+        let probabilities = probabilities.into();
+        self.check_rows("probabilities", probabilities.shape[0])?;
+        check_classes("probabilities", probabilities.shape[1])?;
+        self.probabilities = Some(probabilities);
+        Ok(self)
+    }
+
+    /// Adds the class probabilities of T passes under dropout, [n, T, C].
+    ///
+    /// # Errors
+    /// A number of rows that is not the number of ids, no draw, fewer than two classes.
+    pub fn with_monte_carlo(mut self, draws: impl Into<Dense<'a, f32, Ix3>>) -> Result<Self> {
+        self.monte_carlo = Some(self.check_draws("Monte-Carlo probabilities", draws.into())?);
+        Ok(self)
+    }
+
+    /// Adds the class probabilities of M classifiers, [n, M, C].
+    ///
+    /// # Errors
+    /// A number of rows that is not the number of ids, no member, fewer than two classes.
+    pub fn with_committee(mut self, members: impl Into<Dense<'a, f32, Ix3>>) -> Result<Self> {
+        self.committee = Some(self.check_draws("committee probabilities", members.into())?);
+        Ok(self)
+    }
+
+    /// Adds the features of every stage, each [n, d_l], shallow to deep. The last is the embedding.
+    ///
+    /// # Errors
+    /// A number of rows that is not the number of ids, no stage at all, a stage without columns.
+    pub fn with_stages<A: Into<Dense<'a, f32, Ix2>>>(mut self, stages: Vec<A>) -> Result<Self> {
+        if stages.is_empty() {
+            return Err(Error::input("the list of stage features is empty")
+                .expected("at least one array")
+                .into());
+        }
+        let stages: Vec<Dense<'a, f32, Ix2>> = stages.into_iter().map(Into::into).collect();
+        for stage in &stages {
+            self.check_rows("stage features", stage.shape[0])?;
+            if stage.shape[1] == 0 {
+                return Err(Error::input("features without columns").expected("at least 1 column").into());
+            }
+        }
+        self.stages = Some(stages);
+        Ok(self)
+    }
+
+    /// Adds an embedding [n, d], where the features of the earlier stages are not known.
+    ///
+    /// # Errors
+    /// As [`Signals::with_stages`].
+    pub fn with_embedding(self, embedding: impl Into<Dense<'a, f32, Ix2>>) -> Result<Self> {
+        self.with_stages(vec![embedding])
+    }
+
+    /// Adds the images, [n, channels, height, width].
+    ///
+    /// # Errors
+    /// A number of images that is not the number of ids, images without pixels.
+    pub fn with_images(mut self, images: impl Into<Dense<'a, u8, Ix4>>) -> Result<Self> {
+        let images = images.into();
+        let (n, channels, height, width) = images.shape.into_pattern();
+        self.check_rows("images", n)?;
+        if ![1, 3].contains(&channels) || height == 0 || width == 0 {
+            return Err(Error::input("images of a shape that is none")
+                .expected("[n, channels, height, width], with 1 or 3 channels")
+                .got(format!("{:?}", (n, channels, height, width)))
+                .into());
+        }
+        self.images = Some(images);
+        Ok(self)
+    }
+
+    fn check_rows(&self, name: &str, rows: usize) -> Result<()> {
+        if rows == self.ids.len() {
+            return Ok(());
+        }
+        Err(Error::input(format!("{name} and ids disagree"))
+            .expected(format!("{} rows, one per id", self.ids.len()))
+            .got(format!("{rows} rows"))
+            .into())
+    }
+
+    fn check_draws(&self, name: &str, draws: Dense<'a, f32, Ix3>) -> Result<Dense<'a, f32, Ix3>> {
+        let (rows, count, classes) = draws.shape.into_pattern();
+        self.check_rows(name, rows)?;
+        check_classes(name, classes)?;
+        if count == 0 {
+            return Err(Error::input(format!("{name} without a draw")).expected("[n, draws, C]").into());
+        }
+        Ok(draws)
+    }
+
+    /// Number of images n.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether the pool is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The ids, row by row.
+    #[must_use]
+    pub fn ids(&self) -> &[Id] {
+        &self.ids
+    }
+
+    /// The rows in ascending order of their ids: what a strategy goes by where order matters, so that the order in
+    /// which a pool is listed changes nothing.
+    #[must_use]
+    pub fn rows_by_id(&self) -> Vec<usize> {
+        let mut rows: Vec<usize> = (0..self.ids.len()).collect();
+        rows.sort_unstable_by_key(|&row| self.ids[row]);
+        rows
+    }
+
+    /// Class probabilities [n, C].
+    ///
+    /// # Errors
+    /// They were not given.
+    pub fn probabilities(&self) -> Result<ArrayView2<'_, f32>> {
+        self.probabilities.as_ref().map(|array| array.view()).ok_or_else(|| missing("probabilities"))
+    }
+
+    /// Class probabilities of T passes under dropout, [n, T, C].
+    ///
+    /// # Errors
+    /// They were not given.
+    pub fn monte_carlo(&self) -> Result<ArrayView3<'_, f32>> {
+        self.monte_carlo
+            .as_ref()
+            .map(|array| array.view())
+            .ok_or_else(|| missing("Monte-Carlo probabilities"))
+    }
+
+    /// Class probabilities of M classifiers, [n, M, C].
+    ///
+    /// # Errors
+    /// They were not given.
+    pub fn committee(&self) -> Result<ArrayView3<'_, f32>> {
+        self.committee.as_ref().map(|array| array.view()).ok_or_else(|| missing("committee probabilities"))
+    }
+
+    /// The features of every stage, each [n, d_l].
+    ///
+    /// # Errors
+    /// They were not given.
+    pub fn stages(&self) -> Result<Vec<ArrayView2<'_, f32>>> {
+        let stages = self.stages.as_ref().ok_or_else(|| missing("features"))?;
+        Ok(stages.iter().map(|stage| stage.view()).collect())
+    }
+
+    /// The features of the last stage, [n, d].
+    ///
+    /// # Errors
+    /// They were not given.
+    pub fn embedding(&self) -> Result<ArrayView2<'_, f32>> {
+        let last = self.stages.as_ref().and_then(|stages| stages.last());
+        last.map(|stage| stage.view()).ok_or_else(|| missing("features"))
+    }
+
+    /// The images, [n, channels, height, width].
+    ///
+    /// # Errors
+    /// They were not given.
+    pub fn images(&self) -> Result<ArrayView4<'_, u8>> {
+        self.images.as_ref().map(|array| array.view()).ok_or_else(|| missing("images"))
+    }
+
+    /// The classifier's predicted label of each row: as given, else the arg-max of the probabilities, lowest class
+    /// on ties.
+    ///
+    /// # Errors
+    /// Neither was given.
+    pub fn predicted(&self) -> Result<Vec<Label>> {
+        match (&self.predicted, &self.probabilities) {
+            (Some(predicted), _) => Ok(predicted.clone()),
+            (None, Some(p)) => {
+                Ok(p.view().rows().into_iter().map(|row| argmax(row.iter().copied())).collect())
+            }
+            (None, None) => Err(missing("probabilities or predicted labels")),
+        }
+    }
+
+    /// The Monte-Carlo probabilities themselves, without a copy where they are owned.
+    ///
+    /// # Errors
+    /// They were not given.
+    pub fn into_monte_carlo(self) -> Result<Dense<'a, f32, Ix3>> {
+        self.monte_carlo.ok_or_else(|| missing("Monte-Carlo probabilities"))
+    }
+
+    /// The number of classes that each array of probabilities says, where there is any.
+    pub(crate) fn all_classes(&self) -> impl Iterator<Item = usize> {
+        let columns = self.probabilities.iter().map(|p| p.shape[1]);
+        columns.chain([&self.monte_carlo, &self.committee].into_iter().flatten().map(|p| p.shape[2]))
+    }
+
+    /// Number of classes C, where an array says it.
+    #[must_use]
+    pub fn classes(&self) -> Option<usize> {
+        self.all_classes().next()
+    }
+
+    /// The probabilities [n, C], each from 0 to 1.
+    ///
+    /// # Errors
+    /// They were not given; the first value that is wrong, by the id of its row.
+    pub fn checked_probabilities(&self) -> Result<ArrayView2<'_, f32>> {
+        let p = self.probabilities()?;
+        let bad = (0..p.nrows())
+            .into_par_iter()
+            .with_min_len(1024)
+            .find_first(|&row| !p.row(row).iter().all(is_probability));
+        match bad {
+            None => Ok(p),
+            Some(row) => Err(self.bad_probability(row, p.row(row).iter())),
+        }
+    }
+
+    /// The embedding [n, d], every value finite.
+    ///
+    /// # Errors
+    /// It was not given; the first value that is wrong, by the id of its row.
+    pub fn checked_embedding(&self) -> Result<ArrayView2<'_, f32>> {
+        let embedding = self.embedding()?;
+        self.check_features(embedding, self.stages()?.len())?;
+        Ok(embedding)
+    }
+
+    /// The features of every stage [n, d_l], every value finite.
+    ///
+    /// # Errors
+    /// They were not given; the first value that is wrong, by the id of its row.
+    pub fn checked_stages(&self) -> Result<Vec<ArrayView2<'_, f32>>> {
+        let stages = self.stages()?;
+        for (l, &stage) in stages.iter().enumerate() {
+            self.check_features(stage, l + 1)?;
+        }
+        Ok(stages)
+    }
+
+    /// The complaint about the first of `values`, all of `row`, that is no probability.
+    pub(crate) fn bad_probability<'v>(&self, row: usize, mut values: impl Iterator<Item = &'v f32>) -> Error {
+        Error::input("a probability is out of range")
+            .at(format!("id {}", self.ids[row]))
+            .expected("numbers from 0 to 1")
+            .got(values.find(|p| !is_probability(p)).copied().unwrap_or(f32::NAN))
+            .hint("give probabilities (after the softmax), not logits")
+            .into()
+    }
+
+    fn check_features(&self, stage: ArrayView2<'_, f32>, number: usize) -> Result<()> {
+        let bad = (0..stage.nrows()).into_par_iter().find_first(|&row| {
+            // A sum is finite only where every value is, unless it overflows, which the second look tells.
+            !stage.row(row).sum().is_finite() && stage.row(row).iter().any(|value| !value.is_finite())
+        });
+        let Some(row) = bad else { return Ok(()) };
+        let value = stage.row(row).iter().copied().find(|value| !value.is_finite()).unwrap_or(f32::NAN);
+        Err(Error::input("a feature is not finite")
+            .at(format!("id {}, stage {number}", self.ids[row]))
+            .expected("finite numbers")
+            .got(value)
+            .hint("look for divisions by zero or an overflow in the network that made the features")
+            .into())
+    }
+}
+
+/// What may stand for a probability, give or take what rounding adds; NaN may not.
+pub(crate) const PROBABILITIES: std::ops::RangeInclusive<f32> = 0.0..=1.0001;
+
+/// Whether a value may stand for a probability.
+#[inline(always)]
+pub(crate) fn is_probability(p: &f32) -> bool {
+    PROBABILITIES.contains(p)
+}
+
+fn check_classes(name: &str, classes: usize) -> Result<()> {
+    if classes >= 2 {
+        return Ok(());
+    }
+    Err(Error::input(format!("{name} of fewer than two classes"))
+        .expected("at least 2 columns, one per class")
+        .got(classes)
+        .hint("for two classes give both: p and 1 − p")
+        .into())
+}
+
+fn missing(name: &str) -> Error {
+    Error::input(format!("this strategy needs {name}, which were not given"))
+        .hint(format!("add the {name}, or choose a strategy that does without them"))
+        .into()
+}
+
+/// Position of the largest value, the first among equals; NaN never wins.
+#[must_use]
+pub fn argmax(values: impl Iterator<Item = f32>) -> Label {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (n, value) in values.enumerate() {
+        if value > best.1 {
+            best = (n, value);
+        }
+    }
+    best.0 as Label
+}

@@ -1,0 +1,235 @@
+//! The question and its answer: [`Query`], the [`Strategy`] that is asked, the [`Selection`] it gives.
+//!
+//! Never here: a strategy.
+
+use std::cmp::Ordering;
+
+use rayon::prelude::*;
+
+use crate::arrays::{Needs, Signals};
+use crate::error::{Error, Result};
+use crate::progress::{Event, Progress, report};
+use crate::rng::Seed;
+use crate::strategies::vabal::Health;
+use crate::{Id, Label};
+
+/// More classes are a slip, and memory goes with them.
+pub(crate) const MOST_CLASSES: usize = 1 << 20;
+
+/// What a strategy is asked: choose `n` of `unlabelled`.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<'a> {
+    /// The candidates, with at least what [`Strategy::needs`] names.
+    pub unlabelled: &'a Signals<'a>,
+    /// The labelled pool, with at least what [`Strategy::needs_of_labelled`] names. May be empty.
+    pub labelled: &'a Signals<'a>,
+    /// The labels of `labelled`, row by row, each below `classes`.
+    pub labels: &'a [Label],
+    /// Number of classes C, at least 2. A class may be missing from `labels`.
+    pub classes: usize,
+    /// How many to choose.
+    pub n: usize,
+    /// Where every random draw of the strategy comes from.
+    pub seed: Seed,
+}
+
+impl Query<'_> {
+    /// Checks what every strategy relies on: ids that do not repeat, within a pool and between them; a label for each
+    /// labelled id, below C; at least two classes; arrays that say the same C, and features of one width. Values are
+    /// checked where they are read.
+    ///
+    /// To be called by whoever builds a query from arrays that are not its own.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self, strategy: &dyn Strategy) -> Result<()> {
+        let Self { unlabelled, labelled, labels, classes, .. } = *self;
+        if labels.len() != labelled.len() {
+            return Err(Error::input("labels and labelled ids disagree")
+                .expected(format!("{} labels, one per labelled id", labelled.len()))
+                .got(format!("{} labels", labels.len()))
+                .into());
+        }
+        if classes > MOST_CLASSES {
+            return Err(Error::input("more classes than any data have")
+                .expected(format!("at most {MOST_CLASSES}"))
+                .got(classes)
+                .hint("look for a label that is none, such as −1 read as an unsigned number")
+                .into());
+        }
+        if classes < 2 {
+            return Err(Error::input("fewer than two classes").expected("2 or more").got(classes).into());
+        }
+        if let Some(row) = labels.iter().position(|&label| label as usize >= classes) {
+            return Err(Error::input("a label is out of range")
+                .at(format!("id {}", labelled.ids()[row]))
+                .expected(format!("0 to {}", classes - 1))
+                .got(labels[row])
+                .into());
+        }
+        let mut ids = [unlabelled.ids(), labelled.ids()].concat();
+        ids.par_sort_unstable();
+        if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::input("an id is there twice")
+                .at(format!("id {}", pair[0]))
+                .expected("ids that do not repeat, neither within a pool nor between the two")
+                .into());
+        }
+        for (signals, needs) in [(unlabelled, strategy.needs()), (labelled, strategy.needs_of_labelled())] {
+            if signals.is_empty() || needs == Needs::IDS {
+                continue;
+            }
+            if let Some(got) = signals.all_classes().find(|&got| got != classes) {
+                return Err(Error::input("the probabilities have another number of classes")
+                    .expected(classes)
+                    .got(got)
+                    .into());
+            }
+            if needs.predicted {
+                let predicted = signals.predicted()?;
+                if let Some(row) = predicted.iter().position(|&label| label as usize >= classes) {
+                    return Err(Error::input("a predicted label is out of range")
+                        .at(format!("id {}", signals.ids()[row]))
+                        .expected(format!("0 to {}", classes - 1))
+                        .got(predicted[row])
+                        .into());
+                }
+            }
+        }
+        if labelled.is_empty() || strategy.needs_of_labelled() == Needs::IDS {
+            return Ok(());
+        }
+        let widths = |signals: &Signals<'_>| -> Option<Vec<usize>> {
+            Some(signals.stages().ok()?.iter().map(|stage| stage.ncols()).collect())
+        };
+        match (widths(unlabelled), widths(labelled)) {
+            (Some(expected), Some(got)) if got != expected && !unlabelled.is_empty() => {
+                Err(Error::input("the features of the two pools have other widths")
+                    .expected(format!("{expected:?}, as of the unlabelled pool"))
+                    .got(format!("{got:?}"))
+                    .into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A way to choose. Larger score = ask first; equal scores: lowest id first.
+pub trait Strategy: Send + Sync {
+    /// The arrays of the unlabelled pool that [`Strategy::select`] reads. The loop computes exactly these.
+    fn needs(&self) -> Needs;
+
+    /// The arrays of the labelled pool that it reads, where that is not empty.
+    fn needs_of_labelled(&self) -> Needs {
+        Needs::IDS
+    }
+
+    /// Whether an image's rank depends on what else is in the batch, so that a longer batch is no ranking of the pool.
+    fn is_batch(&self) -> bool {
+        false
+    }
+
+    /// Chooses `query.n` ids, or all of them where fewer are left.
+    ///
+    /// # Errors
+    /// An array that is missing or has the wrong shape, a non-finite score, or [`Error::Stopped`].
+    fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection>;
+}
+
+/// The ids to ask, in order, and why.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Selection {
+    /// The chosen ids: unique, from the unlabelled pool, best first.
+    pub ids: Vec<Id>,
+    /// The score of each id, finite, in descending order. Random gives 0 to all.
+    pub scores: Vec<f64>,
+    /// What the scores are made of, as columns beside `ids`.
+    pub terms: Vec<Column>,
+    /// What a VAE-based strategy says of its own state.
+    pub health: Option<Health>,
+    /// The model that the strategy fitted in order to choose, where it fits one: the bytes of a safetensors file.
+    pub model: Option<Vec<u8>>,
+}
+
+/// One named term, a value per chosen id.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// Its name, one of [`term`](crate::term)'s or of the strategy's own.
+    pub name: &'static str,
+    /// One value per id of the selection.
+    pub values: Vec<f64>,
+}
+
+impl Selection {
+    /// Takes the `query.n` largest scores, ties by lowest id, and the matching rows of `terms`
+    /// (columns over the whole unlabelled pool).
+    ///
+    /// # Errors
+    /// A score that is not finite, named by its id.
+    pub fn top(
+        query: &Query<'_>,
+        scores: &[f64],
+        terms: Vec<Column>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Self> {
+        let ids = query.unlabelled.ids();
+        debug_assert_eq!(ids.len(), scores.len(), "one score per candidate");
+        if let Some(row) = scores.iter().position(|score| !score.is_finite()) {
+            return Err(Error::input("a score is not finite")
+                .at(format!("id {}", ids[row]))
+                .expected("a finite number")
+                .got(scores[row])
+                .hint("look for NaN or infinite values in the features or probabilities of this row")
+                .into());
+        }
+        let n = available(query, progress)?;
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        // Not by total_cmp, for which 0 is more than −0: equal scores are equal.
+        let by_score = |a: usize, b: usize| scores[b].partial_cmp(&scores[a]).unwrap_or(Ordering::Equal);
+        let best_first = |&a: &usize, &b: &usize| by_score(a, b).then_with(|| ids[a].cmp(&ids[b]));
+        if n < order.len() {
+            order.select_nth_unstable_by(n, best_first);
+            order.truncate(n);
+        }
+        order.sort_unstable_by(best_first);
+        let of_order = order.iter().map(|&row| scores[row]).collect();
+        Ok(Self::chosen(query.unlabelled, &order, of_order, &terms))
+    }
+
+    /// The given rows of `signals` in the given order, with their scores and the matching rows of `terms` (columns
+    /// over the whole pool): for strategies that put a batch together one by one.
+    pub(crate) fn chosen(signals: &Signals<'_>, rows: &[usize], scores: Vec<f64>, terms: &[Column]) -> Self {
+        let of = |column: &Column| Column {
+            name: column.name,
+            values: rows.iter().map(|&row| column.values[row]).collect(),
+        };
+        Self {
+            ids: rows.iter().map(|&row| signals.ids()[row]).collect(),
+            scores,
+            terms: terms.iter().map(of).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The column called `name`, where the strategy has one.
+    #[must_use]
+    pub fn term(&self, name: &str) -> Option<&[f64]> {
+        self.terms.iter().find(|column| column.name == name).map(|column| column.values.as_slice())
+    }
+}
+
+/// How many can be chosen: `query.n`, or what is left, with a warning.
+///
+/// # Errors
+/// [`Error::Stopped`].
+pub fn available(query: &Query<'_>, progress: &mut Progress<'_>) -> Result<usize> {
+    let left = query.unlabelled.len();
+    if query.n > left {
+        let text = format!("asked for {} images but {left} are left unlabelled; taking all of them", query.n);
+        report(progress, Event::Warning(&text))?;
+    }
+    Ok(query.n.min(left))
+}
+
+#[cfg(test)]
+mod tests;

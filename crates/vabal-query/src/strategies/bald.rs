@@ -1,0 +1,437 @@
+//! Bayesian active learning by disagreement: the images over which the draws of a posterior disagree though each
+//! is sure of itself. BALD (Houlsby et al. 2011; with Monte-Carlo dropout, Gal et al. 2017), power-BALD (Kirsch et
+//! al. 2023, "Stochastic Batch Acquisition") and BatchBALD (Kirsch et al. 2019).
+//!
+//! Never here: where the draws come from.
+
+use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
+use rand::RngExt as _;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::arrays::{PROBABILITIES, argmax};
+use crate::error::{Result, within};
+use crate::kernels::{Threads, all_within, entropy_sum, matmul, mean_of_rows, wide};
+use crate::progress::{Event, Progress, report};
+use crate::rng::Rng;
+use crate::term;
+use crate::{
+    Column, MonteCarlo, Needs, Query, Selection, Signals, Strategy, StrategySettings, Table, available,
+};
+
+/// Images looked at between two reports of progress.
+const BLOCK: usize = 4096;
+
+/// Of [`Bald`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// T, passes under dropout for each image.
+    pub draws: usize,
+    /// Probability of dropping a value before each residual stage.
+    pub dropout: f64,
+}
+
+/// Of [`PowerBald`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PowerSettings {
+    /// T, passes under dropout for each image.
+    pub draws: usize,
+    /// Probability of dropping a value before each residual stage.
+    pub dropout: f64,
+    /// β: the larger, the nearer to taking the largest; near 0 it is random.
+    pub beta: f64,
+}
+
+/// Of [`BatchBald`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchSettings {
+    /// T, passes under dropout for each image.
+    pub draws: usize,
+    /// Probability of dropping a value before each residual stage.
+    pub dropout: f64,
+    /// Configurations of labels of the batch that the joint entropy is taken over: all of them while there are no more
+    /// than these, then so many drawn.
+    pub samples: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { draws: 100, dropout: 0.25 }
+    }
+}
+
+impl Default for PowerSettings {
+    fn default() -> Self {
+        Self { draws: 100, dropout: 0.25, beta: 1.0 }
+    }
+}
+
+impl Default for BatchSettings {
+    fn default() -> Self {
+        Self { draws: 100, dropout: 0.25, samples: 1000 }
+    }
+}
+
+impl Settings {
+    /// Checks every value's range.
+    ///
+    /// # Errors
+    /// The first value out of range, by its key.
+    pub fn check(&self) -> Result<()> {
+        within("draws", self.draws, 2..=10_000)?;
+        within("dropout", self.dropout, 0.01..=0.99)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { monte_carlo: Some(MonteCarlo { draws: self.draws, dropout: self.dropout }), ..Needs::IDS }
+    }
+}
+
+impl StrategySettings for Settings {
+    fn build(self, _: Table) -> Result<Box<dyn Strategy>> {
+        self.check()?;
+        Ok(Box::new(Bald(self)))
+    }
+}
+
+impl PowerSettings {
+    /// Checks every value's range.
+    ///
+    /// # Errors
+    /// The first value out of range, by its key.
+    pub fn check(&self) -> Result<()> {
+        self.draws().check()?;
+        within("beta", self.beta, 1e-6..=1e6)
+    }
+
+    fn draws(&self) -> Settings {
+        Settings { draws: self.draws, dropout: self.dropout }
+    }
+}
+
+impl StrategySettings for PowerSettings {
+    fn build(self, _: Table) -> Result<Box<dyn Strategy>> {
+        self.check()?;
+        Ok(Box::new(PowerBald(self)))
+    }
+}
+
+impl BatchSettings {
+    /// Checks every value's range.
+    ///
+    /// # Errors
+    /// The first value out of range, by its key.
+    pub fn check(&self) -> Result<()> {
+        self.draws().check()?;
+        within("samples", self.samples, 10..=1_000_000)
+    }
+
+    fn draws(&self) -> Settings {
+        Settings { draws: self.draws, dropout: self.dropout }
+    }
+}
+
+impl StrategySettings for BatchSettings {
+    fn build(self, _: Table) -> Result<Box<dyn Strategy>> {
+        self.check()?;
+        Ok(Box::new(BatchBald(self)))
+    }
+}
+
+/// Asks for the images with the largest mutual information between label and parameters,
+/// H(E p) − E H(p) over the draws, in nats.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Bald(pub Settings);
+
+/// Draws images without replacement with a chance that goes with the power β of their BALD score.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct PowerBald(pub PowerSettings);
+
+/// Asks for the batch whose labels together say the most of the parameters, put together greedily.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct BatchBald(pub BatchSettings);
+
+/// What the draws say of one image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Disagreement {
+    /// H(E p) − E H(p), 0 or more.
+    pub information: f64,
+    /// E H(p)
+    pub aleatoric: f64,
+    /// arg-max of E p
+    pub predicted: u32,
+}
+
+/// The disagreement of the draws [n, T, C] of `pool`, row by row, in one pass over them on all cores.
+///
+/// # Errors
+/// A value that is no probability, by its id, or [`crate::Error::Stopped`].
+pub(super) fn disagreement(
+    pool: &Signals<'_>,
+    draws: ArrayView3<'_, f32>,
+    phase: &'static str,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<Disagreement>> {
+    let (n, count, classes) = draws.dim();
+    let mut answers = Vec::with_capacity(n);
+    for first in (0..n).step_by(BLOCK) {
+        let done = (first + BLOCK).min(n);
+        let of = |(mean, copy): &mut (Vec<f32>, Vec<f32>), row: usize| {
+            let draws = draws.index_axis(Axis(0), row);
+            let values = match draws.to_slice() {
+                Some(values) => values,
+                None => {
+                    copy.clear();
+                    copy.extend(draws.iter());
+                    copy
+                }
+            };
+            let within = || all_within(values, *PROBABILITIES.start(), *PROBABILITIES.end());
+            if !wide(within) {
+                return Err(pool.bad_probability(row, values.iter()));
+            }
+            mean_of_rows(values, mean);
+            let aleatoric = entropy_sum(values) / count as f64;
+            let information = (entropy_sum(mean) - aleatoric).max(0.0);
+            Ok(Disagreement { information, aleatoric, predicted: argmax(mean.iter().copied()) })
+        };
+        let buffers = || (vec![0.0; classes], Vec::new());
+        let block: Vec<Result<Disagreement>> =
+            (first..done).into_par_iter().with_min_len(64).map_init(buffers, of).collect();
+        for answer in block {
+            answers.push(answer?);
+        }
+        report(progress, Event::Progress { phase, done, total: n, unit: "image", loss: None })?;
+    }
+    Ok(answers)
+}
+
+/// The columns that say why.
+pub(super) fn columns(of: &[Disagreement]) -> Vec<Column> {
+    let column =
+        |name, value: fn(&Disagreement) -> f64| Column { name, values: of.iter().map(value).collect() };
+    vec![
+        column(term::PREDICTED, |d| f64::from(d.predicted)),
+        column(term::INFORMATION, |d| d.information),
+        column(term::ALEATORIC, |d| d.aleatoric),
+    ]
+}
+
+impl Strategy for Bald {
+    fn needs(&self) -> Needs {
+        self.0.needs()
+    }
+
+    fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
+        let of = disagreement(query.unlabelled, query.unlabelled.monte_carlo()?, "score", progress)?;
+        let scores: Vec<f64> = of.iter().map(|d| d.information).collect();
+        Selection::top(query, &scores, columns(&of), progress)
+    }
+}
+
+impl Strategy for PowerBald {
+    fn needs(&self) -> Needs {
+        self.0.draws().needs()
+    }
+
+    fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
+        let of = disagreement(query.unlabelled, query.unlabelled.monte_carlo()?, "score", progress)?;
+        // The largest of log(score^β) plus Gumbel noise, one by one, is drawing without replacement (Gumbel top-k).
+        // Noise by id, so that the order in which a pool is listed changes nothing.
+        let mut rng = query.seed.stream("gumbel");
+        let mut scores = vec![0.0; of.len()];
+        for row in query.unlabelled.rows_by_id() {
+            let gumbel = -(-uniform(&mut rng).ln()).ln();
+            scores[row] = of[row].information.max(1e-12).ln() + gumbel / self.0.beta;
+        }
+        Selection::top(query, &scores, columns(&of), progress)
+    }
+}
+
+/// In (0, 1).
+fn uniform(rng: &mut Rng) -> f64 {
+    rng.random::<f64>().clamp(f64::MIN_POSITIVE, 1.0 - f64::EPSILON)
+}
+
+/// The batch so far, as far as the joint entropy with one more image goes by it.
+struct Joint {
+    /// p(configuration | draw) [M, T]; where configurations are drawn, up to a factor for each.
+    configurations: Array2<f32>,
+    /// What each configuration's probabilities are divided by, [M]: 1 where all are counted, the mean over the draws
+    /// where they are drawn, as that is the chance they were drawn with.
+    chance: Vec<f32>,
+}
+
+impl Joint {
+    /// Of no image: one configuration.
+    fn new(draws: usize) -> Self {
+        Self { configurations: Array2::ones((1, draws)), chance: vec![1.0] }
+    }
+
+    /// All configurations of `batch`, whose draws are [T, C] each.
+    fn counted(&self, p: ArrayView2<'_, f32>) -> Self {
+        let (draws, classes) = p.dim();
+        let before = self.configurations.nrows();
+        let mut configurations = Array2::zeros((before * classes, draws));
+        for (m, mut row) in configurations.rows_mut().into_iter().enumerate() {
+            let (of, class) = (self.configurations.row(m / classes), m % classes);
+            for ((to, &of), &p) in row.iter_mut().zip(of).zip(p.column(class)) {
+                *to = of * p;
+            }
+        }
+        Self { chance: vec![1.0; before * classes], configurations }
+    }
+
+    /// `samples` configurations of `batch`: of a draw in turn, the labels that it gives.
+    fn drawn(batch: &[ArrayView2<'_, f32>], samples: usize, rng: &mut Rng) -> Self {
+        let draws = batch.first().map_or(1, |p| p.nrows());
+        let none = Self { configurations: Array2::ones((samples, draws)), chance: vec![1.0; samples] };
+        batch.iter().fold(none, |joint, &p| joint.and_drawn(p, rng))
+    }
+
+    /// The same configurations with one more image: given the draw that a configuration is of, labels are independent,
+    /// so that those drawn before stay as they are.
+    fn and_drawn(mut self, p: ArrayView2<'_, f32>, rng: &mut Rng) -> Self {
+        let draws = p.nrows();
+        for (m, mut row) in self.configurations.rows_mut().into_iter().enumerate() {
+            let of = p.row(m % draws);
+            let mut left = rng.random::<f32>() * of.sum();
+            let class = of.iter().position(|&p| {
+                left -= p;
+                left < 0.0
+            });
+            // By rounding nothing may be left over: then the last class that has any chance.
+            let class = class.unwrap_or_else(|| of.iter().rposition(|&p| p > 0.0).unwrap_or(0));
+            row.iter_mut().zip(p.column(class)).for_each(|(to, &p)| *to *= p);
+            // Products of hundreds of probabilities leave f32; only their ratios within a row matter.
+            let largest = row.iter().copied().fold(0.0, f32::max);
+            if largest > 0.0 {
+                row.mapv_inplace(|value| value / largest);
+            }
+        }
+        self.chance = self.configurations.rows().into_iter().map(|row| row.mean().unwrap_or(1.0)).collect();
+        self
+    }
+
+    /// What the entropy grows to with an image whose draws are `p` [T, C]: where configurations are counted the joint
+    /// entropy itself; where they are drawn, the mean entropy of the image's label given the configuration.
+    fn entropy_with(&self, p: ArrayView2<'_, f32>, drawn: bool, work: &mut Array2<f32>) -> f64 {
+        let (samples, draws) = self.configurations.dim();
+        if work.dim() != (samples, p.ncols()) {
+            *work = Array2::zeros((samples, p.ncols()));
+        }
+        matmul(self.configurations.view(), p, 0.0, work.view_mut(), Threads::One);
+        let share = 1.0 / draws as f32;
+        for (mut row, &chance) in work.rows_mut().into_iter().zip(&self.chance) {
+            let share = if chance > 0.0 { share / chance } else { 0.0 };
+            row.mapv_inplace(|value| value * share);
+        }
+        let entropy = entropy_sum(work.as_slice().unwrap_or_default());
+        if drawn { entropy / samples as f64 } else { entropy }
+    }
+}
+
+impl Strategy for BatchBald {
+    fn needs(&self) -> Needs {
+        self.0.draws().needs()
+    }
+
+    fn is_batch(&self) -> bool {
+        true
+    }
+
+    fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
+        let n = available(query, progress)?;
+        let draws = query.unlabelled.monte_carlo()?;
+        let of = disagreement(query.unlabelled, draws, "score", progress)?;
+        let mut rng = query.seed.stream("configurations");
+        // Lazily (Minoux 1978): what an image adds only shrinks as the batch grows, so that an old gain is a bound.
+        let mut open: Vec<(f64, usize)> =
+            query.unlabelled.rows_by_id().into_iter().map(|row| (of[row].information, row)).collect();
+        let (mut chosen, mut gains): (Vec<usize>, Vec<f64>) = (Vec::new(), Vec::new());
+        let mut batch: Vec<ArrayView2<'_, f32>> = Vec::new();
+        let mut joint = Joint::new(draws.dim().1);
+        let mut drawn = false;
+        while chosen.len() < n {
+            let before = if drawn || chosen.is_empty() {
+                0.0
+            } else {
+                entropy_sum(
+                    joint
+                        .configurations
+                        .mean_axis(Axis(1))
+                        .unwrap_or_default()
+                        .as_slice()
+                        .unwrap_or_default(),
+                )
+            };
+            let gain = |work: &mut Array2<f32>, row: usize| {
+                let p = draws.index_axis(Axis(0), row);
+                (joint.entropy_with(p, drawn, work) - before - of[row].aleatoric).max(0.0)
+            };
+            let (done, unit) = (chosen.len(), "image");
+            let mut told =
+                || report(progress, Event::Progress { phase: "choose", done, total: n, unit, loss: None });
+            let next = if chosen.is_empty() { best(&open) } else { lazily(&mut open, gain, &mut told)? };
+            let (value, row) = open.remove(next);
+            chosen.push(row);
+            // A gain of drawn configurations may come out above the last by their noise; the order is what counts.
+            gains.push(gains.last().map_or(value, |&last: &f64| value.min(last)));
+            let p = draws.index_axis(Axis(0), row);
+            batch.push(p);
+            joint = if drawn {
+                joint.and_drawn(p, &mut rng)
+            } else if joint.chance.len() * p.ncols() > self.0.samples {
+                drawn = true;
+                Joint::drawn(&batch, self.0.samples, &mut rng)
+            } else {
+                joint.counted(p)
+            };
+            let done = chosen.len();
+            report(progress, Event::Progress { phase: "choose", done, total: n, unit, loss: None })?;
+        }
+        Ok(Selection::chosen(query.unlabelled, &chosen, gains, &columns(&of)))
+    }
+}
+
+/// Where the largest value is, the first among equals.
+fn best(open: &[(f64, usize)]) -> usize {
+    (0..open.len()).rev().max_by(|&a, &b| open[a].0.total_cmp(&open[b].0)).unwrap_or(0)
+}
+
+/// Where the largest gain is, having brought up to date no more of the bounds than it takes. `open` stays in order of
+/// ids, so that the first among equals is the lowest. Calls `told` again and again meanwhile, which may stop it.
+fn lazily(
+    open: &mut [(f64, usize)],
+    gain: impl Fn(&mut Array2<f32>, usize) -> f64 + Sync,
+    told: &mut dyn FnMut() -> Result<()>,
+) -> Result<usize> {
+    /// Bounds brought up to date at once: a number of its own, so that threads change nothing.
+    const AT_ONCE: usize = 32;
+    let mut order: Vec<usize> = (0..open.len()).collect();
+    order.sort_by(|&a, &b| open[b].0.total_cmp(&open[a].0).then(a.cmp(&b)));
+    let mut winner: Option<usize> = None;
+    for places in order.chunks(AT_ONCE) {
+        if winner.is_some_and(|winner| open[places[0]].0 < open[winner].0) {
+            break;
+        }
+        told()?;
+        let work = || Array2::zeros((0, 0));
+        let gains: Vec<f64> =
+            places.par_iter().map_init(work, |work, &place| gain(work, open[place].1)).collect();
+        for (&place, gain) in places.iter().zip(gains) {
+            open[place].0 = gain;
+            let better = |winner: usize| gain > open[winner].0 || (gain == open[winner].0 && place < winner);
+            if winner.is_none_or(better) {
+                winner = Some(place);
+            }
+        }
+    }
+    Ok(winner.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! Query by committee: the images over which several classifiers, trained from different first weights, disagree
+//! (Seung et al. 1992; of deep networks, Beluch et al. 2018, "The Power of Ensembles for Active Learning").
+//!
+//! Never here: how the members are trained.
+
+use ndarray::Axis;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::bald::{columns, disagreement};
+use crate::arrays::argmax;
+use crate::error::{Result, within};
+use crate::progress::Progress;
+use crate::{Needs, Query, Selection, Strategy, StrategySettings, Table, available};
+
+/// How disagreement is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measure {
+    /// 1 − the share of the members that vote for the class of most votes.
+    #[default]
+    VariationRatio,
+    /// Entropy of the shares of votes, in nats.
+    VoteEntropy,
+    /// H(mean p) − mean H(p), as BALD with members in place of draws.
+    MutualInformation,
+}
+
+/// Of [`Committee`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// How disagreement is measured.
+    pub measure: Measure,
+    /// M, classifiers in the committee, the round's own among them.
+    pub members: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { measure: Measure::default(), members: 5 }
+    }
+}
+
+impl Settings {
+    /// Checks every value's range.
+    ///
+    /// # Errors
+    /// The first value out of range, by its key.
+    pub fn check(&self) -> Result<()> {
+        within("members", self.members, 2..=1000)
+    }
+}
+
+impl StrategySettings for Settings {
+    fn build(self, _: Table) -> Result<Box<dyn Strategy>> {
+        self.check()?;
+        Ok(Box::new(Committee(self)))
+    }
+}
+
+/// Asks for the images that a committee disagrees on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Committee(pub Settings);
+
+impl Strategy for Committee {
+    fn needs(&self) -> Needs {
+        Needs { committee: self.0.members, ..Needs::IDS }
+    }
+
+    fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
+        let members = query.unlabelled.committee()?;
+        let of = disagreement(query.unlabelled, members, "score", progress)?;
+        let votes: Vec<f64> = match self.0.measure {
+            Measure::MutualInformation => Vec::new(),
+            measure => (0..members.dim().0)
+                .into_par_iter()
+                .map(|row| measure.of_votes(members.index_axis(Axis(0), row)))
+                .collect(),
+        };
+        if votes.is_empty() {
+            let scores: Vec<f64> = of.iter().map(|d| d.information).collect();
+            return Selection::top(query, &scores, columns(&of), progress);
+        }
+        // Votes have few values. Among equals the mutual information decides and then the id, which in a folder of
+        // classes would prefer the first of them.
+        let n = available(query, progress)?;
+        let ids = query.unlabelled.ids();
+        let mut order: Vec<usize> = (0..votes.len()).collect();
+        order.sort_unstable_by(|&a, &b| {
+            let information = of[b].information.total_cmp(&of[a].information);
+            votes[b].total_cmp(&votes[a]).then(information).then(ids[a].cmp(&ids[b]))
+        });
+        order.truncate(n);
+        let scores = order.iter().map(|&row| votes[row]).collect();
+        Ok(Selection::chosen(query.unlabelled, &order, scores, &columns(&of)))
+    }
+}
+
+impl Measure {
+    /// The disagreement of the votes of the members, whose probabilities are [M, C].
+    fn of_votes(self, members: ndarray::ArrayView2<'_, f32>) -> f64 {
+        let mut votes: Vec<u32> = members.rows().into_iter().map(|p| argmax(p.iter().copied())).collect();
+        votes.sort_unstable();
+        // In order of size, so that equal votes give equal sums whatever the classes.
+        let mut counts: Vec<usize> = votes.chunk_by(|a, b| a == b).map(<[u32]>::len).collect();
+        counts.sort_unstable();
+        let shares = counts.into_iter().map(|count| count as f64 / votes.len() as f64);
+        match self {
+            Self::VoteEntropy => shares.map(|share| 0.0 - share * share.ln()).sum(),
+            _ => 1.0 - shares.fold(0.0, f64::max),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The three classic measures of uncertainty, from class probabilities alone: entropy, margin and
+//! least confidence (Settles 2009, "Active Learning Literature Survey", section 3.1).
+
+use rayon::prelude::*;
+
+use crate::arrays::PROBABILITIES;
+use crate::error::Result;
+use crate::kernels::{all_within, entropy_of, two_largest, wide};
+use crate::progress::Progress;
+use crate::term;
+use crate::{Column, Needs, Query, Selection, Strategy};
+
+/// Rows looked at in one go.
+const BLOCK: usize = 1024;
+
+/// Which measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// −Σ p log p, in nats.
+    Entropy,
+    /// Minus the gap between the two largest probabilities, in [−1, 0].
+    Margin,
+    /// 1 − max p.
+    LeastConfidence,
+}
+
+/// Asks for the images whose probabilities are the most uncertain by the given measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uncertainty(pub Measure);
+
+impl Measure {
+    /// The uncertainty of one row of probabilities, of which `largest` and `next` are the two largest; larger is more
+    /// uncertain. Entropy is right to about 1e-6 of its size.
+    #[inline(always)]
+    fn of(self, probabilities: &[f32], largest: f32, next: f32) -> f64 {
+        match self {
+            Measure::Entropy => entropy_of(probabilities),
+            Measure::Margin => f64::from(next) - f64::from(largest),
+            Measure::LeastConfidence => 1.0 - f64::from(largest),
+        }
+    }
+}
+
+impl Strategy for Uncertainty {
+    fn needs(&self) -> Needs {
+        Needs::PROBABILITIES
+    }
+
+    fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
+        let p = query.unlabelled.probabilities()?;
+        let (n, classes) = p.dim();
+        let values = p.to_slice().unwrap_or_default();
+        let (mut scores, mut predicted, mut confidence) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
+        let blocks = values
+            .par_chunks(BLOCK * classes)
+            .zip(scores.par_chunks_mut(BLOCK))
+            .zip(predicted.par_chunks_mut(BLOCK).zip(confidence.par_chunks_mut(BLOCK)));
+        // The first row of each block that holds something else.
+        let bad = blocks.enumerate().filter_map(|(block, ((values, scores), (predicted, confidence)))| {
+            let (least, most) = (*PROBABILITIES.start(), *PROBABILITIES.end());
+            let rows = values.chunks_exact(classes).zip(scores).zip(predicted.iter_mut().zip(confidence));
+            wide(
+                #[inline(always)]
+                || {
+                    for (row, ((values, score), (predicted, confidence))) in rows.enumerate() {
+                        if !all_within(values, least, most) {
+                            return Some(block * BLOCK + row);
+                        }
+                        let (largest, place, next) = two_largest(values);
+                        *score = self.0.of(values, largest, next);
+                        *predicted = place as f64;
+                        *confidence = f64::from(largest);
+                    }
+                    None
+                },
+            )
+        });
+        if let Some(row) = bad.min() {
+            return Err(query.unlabelled.bad_probability(row, p.row(row).iter()));
+        }
+        let terms = vec![
+            Column { name: term::PREDICTED, values: predicted },
+            Column { name: term::CONFIDENCE, values: confidence },
+        ];
+        Selection::top(query, &scores, terms, progress)
+    }
+}
