@@ -68,8 +68,6 @@ struct Shared {
 pub(super) struct Seat {
     shared: Arc<Shared>,
     number: u64,
-    /// Whether a body was refused that may still be coming.
-    unread: AtomicBool,
 }
 
 impl Drop for Seat {
@@ -89,10 +87,6 @@ impl Seat {
 
     pub fn took(&self) {
         self.shared.room().took(self.number, Instant::now());
-    }
-
-    pub fn has_unread(&self) -> bool {
-        self.unread.load(Ordering::SeqCst)
     }
 }
 
@@ -144,7 +138,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
             Ok((stream, _)) => {
                 // Answers are written whole; waiting for more to send costs 40 ms.
                 let _ = stream.set_nodelay(true);
-                let seat = Seat { shared: Arc::clone(&shared), number, unread: AtomicBool::new(false) };
+                let seat = Seat { shared: Arc::clone(&shared), number };
                 // On the one thread there is, the task does not begin before it has its place.
                 let task = tokio::spawn(serve(stream, Arc::new(seat))).abort_handle();
                 shared.room().enter(number, task, Instant::now())
@@ -177,10 +171,8 @@ async fn respond(seat: Arc<Seat>, request: hyper::Request<Incoming>) -> io::Resu
     poll_fn(|_| if seat.is(Phase::Answer) { Poll::Pending } else { Poll::Ready(()) }).await;
     let shared = &seat.shared;
     let (parts, body) = request.into_parts();
-    seat.unread.store(!body.is_end_stream(), Ordering::SeqCst);
     let (mut response, mut last) = match receive(&seat, parts, body).await {
         Ok(request) => {
-            seat.unread.store(false, Ordering::SeqCst);
             seat.begin(Phase::Work);
             let answered: result::Result<_, Infallible> = shared.router.clone().call(request).await;
             (answered.unwrap_or_else(|never| match never {}), false)

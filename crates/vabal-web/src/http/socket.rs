@@ -14,13 +14,13 @@ use super::server::Seat;
 
 /// What is read at once, in bytes.
 const PIECE: usize = 16 << 10;
-/// What is read of a body that nobody wants, so that whoever sends it comes to read the refusal.
+/// What is read for nobody at the end, in bytes, so that whoever sends a body that is refused comes to read why.
 const UNWANTED: usize = 4 << 20;
 
 pub(super) struct Socket {
-    pub stream: TcpStream,
-    pub seat: Arc<Seat>,
-    /// What may still be read for nobody, in bytes.
+    stream: TcpStream,
+    seat: Arc<Seat>,
+    /// What is left of that.
     unwanted: usize,
 }
 
@@ -85,7 +85,7 @@ impl Write for Socket {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
             self.seat.begin(Phase::End);
         }
-        while self.seat.has_unread() && self.unwanted > 0 {
+        while self.unwanted > 0 {
             let mut bytes = [0; PIECE];
             let mut piece = ReadBuf::new(&mut bytes);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut piece))?;
