@@ -125,7 +125,14 @@ struct Scoring<'a> {
 
 impl Scoring<'_> {
     /// `batch_norm(conv(x)) + residual`, and with `relu` cut off below zero.
-    fn layer(&self, layer: &Layer, shape: Shape, x: &[f32], residual: Option<&[f32]>, relu: bool) -> Vec<f32> {
+    fn layer(
+        &self,
+        layer: &Layer,
+        shape: Shape,
+        x: &[f32],
+        residual: Option<&[f32]>,
+        relu: bool,
+    ) -> Vec<f32> {
         let workspace = &self.workspace;
         let [weight, gamma, beta, mean, variance] = std::array::from_fn(|i| &*self.weights[layer.weight + i]);
         let affine = batch_norm::frozen(gamma, beta, mean, variance);
@@ -172,7 +179,7 @@ impl Frozen for Scoring<'_> {
 
 /// A network in training.
 pub(super) struct Training {
-    network: Network,
+    pub(super) network: Network,
     pub(super) weights: Weights,
     pub(super) gradients: Weights,
     velocities: Weights,
@@ -297,25 +304,29 @@ impl Training {
     }
 
     /// One step along the gradients that are there.
-    fn descend(&mut self, learning_rate: f64) {
+    pub(super) fn descend(&mut self, learning_rate: f64) {
         const CHUNK: usize = 1 << 14;
         let Self { network, weights, gradients, velocities, sgd, .. } = self;
         let (rate, momentum, decay) = (learning_rate as f32, sgd.momentum as f32, sgd.weight_decay as f32);
         let arrays = weights.par_iter_mut().zip(&*gradients).zip(velocities).enumerate();
-        arrays.filter(|(array, _)| network.learns(*array)).for_each(|(_, ((weights, gradients), velocities))| {
-            let chunks = weights.par_chunks_mut(CHUNK).zip(gradients.par_chunks(CHUNK));
-            chunks.zip(velocities.par_chunks_mut(CHUNK)).for_each(|((weights, gradients), velocities)| {
-                wide(
-                    #[inline(always)]
-                    || {
-                        for ((w, g), v) in weights.iter_mut().zip(gradients).zip(velocities) {
-                            *v = momentum * *v + (g + decay * *w);
-                            *w -= rate * *v;
-                        }
+        arrays.filter(|(array, _)| network.learns(*array)).for_each(
+            |(_, ((weights, gradients), velocities))| {
+                let chunks = weights.par_chunks_mut(CHUNK).zip(gradients.par_chunks(CHUNK));
+                chunks.zip(velocities.par_chunks_mut(CHUNK)).for_each(
+                    |((weights, gradients), velocities)| {
+                        wide(
+                            #[inline(always)]
+                            || {
+                                for ((w, g), v) in weights.iter_mut().zip(gradients).zip(velocities) {
+                                    *v = momentum * *v + (g + decay * *w);
+                                    *w -= rate * *v;
+                                }
+                            },
+                        );
                     },
                 );
-            });
-        });
+            },
+        );
     }
 }
 
@@ -398,7 +409,10 @@ impl Back<'_> {
     }
 
     /// The gradient of what was convolved, added to `dx` where `add` says so. `notes` and `finish` as for [`conv::forward`].
-    #[expect(clippy::too_many_arguments, reason = "arrays in, arrays out: a struct would only name them again")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "arrays in, arrays out: a struct would only name them again"
+    )]
     fn input(
         &self,
         layer: &Layer,

@@ -15,9 +15,9 @@ use ndarray::Array2;
 use rand::RngExt as _;
 use rayon::prelude::*;
 
+use crate::Label;
 use crate::error::Result;
 use crate::rng::Seed;
-use crate::Label;
 
 /// Stages of blocks, each but the first half as high and wide and with twice the channels.
 pub(crate) const STAGES: usize = 4;
@@ -125,11 +125,7 @@ impl Network {
 }
 
 /// A layer with its arrays added to those there are; `[from, to, size, stride]`.
-fn layer(
-    arrays: &mut Vec<Array>,
-    [conv, norm]: [&str; 2],
-    [from, to, size, stride]: [usize; 4],
-) -> Layer {
+fn layer(arrays: &mut Vec<Array>, [conv, norm]: [&str; 2], [from, to, size, stride]: [usize; 4]) -> Layer {
     let weight = arrays.len();
     arrays.push(Array { name: format!("{conv}.weight"), shape: vec![to, from, size, size] });
     for part in ["weight", "bias", "running_mean", "running_var"] {
