@@ -113,11 +113,6 @@ impl Network {
         self.arrays.iter().map(of).collect()
     }
 
-    /// Whether the array with this index is learnt; the others are running statistics.
-    pub fn learns(&self, array: usize) -> bool {
-        array >= self.head || array % 5 < 3
-    }
-
     /// Channels of an image.
     pub fn channels(&self) -> usize {
         self.stem.from

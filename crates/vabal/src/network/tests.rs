@@ -47,13 +47,14 @@ struct Case {
     dropout: f64,
 }
 
-/// Winograd's shapes and others, odd numbers of channels, one image, one pixel, dropout.
+/// Winograd's shapes and others, odd numbers of channels, one image, one pixel, dropout. Always enough values of a channel for its
+/// variance to be told apart from the rounding.
 const CASES: [Case; 6] = [
     Case { depth: 18, width: 2, channels: 3, shape: [4, 6, 5], dropout: 0.0 },
     Case { depth: 18, width: 3, channels: 1, shape: [3, 9, 8], dropout: 0.3 },
     Case { depth: 34, width: 3, channels: 3, shape: [5, 8, 8], dropout: 0.0 },
-    Case { depth: 18, width: 8, channels: 3, shape: [2, 16, 12], dropout: 0.0 },
-    Case { depth: 18, width: 19, channels: 2, shape: [2, 5, 5], dropout: 0.0 },
+    Case { depth: 18, width: 8, channels: 3, shape: [5, 16, 12], dropout: 0.0 },
+    Case { depth: 18, width: 19, channels: 2, shape: [9, 5, 6], dropout: 0.0 },
     Case { depth: 18, width: 2, channels: 1, shape: [1, 20, 20], dropout: 0.0 },
 ];
 
@@ -110,13 +111,16 @@ fn gradients_are_the_finite_differences_of_the_definition() {
         let trained = VECTORS.map(|vectors| {
             let mut training = Training::new(network.clone(), weights.clone(), SGD, vectors);
             let batch = Batch { images: &images, height, width: columns, dropout };
-            let got = training.differentiate(&batch, &labels);
-            assert!((got - expected).abs() < 2e-5 * expected.max(1.0), "{got} is not {expected}");
-            training.gradients
+            let mut gradients = wide(&weights);
+            let got = training.differentiate(&batch, &labels, &mut |array, _, gradient| {
+                gradients[array] = gradient.iter().map(|&value| f64::from(value)).collect();
+            });
+            assert!((got - expected).abs() < 1e-5 * expected.max(1.0), "{got} is not {expected}");
+            gradients
         });
-        // The last of every array: it depends on the most that can go wrong, and all would take minutes.
-        for array in (0..weights.len()).filter(|&array| network.learns(array)) {
-            let largest = trained[0][array].iter().fold(1e-3_f32, |largest, value| largest.max(value.abs()));
+        // Some of every array: all would take minutes.
+        for array in (0..weights.len()).filter(|&array| !network.arrays[array].name.contains("running")) {
+            let largest = trained[0][array].iter().fold(1e-3_f64, |largest, value| largest.max(value.abs()));
             let mut places = [0, weights[array].len() / 2, weights[array].len() - 1].to_vec();
             places.dedup();
             for place in places {
@@ -129,10 +133,10 @@ fn gradients_are_the_finite_differences_of_the_definition() {
                 let difference = (at(STEP) - at(-STEP)) / (2.0 * STEP);
                 at(0.0);
                 for gradients in &trained {
-                    let got = f64::from(gradients[array][place]);
-                    let off = (got - difference).abs() / f64::from(largest);
+                    let got = gradients[array][place];
+                    let off = (got - difference).abs() / largest;
                     let name = &network.arrays[array].name;
-                    assert!(off < 1e-3, "{name}[{place}], width {width}: {got} is not {difference}");
+                    assert!(off < 5e-4, "{name}[{place}], width {width}: {got} is not {difference}");
                 }
             }
         }
@@ -141,19 +145,24 @@ fn gradients_are_the_finite_differences_of_the_definition() {
 
 #[test]
 fn a_step_of_sgd_is_pytorchs() {
-    let network = Network::resnet(18, 1, 1, 2);
-    let weights = network.arrays.iter().map(|array| vec![2.0; array.shape.iter().product()]).collect();
-    let mut training = Training::new(network, weights, SGD, Vectors::Widest);
-    training.gradients.iter_mut().flatten().for_each(|gradient| *gradient = 3.0);
+    let (mut weights, mut velocities) = (vec![2.0; 5], vec![0.0; 5]);
     // torch.optim.SGD([2.], lr=0.1, momentum=0.9, weight_decay=0.5), three steps on the loss 3·w.
     for expected in [1.6, 0.86, -0.149] {
-        training.descend(0.1);
-        for (index, array) in training.network.arrays.iter().enumerate() {
-            let expected = if array.name.contains("running") { 2.0 } else { expected };
-            let values = &training.weights[index];
-            assert!(values.iter().all(|value| (value - expected).abs() < 1e-6), "{}", array.name);
-        }
+        SGD.step(0.1, &mut weights, &[3.0; 5], &mut velocities);
+        assert!(weights.iter().all(|got| (got - expected).abs() < 1e-6), "{weights:?} is not {expected}");
     }
+}
+
+#[test]
+fn every_array_but_the_running_statistics_is_learnt_once() {
+    let network = Network::resnet(34, 2, 3, 4);
+    let mut training = Training::new(network.clone(), weights(&network), SGD, Vectors::Widest);
+    let mut learnt = Vec::new();
+    let batch = Batch { images: &noise(2 * 3 * 64, "images"), height: 8, width: 8, dropout: None };
+    training.differentiate(&batch, &[0, 3], &mut |array, _, _| learnt.push(array));
+    learnt.sort_unstable();
+    let learns = |array: &usize| !network.arrays[*array].name.contains("running");
+    assert_eq!(learnt, (0..network.arrays.len()).filter(learns).collect::<Vec<_>>());
 }
 
 #[test]
@@ -165,7 +174,11 @@ fn running_statistics_move_a_tenth_of_the_way_to_those_of_the_batch() {
     let before = weights.clone();
     let images = [1.0, 2.0, 3.0, 6.0, 5.0, 1.0];
     let mut training = Training::new(network, weights, SGD, Vectors::Widest);
-    training.differentiate(&Batch { images: &images, height: 1, width: 3, dropout: None }, &[0, 1]);
+    training.differentiate(
+        &Batch { images: &images, height: 1, width: 3, dropout: None },
+        &[0, 1],
+        &mut |_, _, _| (),
+    );
     let (mean, variance) = (3.0, 76.0 / 6.0 - 9.0);
     for (channel, factor) in [(0, 1.0), (1, 0.5)] {
         let [got_mean, got_variance] = [3, 4].map(|array| training.weights[array][channel]);
