@@ -5,22 +5,21 @@
 //! The one strategy that looks at images, and with networks of its own. They are the authors' (code of 2019), narrower
 //! by default, on images of 32 × 32. Never here: the classifier, labels.
 
-use burn::module::Module;
-use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::activation::{relu, sigmoid, softplus};
-use burn::tensor::{Device as BurnDevice, Tensor, TensorData};
-use ndarray::ArrayView4;
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2, ArrayView4, ArrayViewMut2, Axis};
 use rand::seq::SliceRandom as _;
 use rand_distr::{Distribution as _, StandardNormal};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::device::Device;
 use crate::error::{Error, Result, within};
-use crate::parameters;
+use crate::kernels::batch_norm::{self, BatchNorm};
+use crate::kernels::conv::{self, Geometry, Source};
+use crate::kernels::{Cut, Workspace, normalise};
 use crate::progress::{Event, Progress, report};
+use crate::query::strategies::adam::Adam;
+use crate::query::strategies::layers::{HiddenLayer, HiddenTape, Linear, sigmoid};
 use crate::query::{Column, Needs, Query, Row, Selection, Strategy, StrategySettings, Table, term};
 use crate::rng::{Rng, Seed};
 
@@ -98,148 +97,412 @@ pub const ROW: Row = Row::new::<Settings>("vaal");
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Vaal(pub Settings);
 
-/// Images [B, channels, 32, 32] to latents [B, d] and back.
-#[derive(Module, Debug)]
-struct Autoencoder {
-    encode: Vec<Conv2d>,
-    encode_norm: Vec<BatchNorm>,
-    mean: Linear,
-    log_variance: Linear,
-    open: Linear,
-    decode: Vec<ConvTranspose2d>,
-    decode_norm: Vec<BatchNorm>,
-    paint: Conv2d,
+/// A convolution of 4 × 4 with stride 2, or its transpose, with BatchNorm and ReLU behind it. Maps are [B, H, W, C].
+#[derive(Debug, Clone, Copy)]
+struct Layer {
+    /// Height, width and channels of the larger map.
+    side: usize,
+    shallow: usize,
+    /// Channels of the smaller map, half as high and wide.
+    deep: usize,
+    /// Whether it is the transpose, from the smaller map to the larger.
+    up: bool,
+    /// Where its parameters start: the weight [deep, shallow, 4, 4], and gamma and beta of what it puts out.
+    start: usize,
 }
 
-/// Latents [B, d] to the logit of "labelled" [B, 1].
-#[derive(Module, Debug)]
-struct Discriminator {
-    first: Linear,
-    second: Linear,
-    last: Linear,
+impl Layer {
+    /// Of the convolution from the larger map to the smaller, where `x` comes in.
+    fn geometry(&self, x: &[f32]) -> Geometry {
+        let Self { side, shallow, deep, up, .. } = *self;
+        let batch = x.len() / if up { side * side / 4 * deep } else { side * side * shallow };
+        Geometry { batch, height: side, width: side, from: shallow, to: deep, size: 4, stride: 2, padding: 1 }
+    }
+
+    /// Channels that it puts out.
+    fn width(&self) -> usize {
+        if self.up { self.shallow } else { self.deep }
+    }
+
+    /// Its weight, gamma and beta.
+    fn of<'a>(&self, parameters: &'a [f32]) -> [&'a [f32]; 3] {
+        let (weight, norm) = parameters[self.start..].split_at(self.geometry(&[]).weight());
+        let (gamma, beta) = norm[..2 * self.width()].split_at(self.width());
+        [weight, gamma, beta]
+    }
+
+    /// The convolution alone. `notes` and `finish` as for [`conv::forward`].
+    fn convolve(
+        &self,
+        workspace: &Workspace,
+        weight: &[f32],
+        x: &[f32],
+        notes: &mut [f32],
+        finish: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+    ) -> Vec<f32> {
+        let g = self.geometry(x);
+        let mut y = workspace.take(g.batch * if self.up { g.image() } else { g.map() });
+        match self.up {
+            true => conv::input_gradient(workspace, &g, x, weight, &mut y, false, notes, finish),
+            false => conv::forward(workspace, &g, Source::as_is(x), weight, &mut y, notes, finish),
+        }
+        y
+    }
+}
+
+/// The parameters of a network, one behind the other, and what they learn by.
+struct Learnt {
+    parameters: Vec<f32>,
+    /// Every backward pass adds to it.
+    gradient: Vec<f32>,
+    adam: Adam,
+}
+
+impl Learnt {
+    fn step(&mut self, learning_rate: f64) {
+        self.adam.step(&mut self.parameters, &self.gradient, learning_rate);
+        self.gradient.fill(0.0);
+    }
+}
+
+/// Lays out parameters with their first values: Kaiming's normal ones for weights, 1 and 0 for BatchNorm, 0 for biases, as
+/// in the authors' code. Every weight has a stream of its own name.
+struct Layout {
+    seed: Seed,
+    values: Vec<f32>,
+}
+
+impl Layout {
+    /// The same value `n` times. Returns where they start.
+    fn constant(&mut self, value: f32, n: usize) -> usize {
+        let start = self.values.len();
+        self.values.resize(start + n, value);
+        start
+    }
+
+    /// `place` says where the value goes that is drawn first, second and so on. Returns where they start.
+    fn weight(&mut self, name: &str, fan_in: usize, n: usize, place: impl Fn(usize) -> usize) -> usize {
+        let start = self.constant(0.0, n);
+        let deviation = (2.0 / fan_in as f32).sqrt();
+        let mut rng = self.seed.stream(&format!("{name}.weight"));
+        for drawn in 0..n {
+            let value: f32 = StandardNormal.sample(&mut rng);
+            self.values[start + place(drawn)] = deviation * value;
+        }
+        start
+    }
+
+    /// Layers side by side of `outputs` each, from and to maps of so many pixels. Drawn input by input, of a map
+    /// channel by channel.
+    fn linear(&mut self, names: &[&str], [inputs, outputs]: [usize; 2], pixels: [usize; 2]) -> Linear {
+        let channels_last = |at: usize, n: usize, pixels: usize| at % pixels * (n / pixels) + at / pixels;
+        let weight = self.values.len();
+        for name in names {
+            self.weight(name, inputs, inputs * outputs, |drawn| {
+                let (input, output) = (drawn / outputs, drawn % outputs);
+                channels_last(output, outputs, pixels[1]) * inputs + channels_last(input, inputs, pixels[0])
+            });
+        }
+        let outputs = names.len() * outputs;
+        Linear { weight, bias: self.constant(0.0, outputs), inputs, outputs }
+    }
+
+    fn learnt(self) -> Learnt {
+        let n = self.values.len();
+        Learnt { parameters: self.values, gradient: vec![0.0; n], adam: Adam::new(n) }
+    }
+}
+
+/// Images [B, 32, 32, channels] to latents [B, d] and back.
+struct Autoencoder {
+    /// Those of the encoder, then those of the decoder.
+    layers: Vec<Layer>,
+    /// Running mean and variance of each layer.
+    running: Vec<[Vec<f32>; 2]>,
+    /// The mean of the latents and their log-variance, side by side.
+    heads: Linear,
+    open: Linear,
+    /// For every pixel.
+    paint: Linear,
+    learnt: Learnt,
+    workspace: Workspace,
+}
+
+const ENCODER: Range<usize> = 0..DEPTH;
+/// It starts at twice the side that the encoder ends at, and has a layer less.
+const DECODER: Range<usize> = DEPTH..2 * DEPTH - 1;
+
+/// Of each layer in training mode what it normalised, and its output.
+type Tape = Vec<(BatchNorm, Vec<f32>)>;
+
+/// What came out of the last layer, or what came in where there is none.
+fn output<'a>(tape: &'a Tape, input: &'a [f32]) -> &'a [f32] {
+    tape.last().map_or(input, |(_, y)| y)
+}
+
+fn matrix(values: &[f32], rows: usize) -> ArrayView2<'_, f32> {
+    ArrayView2::from_shape((rows, values.len() / rows), values).expect("rows of one length")
+}
+
+fn matrix_mut(values: &mut [f32], rows: usize) -> ArrayViewMut2<'_, f32> {
+    ArrayViewMut2::from_shape((rows, values.len() / rows), values).expect("rows of one length")
+}
+
+fn add(to: &mut [f32], values: &[f32]) {
+    to.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
 }
 
 impl Autoencoder {
-    fn new(channels: usize, settings: Settings, device: &BurnDevice, seed: Seed) -> Self {
+    fn new(channels: usize, settings: Settings, seed: Seed) -> Self {
         let Settings { width, latents, .. } = settings;
+        let mut layout = Layout { seed: seed.child("autoencoder", 0), values: Vec::new() };
+        let mut layer = |name: &str, level: usize, up: bool| {
+            let shallow = if level == 0 { channels } else { width << (level - 1) };
+            let mut layer = Layer { side: SIDE >> level, shallow, deep: width << level, up, start: 0 };
+            let n = layer.geometry(&[]).weight();
+            layer.start = layout.weight(name, n / layer.deep, n, |drawn| drawn);
+            layout.constant(1.0, layer.width());
+            layout.constant(0.0, layer.width());
+            layer
+        };
+        let mut layers: Vec<Layer> = (0..DEPTH).map(|l| layer(&format!("encode.{l}"), l, false)).collect();
+        layers.extend((1..DEPTH).map(|l| layer(&format!("decode.{}", l - 1), DEPTH - l, true)));
+        let pixels = (SIDE >> DEPTH) * (SIDE >> DEPTH);
         let deep = width << (DEPTH - 1);
-        let conv = |from: usize, to: usize, size: usize, stride: usize, padding: usize| {
-            Conv2dConfig::new([from, to], [size, size])
-                .with_stride([stride, stride])
-                .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
-                .with_bias(size == 1)
-                .with_initializer(Initializer::Zeros)
-                .init(device)
-        };
-        let back = |from: usize, to: usize| {
-            ConvTranspose2dConfig::new([from, to], [4, 4])
-                .with_stride([2, 2])
-                .with_padding([1, 1])
-                .with_bias(false)
-                .with_initializer(Initializer::Zeros)
-                .init(device)
-        };
-        let norm = |width: usize| BatchNormConfig::new(width).init(device);
-        let from = |l: usize| if l == 0 { channels } else { width << (l - 1) };
-        let map = SIDE >> DEPTH;
-        let module = Self {
-            encode: (0..DEPTH).map(|l| conv(from(l), width << l, 4, 2, 1)).collect(),
-            encode_norm: (0..DEPTH).map(|l| norm(width << l)).collect(),
-            mean: linear(deep * map * map, latents, device),
-            log_variance: linear(deep * map * map, latents, device),
-            // The decoder starts at twice the side that the encoder ends at, and has a layer less.
-            open: linear(latents, deep * 4 * map * map, device),
-            decode: (1..DEPTH).rev().map(|l| back(width << l, width << (l - 1))).collect(),
-            decode_norm: (1..DEPTH).rev().map(|l| norm(width << (l - 1))).collect(),
-            paint: conv(width, channels, 1, 1, 0),
-        };
-        first_values(module, device, seed.child("autoencoder", 0))
-    }
-
-    /// Mean and log-variance of the latents.
-    fn encode(&self, images: Tensor<4>) -> (Tensor<2>, Tensor<2>) {
-        let mut x = images;
-        for (conv, norm) in self.encode.iter().zip(&self.encode_norm) {
-            x = relu(norm.forward(conv.forward(x)));
+        Self {
+            running: layers.iter().map(|l| [vec![0.0; l.width()], vec![1.0; l.width()]]).collect(),
+            layers,
+            heads: layout.linear(&["mean", "log_variance"], [deep * pixels, latents], [pixels, 1]),
+            open: layout.linear(&["open"], [latents, deep * 4 * pixels], [1, 4 * pixels]),
+            paint: Linear {
+                weight: layout.weight("paint", width, channels * width, |drawn| drawn),
+                bias: layout.constant(0.0, channels),
+                inputs: width,
+                outputs: channels,
+            },
+            learnt: layout.learnt(),
+            workspace: Workspace::default(),
         }
-        let flat: Tensor<2> = x.flatten(1, 3);
-        (self.mean.forward(flat.clone()), self.log_variance.forward(flat))
     }
 
-    fn decode(&self, latents: Tensor<2>) -> Tensor<4> {
-        let opened = self.open.forward(latents);
-        let [batch, values] = opened.dims();
-        let side = 2 * (SIDE >> DEPTH);
-        let mut x = opened.reshape([batch, values / (side * side), side, side]);
-        for (conv, norm) in self.decode.iter().zip(&self.decode_norm) {
-            x = relu(norm.forward(conv.forward(x)));
+    /// The mean of the latents, [B, d], in evaluation mode.
+    fn means(&self, images: &[f32]) -> Array2<f32> {
+        let Self { workspace, learnt: Learnt { parameters, .. }, .. } = self;
+        let batch = self.layers[0].geometry(images).batch;
+        let mut x = Vec::new();
+        for (layer, [mean, variance]) in self.layers[ENCODER].iter().zip(&self.running) {
+            let [weight, gamma, beta] = layer.of(parameters);
+            let affine = batch_norm::frozen(gamma, beta, mean, variance);
+            let from = if x.is_empty() { images } else { &x };
+            let y = layer.convolve(workspace, weight, from, &mut [], |_, map, _| {
+                normalise(workspace.vectors, &affine, None, None, true, map);
+            });
+            workspace.give(std::mem::replace(&mut x, y));
         }
-        self.paint.forward(x)
+        let head = Linear { outputs: self.open.inputs, ..self.heads };
+        let mut means = Array2::zeros((batch, head.outputs));
+        head.forward(parameters, matrix(&x, batch), means.view_mut());
+        workspace.give(x);
+        means
     }
 
-    /// The negative evidence lower bound of `images` for a pixel of variance 1, per pixel, up to a constant and the
-    /// factor ½, and the mean of the latents. `noise` is [B, d].
-    fn loss(&self, images: Tensor<4>, noise: Tensor<2>) -> (Tensor<1>, Tensor<2>) {
-        let [_, channels, height, width] = images.dims();
-        let (mean, log_variance) = self.encode(images.clone());
-        let drawn = mean.clone() + log_variance.clone().mul_scalar(0.5).exp() * noise;
-        let error = (self.decode(drawn) - images).powi_scalar(2).mean();
-        let kl = mean.clone().powi_scalar(2) + log_variance.clone().exp() - log_variance.add_scalar(1.0);
-        let kl = kl.sum_dim(1).mean().div_scalar((channels * height * width) as f32);
-        (error + kl, mean)
+    /// Through some of the layers, in training mode.
+    fn forward(&mut self, layers: Range<usize>, input: &[f32]) -> Tape {
+        let Self { workspace, learnt: Learnt { parameters, .. }, .. } = self;
+        let mut tape = Tape::new();
+        for (layer, [mean, variance]) in self.layers[layers.clone()].iter().zip(&mut self.running[layers]) {
+            let [weight, gamma, beta] = layer.of(parameters);
+            let x = output(&tape, input);
+            let mut moments = vec![0.0; layer.geometry(x).batch * 2 * layer.width()];
+            let convolved = layer.convolve(workspace, weight, x, &mut moments, |_, map, moments| {
+                batch_norm::moments(workspace, map, moments);
+            });
+            let norm = BatchNorm::new(convolved, &moments, gamma, beta);
+            norm.track(mean, variance);
+            let y = norm.output(workspace, None, true);
+            tape.push((norm, y));
+        }
+        tape
     }
+
+    /// Back through the same layers, from the gradient of their output to that of their input, which is empty for images.
+    fn backward(
+        &mut self,
+        layers: Range<usize>,
+        input: &[f32],
+        mut tape: Tape,
+        mut dy: Vec<f32>,
+    ) -> Vec<f32> {
+        let Self { workspace, learnt: Learnt { parameters, gradient, .. }, .. } = self;
+        for index in layers.rev() {
+            let Some((norm, y)) = tape.pop() else { break };
+            let (layer, x, cut) = (self.layers[index], output(&tape, input), Cut::Output(&y));
+            let g = layer.geometry(x);
+            let mut learnt = workspace.take(g.weight() + 2 * layer.width());
+            let (dweight, dnorm) = learnt.split_at_mut(g.weight());
+            let sums = norm.gradient_sums(workspace, &dy, cut);
+            let dnorm = dnorm.split_at_mut(layer.width()).into();
+            let dconvolved = norm.backward(workspace, &mut dy, false, cut, &sums, dnorm);
+            let (large, small) = if layer.up { (&*dconvolved, x) } else { (x, &*dconvolved) };
+            conv::weight_gradient(workspace, &g, Source::as_is(large), small, dweight);
+            add(&mut gradient[layer.start..], &learnt);
+            let dx = match index {
+                0 => Vec::new(),
+                _ => {
+                    let ([weight, ..], back) = (layer.of(parameters), Layer { up: !layer.up, ..layer });
+                    back.convolve(workspace, weight, &dconvolved, &mut [], |_, _, _| {})
+                }
+            };
+            for array in [learnt, y, dconvolved, std::mem::replace(&mut dy, dx)] {
+                workspace.give(array);
+            }
+        }
+        dy
+    }
+
+    /// Paints images from the decoder's maps. Returns the mean squared error, and its gradient for the maps.
+    fn paint(&mut self, maps: &[f32], images: &[f32]) -> (f64, Vec<f32>) {
+        let Self { paint, workspace, learnt: Learnt { parameters, gradient, .. }, .. } = self;
+        let (height, width, from, to) = (SIDE, SIDE, paint.inputs, paint.outputs);
+        let batch = images.len() / (height * width * to);
+        let g = Geometry { batch, height, width, from, to, size: 1, stride: 1, padding: 0 };
+        let (weight, bias) = (&parameters[paint.weight..][..g.weight()], paint.bias(parameters));
+        let slope = 2.0 / images.len() as f32;
+        let mut painted = workspace.take(images.len());
+        // Of each image the gradient of the bias and the squared errors, while every pixel becomes its gradient.
+        let mut sums = vec![0.0; batch * (to + 1)];
+        let maps = Source::as_is(maps);
+        conv::forward(workspace, &g, maps, weight, &mut painted, &mut sums, |image, painted, sums| {
+            let pixels = images[image * g.map()..].chunks_exact(to);
+            for (painted, pixel) in painted.chunks_exact_mut(to).zip(pixels) {
+                for channel in 0..to {
+                    let error = painted[channel] + bias[channel] - pixel[channel];
+                    painted[channel] = slope * error;
+                    sums[channel] += painted[channel];
+                    sums[to] += error * error;
+                }
+            }
+        });
+        let mut dweight = vec![0.0; g.weight()];
+        conv::weight_gradient(workspace, &g, maps, &painted, &mut dweight);
+        add(&mut gradient[paint.weight..], &dweight);
+        sums.chunks_exact(to + 1).for_each(|sums| add(&mut gradient[paint.bias..], &sums[..to]));
+        let mut dmaps = workspace.take(maps.values.len());
+        conv::input_gradient(workspace, &g, &painted, weight, &mut dmaps, false, &mut [], |_, _, _| {});
+        workspace.give(painted);
+        let squares: f64 = sums.iter().skip(to).step_by(to + 1).map(|&sum| f64::from(sum)).sum();
+        (squares / images.len() as f64, dmaps)
+    }
+
+    /// The loss on images of one pool: the negative evidence lower bound for a pixel of variance 1, per pixel, up to a
+    /// constant and the factor ½, and `adversary` times that of a discriminator that is to take them for labelled. Adds
+    /// to the gradients of both. `noise` is [B, d].
+    fn differentiate(
+        &mut self,
+        images: &[f32],
+        noise: &[f32],
+        discriminator: &mut Discriminator,
+        adversary: f64,
+    ) -> f64 {
+        let Self { heads, open, .. } = *self;
+        let (latents, batch) = (open.inputs, noise.len() / open.inputs);
+        let encoded = self.forward(ENCODER, images);
+        let code = matrix(output(&encoded, images), batch);
+        let mut both = Array2::zeros((batch, heads.outputs));
+        heads.forward(&self.learnt.parameters, code, both.view_mut());
+        let (mean, log_variance) = both.view().split_at(Axis(1), latents);
+        let (noise, deviation) = (matrix(noise, batch), log_variance.mapv(|v| (0.5 * v).exp()));
+        let drawn = &deviation * &noise + mean;
+        let mut opened = self.workspace.take(batch * open.outputs);
+        open.forward(&self.learnt.parameters, drawn.view(), matrix_mut(&mut opened, batch));
+        let decoded = self.forward(DECODER, &opened);
+        let (error, dmaps) = self.paint(output(&decoded, &opened), images);
+        let variance = &deviation * &deviation;
+        let kl = (&variance + &mean * &mean - log_variance).mapv(|v| f64::from(v) - 1.0).sum();
+
+        let mut dboth = Array2::zeros(both.dim());
+        let (mut dmean, mut dlog_variance) = dboth.view_mut().split_at(Axis(1), latents);
+        let fooled = discriminator.differentiate(mean, true, Some(dmean.view_mut()));
+        let dopened = self.backward(DECODER, &opened, decoded, dmaps);
+        let Self { workspace, learnt: Learnt { parameters, gradient, .. }, .. } = &mut *self;
+        let (dy, mut ddrawn) = (matrix(&dopened, batch), Array2::zeros((batch, latents)));
+        open.backward(parameters, drawn.view(), dy, gradient, Some(ddrawn.view_mut()));
+        let share = 1.0 / images.len() as f32;
+        dmean *= adversary as f32;
+        dmean += &(&ddrawn + &mean * (2.0 * share));
+        dlog_variance.assign(&(ddrawn * noise * deviation * 0.5 + (variance - 1.0) * share));
+        let mut dcode = workspace.take(code.len());
+        heads.backward(parameters, code, dboth.view(), gradient, Some(matrix_mut(&mut dcode, batch)));
+        workspace.give(opened);
+        workspace.give(dopened);
+        self.backward(ENCODER, images, encoded, dcode);
+        error + kl / images.len() as f64 + adversary * fooled
+    }
+}
+
+/// Latents [B, d] to the logit of "labelled" [B, 1].
+struct Discriminator {
+    first: HiddenLayer,
+    second: HiddenLayer,
+    last: Linear,
+    learnt: Learnt,
 }
 
 impl Discriminator {
-    fn new(latents: usize, device: &BurnDevice, seed: Seed) -> Self {
-        let module = Self {
-            first: linear(latents, HIDDEN, device),
-            second: linear(HIDDEN, HIDDEN, device),
-            last: linear(HIDDEN, 1, device),
-        };
-        first_values(module, device, seed.child("discriminator", 0))
+    fn new(latents: usize, seed: Seed) -> Self {
+        let mut layout = Layout { seed: seed.child("discriminator", 0), values: Vec::new() };
+        let mut linear = |name, inputs, outputs| layout.linear(&[name], [inputs, outputs], [1, 1]);
+        Self {
+            first: HiddenLayer { linear: linear("first", latents, HIDDEN), norm: None },
+            second: HiddenLayer { linear: linear("second", HIDDEN, HIDDEN), norm: None },
+            last: linear("last", HIDDEN, 1),
+            learnt: layout.learnt(),
+        }
     }
 
-    fn forward(&self, latents: Tensor<2>) -> Tensor<2> {
-        let x = relu(self.first.forward(latents));
-        self.last.forward(relu(self.second.forward(x)))
+    fn forward(&self, latents: ArrayView2<'_, f32>, tapes: &mut [HiddenTape<f32>; 2]) -> Array2<f32> {
+        let (parameters, [first, second]) = (&self.learnt.parameters, tapes);
+        let x = self.first.forward(parameters, latents, first);
+        let x = self.second.forward(parameters, x, second);
+        let mut logits = Array2::zeros((x.nrows(), 1));
+        self.last.forward(parameters, x, logits.view_mut());
+        logits
+    }
+
+    /// The binary cross-entropy with "labelled", or with "not labelled". Adds to the gradient, and writes that of the latents
+    /// where it is wanted.
+    fn differentiate(
+        &mut self,
+        latents: ArrayView2<'_, f32>,
+        labelled: bool,
+        dlatents: Option<ArrayViewMut2<'_, f32>>,
+    ) -> f64 {
+        let mut tapes = Default::default();
+        let mut dlogits = self.forward(latents, &mut tapes);
+        let (n, sign) = (dlogits.len() as f32, if labelled { -1.0 } else { 1.0 });
+        let loss: f64 = dlogits.iter().map(|&logit| softplus(f64::from(sign * logit))).sum();
+        dlogits.mapv_inplace(|logit| sign * sigmoid(sign * logit) / n);
+        let Self { first, second, last, learnt: Learnt { parameters, gradient, .. } } = self;
+        let [of_first, of_second] = &mut tapes;
+        let mut dx = [(); 2].map(|()| Array2::zeros((dlogits.nrows(), HIDDEN)));
+        let [dfirst, dsecond] = &mut dx;
+        last.backward(
+            parameters,
+            second.output(of_second),
+            dlogits.view(),
+            gradient,
+            Some(dsecond.view_mut()),
+        );
+        let x = first.output(of_first);
+        second.backward(parameters, x, dsecond.view(), of_second, gradient, Some(dfirst.view_mut()));
+        first.backward(parameters, latents, dfirst.view(), of_first, gradient, dlatents);
+        loss / f64::from(n)
     }
 }
 
-/// Binary cross-entropy of logits with "labelled", or with "not labelled".
-fn cross_entropy(logits: Tensor<2>, labelled: bool) -> Tensor<1> {
-    softplus(if labelled { logits.neg() } else { logits }, 1.0).mean()
-}
-
-fn linear(from: usize, to: usize, device: &BurnDevice) -> Linear {
-    LinearConfig::new(from, to).with_initializer(Initializer::Zeros).init(device)
-}
-
-/// Kaiming's normal values for weights, 1 and 0 for BatchNorm, 0 for biases: as in the authors' code. Every parameter
-/// has a stream of its own name.
-fn first_values<M: Module>(module: M, device: &BurnDevice, seed: Seed) -> M {
-    let value = |name: &str, shape: &[usize]| -> Result<Vec<f32>, std::convert::Infallible> {
-        let n: usize = shape.iter().product();
-        let fan_in = match shape {
-            // [in, out], as burn keeps a linear layer.
-            [inputs, _] => *inputs,
-            [_, channels, height, width] => channels * height * width,
-            _ if name.ends_with("weight") || name.ends_with("running_var") => return Ok(vec![1.0; n]),
-            _ => return Ok(vec![0.0; n]),
-        };
-        let deviation = (2.0 / fan_in as f32).sqrt();
-        let mut rng = seed.stream(name);
-        Ok((0..n)
-            .map(|_| {
-                let value: f32 = StandardNormal.sample(&mut rng);
-                deviation * value
-            })
-            .collect())
-    };
-    match parameters::fill(module, device, value) {
-        Ok(module) => module,
-        Err(never) => match never {},
-    }
+/// ln(1 + e^v), for any v.
+fn softplus(v: f64) -> f64 {
+    v.max(0.0) + (-v.abs()).exp().ln_1p()
 }
 
 /// Images brought to [n, channels, 32, 32] by the mean over the area of each pixel, mean 0 and variance 1 by channel
@@ -312,17 +575,18 @@ impl Small {
         }
     }
 
-    fn batch(&self, rows: &[usize], device: &BurnDevice) -> Tensor<4> {
+    /// Images [B, 32, 32, channels].
+    fn batch(&self, rows: &[usize]) -> Vec<f32> {
         let size = self.channels * SIDE * SIDE;
         let mut values = vec![0.0; rows.len() * size];
         values.par_chunks_mut(size).zip(rows).for_each(|(values, &row)| {
-            let pixels = &self.pixels[row * size..][..size];
-            let maps = values.chunks_mut(SIDE * SIDE).zip(pixels.chunks(SIDE * SIDE)).zip(&self.normal);
-            for ((values, pixels), &(scale, shift)) in maps {
-                values.iter_mut().zip(pixels).for_each(|(to, &pixel)| *to = scale * f32::from(pixel) + shift);
+            let maps = self.pixels[row * size..][..size].chunks(SIDE * SIDE).zip(&self.normal).enumerate();
+            for (channel, (pixels, &(scale, shift))) in maps {
+                let values = values[channel..].iter_mut().step_by(self.channels);
+                values.zip(pixels).for_each(|(to, &pixel)| *to = scale * f32::from(pixel) + shift);
             }
         });
-        Tensor::from_data(TensorData::new(values, [rows.len(), self.channels, SIDE, SIDE]), device)
+        values
     }
 }
 
@@ -399,75 +663,63 @@ impl Vaal {
         progress: &mut Progress<'_>,
     ) -> Result<(Autoencoder, Discriminator)> {
         let Settings { latents, steps, autoencoder_steps, batch, learning_rate, adversary, .. } = self.0;
-        let device = Device::Cpu.open()?.autodiff();
-        let mut autoencoder = Autoencoder::new(unlabelled.channels, self.0, &device, query.seed);
-        let mut discriminator = Discriminator::new(latents, &device, query.seed);
-        let adam = || -> ModuleOptimizer { AdamConfig::new().with_epsilon(1e-8).init() };
-        let (mut adam_autoencoder, mut adam_discriminator) = (adam(), adam());
+        let mut autoencoder = Autoencoder::new(unlabelled.channels, self.0, query.seed);
+        let mut discriminator = Discriminator::new(latents, query.seed);
         let rows =
             |signals: &crate::Signals<'_>, name| Rows::new(signals.rows_by_id(), query.seed.stream(name));
         let mut from_labelled = rows(query.labelled, "vaal-labelled");
         let mut from_unlabelled = rows(query.unlabelled, "vaal-unlabelled");
-        let mut noise = query.seed.stream("vaal-noise");
+        let mut stream = query.seed.stream("vaal-noise");
         for step in 1..=steps {
             let mut value = 0.0;
-            let mut seen = None;
+            let mut seen = [Vec::new(), Vec::new()];
             for _ in 0..autoencoder_steps {
-                let l = labelled.batch(&from_labelled.take(batch), &device);
-                let u = unlabelled.batch(&from_unlabelled.take(batch), &device);
-                let mut drawn = |images: &Tensor<4>| {
-                    let shape = [images.dims()[0], latents];
-                    let values: Vec<f32> =
-                        (0..shape[0] * latents).map(|_| StandardNormal.sample(&mut noise)).collect();
-                    Tensor::<2>::from_data(TensorData::new(values, shape), &device)
-                };
-                let (loss_l, mean_l) = autoencoder.loss(l.clone(), drawn(&l));
-                let (loss_u, mean_u) = autoencoder.loss(u.clone(), drawn(&u));
-                // The autoencoder wants both pools to look labelled.
-                let fooled = cross_entropy(discriminator.forward(mean_l), true)
-                    + cross_entropy(discriminator.forward(mean_u), true);
-                let loss = loss_l + loss_u + fooled.mul_scalar(adversary);
-                value = f64::from(loss.clone().try_into_scalar::<f32>().map_err(Device::Cpu.failed())?);
+                let rows = [from_labelled.take(batch), from_unlabelled.take(batch)];
+                seen = [labelled.batch(&rows[0]), unlabelled.batch(&rows[1])];
+                value = 0.0;
+                for (images, rows) in seen.iter().zip(&rows) {
+                    let noise = (0..rows.len() * latents).map(|_| StandardNormal.sample(&mut stream));
+                    let noise: Vec<f32> = noise.collect();
+                    // The autoencoder wants both pools to look labelled.
+                    value += autoencoder.differentiate(images, &noise, &mut discriminator, adversary);
+                }
                 if !value.is_finite() {
                     return Err(Error::Diverged { network: "VAAL", step, learning_rate, loss: value });
                 }
-                let gradients = GradientsParams::from_grads(loss.backward(), &autoencoder);
-                autoencoder = adam_autoencoder.step(learning_rate, autoencoder, gradients);
-                seen = Some((l, u));
+                autoencoder.learnt.step(learning_rate);
             }
-            if let Some((l, u)) = seen {
-                // Of the autoencoder as it now is, and in evaluation mode, as when it scores.
-                let frozen = autoencoder.valid();
-                let mean = |images: Tensor<4>| Tensor::from_inner(frozen.encode(images.inner()).0);
-                let told = cross_entropy(discriminator.forward(mean(l)), true)
-                    + cross_entropy(discriminator.forward(mean(u)), false);
-                let gradients = GradientsParams::from_grads(told.backward(), &discriminator);
-                discriminator = adam_discriminator.step(learning_rate, discriminator, gradients);
+            // Not what it would have taken to fool it, but what it learns: from the autoencoder as it now is, and in
+            // evaluation mode, as when it scores.
+            discriminator.learnt.gradient.fill(0.0);
+            for (images, labelled) in seen.iter().zip([true, false]) {
+                discriminator.differentiate(autoencoder.means(images).view(), labelled, None);
             }
+            discriminator.learnt.step(learning_rate);
             let (phase, unit, loss) = ("VAAL", "step", Some(value));
             report(progress, Event::Progress { phase, done: step, total: steps, unit, loss })?;
         }
-        Ok((autoencoder.valid(), discriminator.valid()))
+        Ok((autoencoder, discriminator))
     }
 }
 
-/// 1 − the discriminator's probability of "labelled", of frozen networks.
+/// 1 − the discriminator's probability of "labelled".
 fn score(
     autoencoder: &Autoencoder,
     discriminator: &Discriminator,
     images: &Small,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<f64>> {
-    let device = Device::Cpu.open()?;
     let total = images.len();
     let mut scores = Vec::with_capacity(total);
     for first in (0..total).step_by(BLOCK) {
-        let rows: Vec<usize> = (first..(first + BLOCK).min(total)).collect();
-        let (mean, _) = autoencoder.encode(images.batch(&rows, &device));
-        let data =
-            sigmoid(discriminator.forward(mean).neg()).try_into_data().map_err(Device::Cpu.failed())?;
-        scores.extend(data.iter::<f32>().map(f64::from));
-        let (phase, unit, done) = ("score", "image", first + rows.len());
+        // Blocks of one shape, the last one filled up with its last image: how a product sums goes by its shape, and equal
+        // images are to tie.
+        let count = BLOCK.min(total - first);
+        let rows: Vec<usize> = (first..first + BLOCK).map(|row| row.min(total - 1)).collect();
+        let means = autoencoder.means(&images.batch(&rows));
+        let logits = discriminator.forward(means.view(), &mut Default::default());
+        scores.extend(logits.iter().take(count).map(|&logit| f64::from(sigmoid(-logit))));
+        let (phase, unit, done) = ("score", "image", first + count);
         report(progress, Event::Progress { phase, done, total, unit, loss: None })?;
     }
     Ok(scores)
@@ -573,5 +825,176 @@ mod tests {
         let red = pool(2000, Array4::zeros((3, 3, 32, 32)));
         let error = ask(&unlabelled, &red, 2).unwrap_err().to_string();
         assert!(error.contains("1 channels") && error.contains("got: 3"), "{error}");
+    }
+
+    /// A layer by its definition, in f64: convolution or transpose, BatchNorm of the batch, ReLU.
+    fn layer(l: &Layer, p: &[f64], x: &[f64]) -> Vec<f64> {
+        let (side, half, width) = (l.side, l.side / 2, l.width());
+        let (large, small) = (side * side * l.shallow, half * half * l.deep);
+        let (input, output) = if l.up { (small, large) } else { (large, small) };
+        let mut y = vec![0.0; x.len() / input * output];
+        for at in 0..x.len() / input * half * half {
+            let (image, row, column) = (at / (half * half), at / half % half, at % half);
+            for tap in 0..16 {
+                let (i, j) = ((2 * row + tap / 4).wrapping_sub(1), (2 * column + tap % 4).wrapping_sub(1));
+                if i >= side || j >= side {
+                    continue;
+                }
+                for (deep, shallow) in (0..l.deep * l.shallow).map(|n| (n / l.shallow, n % l.shallow)) {
+                    let w = p[l.start + (deep * l.shallow + shallow) * 16 + tap];
+                    let of_large = ((image * side + i) * side + j) * l.shallow + shallow;
+                    let of_small = at * l.deep + deep;
+                    let (to, from) = if l.up { (of_large, of_small) } else { (of_small, of_large) };
+                    y[to] += w * x[from];
+                }
+            }
+        }
+        let (norm, n) = (&p[l.start + 16 * l.deep * l.shallow..], (y.len() / width) as f64);
+        for channel in 0..width {
+            let sum =
+                |of: &dyn Fn(f64) -> f64| y.iter().skip(channel).step_by(width).map(|&v| of(v)).sum::<f64>();
+            let mean = sum(&|v| v) / n;
+            let deviation = (sum(&|v| (v - mean).powi(2)) / n + 1e-5).sqrt();
+            for v in y.iter_mut().skip(channel).step_by(width) {
+                *v = (norm[channel] * (*v - mean) / deviation + norm[width + channel]).max(0.0);
+            }
+        }
+        y
+    }
+
+    fn linear(l: &Linear, p: &[f64], x: &[f64]) -> Vec<f64> {
+        let rows = x.chunks(l.inputs).flat_map(|x| (0..l.outputs).map(move |output| (x, output)));
+        let product = |(x, output): (&[f64], usize)| {
+            let weight = &p[l.weight + output * l.inputs..];
+            p[l.bias + output] + x.iter().zip(weight).map(|(x, w)| x * w).sum::<f64>()
+        };
+        rows.map(product).collect()
+    }
+
+    /// Cross-entropy of the discriminator.
+    fn judged(d: &Discriminator, p: &[f64], latents: &[f64], labelled: bool) -> f64 {
+        let hidden = |l: &HiddenLayer, x: &[f64]| -> Vec<f64> {
+            linear(&l.linear, p, x).iter().map(|v| v.max(0.0)).collect()
+        };
+        let logits = linear(&d.last, p, &hidden(&d.second, &hidden(&d.first, latents)));
+        let sign = if labelled { -1.0 } else { 1.0 };
+        crate::metrics::mean(logits.iter().map(|logit| (1.0 + (sign * logit).exp()).ln()))
+    }
+
+    /// Means and log-variances of the latents, [B, 2, d].
+    fn encoded(a: &Autoencoder, p: &[f64], images: &[f64]) -> Vec<f64> {
+        let code = a.layers[ENCODER].iter().fold(images.to_vec(), |x, l| layer(l, p, &x));
+        linear(&a.heads, p, &code)
+    }
+
+    fn loss(a: &Autoencoder, p: &[f64], images: &[f64], noise: &[f64], judge: impl Fn(&[f64]) -> f64) -> f64 {
+        let d = a.open.inputs;
+        let (mut means, mut drawn, mut kl) = (Vec::new(), Vec::new(), 0.0);
+        for (code, noise) in encoded(a, p, images).chunks(2 * d).zip(noise.chunks(d)) {
+            for (j, noise) in noise.iter().enumerate() {
+                let (mean, log_variance) = (code[j], code[d + j]);
+                means.push(mean);
+                drawn.push(mean + (log_variance / 2.0).exp() * noise);
+                kl += mean * mean + log_variance.exp() - log_variance - 1.0;
+            }
+        }
+        let maps = a.layers[DECODER].iter().fold(linear(&a.open, p, &drawn), |x, l| layer(l, p, &x));
+        let painted = linear(&a.paint, p, &maps);
+        let squares: f64 = painted.iter().zip(images).map(|(painted, image)| (painted - image).powi(2)).sum();
+        (squares + kl) / images.len() as f64 + judge(&means)
+    }
+
+    fn widened(values: &[f32]) -> Vec<f64> {
+        values.iter().map(|&value| f64::from(value)).collect()
+    }
+
+    fn noise(n: usize, name: &str) -> Vec<f32> {
+        let mut rng = Seed::new(4).stream(name);
+        (0..n).map(|_| StandardNormal.sample(&mut rng)).collect()
+    }
+
+    /// Tiny networks with parameters that are none of the round first values; images of three channels, and noise.
+    fn networks() -> (Autoencoder, Discriminator, Vec<f32>, Vec<f32>) {
+        let settings = Settings { width: 2, latents: 3, ..Settings::default() };
+        let mut a = Autoencoder::new(3, settings, Seed::new(2));
+        let mut d = Discriminator::new(3, Seed::new(2));
+        for (learnt, name) in [(&mut a.learnt, "autoencoder"), (&mut d.learnt, "discriminator")] {
+            let moved = noise(learnt.parameters.len(), name);
+            learnt.parameters.iter_mut().zip(moved).for_each(|(value, by)| *value += 0.1 * by);
+        }
+        (a, d, noise(4 * 3 * SIDE * SIDE, "images"), noise(4 * 3, "noise"))
+    }
+
+    /// Compares some of each array's values; `starts` says where the arrays start.
+    fn assert_gradient(learnt: &Learnt, mut starts: Vec<usize>, loss: impl Fn(&[f64]) -> f64) {
+        let mut p = widened(&learnt.parameters);
+        starts.push(p.len());
+        starts.sort_unstable();
+        for span in starts.windows(2) {
+            let all = &learnt.gradient[span[0]..span[1]];
+            let largest = all.iter().fold(0.0, |largest: f64, &value| largest.max(f64::from(value).abs()));
+            for at in (span[0]..span[1]).step_by((all.len() / 8).max(1) | 1) {
+                let before = p[at];
+                let [above, below] = [1e-5, -1e-5].map(|by| {
+                    p[at] = before + by;
+                    loss(&p)
+                });
+                p[at] = before;
+                let (got, expected) = (f64::from(learnt.gradient[at]), (above - below) / 2e-5);
+                assert!((got - expected).abs() < 2e-5 * largest, "{at} of {span:?}: {got}, not {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_autoencoders_gradient_is_that_of_finite_differences() {
+        let (mut a, mut d, images, noise) = networks();
+        let of_discriminator = widened(&d.learnt.parameters);
+        let got = a.differentiate(&images, &noise, &mut d, 0.7);
+        let (images, noise) = (widened(&images), widened(&noise));
+        let judge = |means: &[f64]| 0.7 * judged(&d, &of_discriminator, means, true);
+        let loss = |p: &[f64]| loss(&a, p, &images, &noise, judge);
+        let expected = loss(&widened(&a.learnt.parameters));
+        assert!((got - expected).abs() < 1e-5 * expected, "{got}, not {expected}");
+        let of_layer = |l: &Layer| {
+            [0, 16 * l.deep * l.shallow, 16 * l.deep * l.shallow + l.width()].map(|n| l.start + n)
+        };
+        let linears = [a.heads, a.open, a.paint].iter().flat_map(|l| [l.weight, l.bias]).collect::<Vec<_>>();
+        assert_gradient(&a.learnt, a.layers.iter().flat_map(of_layer).chain(linears).collect(), loss);
+    }
+
+    #[test]
+    fn the_discriminators_gradient_is_that_of_finite_differences() {
+        let (_, mut d, _, latents) = networks();
+        let (l, u) = latents.split_at(9);
+        let got = d.differentiate(matrix(l, 3), true, None) + d.differentiate(matrix(u, 1), false, None);
+        let (l, u) = (widened(l), widened(u));
+        let loss = |p: &[f64]| judged(&d, p, &l, true) + judged(&d, p, &u, false);
+        let expected = loss(&widened(&d.learnt.parameters));
+        assert!((got - expected).abs() < 1e-5 * expected, "{got}, not {expected}");
+        let linears = [d.first.linear, d.second.linear, d.last];
+        assert_gradient(&d.learnt, linears.iter().flat_map(|l| [l.weight, l.bias]).collect(), loss);
+    }
+
+    #[test]
+    fn evaluation_has_the_statistics_of_the_batches_it_was_trained_on() {
+        let (mut a, mut d, images, noise) = networks();
+        // Of always the same one.
+        for _ in 0..200 {
+            a.differentiate(&images, &noise, &mut d, 1.0);
+        }
+        let expected = encoded(&a, &widened(&a.learnt.parameters), &widened(&images));
+        for (got, expected) in a.means(&images).rows().into_iter().zip(expected.chunks(6)) {
+            let near = |(got, expected): (&f32, &f64)| (f64::from(*got) - expected).abs() < 1e-4;
+            assert!(got.iter().zip(expected).all(near), "{got}, not {expected:?}");
+        }
+    }
+
+    #[test]
+    fn softplus_holds_at_any_logit() {
+        assert_eq!(softplus(0.0), std::f64::consts::LN_2);
+        assert_eq!((softplus(1e30), softplus(-1e30)), (1e30, 0.0));
+        assert!((softplus(-40.0) / (-40.0_f64).exp() - 1.0).abs() < 1e-12);
+        assert!(softplus(f64::NAN).is_nan());
     }
 }
