@@ -29,4 +29,4 @@ pub use vabal_query::{
 };
 
 /// The strategies that can be chosen by name: those of [`query`], and [`vaal`], which has a network of its own.
-pub const STRATEGIES: query::Table = query::STRATEGIES.with(&[]);
+pub const STRATEGIES: query::Table = query::STRATEGIES.with(&[vaal::ROW]);
