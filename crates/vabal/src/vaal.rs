@@ -19,7 +19,7 @@ use crate::error::{Error, Result, within};
 use crate::progress::{Event, Progress, report};
 use crate::query::strategies::layers::sigmoid;
 use crate::query::{Column, Needs, Query, Row, Selection, Strategy, StrategySettings, Table, term};
-use crate::rng::{Rng, Seed};
+use crate::rng::Rng;
 use networks::{Autoencoder, Discriminator};
 
 /// Height and width of what the autoencoder sees.

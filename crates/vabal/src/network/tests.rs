@@ -170,7 +170,7 @@ fn running_statistics_move_a_tenth_of_the_way_to_those_of_the_batch() {
     let network = Network::resnet(18, 2, 1, 2);
     let mut weights = weights(&network);
     // One output channel that is the image itself, and one that is half of it.
-    weights[network.stem.weight] = [1.0, 0.5].into_iter().flat_map(|value| centre(value)).collect();
+    weights[network.stem.weight] = [1.0, 0.5].into_iter().flat_map(centre).collect();
     let before = weights.clone();
     let images = [1.0, 2.0, 3.0, 6.0, 5.0, 1.0];
     let mut training = Training::new(network, weights, SGD, Vectors::Widest);

@@ -5,6 +5,7 @@ use ndarray::{Array4, s};
 use super::*;
 use crate::Signals;
 use crate::progress::silent;
+use crate::rng::Seed;
 
 fn quick() -> Vaal {
     Vaal(Settings {
