@@ -6,6 +6,7 @@
 pub mod active;
 pub mod classify;
 pub mod config;
+pub mod csv;
 pub mod data;
 pub mod device;
 pub mod experiment;
