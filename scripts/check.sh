@@ -35,6 +35,11 @@ for package in vabal-cli:crates/vabal-cli vabal-python:python; do
     "hold them in ${package#*:}/Cargo.toml with the features that the tests turn on"
 done
 
+step 'licences and sources of every dependency'
+cargo metadata --locked --format-version 1 | python3 scripts/licences.py
+# It takes minutes to compile: where it is not installed, the line above does.
+! command -v cargo-deny >/dev/null || cargo deny --locked check licenses bans sources
+
 step lints
 cargo clippy --locked --release --workspace --all-targets -- -D warnings
 
