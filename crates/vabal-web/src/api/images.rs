@@ -6,10 +6,10 @@ use vabal::project::ListQuery;
 use super::{asked, json, number, word};
 use crate::app::App;
 use crate::error::{Answer, Failure};
-use crate::http::Head;
+use crate::http::Request;
 
 /// `GET /api/images?state=&class=&predicted=&low=&high=&search=&sort=&after=&limit=`
-pub fn list(app: &App, head: &Head) -> Answer {
+pub fn list(app: &App, Request { head, .. }: &Request) -> Answer {
     let query = ListQuery {
         state: word(head, "state", "open, labelled, later, unsure, discarded, conflict or missing")?,
         class: asked(head, "class", "the id of a class")?,
@@ -25,7 +25,7 @@ pub fn list(app: &App, head: &Head) -> Answer {
 }
 
 /// `GET /api/images/ID`
-pub fn detail(app: &App, id: &str) -> Answer {
+pub fn detail(app: &App, Request { id, .. }: &Request) -> Answer {
     let image: Id = number(id, "image")?;
     let detail = app.read(|project| project.detail(image))?;
     json(&detail.ok_or_else(|| Failure::missing("image", id))?)

@@ -5,10 +5,10 @@ use vabal::Id;
 use super::{asked, json_with_round, parsed, person};
 use crate::app::App;
 use crate::error::Answer;
-use crate::http::Head;
+use crate::http::Request;
 
 /// `GET /api/next?person=P&n=12&have=1,2,3`
-pub fn next(app: &App, head: &Head) -> Answer {
+pub fn next(app: &App, Request { head, .. }: &Request) -> Answer {
     let person = person(head)?;
     let n: usize = asked(head, "n", "a whole number")?.unwrap_or(12);
     let have: Vec<Id> = head
