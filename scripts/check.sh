@@ -54,12 +54,10 @@ above vabal-query strategies 'summary metrics' 'query arrays' 'files progress rn
 step format
 cargo fmt --all --check
 
-step 'features: the program, the Python package and all tests share one build of every dependency'
-for package in vabal-cli:crates/vabal-cli vabal-python:python; do
-  different=$(comm -23 <(features --package "${package%:*}" --edges normal,build) <(features --workspace --edges normal,build,dev))
-  [ -z "$different" ] || fail "cargo test builds these with other features than ${package%:*} alone: $different" \
-    "hold them in ${package#*:}/Cargo.toml with the features that the tests turn on"
-done
+step 'features: the program and all tests share one build of every dependency'
+different=$(comm -23 <(features --package vabal-cli --edges normal,build) <(features --workspace --edges normal,build,dev))
+[ -z "$different" ] || fail "cargo test builds these with other features than vabal-cli alone: $different" \
+  'hold them in crates/vabal-cli/Cargo.toml with the features that the tests turn on'
 
 step lints
 cargo clippy --locked --release --workspace --all-targets -- -D warnings
