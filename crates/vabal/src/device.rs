@@ -5,8 +5,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::classify::settings::Kernels;
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
+use crate::kernels::Vectors;
 use crate::network::Engine;
 use crate::network::cpu::Cpu;
 
@@ -62,6 +64,27 @@ impl fmt::Display for Device {
         match self {
             Device::Cpu => f.write_str("cpu"),
             Device::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+/// What convolutions and BatchNorm are computed with on a CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kernels {
+    /// The widest vectors that the processor has.
+    #[default]
+    Auto,
+    /// No vectors: what a processor does that has none.
+    Plain,
+}
+
+impl Kernels {
+    /// The vectors that the kernels are to use.
+    pub(crate) fn vectors(self) -> Vectors {
+        match self {
+            Self::Auto => Vectors::Widest,
+            Self::Plain => Vectors::Plain,
         }
     }
 }
