@@ -61,7 +61,7 @@ def test_a_model_is_kept_in_every_way(arrays: dict[str, Any], tmp_path: Path) ->
 
 
 def test_errors(arrays: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="did you mean draws"):
+    with pytest.raises(TypeError, match='did you mean "draws"'):
         vabal.VaBAL(draw=1)
     with pytest.raises(RuntimeError, match="not fitted yet"):
         vabal.VaBAL().score(**arrays)
