@@ -65,7 +65,7 @@ def test_errors(arrays: dict[str, Any], tmp_path: Path) -> None:
         vabal.VaBAL(draw=1)
     with pytest.raises(RuntimeError, match="not fitted yet"):
         vabal.VaBAL().score(**arrays)
-    with pytest.raises(TypeError, match="features="):
+    with pytest.raises(TypeError, match=r"expected: features \[n, d\]"):
         vabal.VaBAL().fit(probs=arrays["probs"])
     model = vabal.VaBAL(**FEW).fit(**arrays)
     with pytest.raises(ValueError, match="other widths(.|\n)*12"):
