@@ -283,7 +283,12 @@ impl Array {
             Values::Whole(_) => "whole numbers",
             Values::Texts(_) => "texts",
         };
-        Error::input("an array of a type that is not read").at(&self.place).expected(expected).got(got).into()
+        Error::input("an array of a type that is not read")
+            .at(&self.place)
+            .expected(expected)
+            .got(got)
+            .hint("convert it")
+            .into()
     }
 
     fn checked(&self, got: usize) -> Result<()> {
@@ -295,6 +300,7 @@ impl Array {
             .at(&self.place)
             .expected(format!("as many as {:?} has", self.shape))
             .got(got)
+            .hint("give the shape that the values have")
             .into())
     }
 }

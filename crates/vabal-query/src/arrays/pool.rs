@@ -44,7 +44,12 @@ impl Classes {
                 let mut sorted: Vec<&String> = names.iter().collect();
                 sorted.sort_unstable();
                 if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-                    return Err(Error::input("a class is named twice").at("classes").got(pair[0]).into());
+                    return Err(Error::input("a class is named twice")
+                        .at("classes")
+                        .expected("names that do not repeat")
+                        .got(pair[0])
+                        .hint("leave one of them out")
+                        .into());
                 }
                 names.len()
             }
@@ -161,6 +166,7 @@ impl Arrays {
                     .at(place)
                     .expected("each array once")
                     .got(format!("{name} also in {}", other.place))
+                    .hint("leave one of them out")
                     .into());
             }
         }
@@ -220,7 +226,8 @@ impl Arrays {
         let said = if what.len() == 1 { "an array is missing" } else { "arrays are missing" };
         let got = if self.given.is_empty() { "no array".into() } else { self.given.join(", ") };
         let complaint = Error::input(said).expected(format!("{}{why}", what.join("; "))).got(got);
-        let complaint = complaint.hint(format!("arrays are called {}", Name::ALL));
+        let complaint = complaint
+            .hint(format!("arrays are called {}; or choose a strategy that does without", Name::ALL));
         match &self.place {
             Some(place) => complaint.at(place),
             None => complaint,
@@ -580,6 +587,7 @@ impl Pool {
                         .at(format!("{}, {}", group.arrays[&Name::Predicted].place, group.row(row)))
                         .expected(format!("a class, 0 to {}", self.classes - 1))
                         .got("none")
+                        .hint("give a prediction for every row without a label, or probabilities")
                         .into()
                 })
             };

@@ -76,7 +76,7 @@ fn what_a_strategy_lacks_is_named_all_at_once_with_what_there_is() {
         text,
         "arrays are missing\n  where: a.npz\n  expected: features [n, d], or those of each stage; probs [n, C] or \
          predicted [n]; images [n, channels, height, width], for the strategy bald\n  got: labels, emb\n  hint: arrays are \
-         called features, stage1, stage2, …, probs, predicted, mc_probs, committee_probs, labels, ids, images"
+         called features, stage1, stage2, …, probs, predicted, mc_probs, committee_probs, labels, ids, images; or choose a strategy that does without"
     );
     let draws = Needs { monte_carlo: Some(DRAWS), committee: 2, ..Needs::IDS };
     let text = require(pool(), draws, Needs::IDS);
@@ -171,7 +171,10 @@ fn arrays_that_cannot_be_a_pool_are_refused_by_their_place() {
     let classes = [
         (Classes::Count(1), "fewer than two classes\n  where: classes\n  expected: 2 or more\n  got: 1"),
         (Classes::Names(texts(&["a"])), "fewer than two classes"),
-        (Classes::Names(texts(&["a", "b", "a"])), "a class is named twice\n  where: classes\n  got: a"),
+        (
+            Classes::Names(texts(&["a", "b", "a"])),
+            "a class is named twice\n  where: classes\n  expected: names that do not repeat\n  got: a",
+        ),
         (Classes::Count(4), "another number of classes\n  where: a.npz, probs\n  expected: 4\n  got: 3"),
     ];
     for (classes, expected) in classes {
