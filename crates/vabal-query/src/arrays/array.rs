@@ -33,6 +33,18 @@ pub enum Name {
     Images,
 }
 
+/// All but the stages, and the shape of each.
+const NAMES: [(Name, &str, &str); 8] = [
+    (Name::Features, "features", "[n, d], a row of numbers each"),
+    (Name::Probabilities, "probs", "[n, C], C of 2 or more"),
+    (Name::Predicted, "predicted", "[n], a class each"),
+    (Name::MonteCarlo, "mc_probs", "[n, T, C], C of 2 or more"),
+    (Name::Committee, "committee_probs", "[n, M, C], C of 2 or more"),
+    (Name::Labels, "labels", "[n], a class each"),
+    (Name::Ids, "ids", "[n], a whole number or a text each"),
+    (Name::Images, "images", "[n, channels, height, width] or [n, height, width, channels], 1 or 3 channels"),
+];
+
 impl Name {
     /// All of them, for messages.
     pub const ALL: &str =
@@ -41,34 +53,24 @@ impl Name {
     /// The array that `name` stands for, if it stands for one.
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
-        Some(match name {
-            "features" => Self::Features,
-            "probs" => Self::Probabilities,
-            "predicted" => Self::Predicted,
-            "mc_probs" => Self::MonteCarlo,
-            "committee_probs" => Self::Committee,
-            "labels" | "label" => Self::Labels,
-            "ids" | "id" => Self::Ids,
-            "images" => Self::Images,
-            _ => {
-                let digits = |number: &&str| number.bytes().all(|byte| byte.is_ascii_digit());
-                Self::Stage(name.strip_prefix("stage").filter(digits)?.parse().ok()?)
-            }
-        })
+        let digits = |number: &&str| number.bytes().all(|byte| byte.is_ascii_digit());
+        match (name, NAMES.iter().find(|(_, known, _)| *known == name)) {
+            ("id", _) => Some(Self::Ids),
+            ("label", _) => Some(Self::Labels),
+            (_, Some((name, ..))) => Some(*name),
+            _ => Some(Self::Stage(name.strip_prefix("stage").filter(digits)?.parse().ok()?)),
+        }
+    }
+
+    fn row(self) -> (&'static str, &'static str) {
+        let row = NAMES.iter().find(|(name, ..)| *name == self);
+        row.map_or(("stage", "[n, d], a row of numbers each"), |(_, name, shape)| (name, shape))
     }
 
     /// The shape that its array has, for messages.
     #[must_use]
     pub fn shape(self) -> &'static str {
-        match self {
-            Self::Features | Self::Stage(_) => "[n, d], a row of numbers each",
-            Self::Probabilities => "[n, C], C of 2 or more",
-            Self::MonteCarlo => "[n, T, C], C of 2 or more",
-            Self::Committee => "[n, M, C], C of 2 or more",
-            Self::Predicted | Self::Labels => "[n], a class each",
-            Self::Ids => "[n], a whole number or a text each",
-            Self::Images => "[n, channels, height, width] or [n, height, width, channels], 1 or 3 channels",
-        }
+        self.row().1
     }
 
     /// Whether an array of this name may have `shape`.
@@ -96,17 +98,10 @@ pub(super) fn layout(shape: &[usize]) -> Option<([usize; 4], bool)> {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Stage(number) => return write!(f, "stage{number}"),
-            Self::Features => "features",
-            Self::Probabilities => "probs",
-            Self::Predicted => "predicted",
-            Self::MonteCarlo => "mc_probs",
-            Self::Committee => "committee_probs",
-            Self::Labels => "labels",
-            Self::Ids => "ids",
-            Self::Images => "images",
-        })
+        match self {
+            Self::Stage(number) => write!(f, "stage{number}"),
+            _ => f.write_str(self.row().0),
+        }
     }
 }
 
@@ -148,6 +143,12 @@ pub enum Values {
     Texts(Arc<[Option<String>]>),
 }
 
+/// Labels or ids.
+pub(super) enum Column {
+    Whole(Arc<[Option<i64>]>),
+    Texts(Arc<[Option<String>]>),
+}
+
 /// What the values of an array are read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -179,12 +180,6 @@ impl Source for Values {
 impl From<Vec<f32>> for Values {
     fn from(values: Vec<f32>) -> Self {
         Self::Floats(Arc::new(values))
-    }
-}
-
-impl From<Vec<u8>> for Values {
-    fn from(values: Vec<u8>) -> Self {
-        Self::Bytes(Arc::new(values))
     }
 }
 
@@ -227,27 +222,25 @@ impl Array {
 
     pub(super) fn floats(&self, progress: &mut Progress<'_>) -> Result<Arc<dyn Store<f32>>> {
         match self.read(Kind::Floats, progress)? {
-            Values::Floats(values) => self.checked((*values).as_ref().len()).map(|()| values),
+            Values::Floats(values) => Ok(values),
             other => Err(self.of_another_type("floating-point numbers", &other)),
         }
     }
 
     pub(super) fn bytes(&self, progress: &mut Progress<'_>) -> Result<Arc<dyn Store<u8>>> {
         match self.read(Kind::Bytes, progress)? {
-            Values::Bytes(values) => self.checked((*values).as_ref().len()).map(|()| values),
+            Values::Bytes(values) => Ok(values),
             other => Err(self.of_another_type("bytes", &other)),
         }
     }
 
     /// Labels or ids.
-    pub(super) fn column(&self, kind: Kind, progress: &mut Progress<'_>) -> Result<Values> {
-        let values = self.read(kind, progress)?;
-        match &values {
-            Values::Whole(whole) => self.checked(whole.len())?,
-            Values::Texts(texts) => self.checked(texts.len())?,
-            other => return Err(self.of_another_type("whole numbers or texts", other)),
+    pub(super) fn column(&self, kind: Kind, progress: &mut Progress<'_>) -> Result<Column> {
+        match self.read(kind, progress)? {
+            Values::Whole(whole) => Ok(Column::Whole(whole)),
+            Values::Texts(texts) => Ok(Column::Texts(texts)),
+            other => Err(self.of_another_type("whole numbers or texts", &other)),
         }
-        Ok(values)
     }
 
     /// The values, once the shape is known to be one that the name takes.
@@ -255,7 +248,23 @@ impl Array {
         if let Some(name) = Name::of(&self.name).filter(|name| !name.takes(&self.shape)) {
             return Err(self.of_another_shape(name.shape()));
         }
-        self.source.read(kind, progress)
+        let values = self.source.read(kind, progress)?;
+        let got = match &values {
+            Values::Floats(values) => (**values).as_ref().len(),
+            Values::Bytes(values) => (**values).as_ref().len(),
+            Values::Whole(values) => values.len(),
+            Values::Texts(values) => values.len(),
+        };
+        let expected = self.shape.iter().try_fold(1_usize, |count, &length| count.checked_mul(length));
+        if expected == Some(got) {
+            return Ok(values);
+        }
+        Err(Error::input("an array of another number of values than its shape has")
+            .at(&self.place)
+            .expected(format!("as many as {:?} has", self.shape))
+            .got(got)
+            .hint("give the shape that the values have")
+            .into())
     }
 
     pub(super) fn of_another_shape(&self, expected: &str) -> Error {
@@ -289,18 +298,5 @@ impl Array {
             .got(got)
             .hint("convert it")
             .into()
-    }
-
-    fn checked(&self, got: usize) -> Result<()> {
-        let expected = self.shape.iter().try_fold(1_usize, |count, &length| count.checked_mul(length));
-        if expected == Some(got) {
-            return Ok(());
-        }
-        Err(Error::input("an array of another number of values than its shape has")
-            .at(&self.place)
-            .expected(format!("as many as {:?} has", self.shape))
-            .got(got)
-            .hint("give the shape that the values have")
-            .into())
     }
 }

@@ -29,13 +29,17 @@
 //! Never here: files, strategies.
 
 mod array;
+mod classes;
+mod group;
 mod ids;
 mod pool;
 mod rows;
 mod signals;
 
 pub use array::{Array, Kind, Name, Source, Store, Values};
+pub use classes::Classes;
+pub use group::Group;
 pub use ids::Names;
-pub use pool::{Classes, Group, Pool};
+pub use pool::Pool;
 pub(crate) use signals::PROBABILITIES;
 pub use signals::{Dense, MonteCarlo, Needs, Signals, argmax};

@@ -1,412 +1,27 @@
-//! A pool from arrays by their names: what is missing, whether arrays agree, which rows are labelled, how many classes
-//! there are. Every value that a strategy is to read is looked at once, so that a wrong one is named by array, row and id.
+//! A pool from arrays by their names: which rows are labelled, how many classes there are, which ids rows have. Every value
+//! that a strategy is to read is looked at once, so that a wrong one is named by array, row and id.
 //!
 //! Never here: how a front end holds arrays, what a strategy does with them.
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+use std::collections::HashMap;
 
 use ndarray::{ArrayView1, Dimension, Ix2, Ix3, Ix4};
 use rayon::prelude::*;
 
 use super::array::layout;
+use super::group::Arrays;
 use super::rows::Rows;
 use super::signals::is_probability;
-use super::{Array, Dense, Kind, Name, Names, Needs, Signals, Values};
+use super::{Array, Classes, Dense, Group, Name, Names, Needs, Signals};
 use crate::error::{Complaint, Error, Result};
 use crate::progress::Progress;
 use crate::{Id, Label, Query, Seed};
 
 /// How far the probabilities of a row may be from 1 in sum: what 16 bits round off.
 const TOLERANCE: f32 = 0.01;
-
-/// What the caller says of the classes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Classes {
-    /// Nothing: as many as columns of probabilities, else 1 + the largest label or prediction, at least 2.
-    #[default]
-    Guess,
-    /// How many there are.
-    Count(usize),
-    /// What they are called, in the order of the columns; labels may then be texts.
-    Names(Vec<String>),
-}
-
-impl Classes {
-    fn count(&self) -> Result<Option<usize>> {
-        let count = match self {
-            Self::Guess => return Ok(None),
-            Self::Count(count) => *count,
-            Self::Names(names) => {
-                let mut sorted: Vec<&String> = names.iter().collect();
-                sorted.sort_unstable();
-                if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-                    return Err(Error::input("a class is named twice")
-                        .at("classes")
-                        .expected("names that do not repeat")
-                        .got(pair[0])
-                        .hint("leave one of them out")
-                        .into());
-                }
-                names.len()
-            }
-        };
-        if count >= 2 {
-            return Ok(Some(count));
-        }
-        Err(Error::input("fewer than two classes")
-            .at("classes")
-            .expected("2 or more")
-            .got(count)
-            .hint("count every class that an image may be of, also those without a label yet")
-            .into())
-    }
-
-    /// Labels, with none for −1.
-    fn labels(&self, array: &Array, progress: &mut Progress<'_>) -> Result<Vec<Option<Label>>> {
-        let wrong = |row: usize, what: &str, expected: String, got: &dyn fmt::Display| -> Error {
-            let place = format!("{}, row {row}", array.place);
-            let hint = "count the classes from 0, or say what they are called";
-            Error::input(what).at(place).expected(expected).got(got).hint(hint).into()
-        };
-        match array.column(Kind::Labels, progress)? {
-            Values::Texts(texts) => {
-                let names = if let Self::Names(names) = self { names.as_slice() } else { &[] };
-                let places: HashMap<&str, Label> = names.iter().map(String::as_str).zip(0..).collect();
-                let place = |(row, text): (usize, &Option<String>)| match text {
-                    None => Ok(None),
-                    Some(text) => match places.get(text.as_str()) {
-                        Some(&label) => Ok(Some(label)),
-                        None => {
-                            let more = if names.len() > 10 { ", …" } else { "" };
-                            let mut known = names[..names.len().min(10)].join(", ") + more;
-                            if names.is_empty() {
-                                known = "whole numbers from 0".into();
-                            }
-                            Err(wrong(row, "a label is no class that is known", known, text))
-                        }
-                    },
-                };
-                texts.iter().enumerate().map(place).collect()
-            }
-            Values::Whole(whole) => {
-                let label = |(row, label): (usize, &Option<i64>)| match label {
-                    None | Some(-1) => Ok(None),
-                    Some(label) => Label::try_from(*label).map(Some).map_err(|_| {
-                        let expected = "whole numbers from 0, or −1 for no label".into();
-                        wrong(row, "a label is out of range", expected, label)
-                    }),
-                };
-                whole.iter().enumerate().map(label).collect()
-            }
-            Values::Floats(_) | Values::Bytes(_) => Ok(Vec::new()),
-        }
-    }
-}
-
-/// Arrays of one origin: row i of every array belongs to the same image. Arrays of names that are none are left alone.
-pub struct Group {
-    place: Option<String>,
-    arrays: Vec<Array>,
-}
-
-impl Group {
-    /// These arrays.
-    #[must_use]
-    pub fn new(arrays: Vec<Array>) -> Self {
-        Self { place: None, arrays }
-    }
-
-    /// The same with a place for messages about what is missing: the files, say.
-    #[must_use]
-    pub fn at(self, place: impl fmt::Display) -> Self {
-        Self { place: Some(place.to_string()), ..self }
-    }
-}
-
-/// A group that was looked at.
-struct Arrays {
-    place: Option<String>,
-    /// What was given, by any name, for messages.
-    given: Vec<String>,
-    arrays: BTreeMap<Name, Array>,
-    rows: usize,
-    /// What the rows are called, and the ids that says within the group.
-    names: Option<(Names, Vec<Id>)>,
-    predicted: Option<Vec<Option<Label>>>,
-}
-
-impl Arrays {
-    fn new(group: Group, classes: &Classes, progress: &mut Progress<'_>) -> Result<Self> {
-        let given = group.arrays.iter().map(|array| array.name.clone()).collect();
-        let mut arrays = BTreeMap::new();
-        let mut first: Option<(String, usize)> = None;
-        for array in group.arrays {
-            let Some(name) = Name::of(&array.name) else { continue };
-            let rows = match array.shape[..] {
-                // Arrays that hold nothing may claim any number of rows.
-                [rows, ref of_a_row @ ..] if rows == 0 || !of_a_row.contains(&0) => rows,
-                _ => return Err(array.of_another_shape(name.shape())),
-            };
-            let (other, expected) = first.get_or_insert_with(|| (array.place.clone(), rows));
-            if *expected != rows {
-                return Err(Error::input("the arrays disagree on the number of rows")
-                    .at(&array.place)
-                    .expected(format!("{expected} rows, as {other} has"))
-                    .got(format!("{rows} rows"))
-                    .hint("row i of every array must belong to the same image, labelled or not")
-                    .into());
-            }
-            let place = array.place.clone();
-            if let Some(other) = arrays.insert(name, array) {
-                return Err(Error::input("an array is there twice")
-                    .at(place)
-                    .expected("each array once")
-                    .got(format!("{name} also in {}", other.place))
-                    .hint("leave one of them out")
-                    .into());
-            }
-        }
-        let rows = first.map_or(0, |(_, rows)| rows);
-        let names = arrays.get(&Name::Ids).map(|array| names(array, progress)).transpose()?;
-        let predicted = arrays.get(&Name::Predicted).map(|array| classes.labels(array, progress));
-        Ok(Self { place: group.place, given, rows, names, predicted: predicted.transpose()?, arrays })
-    }
-
-    /// The labels, as far as they are given.
-    fn labels(&self, classes: &Classes, progress: &mut Progress<'_>) -> Result<Option<Vec<Option<Label>>>> {
-        self.arrays.get(&Name::Labels).map(|array| classes.labels(array, progress)).transpose()
-    }
-
-    /// The features that a strategy looks at: all stages, or the last; one array may be either.
-    fn stages(&self, needs: Needs) -> Vec<&Array> {
-        let features = self.arrays.get(&Name::Features);
-        let stages: Vec<&Array> =
-            self.arrays.range(Name::Stage(0)..=Name::Stage(u32::MAX)).map(|(_, array)| array).collect();
-        match (needs.stages, needs.embedding, features) {
-            (true, _, Some(features)) if stages.is_empty() => vec![features],
-            (true, ..) => stages,
-            (false, true, Some(features)) => vec![features],
-            (false, true, None) => stages.last().copied().into_iter().collect(),
-            (false, false, _) => Vec::new(),
-        }
-    }
-
-    /// What is needed and not there.
-    fn missing(&self, needs: Needs) -> Vec<&'static str> {
-        let lacks = |name: Name| !self.arrays.contains_key(&name);
-        let predicted = needs.predicted && !needs.probabilities;
-        let asked = [
-            (
-                (needs.stages || needs.embedding) && self.stages(needs).is_empty(),
-                "features [n, d], or those of each stage",
-            ),
-            (needs.probabilities && lacks(Name::Probabilities), "probs [n, C]"),
-            (
-                predicted && lacks(Name::Probabilities) && lacks(Name::Predicted),
-                "probs [n, C] or predicted [n]",
-            ),
-            (needs.monte_carlo.is_some() && lacks(Name::MonteCarlo), "mc_probs [n, T, C]"),
-            (needs.committee > 0 && lacks(Name::Committee), "committee_probs [n, M, C]"),
-            (needs.images && lacks(Name::Images), "images [n, channels, height, width]"),
-        ];
-        let mut missing: Vec<&str> =
-            asked.into_iter().filter(|(asked, _)| *asked).map(|(_, what)| what).collect();
-        if missing.is_empty() && self.arrays.is_empty() {
-            missing.push("ids [n], or any other array");
-        }
-        missing
-    }
-
-    /// The complaint that `what` is not there.
-    fn lacks(&self, what: &[&str], why: &str) -> Complaint {
-        let said = if what.len() == 1 { "an array is missing" } else { "arrays are missing" };
-        let got = if self.given.is_empty() { "no array".into() } else { self.given.join(", ") };
-        let complaint = Error::input(said).expected(format!("{}{why}", what.join("; "))).got(got);
-        let complaint = complaint
-            .hint(format!("arrays are called {}; or choose a strategy that does without", Name::ALL));
-        match &self.place {
-            Some(place) => complaint.at(place),
-            None => complaint,
-        }
-    }
-
-    /// Row and id, as a person finds them.
-    fn row(&self, row: usize) -> String {
-        match self.names.as_ref().map(|(names, _)| names.name(row)) {
-            Some(name) if name != row.to_string() => format!("row {row}, id {name}"),
-            _ => format!("row {row}"),
-        }
-    }
-
-    /// C of each array of probabilities that has one, and where it stands.
-    fn columns(&self) -> impl Iterator<Item = (&str, usize)> {
-        let arrays = [Name::Probabilities, Name::MonteCarlo, Name::Committee].into_iter();
-        let arrays =
-            arrays.filter_map(|name| self.arrays.get(&name).filter(|array| name.takes(&array.shape)));
-        arrays.filter_map(|array| Some((array.place.as_str(), *array.shape.last()?)))
-    }
-
-    /// The first of `labels`, which array `name` holds, that is not below C.
-    fn below(&self, classes: usize, name: Name, labels: Option<&Vec<Option<Label>>>) -> Result<()> {
-        let high = |label: &Option<Label>| label.is_some_and(|label| label as usize >= classes);
-        let found = labels.and_then(|labels| Some((labels.iter().position(high)?, labels)));
-        let (Some((row, labels)), Some(array)) = (found, self.arrays.get(&name)) else { return Ok(()) };
-        Err(Error::input("a class is out of range")
-            .at(format!("{}, {}", array.place, self.row(row)))
-            .expected(format!("0 to {}, for {classes} classes", classes.saturating_sub(1)))
-            .got(labels[row].unwrap_or_default())
-            .hint("count the classes from 0; C is as told, or else the columns of the probabilities")
-            .into())
-    }
-}
-
-fn names(array: &Array, progress: &mut Progress<'_>) -> Result<(Names, Vec<Id>)> {
-    let none = |row: usize| -> Error {
-        Error::input("an id is missing")
-            .at(format!("{}, row {row}", array.place))
-            .expected("whole numbers or texts")
-            .got("none")
-            .hint("leave the array out, and rows are called by their numbers")
-            .into()
-    };
-    let names = match array.column(Kind::Ids, progress)? {
-        Values::Texts(texts) => {
-            let given = texts.iter().enumerate().map(|(row, text)| text.clone().ok_or_else(|| none(row)));
-            Names::Texts(given.collect::<Result<_>>()?)
-        }
-        Values::Whole(whole) => {
-            let given = whole.iter().enumerate().map(|(row, number)| number.ok_or_else(|| none(row)));
-            Names::Numbers(given.collect::<Result<_>>()?)
-        }
-        Values::Floats(_) | Values::Bytes(_) => Names::Numbers(Vec::new()),
-    };
-    match names.ids() {
-        Ok(ids) => Ok((names, ids)),
-        Err((first, second)) => Err(Error::input("an id is there twice")
-            .at(format!("{}, rows {first} and {second}", array.place))
-            .expected("ids that do not repeat")
-            .got(names.name(first))
-            .hint("leave out rows that are there twice, or the ids")
-            .into()),
-    }
-}
-
-/// The rows that a strategy may choose from, or those that are labelled.
-struct Part {
-    /// 0, or 1 for labelled rows that came apart.
-    group: usize,
-    rows: Rows,
-    ids: Vec<Id>,
-}
-
-impl Part {
-    /// The rows of an array, every value checked.
-    fn floats<D: Dimension>(
-        &self,
-        group: &Arrays,
-        array: &Array,
-        check: Check,
-        progress: &mut Progress<'_>,
-    ) -> Result<Dense<'static, f32, D>> {
-        let values = array.floats(progress)?;
-        let mut shape = D::zeros(array.shape.len());
-        shape.slice_mut().copy_from_slice(&array.shape);
-        shape[0] = self.rows.len();
-        let dense = self.rows.of(values, shape, progress)?;
-        let width = array.shape[1..].iter().product();
-        let columns = array.shape[array.shape.len() - 1];
-        let view = dense.view();
-        let rows = view.as_slice().unwrap_or_default().par_chunks(width).with_min_len(1024);
-        let wrong = rows.enumerate().find_map_first(|(n, row)| {
-            let wrong = row.chunks(columns).find(|values| !(check.good)(values))?;
-            Some((n, (check.complaint)(wrong)))
-        });
-        match wrong {
-            None => Ok(dense),
-            Some((n, complaint)) => {
-                let row = group.row(self.rows.get(n));
-                Err(complaint.at(format!("{}, {row}", array.place)).into())
-            }
-        }
-    }
-}
-
-/// What is checked of every row along the last dimension.
-#[derive(Clone, Copy)]
-struct Check {
-    good: fn(&[f32]) -> bool,
-    complaint: fn(&[f32]) -> Complaint,
-}
-
-// Without an early end, so that whole vectors are looked at.
-const FEATURES: Check = Check {
-    good: |row| row.iter().fold(true, |good, value| good & value.is_finite()),
-    complaint: |row| {
-        Error::input("a feature is not finite")
-            .expected("finite numbers")
-            .got(row.iter().find(|value| !value.is_finite()).unwrap_or(&f32::NAN))
-            .hint("look for divisions by zero or an overflow in the network that made the features")
-    },
-};
-
-const PROBABILITIES: Check = Check {
-    good: |row| row.iter().fold(true, |good, p| good & is_probability(p)) && sums_to_one(row),
-    complaint: |row| match row.iter().find(|p| !is_probability(p)) {
-        Some(p) => Error::input("a probability is out of range")
-            .expected("numbers from 0 to 1")
-            .got(p)
-            .hint("give probabilities (after the softmax), not logits"),
-        None => Error::input("the probabilities of a row do not sum to 1")
-            .expected("1, a rounding error apart")
-            .got(ArrayView1::from(row).sum())
-            .hint("give the softmax over all classes, not a score for each; or divide each row by its sum"),
-    },
-};
-
-fn sums_to_one(row: &[f32]) -> bool {
-    (ArrayView1::from(row).sum() - 1.0).abs() <= TOLERANCE
-}
-
-/// The ids of the rows of each group. Over all groups, so that a name has the id that it would have in one; where only the
-/// labelled rows have names, or none, nothing can be in both.
-fn ids(groups: &[Arrays]) -> Result<Vec<Vec<Id>>> {
-    let rows = groups[0].rows;
-    let behind = |first: Id, count: usize| (first..).take(count).collect();
-    let place = |group: &Arrays| group.arrays.get(&Name::Ids).map_or("ids", |array| &array.place).to_owned();
-    let of_two = |error: (usize, usize), names: &Names| -> Error {
-        let (row, other) = (error.0, error.1.saturating_sub(rows));
-        let place = format!("{}, row {row}; {}, row {other}", place(&groups[0]), place(&groups[1]));
-        Error::input("an id is in both pools")
-            .at(place)
-            .expected("ids that are either unlabelled or labelled")
-            .got(names.name(row))
-            .hint("leave the labelled rows out of those that are chosen from")
-            .into()
-    };
-    let labelled = groups.get(1);
-    let Some((names, ids)) = &groups[0].names else {
-        let count = labelled.map_or(0, |group| group.rows);
-        return Ok(vec![behind(0, rows), behind(rows as Id, count)]);
-    };
-    let Some((others, _)) = labelled.and_then(|group| group.names.as_ref()) else {
-        let next = ids.iter().max().map_or(0, |largest| largest + 1);
-        return Ok(vec![ids.clone(), behind(next, labelled.map_or(0, |group| group.rows))]);
-    };
-    let both = names.and(others).ok_or_else(|| {
-        Error::input("the ids of the two pools are of two kinds")
-            .at(place(&groups[1]))
-            .expected(format!("{}, as in {}", names.kind(), place(&groups[0])))
-            .got(others.kind())
-            .hint("save both as numbers, or both as texts")
-    })?;
-    let mut ids = both.ids().map_err(|error| of_two(error, &both))?;
-    let labelled = ids.split_off(rows);
-    Ok(vec![ids, labelled])
-}
 
 /// Arrays of a pool, which of its rows are labelled, and how many classes there are. Made once, asked any number of times;
 /// features, probabilities and images are read when they are needed.
@@ -617,4 +232,117 @@ impl Pool {
         }
         Ok(signals)
     }
+}
+
+/// The rows that a strategy may choose from, or those that are labelled.
+struct Part {
+    /// 0, or 1 for labelled rows that came apart.
+    group: usize,
+    rows: Rows,
+    ids: Vec<Id>,
+}
+
+impl Part {
+    /// The rows of an array, every value checked.
+    fn floats<D: Dimension>(
+        &self,
+        group: &Arrays,
+        array: &Array,
+        check: Check,
+        progress: &mut Progress<'_>,
+    ) -> Result<Dense<'static, f32, D>> {
+        let values = array.floats(progress)?;
+        let mut shape = D::zeros(array.shape.len());
+        shape.slice_mut().copy_from_slice(&array.shape);
+        shape[0] = self.rows.len();
+        let dense = self.rows.of(values, shape, progress)?;
+        let width = array.shape[1..].iter().product();
+        let columns = array.shape[array.shape.len() - 1];
+        let view = dense.view();
+        let rows = view.as_slice().unwrap_or_default().par_chunks(width).with_min_len(1024);
+        let wrong = rows.enumerate().find_map_first(|(n, row)| {
+            let wrong = row.chunks(columns).find(|values| !(check.good)(values))?;
+            Some((n, (check.complaint)(wrong)))
+        });
+        match wrong {
+            None => Ok(dense),
+            Some((n, complaint)) => {
+                let row = group.row(self.rows.get(n));
+                Err(complaint.at(format!("{}, {row}", array.place)).into())
+            }
+        }
+    }
+}
+
+/// What is checked of every row along the last dimension.
+#[derive(Clone, Copy)]
+struct Check {
+    good: fn(&[f32]) -> bool,
+    complaint: fn(&[f32]) -> Complaint,
+}
+
+// Without an early end, so that whole vectors are looked at.
+const FEATURES: Check = Check {
+    good: |row| row.iter().fold(true, |good, value| good & value.is_finite()),
+    complaint: |row| {
+        Error::input("a feature is not finite")
+            .expected("finite numbers")
+            .got(row.iter().find(|value| !value.is_finite()).unwrap_or(&f32::NAN))
+            .hint("look for divisions by zero or an overflow in the network that made the features")
+    },
+};
+
+const PROBABILITIES: Check = Check {
+    good: |row| row.iter().fold(true, |good, p| good & is_probability(p)) && sums_to_one(row),
+    complaint: |row| match row.iter().find(|p| !is_probability(p)) {
+        Some(p) => Error::input("a probability is out of range")
+            .expected("numbers from 0 to 1")
+            .got(p)
+            .hint("give probabilities (after the softmax), not logits"),
+        None => Error::input("the probabilities of a row do not sum to 1")
+            .expected("1, a rounding error apart")
+            .got(ArrayView1::from(row).sum())
+            .hint("give the softmax over all classes, not a score for each; or divide each row by its sum"),
+    },
+};
+
+fn sums_to_one(row: &[f32]) -> bool {
+    (ArrayView1::from(row).sum() - 1.0).abs() <= TOLERANCE
+}
+
+/// The ids of the rows of each group. Over all groups, so that a name has the id that it would have in one; where only the
+/// labelled rows have names, or none, nothing can be in both.
+fn ids(groups: &[Arrays]) -> Result<Vec<Vec<Id>>> {
+    let rows = groups[0].rows;
+    let behind = |first: Id, count: usize| (first..).take(count).collect();
+    let place = |group: &Arrays| group.arrays.get(&Name::Ids).map_or("ids", |array| &array.place).to_owned();
+    let of_two = |error: (usize, usize), names: &Names| -> Error {
+        let (row, other) = (error.0, error.1.saturating_sub(rows));
+        let place = format!("{}, row {row}; {}, row {other}", place(&groups[0]), place(&groups[1]));
+        Error::input("an id is in both pools")
+            .at(place)
+            .expected("ids that are either unlabelled or labelled")
+            .got(names.name(row))
+            .hint("leave the labelled rows out of those that are chosen from")
+            .into()
+    };
+    let labelled = groups.get(1);
+    let Some((names, ids)) = &groups[0].names else {
+        let count = labelled.map_or(0, |group| group.rows);
+        return Ok(vec![behind(0, rows), behind(rows as Id, count)]);
+    };
+    let Some((others, _)) = labelled.and_then(|group| group.names.as_ref()) else {
+        let next = ids.iter().max().map_or(0, |largest| largest + 1);
+        return Ok(vec![ids.clone(), behind(next, labelled.map_or(0, |group| group.rows))]);
+    };
+    let both = names.and(others).ok_or_else(|| {
+        Error::input("the ids of the two pools are of two kinds")
+            .at(place(&groups[1]))
+            .expected(format!("{}, as in {}", names.kind(), place(&groups[0])))
+            .got(others.kind())
+            .hint("save both as numbers, or both as texts")
+    })?;
+    let mut ids = both.ids().map_err(|error| of_two(error, &both))?;
+    let labelled = ids.split_off(rows);
+    Ok(vec![ids, labelled])
 }
