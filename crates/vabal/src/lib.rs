@@ -10,9 +10,9 @@ pub mod data;
 pub mod device;
 pub mod experiment;
 mod kernels;
+mod network;
 #[doc(hidden)]
 pub use kernels::measure;
-mod parameters;
 pub mod project;
 #[cfg(test)]
 mod promises;
