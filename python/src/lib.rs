@@ -14,7 +14,7 @@ mod watch;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use vabal_query::{Query, STRATEGIES, Seed, Selection, Signals, Strategy};
+use vabal_query::{STRATEGIES, Seed, Selection, Strategy};
 
 use crate::complain::raise;
 use crate::pool::Pool;
@@ -43,7 +43,10 @@ impl Answer {
         let reals = |values: &[f64]| bytes(py, values.iter().flat_map(|value| value.to_ne_bytes()));
         let json = |error: serde_json::Error| pyo3::exceptions::PyRuntimeError::new_err(error.to_string());
         Ok(Self {
-            rows: bytes(py, pool.rows(&selection.ids).into_iter().flat_map(u64::to_ne_bytes)),
+            rows: bytes(
+                py,
+                pool.0.rows(&selection.ids).into_iter().flat_map(|row| (row as u64).to_ne_bytes()),
+            ),
             scores: reals(&selection.scores),
             terms: selection.terms.iter().map(|term| (term.name, reals(&term.values))).collect(),
             health: selection.health.as_ref().map(serde_json::to_string).transpose().map_err(json)?,
@@ -85,23 +88,11 @@ fn run(
     seed: u64,
     watch: &mut Watch,
 ) -> vabal_query::Result<Selection> {
-    let labelled_needs = strategy.needs_of_labelled();
-    let (unlabelled, labelled) = (pool.unlabelled(strategy.needs())?, pool.labelled(labelled_needs)?);
-    let query = pool.query((&unlabelled, &labelled), n, seed);
+    let mut hear = |event: vabal_query::Event<'_>| watch.hear(event);
+    let signals = pool.0.signals(strategy.needs(), strategy.needs_of_labelled(), &mut hear)?;
+    let query = pool.0.query(&signals, n, Seed::new(seed));
     query.check(strategy)?;
-    strategy.select(&query, &mut |event| watch.hear(event))
-}
-
-impl Pool {
-    fn query<'a>(
-        &'a self,
-        (unlabelled, labelled): (&'a Signals<'a>, &'a Signals<'a>),
-        n: usize,
-        seed: u64,
-    ) -> Query<'a> {
-        let (labels, classes) = (self.labels(), self.classes());
-        Query { unlabelled, labelled, labels, classes, n, seed: Seed::new(seed) }
-    }
+    strategy.select(&query, &mut hear)
 }
 
 #[pymodule]

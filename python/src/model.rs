@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use vabal_query::Needs;
-use vabal_query::Seed;
 use vabal_query::strategies::vabal as method;
+use vabal_query::{Event, Needs, Seed};
 
 use crate::complain::raise;
 use crate::pool::Pool;
@@ -38,11 +37,10 @@ impl Model {
         pool.require("vabal", NEEDS, Needs::IDS)?;
         let mut watch = Watch::new(progress);
         let work = || {
-            let (unlabelled, labelled) = (pool.unlabelled(NEEDS)?, pool.labelled(Needs::IDS)?);
-            let query = pool.query((&unlabelled, &labelled), 0, seed);
-            query.check(&method::VaBal::new(settings.clone())?)?;
-            let seed = Seed::new(seed);
-            method::Model::fit(&settings, &unlabelled, pool.classes(), seed, &mut |event| watch.hear(event))
+            let mut hear = |event: Event<'_>| watch.hear(event);
+            let (seed, signals) = (Seed::new(seed), pool.0.signals(NEEDS, Needs::IDS, &mut hear)?);
+            pool.0.query(&signals, 0, seed).check(&method::VaBal::new(settings.clone())?)?;
+            method::Model::fit(&settings, &signals.0, pool.0.classes(), seed, &mut hear)
         };
         let result = py.detach(|| with_workers(work));
         let (model, warnings) = watch.finish(result)?;
@@ -63,10 +61,11 @@ impl Model {
         pool.require("vabal", NEEDS, Needs::STAGES)?;
         let mut watch = Watch::new(progress);
         let work = || {
-            let (unlabelled, labelled) = (pool.unlabelled(NEEDS)?, pool.labelled(Needs::STAGES)?);
-            let query = pool.query((&unlabelled, &labelled), n, seed);
+            let mut hear = |event: Event<'_>| watch.hear(event);
+            let signals = pool.0.signals(NEEDS, Needs::STAGES, &mut hear)?;
+            let query = pool.0.query(&signals, n, Seed::new(seed));
             query.check(&method::VaBal::new(self.0.settings().clone())?)?;
-            self.0.select(&query, &mut |event| watch.hear(event))
+            self.0.select(&query, &mut hear)
         };
         let result = py.detach(|| with_workers(work));
         let (selection, warnings) = watch.finish(result)?;
