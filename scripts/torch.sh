@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What needs a PyTorch, which is opened at run time: the tests of crates/vabal-torch that plain `cargo test` leaves out.
+# What needs a PyTorch, which is opened at run time: the tests that plain `cargo test` leaves out, of crates/vabal-torch against
+# PyTorch itself, and of vabal's engine on it against that of the CPU.
 # Takes the Python of scripts/python.sh, which has installed torch, or PYTHON=…; any version from 2.10 on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,3 +17,9 @@ export VABAL_LIBTORCH VABAL_REFERENCE
 "$python" crates/vabal-torch/tests/reference.py "$VABAL_REFERENCE"
 cargo clippy --locked --release --workspace --test torch -- -D warnings
 cargo test --locked --release --workspace --test torch
+cargo test --locked --release --package vabal --lib network::torch -- --ignored
+
+# The program, which asks python3 where its PyTorch is.
+PATH=$(dirname "$python"):$PATH env -u VABAL_LIBTORCH cargo run --locked --release --quiet --package vabal-cli -- demo --quiet \
+  --out "$VABAL_REFERENCE/demo" --device torch-cpu --set rounds.count=2 --set classifier.epochs=2 --set classifier.minimum_steps=0 \
+  --set 'strategies=["margin"]'

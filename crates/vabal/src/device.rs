@@ -1,12 +1,14 @@
-//! Where tensors live: the CPU, or an NVIDIA GPU when the `cuda` feature is compiled in.
+//! Where networks are computed: the CPU, or an NVIDIA GPU.
 //!
-//! The one place that knows burn's devices by name. Never here: `burn::Device::default()`, which
-//! reads the environment and panics.
+//! Never here: what is computed.
 
 use std::fmt;
 use std::str::FromStr;
 
+use crate::classify::settings::Kernels;
 use crate::error::{Error, Result};
+use crate::network::Engine;
+use crate::network::cpu::Cpu;
 
 /// A device as `--device` names it: `cpu`, `cuda`, `cuda:1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,67 +21,20 @@ pub enum Device {
 }
 
 impl Device {
-    /// The device itself, for tensors.
+    /// What computes networks there, with these kernels if it is a CPU.
     ///
     /// # Errors
-    /// A GPU that this build does not know, or that this machine does not have.
-    pub(crate) fn open(self) -> Result<burn::tensor::Device> {
+    /// A GPU that this machine does not have.
+    pub(crate) fn open(self, kernels: Kernels) -> Result<Box<dyn Engine>> {
         match self {
-            Device::Cpu => Ok(burn::tensor::Device::flex()),
-            Device::Cuda(index) => open_cuda(index),
+            Device::Cpu => Ok(Box::new(Cpu(kernels.vectors()))),
+            Device::Cuda(_) => Err(Error::input("this build of vabal knows no GPU")
+                .expected("cpu")
+                .got(self)
+                .hint("leave --device out to use the CPU")
+                .into()),
         }
     }
-
-    /// For `map_err` where a result is read back: a device that broke off, most often for want of memory.
-    pub(crate) fn failed<E: fmt::Display>(self) -> impl Fn(E) -> Error {
-        move |error| {
-            Error::input(format!("the device {self} failed"))
-                .got(error)
-                .hint("use a smaller batch, or another --device")
-                .into()
-        }
-    }
-}
-
-#[cfg(not(feature = "cuda"))]
-fn open_cuda(index: usize) -> Result<burn::tensor::Device> {
-    Err(Error::input("this build of vabal knows no GPU")
-        .expected("cpu")
-        .got(Device::Cuda(index))
-        .hint("build with `--features cuda`, or leave --device out")
-        .into())
-}
-
-#[cfg(feature = "cuda")]
-fn open_cuda(index: usize) -> Result<burn::tensor::Device> {
-    use burn::tensor::{Device as Burn, DeviceType, Tensor};
-    // Listing asks for the driver without need of one; everything else of burn panics without it.
-    let found = Burn::enumerate(DeviceType::Cuda).len();
-    if index >= found {
-        let expected = match found {
-            0 => "a machine with an NVIDIA GPU and its driver".to_owned(),
-            1 => "cuda:0, the only GPU".to_owned(),
-            _ => format!("cuda:0 to cuda:{}", found - 1),
-        };
-        return Err(Error::input("there is no such GPU")
-            .expected(expected)
-            .got(Device::Cuda(index))
-            .hint("look at `nvidia-smi`, or leave --device out to use the CPU")
-            .into());
-    }
-    // A driver without the CUDA compiler libraries makes the first operation panic.
-    let probe = || -> Option<Burn> {
-        let device = Burn::cuda(index);
-        let sum = Tensor::<1>::ones([2], &device).sum().try_into_scalar::<f32>().ok()?;
-        (sum == 2.0).then_some(device)
-    };
-    std::panic::catch_unwind(probe).ok().flatten().ok_or_else(|| {
-        Error::input("the GPU cannot be used")
-            .expected("an NVIDIA driver and the CUDA libraries (libnvrtc) that fit each other")
-            .got(Device::Cuda(index))
-            .hint("install the CUDA runtime, or leave --device out to use the CPU")
-            .into()
-    })
 }
 
 impl FromStr for Device {
@@ -132,14 +87,9 @@ mod tests {
     }
 
     #[test]
-    fn the_cpu_is_always_there() {
-        assert!(!Device::Cpu.open().unwrap().is_autodiff());
-    }
-
-    #[test]
     fn a_gpu_that_is_not_there_is_an_error_with_a_hint() {
-        // No machine has so many, so this holds with and without the feature.
-        let error = Device::Cuda(4096).open().unwrap_err();
+        // No machine has so many.
+        let error = Device::Cuda(4096).open(Kernels::Auto).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         let text = error.to_string();
         assert!(text.contains("got: cuda:4096") && text.contains("hint: "), "{text}");

@@ -6,7 +6,7 @@ use crate::kernels::wide;
 
 /// Adam (Kingma & Ba 2015) with PyTorch's defaults.
 #[derive(Debug, Clone)]
-pub(super) struct Adam {
+pub struct Adam {
     first: Vec<f32>,
     second: Vec<f32>,
     steps: i32,

@@ -80,7 +80,7 @@ impl<T: Real> Builder<T> {
 
 /// y = x·Wᵀ + b, with W [outputs, inputs] as in PyTorch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Linear {
+pub struct Linear {
     pub weight: usize,
     pub bias: usize,
     pub inputs: usize,
@@ -138,7 +138,7 @@ impl Linear {
 
 /// BatchNorm over the batch: y = γ·(x − mean)/√(variance + ε) + β.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Norm {
+pub struct Norm {
     pub weight: usize,
     pub bias: usize,
     /// Offsets into the running statistics, not the parameters.
@@ -149,7 +149,7 @@ pub(super) struct Norm {
 
 /// What the backward pass of a [`Norm`] needs of its forward pass.
 #[derive(Debug, Clone, Default)]
-pub(super) struct NormTape<T> {
+pub struct NormTape<T> {
     normalised: Array2<T>,
     inverse_deviation: Vec<T>,
     mean: Vec<T>,
@@ -274,14 +274,14 @@ impl Norm {
 
 /// Linear, ReLU and, where there is one, BatchNorm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct HiddenLayer {
+pub struct HiddenLayer {
     pub linear: Linear,
     pub norm: Option<Norm>,
 }
 
 /// What the backward pass of a [`HiddenLayer`] needs of its forward pass.
 #[derive(Debug, Clone, Default)]
-pub(super) struct HiddenTape<T> {
+pub struct HiddenTape<T> {
     /// After the ReLU, before the norm. The output where there is no norm.
     activation: Array2<T>,
     output: Array2<T>,
@@ -363,7 +363,7 @@ impl HiddenLayer {
 
 /// 1 / (1 + e^−v).
 #[inline(always)]
-pub(super) fn sigmoid<T: Real>(v: T) -> T {
+pub fn sigmoid<T: Real>(v: T) -> T {
     T::one() / (T::one() + (-v).exponential())
 }
 

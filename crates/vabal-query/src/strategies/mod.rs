@@ -2,7 +2,8 @@
 //!
 //! A strategy sees arrays and ids. Never here: images on disk, the classifier, files, progress bars.
 
-mod adam;
+#[doc(hidden)]
+pub mod adam;
 pub mod badge;
 pub mod balanced;
 pub mod bald;
@@ -10,7 +11,8 @@ pub mod committee;
 pub mod core_set;
 pub mod galaxy;
 mod k_means;
-mod layers;
+#[doc(hidden)]
+pub mod layers;
 pub mod learning_loss;
 mod neighbours;
 pub mod probcover;

@@ -1,10 +1,9 @@
 //! The classifier: a residual network for small images, its training loop, and the frozen
 //! [`Scorer`] that turns images into [`Signals`](crate::Signals).
 //!
-//! Never here: which images to label. burn's types stay inside this room.
+//! Never here: which images to label, how a network is computed.
 
 mod onnx;
-mod resnet;
 pub mod scorer;
 pub mod settings;
 #[cfg(test)]

@@ -2,14 +2,15 @@
 //! inside. The few messages of ONNX are written by hand, as protobuf lays them out (onnx.proto, IR version 8,
 //! opset 17).
 //!
-//! Never here: reading ONNX, networks other than [`ResNet`](super::resnet::ResNet).
+//! Never here: reading ONNX.
 
 use std::path::Path;
 
 use super::Scorer;
-use super::resnet::{blocks, padding};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::kernels::batch_norm::EPSILON;
+use crate::network::{Array, Block, Layer};
 
 #[cfg(test)]
 mod tests;
@@ -84,12 +85,12 @@ fn port(name: &str, shape: &[usize]) -> Message {
 }
 
 /// The nodes of a graph, each called as its one output.
-struct Nodes {
+struct Nodes<'a> {
     graph: Message,
-    epsilon: f32,
+    arrays: &'a [Array],
 }
 
-impl Nodes {
+impl Nodes<'_> {
     fn node(&mut self, kind: &str, inputs: &[&str], output: &str, attributes: &[Message]) -> String {
         let message = inputs.iter().fold(Message::default(), |message, input| message.text(1, input));
         let message = message.text(2, output).text(3, output).text(4, kind);
@@ -99,16 +100,19 @@ impl Nodes {
     }
 
     /// A convolution and its BatchNorm, both called as their weights are.
-    fn layer(&mut self, x: &str, [conv, norm]: [&str; 2], size: usize, stride: usize) -> String {
+    fn layer(&mut self, x: &str, layer: &Layer) -> String {
+        let arrays = &self.arrays[layer.weight..];
+        let [weight, parts @ ..] = [0, 1, 2, 3, 4].map(|array| &*arrays[array].name);
+        let called = |name: &str| name.trim_end_matches(".weight").to_owned();
+        let (conv, norm) = (called(weight), called(parts[0]));
         let attributes = [
-            wholes("kernel_shape", &[size; 2]),
-            wholes("strides", &[stride; 2]),
-            wholes("pads", &[padding(size); 4]),
+            wholes("kernel_shape", &[layer.size; 2]),
+            wholes("strides", &[layer.stride; 2]),
+            wholes("pads", &[layer.padding(); 4]),
         ];
-        let y = self.node("Conv", &[x, &format!("{conv}.weight")], conv, &attributes);
-        let parts = ["weight", "bias", "running_mean", "running_var"].map(|part| format!("{norm}.{part}"));
-        let epsilon = Message::default().text(1, "epsilon").real(2, self.epsilon).whole(20, 1);
-        self.node("BatchNormalization", &[&y, &parts[0], &parts[1], &parts[2], &parts[3]], norm, &[epsilon])
+        let y = self.node("Conv", &[x, weight], &conv, &attributes);
+        let epsilon = Message::default().text(1, "epsilon").real(2, EPSILON as f32).whole(20, 1);
+        self.node("BatchNormalization", &[&y, parts[0], parts[1], parts[2], parts[3]], &norm, &[epsilon])
     }
 
     fn relu(&mut self, x: &str, name: &str) -> String {
@@ -125,28 +129,22 @@ impl Scorer {
     /// # Errors
     /// A network of more than 2 GiB, which is more than ONNX holds in one file.
     pub fn onnx(&self) -> Result<Vec<u8>> {
-        let mut nodes = Nodes { graph: Message::default(), epsilon: self.network.epsilon() as f32 };
+        let mut nodes = Nodes { graph: Message::default(), arrays: &self.network.arrays };
         // In the order of the batcher, so that not even rounding differs.
         let x = nodes.node("Div", &["images", "scale"], "scaled", &[]);
         let x = nodes.node("Sub", &[&x, "mean"], "centred", &[]);
         let x = nodes.node("Div", &[&x, "std"], "normalised", &[]);
-        let x = nodes.layer(&x, ["conv1", "bn1"], 3, 1);
+        let x = nodes.layer(&x, &self.network.stem);
         let mut x = nodes.relu(&x, "relu");
-        for (stage, &blocks) in blocks(self.settings.depth).iter().enumerate() {
-            for block in 0..blocks {
+        for (stage, blocks) in self.network.stages.iter().enumerate() {
+            for (block, Block { first, second, shortcut }) in blocks.iter().enumerate() {
                 let name = |part: &str| format!("layer{}.{block}.{part}", stage + 1);
-                let layer = |nodes: &mut Nodes, x: &str, conv: &str, norm: &str, size, stride| {
-                    nodes.layer(x, [&name(conv), &name(norm)], size, stride)
-                };
-                // Where a stage gets smaller and wider, the way round is a convolution too.
-                let narrows = stage > 0 && block == 0;
-                let stride = if narrows { 2 } else { 1 };
-                let y = layer(&mut nodes, &x, "conv1", "bn1", 3, stride);
+                let y = nodes.layer(&x, first);
                 let y = nodes.relu(&y, &name("relu1"));
-                let y = layer(&mut nodes, &y, "conv2", "bn2", 3, 1);
-                let round = match narrows {
-                    true => layer(&mut nodes, &x, "downsample.0", "downsample.1", 1, stride),
-                    false => x,
+                let y = nodes.layer(&y, second);
+                let round = match shortcut {
+                    Some(layer) => nodes.layer(&x, layer),
+                    None => x,
                 };
                 let sum = nodes.node("Add", &[&y, &round], &name("add"), &[]);
                 x = nodes.relu(&sum, &name("relu2"));
@@ -165,8 +163,8 @@ impl Scorer {
             .child(5, &tensor("scale", &[], &[255.0]))
             .child(5, &tensor("mean", &per_channel, &self.normalisation.mean))
             .child(5, &tensor("std", &per_channel, &self.normalisation.std));
-        for (name, shape, values) in self.network.weights() {
-            graph = graph.child(5, &tensor(&name, &shape, &values));
+        for (Array { name, shape }, values) in self.network.arrays.iter().zip(&*self.weights) {
+            graph = graph.child(5, &tensor(name, shape, values));
         }
         let graph =
             graph.child(11, &port("images", &shape)).child(12, &port("probabilities", &[self.classes.len()]));

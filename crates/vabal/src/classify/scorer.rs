@@ -2,20 +2,17 @@
 //!
 //! Never here: training, augmentation, labels.
 
-use burn::module::Module as _;
-use burn::tensor::activation::softmax;
-use burn::tensor::{Tensor, TensorData};
-use ndarray::{Array2, Array3, Array4, ArrayViewMut2, aview1, s};
+use std::sync::Arc;
+
+use ndarray::{Array2, Array3, Array4, ArrayViewMut2, s};
 
 use super::Settings;
-use super::resnet::{Output, ResNet, global_average_pool};
-use super::train::drop_out;
 use crate::Id;
 use crate::data::batch::{Batcher, Normalisation};
 use crate::data::{ImageSet, ImageShape};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kernels::Kept;
+use crate::network::{Batch, Dropout, Network, Output, STAGES, Weights};
 use crate::progress::{Event, Progress, report};
 use crate::query::{Needs, Signals};
 use crate::rng::Seed;
@@ -23,7 +20,8 @@ use crate::rng::Seed;
 /// A trained classifier, frozen. The only type that scores.
 #[derive(Debug, Clone)]
 pub struct Scorer {
-    pub(super) network: ResNet,
+    pub(super) network: Network,
+    pub(super) weights: Arc<Weights>,
     pub(super) settings: Settings,
     pub(super) shape: ImageShape,
     pub(super) classes: Vec<String>,
@@ -32,18 +30,6 @@ pub struct Scorer {
 }
 
 impl Scorer {
-    /// Freezes what was trained on `images`.
-    pub(super) fn freeze(
-        network: &ResNet,
-        images: &ImageSet,
-        settings: Settings,
-        normalisation: Normalisation,
-        device: Device,
-    ) -> Self {
-        let (shape, classes) = (images.shape(), images.classes().to_vec());
-        Self { network: network.valid(), settings, shape, classes, normalisation, device }
-    }
-
     /// The network and recipe it was trained with.
     #[must_use]
     pub fn settings(&self) -> &Settings {
@@ -93,7 +79,6 @@ impl Scorer {
         batch: usize,
         progress: &mut Progress<'_>,
     ) -> Result<Signals<'static>> {
-        let _kept = Kept::new();
         let (expected, got) = (self.shape, images.shape());
         if got != expected {
             let text = |shape: ImageShape| format!("{} × {} × {}", shape.channels, shape.height, shape.width);
@@ -107,14 +92,15 @@ impl Scorer {
         if needs == Needs::IDS {
             return Ok(Signals::new(ids.to_vec()));
         }
-        let device = self.device.open()?;
+        let engine = self.device.open(self.settings.kernels)?;
+        let network = engine.freeze(&self.network, &self.weights)?;
         let batcher = Batcher::new(images, &self.normalisation);
         let rows = |wanted: bool| if wanted { ids.len() } else { 0 };
         let classes = self.classes.len();
         let with_probabilities = needs.probabilities || needs.predicted;
         let mut probabilities = Array2::zeros((rows(with_probabilities), classes));
-        let mut stages: [Array2<f32>; 4] = std::array::from_fn(|l| {
-            let wanted = needs.stages || (needs.embedding && l == 3);
+        let mut stages: [Array2<f32>; STAGES] = std::array::from_fn(|l| {
+            let wanted = needs.stages || (needs.embedding && l == STAGES - 1);
             Array2::zeros((rows(wanted), self.settings.width << l))
         });
         let passes = needs.monte_carlo.map_or(0, |monte_carlo| monte_carlo.draws);
@@ -125,29 +111,31 @@ impl Scorer {
         let mut done = 0;
         for (index, chunk) in ids.chunks(batch).enumerate() {
             let first = index * batch;
-            let shape = [chunk.len(), got.channels, got.height, got.width];
-            let x = Tensor::<4>::from_data(TensorData::new(batcher.plain(chunk), shape), &device);
+            let pixels = batcher.plain(chunk);
+            let ImageShape { height, width, .. } = got;
+            let pass = |dropout| network.forward(&Batch { images: &pixels, height, width, dropout });
             let mut tell = || {
                 done += chunk.len();
                 let (phase, unit) = ("features", if passes > 0 { "pass" } else { "image" });
                 report(progress, Event::Progress { phase, done, total, unit, loss: None })
             };
             if one_pass {
-                let Output { logits, stages: maps } = self.network.forward(x.clone(), |_, x| x);
+                let Output { logits, stages: of_batch } = pass(None)?;
                 if with_probabilities {
-                    self.read(softmax(logits, 1), probabilities.slice_mut(s![first.., ..]))?;
+                    keep(softmax(logits), probabilities.slice_mut(s![first..first + chunk.len(), ..]))?;
                 }
-                for (maps, stage) in maps.into_iter().zip(&mut stages).filter(|(_, stage)| stage.nrows() > 0)
-                {
-                    self.read(global_average_pool(maps), stage.slice_mut(s![first.., ..]))?;
+                for (means, stage) in of_batch.into_iter().zip(&mut stages) {
+                    if stage.nrows() > 0 {
+                        keep(means, stage.slice_mut(s![first..first + chunk.len(), ..]))?;
+                    }
                 }
                 tell()?;
             }
-            let dropout = needs.monte_carlo.map_or(0.0, |monte_carlo| monte_carlo.dropout);
-            for (pass, &seed) in seeds.iter().enumerate() {
-                let drop = |stage: usize, x| drop_out(x, dropout, stage, seed, chunk);
-                let Output { logits, .. } = self.network.forward(x.clone(), drop);
-                self.read(softmax(logits, 1), draws.slice_mut(s![first.., pass, ..]))?;
+            let p = needs.monte_carlo.map_or(0.0, |monte_carlo| monte_carlo.dropout);
+            for (index, &seed) in seeds.iter().enumerate() {
+                let dropout = (p > 0.0).then_some(Dropout { p, seed, keys: chunk });
+                let Output { logits, .. } = pass(dropout)?;
+                keep(softmax(logits), draws.slice_mut(s![first..first + chunk.len(), index, ..]))?;
                 tell()?;
             }
         }
@@ -172,22 +160,29 @@ impl Scorer {
         }
         Ok(signals)
     }
+}
 
-    /// Copies a batch's result [b, d] to the first b rows of `to`.
-    pub(super) fn read(&self, from: Tensor<2>, mut to: ArrayViewMut2<'_, f32>) -> Result<()> {
-        let data = from.try_into_data().map_err(self.device.failed())?;
-        let values: Vec<f32> = data.iter().collect();
-        // Here, where it is still known that it is the network's doing.
-        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-            return Err(Error::input("the classifier's output is not finite")
-                .expected("finite numbers")
-                .got(value)
-                .hint("its training went wrong without a sign: lower classifier.learning_rate")
-                .into());
-        }
-        for (mut row, values) in to.rows_mut().into_iter().zip(values.chunks_exact(data.shape()[1])) {
-            row.assign(&aview1(values));
-        }
-        Ok(())
+/// Logits [B, C] as probabilities.
+fn softmax(mut logits: Array2<f32>) -> Array2<f32> {
+    for mut row in logits.rows_mut() {
+        let largest = row.fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+        row.mapv_inplace(|z| (z - largest).exp());
+        let sum = row.sum();
+        row.mapv_inplace(|e| e / sum);
     }
+    logits
+}
+
+/// Copies a batch's result to its rows.
+pub(super) fn keep(from: Array2<f32>, mut to: ArrayViewMut2<'_, f32>) -> Result<()> {
+    // Here, where it is still known that it is the network's doing.
+    if let Some(value) = from.iter().find(|value| !value.is_finite()) {
+        return Err(Error::input("the classifier's output is not finite")
+            .expected("finite numbers")
+            .got(value)
+            .hint("its training went wrong without a sign: lower classifier.learning_rate")
+            .into());
+    }
+    to.assign(&from);
+    Ok(())
 }

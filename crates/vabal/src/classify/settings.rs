@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::kernels::Vectors;
+use crate::network::Network;
 
 /// Network and recipe. [`Settings::paper`] is the recipe of the paper (section 4.2).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,17 +40,25 @@ pub struct Settings {
     pub kernels: Kernels,
 }
 
-/// What convolutions and BatchNorm are computed with on a CPU. A GPU has burn's own operations.
+/// What convolutions and BatchNorm are computed with on a CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kernels {
-    /// The library's own, with the widest vectors that the processor has.
+    /// The widest vectors that the processor has.
     #[default]
     Auto,
-    /// The library's own, without vectors: what a processor does that has none.
+    /// No vectors: what a processor does that has none.
     Plain,
-    /// burn's operations, against which the others are checked.
-    Burn,
+}
+
+impl Kernels {
+    /// The vectors that the kernels are to use.
+    pub(crate) fn vectors(self) -> Vectors {
+        match self {
+            Self::Auto => Vectors::Widest,
+            Self::Plain => Vectors::Plain,
+        }
+    }
 }
 
 /// More passes than anyone has time for; a longer number is a slip.
@@ -90,6 +100,11 @@ impl Settings {
             crop_padding: 2,
             ..Self::paper()
         }
+    }
+
+    /// The network for images of `channels`.
+    pub(crate) fn network(&self, channels: usize, classes: usize) -> Network {
+        Network::resnet(self.depth, self.width, channels, classes)
     }
 
     /// Passes over a pool of `steps` batches.

@@ -1,7 +1,7 @@
 //! A classifier as one safetensors file: weights named and laid out as torchvision's ResNet, and under
 //! `vabal` in the metadata everything else that scoring needs. See `docs/formats.md`.
 //!
-//! Never here: tensors of any framework but through [`ResNet`].
+//! Never here: what a network computes.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,13 +10,13 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
-use super::resnet::ResNet;
 use super::{Scorer, Settings};
 use crate::data::ImageShape;
 use crate::data::batch::Normalisation;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::network::Array;
 
 /// The version this program writes, and the newest it reads.
 const FORMAT: u32 = 1;
@@ -50,15 +50,12 @@ impl Scorer {
             Error::input("the classifier cannot be written").at(path.display()).got(error).into()
         };
         let header = serde_json::to_string(&header).map_err(|error| unwritable(&error))?;
-        let weights: Vec<(String, Vec<usize>, Vec<u8>)> = self
-            .network
-            .weights()
-            .into_iter()
-            .map(|(name, shape, values)| (name, shape, values.iter().flat_map(|x| x.to_le_bytes()).collect()))
-            .collect();
-        let views = weights
-            .iter()
-            .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+        let bytes: Vec<Vec<u8>> = self.weights.iter().map(|values| bytes(values)).collect();
+        let views = self.network.arrays.iter().zip(&bytes);
+        let views = views
+            .map(|(Array { name, shape }, bytes)| {
+                Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?))
+            })
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|error| unwritable(&error))?;
         let bytes = serialize(views, Some(HashMap::from([("vabal".to_owned(), header)])))
@@ -109,9 +106,9 @@ impl Scorer {
         }
 
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| torn(error.to_string()))?;
-        let weight = |name: &str, shape: &[usize]| -> Result<Vec<f32>> {
+        let weight = |Array { name, shape }: &Array| -> Result<Vec<f32>> {
             let tensor = tensors.tensor(name).map_err(|_| foreign(format!("no weight \"{name}\"")))?;
-            if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
+            if tensor.dtype() != Dtype::F32 || tensor.shape() != *shape {
                 let got = format!("\"{name}\" as {:?} {:?}", tensor.dtype(), tensor.shape());
                 return Err(foreign(got)
                     .hint(format!("the network of the metadata has F32 {shape:?}"))
@@ -119,7 +116,13 @@ impl Scorer {
             }
             Ok(tensor.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
         };
-        let network = ResNet::build(&settings, channels, classes.len(), &device.open()?, weight)?;
-        Ok(Self { network, settings, shape: image, classes, normalisation, device })
+        device.open(settings.kernels)?;
+        let network = settings.network(channels, classes.len());
+        let weights = network.weights(weight)?.into();
+        Ok(Self { network, weights, settings, shape: image, classes, normalisation, device })
     }
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }

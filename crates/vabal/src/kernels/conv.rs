@@ -14,7 +14,8 @@ use rayon::prelude::*;
 use super::norm::{self, Affine};
 use super::vectors::{Vectors, load, read, store};
 use super::winograd;
-pub(super) use weight::weight_gradient;
+use super::workspace::Workspace;
+pub(crate) use weight::weight_gradient;
 
 /// The shape of a convolution. Square kernel, the same padding of zeros on every side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Geometry {
 /// What is convolved: values as they are, or such as are normalised and cut by a ReLU while they are read, so that what comes out
 /// of that need not be kept.
 #[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
+pub(crate) struct Source<'a> {
     pub values: &'a [f32],
     pub activated: Option<&'a Affine>,
 }
@@ -74,8 +75,8 @@ impl<'a> Source<'a> {
 
 /// Convolves `x` [B, H, W, from] with `weight` [to, from, k, k] into `out` [B, H', W', to]. `finish` is given each image of
 /// `out` while it is still in the cache, its index, and its share of `notes` [B, ·].
-pub(super) fn forward(
-    vectors: Vectors,
+pub(crate) fn forward(
+    workspace: &Workspace,
     geometry: &Geometry,
     x: Source<'_>,
     weight: &[f32],
@@ -87,18 +88,18 @@ pub(super) fn forward(
     let lengths = (x.values.len(), weight.len(), out.len());
     assert_eq!(lengths, (g.batch * g.image(), g.weight(), g.batch * g.map()));
     if winograd::suits(g) {
-        return winograd::forward(vectors, g, x, weight, out, notes, finish);
+        return winograd::forward(workspace, g, x, weight, out, notes, finish);
     }
     let k = g.size * g.size;
     let weight = |to: usize, from: usize, tap: usize| weight[(to * g.from + from) * k + tap];
-    Plan::forward(g).run(vectors, x, weight, out, false, notes, finish);
+    Plan::forward(g).run(workspace.vectors, x, weight, out, false, notes, finish);
 }
 
 /// The gradient of the input, `dx` [B, H, W, from], from that of the output, `dy` [B, H', W', to]; with `add`, added to what is there.
 /// `notes` and `finish` as for [`forward`].
 #[expect(clippy::too_many_arguments, reason = "arrays in, arrays out: a struct would only name them again")]
-pub(super) fn input_gradient(
-    vectors: Vectors,
+pub(crate) fn input_gradient(
+    workspace: &Workspace,
     geometry: &Geometry,
     dy: &[f32],
     weight: &[f32],
@@ -110,11 +111,11 @@ pub(super) fn input_gradient(
     let g = geometry;
     assert_eq!((dx.len(), weight.len(), dy.len()), (g.batch * g.image(), g.weight(), g.batch * g.map()));
     if winograd::suits(g) {
-        return winograd::input_gradient(vectors, g, dy, weight, dx, add, notes, finish);
+        return winograd::input_gradient(workspace, g, dy, weight, dx, add, notes, finish);
     }
     let k = g.size * g.size;
     let weight = |from: usize, to: usize, tap: usize| weight[(to * g.from + from) * k + tap];
-    Plan::input_gradient(g).run(vectors, Source::as_is(dy), weight, dx, add, notes, finish);
+    Plan::input_gradient(g).run(workspace.vectors, Source::as_is(dy), weight, dx, add, notes, finish);
 }
 
 /// A convolution as gathering: what every pixel of the destination adds up from the source, which is copied

@@ -8,9 +8,9 @@ use std::time::Instant;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::buffers::Kept;
 use super::conv::{self, Geometry, Source};
 use super::vectors::Vectors;
+use super::workspace::Workspace;
 
 /// A convolution of `batch` images of `side` × `side` pixels, padded by half its size.
 #[derive(Debug, Clone, Copy)]
@@ -44,19 +44,18 @@ impl Layer {
     /// Seconds of the forward pass, the gradient of the input and that of the weight, the median of `repeats` each.
     pub fn seconds(&self, repeats: usize) -> [f64; 3] {
         let g = self.geometry();
-        let _kept = Kept::new();
         let some = |n: usize| (0..n).map(|i| (i % 97) as f32 / 97.0 - 0.5).collect::<Vec<f32>>();
         let (mut x, mut weight, mut y) =
             (some(g.batch * g.image()), some(g.weight()), some(g.batch * g.map()));
-        let vectors = Vectors::Widest;
+        let workspace = &Workspace::default();
         [
             median(repeats, || {
-                conv::forward(vectors, &g, Source::as_is(&x), &weight, &mut y, &mut [], |_, _, _| {})
+                conv::forward(workspace, &g, Source::as_is(&x), &weight, &mut y, &mut [], |_, _, _| {})
             }),
             median(repeats, || {
-                conv::input_gradient(vectors, &g, &y, &weight, &mut x, false, &mut [], |_, _, _| {})
+                conv::input_gradient(workspace, &g, &y, &weight, &mut x, false, &mut [], |_, _, _| {})
             }),
-            median(repeats, || conv::weight_gradient(vectors, &g, Source::as_is(&x), &y, &mut weight)),
+            median(repeats, || conv::weight_gradient(workspace, &g, Source::as_is(&x), &y, &mut weight)),
         ]
     }
 }

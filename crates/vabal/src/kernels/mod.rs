@@ -2,15 +2,16 @@
 //!
 //! Never here: anything that knows what the numbers mean.
 
-mod buffers;
-mod conv;
-pub(crate) mod conv_norm;
+pub(crate) mod batch_norm;
+pub(crate) mod conv;
 pub mod measure;
 mod norm;
 #[cfg(test)]
 mod tests;
 use vabal_query::kernels as vectors;
 mod winograd;
+mod workspace;
 
-pub(crate) use buffers::Kept;
-pub(crate) use vabal_query::kernels::{Vectors, wide};
+pub(crate) use norm::{Cut, normalise};
+pub(crate) use vabal_query::kernels::{Threads, Vectors, matmul, wide};
+pub(crate) use workspace::Workspace;

@@ -17,7 +17,7 @@ pub(super) fn moments(vectors: Vectors, plane: &[f32], moments: &mut [f32]) {
 
 /// What normalisation does to each channel, C values each: `(x − mean) · scale + shift`.
 #[derive(Debug, Clone)]
-pub(super) struct Affine {
+pub(crate) struct Affine {
     pub mean: Vec<f32>,
     pub scale: Vec<f32>,
     pub shift: Vec<f32>,
@@ -76,7 +76,7 @@ fn cut<S: Simd>(simd: S, y: S::f32s, least: S::f32s) -> S::f32s {
 }
 
 /// Normalises `plane` in place, or `from` into it, adds `residual`, and with `relu` cuts off what is below zero.
-pub(super) fn normalise(
+pub(crate) fn normalise(
     vectors: Vectors,
     affine: &Affine,
     from: Option<&[f32]>,
@@ -92,7 +92,7 @@ pub(super) fn normalise(
 
 /// Where a ReLU behind the normalisation let nothing through, and so lets nothing flow back.
 #[derive(Clone, Copy)]
-pub(super) enum Cut<'a> {
+pub(crate) enum Cut<'a> {
     /// There was none.
     Nowhere,
     /// Where this output, of which the plane is a part, is 0.

@@ -15,10 +15,10 @@ mod weight;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::buffers::Buffer;
 use super::conv::{Geometry, Source, add, tile};
 use super::norm::{Activated, AsIs, Reading};
-use super::vectors::{Vectors, read, store};
+use super::vectors::{read, store};
+use super::workspace::{Buffer, Workspace};
 use points::{Input, ToPoints, across, down, kernel, output};
 pub(super) use weight::weight_gradient;
 
@@ -60,7 +60,7 @@ impl Tiles {
 
 /// The forward pass, as [`super::conv::forward`].
 pub(super) fn forward(
-    vectors: Vectors,
+    workspace: &Workspace,
     g: &Geometry,
     x: Source<'_>,
     weight: &[f32],
@@ -69,15 +69,15 @@ pub(super) fn forward(
     finish: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
 ) {
     let at = |to: usize, from: usize| (to * g.from + from) * 9;
-    let packed = pack(vectors, [g.from, g.to], weight, at, false);
+    let packed = pack(workspace, [g.from, g.to], weight, at, false);
     Product { tiles: Tiles::of(g), from: g.from, to: g.to, packed: &packed, add: false }
-        .run(vectors, x, out, notes, finish);
+        .run(workspace, x, out, notes, finish);
 }
 
 /// The gradient of the input, as [`super::conv::input_gradient`]: a convolution with the kernel turned by 180°.
 #[expect(clippy::too_many_arguments, reason = "arrays in, arrays out: a struct would only name them again")]
 pub(super) fn input_gradient(
-    vectors: Vectors,
+    workspace: &Workspace,
     g: &Geometry,
     dy: &[f32],
     weight: &[f32],
@@ -87,23 +87,24 @@ pub(super) fn input_gradient(
     finish: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
 ) {
     let at = |from: usize, to: usize| (to * g.from + from) * 9;
-    let packed = pack(vectors, [g.to, g.from], weight, at, true);
+    let packed = pack(workspace, [g.to, g.from], weight, at, true);
     let product = Product { tiles: Tiles::of(g), from: g.to, to: g.from, packed: &packed, add };
-    product.run(vectors, Source::as_is(dy), dx, notes, finish);
+    product.run(workspace, Source::as_is(dy), dx, notes, finish);
 }
 
 /// U, in the order in which it is read: block of destination channels, point, source channel, destination channel. `at` says where
 /// the nine weights of a destination and a source channel are; `turned` reads them backwards.
-fn pack(
-    vectors: Vectors,
+fn pack<'a>(
+    workspace: &'a Workspace,
     [from, to]: [usize; 2],
     weight: &[f32],
     at: impl Fn(usize, usize) -> usize + Sync,
     turned: bool,
-) -> Buffer {
+) -> Buffer<'a> {
+    let vectors = workspace.vectors;
     let together = vectors.block(to);
     let block = POINTS * apart(from, together);
-    let mut packed = Buffer::of(to.div_ceil(together) * block);
+    let mut packed = workspace.buffer(to.div_ceil(together) * block);
     packed.par_chunks_exact_mut(block).enumerate().for_each(|(index, points)| {
         let first = index * together;
         // Channels beyond the last stay zero.
@@ -187,7 +188,7 @@ impl Product<'_> {
     /// As [`super::conv::forward`].
     fn run(
         &self,
-        vectors: Vectors,
+        workspace: &Workspace,
         source: Source<'_>,
         destination: &mut [f32],
         notes: &mut [f32],
@@ -208,17 +209,14 @@ impl Product<'_> {
             0 => (0..images.div_ceil(group)).map(|_| Default::default()).collect(),
             _ => notes.chunks_mut(group * per_image).collect(),
         };
-        let buffers = || Buffers {
-            v: Buffer::of(POINTS * apart(together, self.from)),
-            m: Buffer::of(POINTS * apart(together, self.to)),
-            together,
-        };
+        let buffers =
+            || [self.from, self.to].map(|channels| workspace.buffer(POINTS * apart(together, channels)));
         let images = destination.par_chunks_mut(group * map).zip(source.values.par_chunks(group * image));
         images.zip(notes).enumerate().for_each_init(
             buffers,
-            |buffers, (index, ((destination, values), notes))| {
+            |[v, m], (index, ((destination, values), notes))| {
                 let source = Source { values, ..source };
-                vectors.run(Group { product: self, buffers, source, destination });
+                workspace.vectors.run(Group { product: self, v, m, together, source, destination });
                 for (i, destination) in destination.chunks_exact_mut(map).enumerate() {
                     finish(index * group + i, destination, &mut notes[i * per_image..(i + 1) * per_image]);
                 }
@@ -227,20 +225,15 @@ impl Product<'_> {
     }
 }
 
-/// What a thread works in.
-struct Buffers {
-    /// [36, tiles, from]
-    v: Buffer,
-    /// [36, tiles, to]
-    m: Buffer,
-    /// Tiles that `v` and `m` hold.
-    together: usize,
-}
-
 /// A few images.
 struct Group<'a> {
     product: &'a Product<'a>,
-    buffers: &'a mut Buffers,
+    /// What it works in: [36, tiles, from].
+    v: &'a mut [f32],
+    /// [36, tiles, to]
+    m: &'a mut [f32],
+    /// Tiles that `v` and `m` hold.
+    together: usize,
     source: Source<'a>,
     destination: &'a mut [f32],
 }
@@ -250,13 +243,13 @@ impl WithSimd for Group<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { product, buffers: Buffers { v, m, together }, source, destination } = self;
+        let Self { product, v, m, together, source, destination } = self;
         let Product { tiles, from, to, add, .. } = *product;
         let (per_image, image) = (tiles.per_image(), tiles.height * tiles.width * from);
         let all = source.values.len() / image * per_image;
-        for first in (0..all).step_by(*together) {
-            let n = all.min(first + *together) - first;
-            let [v_apart, m_apart] = [from, to].map(|channels| apart(*together, channels));
+        for first in (0..all).step_by(together) {
+            let n = all.min(first + together) - first;
+            let [v_apart, m_apart] = [from, to].map(|channels| apart(together, channels));
             take_all_in(simd, source, tiles, first..first + n, from, v, v_apart);
             match (S::REGISTER_COUNT >= 32, to > S::F32_LANES) {
                 (true, false) => product.multiply::<S, 16, 1>(simd, n, [v, m], [v_apart, m_apart]),

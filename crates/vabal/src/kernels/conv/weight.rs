@@ -5,10 +5,9 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::super::buffers::Buffer;
 use super::super::norm;
-use super::super::vectors::Vectors;
 use super::super::winograd;
+use super::super::workspace::Workspace;
 use super::{Geometry, Source, add, strip};
 
 /// Values of the weight's gradient that groups of images may sum apart, in all.
@@ -23,8 +22,8 @@ const PIXELS: usize = 256;
 
 /// The gradient of the weight, [to, from, k, k], from `x` [B, H, W, from] and the gradient of the output,
 /// `dy` [B, H', W', to]. How the sum over the batch is split depends on the geometry alone.
-pub(in super::super) fn weight_gradient(
-    vectors: Vectors,
+pub(crate) fn weight_gradient(
+    workspace: &Workspace,
     geometry: &Geometry,
     x: Source<'_>,
     dy: &[f32],
@@ -33,14 +32,15 @@ pub(in super::super) fn weight_gradient(
     let g = geometry;
     assert_eq!((x.values.len(), dw.len(), dy.len()), (g.batch * g.image(), g.weight(), g.batch * g.map()));
     if g.batch * g.map() > 0 && winograd::suits(g) {
-        return winograd::weight_gradient(vectors, g, x, dy, dw);
+        return winograd::weight_gradient(workspace, g, x, dy, dw);
     }
+    let vectors = workspace.vectors;
     dw.fill(0.0);
     if g.batch * g.map() == 0 || g.weight() == 0 {
         return;
     }
     let activated = x.activated.map(|affine| {
-        let mut all = Buffer::of(x.values.len());
+        let mut all = workspace.buffer(x.values.len());
         let image = g.image();
         all.par_chunks_exact_mut(image).zip(x.values.par_chunks_exact(image)).for_each(|(to, from)| {
             norm::normalise(vectors, affine, Some(from), None, true, to);

@@ -6,11 +6,11 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::super::buffers::Buffer;
 use super::super::conv::{Geometry, Source, add, strip};
 use super::super::norm::AsIs;
-use super::super::vectors::{Vectors, store};
+use super::super::vectors::store;
 use super::super::wide;
+use super::super::workspace::Workspace;
 use super::points::{OutputBack, across, down, kernel_back};
 use super::{POINTS, SPAN, Tiles, apart, take_all_in, take_in};
 
@@ -27,22 +27,23 @@ const GROUPS: usize = 16;
 
 /// The gradient of the weight, as [`conv::weight_gradient`](super::super::conv::weight_gradient).
 pub(in super::super) fn weight_gradient(
-    vectors: Vectors,
+    workspace: &Workspace,
     g: &Geometry,
     x: Source<'_>,
     dy: &[f32],
     dw: &mut [f32],
 ) {
+    let vectors = workspace.vectors;
     let tiles = Tiles::of(g);
     let all = g.batch * tiles.per_image();
     let part = POINTS * (apart(PART, g.from) + apart(PART, g.to));
     // [36, from, to]
-    let mut du = Buffer::of(POINTS * g.from * g.to);
+    let mut du = workspace.buffer(POINTS * g.from * g.to);
     if du.len() <= APART {
         let of_group = all.div_ceil(GROUPS).next_multiple_of(PART);
-        let mut sums = Buffer::of(all.div_ceil(of_group) * du.len());
+        let mut sums = workspace.buffer(all.div_ceil(of_group) * du.len());
         sums.par_chunks_exact_mut(du.len()).enumerate().for_each_init(
-            || Buffer::of(part),
+            || workspace.buffer(part),
             |points, (group, sums)| {
                 let start = group * of_group;
                 let end = all.min(start + of_group);
@@ -64,7 +65,7 @@ pub(in super::super) fn weight_gradient(
             }
         });
     } else {
-        let mut points = Buffer::of(all.min(PARTS).div_ceil(PART) * part);
+        let mut points = workspace.buffer(all.min(PARTS).div_ceil(PART) * part);
         for first in (0..all).step_by(PARTS) {
             let n = all.min(first + PARTS) - first;
             points.par_chunks_exact_mut(part).take(n.div_ceil(PART)).enumerate().for_each(
