@@ -119,7 +119,9 @@ impl Tensor {
     /// Shapes that do not fit, or a device that fails.
     pub fn relu_backward(&self, output: &Tensor) -> Result<Tensor> {
         // The sign of what is not negative is its gradient. `threshold_backward` takes a Scalar, which the dispatcher does not.
-        only(self.torch().sign(output))?.mul_(self)
+        let passes = only(self.torch().sign(output))?;
+        passes.mul_(self)?;
+        Ok(passes)
     }
 
     /// The product, value by value; a dimension of length 1 is repeated.
@@ -134,8 +136,8 @@ impl Tensor {
     ///
     /// # Errors
     /// Shapes that do not fit, or a device that fails.
-    pub fn mul_(self, other: &Tensor) -> Result<Tensor> {
-        only(self.torch().mul_(&self, other))
+    pub fn mul_(&self, other: &Tensor) -> Result<()> {
+        only(self.torch().mul_(self, other)).map(drop)
     }
 
     /// The mean over each map, [B, C, H, W] to [B, C].
@@ -188,7 +190,7 @@ impl Tensor {
         let torch = self.torch();
         let likely = only(torch.log_softmax(self, 1, false))?;
         let [loss, count] = torch.nll_loss(&likely, labels, Nothing, MEAN, IGNORED)?;
-        let one = torch.tensor(&[1.0_f32], &[], Format::Contiguous)?;
+        let one = only(torch.ones_like(&loss, Nothing, Nothing, Nothing, Nothing, Nothing))?;
         let gradient = torch.nll_loss_backward(&one, &likely, labels, Nothing, MEAN, IGNORED, &count);
         Ok([loss, only(torch.log_softmax_backward(&only(gradient)?, &likely, 1, Float32))?])
     }

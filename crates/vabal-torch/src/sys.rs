@@ -71,6 +71,8 @@ functions! {
     aoti_torch_new_tensor_handle: fn(Handle, *mut Handle) -> Status;
     aoti_torch_delete_tensor_object: fn(Handle) -> Status;
     aoti_torch_empty_strided: fn(i64, *const i64, *const i64, i32, i32, i32, *mut Handle) -> Status;
+    aoti_torch_empty_strided_pinned: fn(i64, *const i64, *const i64, i32, i32, i32, *mut Handle) -> Status;
+    aoti_torch_scalar_to_tensor_float32: fn(f32, *mut Handle) -> Status;
     aoti_torch_create_tensor_from_blob:
         fn(*mut c_void, i64, *const i64, *const i64, i64, i32, i32, i32, *mut Handle) -> Status;
     aoti_torch_copy_: fn(Handle, Handle, i32) -> Status;
@@ -188,9 +190,30 @@ impl Torch {
                 .got(format!("{} values", values.len()))
                 .into());
         }
-        let tensor = self.empty::<T>(shape, &from_usize(&to.strides(shape)))?;
-        tensor.copy_(&self.borrowed(values.as_ptr().cast_mut(), shape, from)?)?;
+        let strides = from_usize(&to.strides(shape));
+        let given = self.borrowed(values.as_ptr().cast_mut(), shape, from)?;
+        let tensor = self.empty::<T>(shape, &strides, Place::Device)?;
+        if self.device == Device::Cpu {
+            tensor.copy(&given, false)?;
+        } else {
+            // From memory that stays where it is, a GPU fetches values while it still works on what it was given before.
+            let pinned = self.empty::<T>(shape, &strides, Place::Pinned)?;
+            pinned.copy(&given, false)?;
+            tensor.copy(&pinned, true)?;
+        }
         Ok(tensor)
+    }
+
+    /// A number on the CPU, which operations take together with tensors of any device.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn scalar(&self, value: f32) -> Result<Tensor> {
+        // SAFETY: it takes a number and makes a tensor.
+        let handle = unsafe {
+            self.made(|tensor| (self.functions.aoti_torch_scalar_to_tensor_float32)(value, tensor))
+        };
+        Ok(Tensor { handle: handle?, torch: *self })
     }
 
     /// A tensor of zeros.
@@ -198,31 +221,27 @@ impl Torch {
     /// # Errors
     /// A device that fails.
     pub fn zeros(&self, shape: &[usize], format: Format) -> Result<Tensor> {
-        let tensor = self.empty::<f32>(shape, &from_usize(&format.strides(shape)))?;
+        let tensor = self.empty::<f32>(shape, &from_usize(&format.strides(shape)), Place::Device)?;
         tensor.zero_()?;
         Ok(tensor)
     }
 
-    fn empty<T: Element>(&self, shape: &[usize], strides: &[i64]) -> Result<Tensor> {
-        let Functions { aoti_torch_device_type_cpu, aoti_torch_device_type_cuda, .. } = *self.functions;
+    fn empty<T: Element>(&self, shape: &[usize], strides: &[i64], place: Place) -> Result<Tensor> {
         let sizes = from_usize(shape);
         // SAFETY: as many strides as sizes, which live until it returns.
         let handle = unsafe {
-            let (kind, index) = match self.device {
-                Device::Cpu => (aoti_torch_device_type_cpu(), 0),
-                Device::Cuda(index) => (aoti_torch_device_type_cuda(), number(index)),
+            let cpu = (self.functions.aoti_torch_device_type_cpu)();
+            let (new, kind, index) = match (place, self.device) {
+                (Place::Pinned, _) => (self.functions.aoti_torch_empty_strided_pinned, cpu, 0),
+                (_, Device::Cpu) => (self.functions.aoti_torch_empty_strided, cpu, 0),
+                (_, Device::Cuda(index)) => {
+                    let cuda = (self.functions.aoti_torch_device_type_cuda)();
+                    (self.functions.aoti_torch_empty_strided, cuda, number(index))
+                }
             };
             self.made(|tensor| {
                 let (rank, sizes, strides) = (sizes.len() as i64, sizes.as_ptr(), strides.as_ptr());
-                (self.functions.aoti_torch_empty_strided)(
-                    rank,
-                    sizes,
-                    strides,
-                    T::code(self),
-                    kind,
-                    index,
-                    tensor,
-                )
+                new(rank, sizes, strides, T::code(self), kind, index, tensor)
             })?
         };
         Ok(Tensor { handle, torch: *self })
@@ -274,6 +293,14 @@ impl Torch {
         }
         .into())
     }
+}
+
+/// Where a tensor is made.
+#[derive(Clone, Copy)]
+enum Place {
+    Device,
+    /// Memory of the CPU that a GPU can read by itself.
+    Pinned,
 }
 
 /// The device of a thread, current until this goes.
@@ -339,7 +366,7 @@ impl Tensor {
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         let shape = self.shape();
         let mut values = vec![T::default(); shape.iter().product()];
-        self.torch.borrowed(values.as_mut_ptr(), &shape, Format::Contiguous)?.copy_(self)?;
+        self.torch.borrowed(values.as_mut_ptr(), &shape, Format::Contiguous)?.copy(self, false)?;
         Ok(values)
     }
 
@@ -348,8 +375,14 @@ impl Tensor {
     /// # Errors
     /// Another shape, or a device that fails.
     pub fn copy_(&self, from: &Tensor) -> Result<()> {
-        // SAFETY: both are tensors, and the copy is made when it returns.
-        let status = unsafe { (self.torch.functions.aoti_torch_copy_)(self.handle, from.handle, 0) };
+        self.copy(from, false)
+    }
+
+    /// The same; `later` does not wait for values that are pinned, which the library then keeps as long as it takes.
+    fn copy(&self, from: &Tensor, later: bool) -> Result<()> {
+        // SAFETY: both are tensors, and `later` is said of memory alone that the library looks after.
+        let status =
+            unsafe { (self.torch.functions.aoti_torch_copy_)(self.handle, from.handle, later.into()) };
         self.torch.done(status, "copy_")
     }
 
@@ -384,7 +417,7 @@ impl Tensor {
         if self.numbers(self.torch.functions.aoti_torch_get_strides) == strides {
             return Ok(self);
         }
-        let tensor = self.torch.empty::<f32>(&like.shape(), &strides)?;
+        let tensor = self.torch.empty::<f32>(&like.shape(), &strides, Place::Device)?;
         tensor.copy_(&self)?;
         Ok(tensor)
     }
@@ -576,6 +609,8 @@ operations! {
     mean = c"aten::mean" c"dim" (input: &Tensor, dim: Option<[i64; 2]>, keepdim: bool, dtype: Nothing) -> [Tensor; 1];
     sum = c"aten::sum" c"dim_IntList" (input: &Tensor, dim: Option<[i64; 1]>, keepdim: bool, dtype: Nothing)
         -> [Tensor; 1];
+    ones_like = c"aten::ones_like" c"" (input: &Tensor, dtype: Nothing, layout: Nothing, device: Nothing, pin_memory: Nothing,
+        memory_format: Nothing) -> [Tensor; 1];
     view = c"aten::view" c"" (input: &Tensor, size: &[usize]) -> [Tensor; 1];
     linear = c"aten::linear" c"" (input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> [Tensor; 1];
     mm = c"aten::mm" c"" (input: &Tensor, mat2: &Tensor) -> [Tensor; 1];

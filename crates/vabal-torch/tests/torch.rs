@@ -138,7 +138,7 @@ impl Net {
         let [dpooled, dweight, dbias] = dlogits.linear_backward(&pooled, weight).unwrap();
         *gradients.last_chunk_mut().unwrap() = [Some(dweight), Some(dbias)];
         let torch = dpooled.torch();
-        let share = torch.tensor(&[1.0 / (maps[2] * maps[3]) as f32], &[], Format::Contiguous).unwrap();
+        let share = torch.scalar(1.0 / (maps[2] * maps[3]) as f32).unwrap();
         let mut dx = dpooled.mul(&share).unwrap().view(&[maps[0], maps[1], 1, 1]).unwrap();
         for (first, second, way_round, out) in blocks.iter().rev() {
             let dsum = dx.relu_backward(out).unwrap();
