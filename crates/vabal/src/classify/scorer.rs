@@ -92,7 +92,7 @@ impl Scorer {
         if needs == Needs::IDS {
             return Ok(Signals::new(ids.to_vec()));
         }
-        let engine = self.device.open(self.settings.kernels)?;
+        let engine = self.device.engine(self.settings.kernels.vectors());
         let network = engine.freeze(&self.network, &self.weights)?;
         let batcher = Batcher::new(images, &self.normalisation);
         let rows = |wanted: bool| if wanted { ids.len() } else { 0 };

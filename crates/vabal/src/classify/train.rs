@@ -35,13 +35,13 @@ impl Training<'_> {
     /// Trains on the images `ids` with their `labels`, row by row. A class may be missing.
     ///
     /// # Errors
-    /// Settings out of range, no label, labels that do not fit, a device that is not there, a loss that is
+    /// Settings out of range, no label, labels that do not fit, a device that fails, a loss that is
     /// not finite, or [`Error::Stopped`].
     pub fn fit(&self, ids: &[Id], labels: &[Label], progress: &mut Progress<'_>) -> Result<Scorer> {
         let Self { images, settings, seed, .. } = *self;
         settings.check()?;
         let pool = self.check(ids, labels)?;
-        let engine = self.device.open(settings.kernels)?;
+        let engine = self.device.engine(settings.kernels.vectors());
         let normalisation = Normalisation::of(images, ids);
         let batcher = Batcher::new(images, &normalisation);
         let augmentation = Augmentation { padding: settings.crop_padding, flip: settings.flip };
@@ -88,11 +88,10 @@ impl Training<'_> {
     /// apart by texture and brightness where nothing is labelled yet.
     ///
     /// # Errors
-    /// Settings out of range, ids that are not there, a device that is not there.
+    /// Settings out of range, ids that are not there.
     pub fn untrained(&self, ids: &[Id]) -> Result<Scorer> {
         self.settings.check()?;
         self.images.check_ids(ids)?;
-        self.device.open(self.settings.kernels)?;
         let (network, weights) = self.first();
         Ok(self.freeze(network, weights, Normalisation::of(self.images, ids)))
     }

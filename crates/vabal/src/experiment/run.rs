@@ -53,7 +53,6 @@ pub fn run(
     observer: &mut Observer<'_>,
 ) -> Result<Outcome> {
     config.check()?;
-    device.open(config.classifier.kernels)?;
     let mut store = Store::open(out, config)?;
     if store.is_finished()? {
         return outcome(&store, true);
