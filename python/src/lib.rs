@@ -14,12 +14,10 @@ mod watch;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use vabal_query::{STRATEGIES, Seed, Selection, Strategy};
+use vabal_query::{STRATEGIES, Selection};
 
 use crate::complain::raise;
 use crate::pool::Pool;
-use crate::threads::with_workers;
-use crate::watch::Watch;
 
 /// What a strategy answers: arrays as bytes in the machine's order, structure as JSON.
 #[pyclass(frozen, get_all, module = "vabal._vabal")]
@@ -74,25 +72,9 @@ fn select(
 ) -> PyResult<Answer> {
     let built = STRATEGIES.build(&settings::spec(strategy, settings)?).map_err(raise)?;
     let pool = pool.get();
-    pool.require(strategy, built.needs(), built.needs_of_labelled())?;
-    let mut watch = Watch::new(progress);
-    let result = py.detach(|| with_workers(|| run(built.as_ref(), pool, n, seed, &mut watch)));
-    let (selection, warnings) = watch.finish(result)?;
+    let (selection, warnings) = pool
+        .ask(py, (strategy, &*built), n, seed, progress, |query, progress| built.select(query, progress))?;
     Answer::new(py, pool, selection, warnings)
-}
-
-fn run(
-    strategy: &dyn Strategy,
-    pool: &Pool,
-    n: usize,
-    seed: u64,
-    watch: &mut Watch,
-) -> vabal_query::Result<Selection> {
-    let mut hear = |event: vabal_query::Event<'_>| watch.hear(event);
-    let signals = pool.0.signals(strategy.needs(), strategy.needs_of_labelled(), &mut hear)?;
-    let query = pool.0.query(&signals, n, Seed::new(seed));
-    query.check(strategy)?;
-    strategy.select(&query, &mut hear)
 }
 
 #[pymodule]

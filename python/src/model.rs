@@ -6,15 +6,10 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use vabal_query::strategies::vabal as method;
-use vabal_query::{Event, Needs, Seed};
 
 use crate::complain::raise;
 use crate::pool::Pool;
-use crate::threads::with_workers;
-use crate::watch::Watch;
 use crate::{Answer, settings};
-
-const NEEDS: Needs = Needs::STAGES.and(Needs::PREDICTED);
 
 /// A fitted VAE with its settings.
 #[pyclass(frozen, module = "vabal._vabal")]
@@ -33,17 +28,11 @@ impl Model {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Self, Vec<String>)> {
         let settings = read_settings(settings)?;
-        let pool = pool.get();
-        pool.require("vabal", NEEDS, Needs::IDS)?;
-        let mut watch = Watch::new(progress);
-        let work = || {
-            let mut hear = |event: Event<'_>| watch.hear(event);
-            let (seed, signals) = (Seed::new(seed), pool.0.signals(NEEDS, Needs::IDS, &mut hear)?);
-            pool.0.query(&signals, 0, seed).check(&method::VaBal::new(settings.clone())?)?;
-            method::Model::fit(&settings, &signals.0, pool.0.classes(), seed, &mut hear)
-        };
-        let result = py.detach(|| with_workers(work));
-        let (model, warnings) = watch.finish(result)?;
+        let vabal = method::VaBal::new(settings.clone()).map_err(raise)?;
+        let (model, warnings) =
+            pool.get().ask(py, ("vabal", &vabal), 0, seed, progress, |query, progress| {
+                method::Model::fit(&settings, query.unlabelled, query.classes, query.seed, progress)
+            })?;
         Ok((Self(model), warnings))
     }
 
@@ -57,18 +46,11 @@ impl Model {
         seed: u64,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Answer> {
-        let pool = pool.get();
-        pool.require("vabal", NEEDS, Needs::STAGES)?;
-        let mut watch = Watch::new(progress);
-        let work = || {
-            let mut hear = |event: Event<'_>| watch.hear(event);
-            let signals = pool.0.signals(NEEDS, Needs::STAGES, &mut hear)?;
-            let query = pool.0.query(&signals, n, Seed::new(seed));
-            query.check(&method::VaBal::new(self.0.settings().clone())?)?;
-            self.0.select(&query, &mut hear)
-        };
-        let result = py.detach(|| with_workers(work));
-        let (selection, warnings) = watch.finish(result)?;
+        let (pool, vabal) = (pool.get(), method::VaBal::new(self.0.settings().clone()).map_err(raise)?);
+        let (selection, warnings) =
+            pool.ask(py, ("vabal", &vabal), n, seed, progress, |query, progress| {
+                self.0.select(query, progress)
+            })?;
         Answer::new(py, pool, selection, warnings)
     }
 

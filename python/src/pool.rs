@@ -5,12 +5,14 @@ use std::sync::Arc;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use vabal_query::Needs;
 use vabal_query::arrays::{self, Array, Classes, Group, Values};
 use vabal_query::progress::silent;
+use vabal_query::{Event, Progress, Query, Result, Seed, Strategy};
 
 use crate::array::Held;
 use crate::complain::raise;
+use crate::threads::with_workers;
+use crate::watch::Watch;
 
 /// Arrays of n rows each, and which of the rows are labelled. Made once, read by any number of calls.
 #[pyclass(frozen, module = "vabal._vabal")]
@@ -51,15 +53,35 @@ impl Pool {
 }
 
 impl Pool {
-    /// That every array is there that a strategy needs.
+    /// Calls `work` with the question that a strategy, under a name, is asked; gives back the warnings too.
     ///
     /// # Errors
-    /// `TypeError` that names all that are not, as of any argument that is missing in Python.
-    pub fn require(&self, strategy: &str, needs: Needs, needs_of_labelled: Needs) -> PyResult<()> {
+    /// `TypeError` that names all arrays that are missing, as of any argument in Python; what the arrays and `work` raise.
+    pub fn ask<T: Send>(
+        &self,
+        py: Python<'_>,
+        (name, strategy): (&str, &dyn Strategy),
+        n: usize,
+        seed: u64,
+        progress: Option<Py<PyAny>>,
+        work: impl FnOnce(&Query<'_>, &mut Progress<'_>) -> Result<T> + Send,
+    ) -> PyResult<(T, Vec<String>)> {
+        let (needs, of_labelled) = (strategy.needs(), strategy.needs_of_labelled());
         let hint =
             "help(vabal.select) says what they are called, vabal.strategies() what each strategy needs";
-        let missing = self.0.require(strategy, needs, needs_of_labelled);
-        missing.map_err(|complaint| PyTypeError::new_err(complaint.hint(hint).to_string()))
+        let missing = self.0.require(name, needs, of_labelled);
+        missing.map_err(|complaint| PyTypeError::new_err(complaint.hint(hint).to_string()))?;
+        let mut watch = Watch::new(progress);
+        let result = py.detach(|| {
+            with_workers(|| {
+                let mut hear = |event: Event<'_>| watch.hear(event);
+                let signals = self.0.signals(needs, of_labelled, &mut hear)?;
+                let query = self.0.query(&signals, n, Seed::new(seed));
+                query.check(strategy)?;
+                work(&query, &mut hear)
+            })
+        });
+        watch.finish(result)
     }
 }
 

@@ -78,43 +78,6 @@ fn what_a_strategy_lacks_is_named_all_at_once_with_what_there_is() {
         "arrays are missing;   where: a.npz;   expected: features [n, d], or those of each stage; probs [n, C] or \
          predicted [n]; images [n, channels, height, width], for the strategy bald;   got: labels, emb"
     );
-    let draws = Needs { monte_carlo: Some(DRAWS), committee: 1, ..Needs::IMAGES };
-    let needs = draws.and(Needs::STAGES).and(Needs::PREDICTED).and(Needs::PROBABILITIES);
-    pool.signals(needs, needs, &mut silent())
-}
-
-/// That it is an error whose lines hold `expected`.
-fn refuses<T>(result: Result<T>, expected: &str) {
-    let text = result.map_or_else(|error| error.to_string(), |_| "nothing".into()).replace("\n  ", "; ");
-    assert!(text.contains(expected) && text.contains("; hint: "), "refused: {text}\nexpected: {expected}");
-}
-
-#[test]
-fn names_stand_for_arrays_and_others_for_none() {
-    assert_eq!(Name::of("stage12"), Some(Name::Stage(12)));
-    assert_eq!((Name::of("id"), Name::of("label")), (Some(Name::Ids), Some(Name::Labels)));
-    for name in Name::ALL.split(", ").filter(|name| *name != "…") {
-        assert_eq!(Name::of(name).map(|name| name.to_string()).as_deref(), Some(name));
-    }
-    for name in ["", "stage", "stage-1", "stage+1", "stage99999999999", "Probs", "embedding"] {
-        assert_eq!(Name::of(name), None, "{name}");
-    }
-}
-
-#[test]
-fn what_a_strategy_lacks_is_named_all_at_once_with_what_there_is() {
-    let require = |pool: Pool, needs: Needs, of_labelled: Needs| {
-        pool.require("bald", needs, of_labelled)
-            .map_or_else(|complaint| complaint.to_string(), |()| "all".into())
-    };
-    let pool = || one(vec![column("labels", [0, -1]), column("emb", [1, 2, 3])], Classes::Guess).unwrap();
-    let text = require(pool(), Needs::STAGES.and(Needs::PREDICTED).and(Needs::IMAGES), Needs::IDS);
-    assert_eq!(
-        text,
-        "arrays are missing\n  where: a.npz\n  expected: features [n, d], or those of each stage; probs [n, C] or \
-         predicted [n]; images [n, channels, height, width], for the strategy bald\n  got: labels, emb\n  hint: arrays are \
-         called features, stage1, stage2, …, probs, predicted, mc_probs, committee_probs, labels, ids, images; or choose a strategy that does without"
-    );
     let draws = Needs { monte_carlo: Some(DRAWS), committee: 2, ..Needs::IDS };
     let text = require(pool(), draws, Needs::IDS);
     assert!(text.contains("expected: mc_probs [n, T, C]; committee_probs [n, M, C], for"), "{text}");
