@@ -258,7 +258,8 @@ impl Autoencoder {
         let mut layout = Layout { seed: seed.child("autoencoder", 0), values: Vec::new() };
         let mut layer = |name: &str, level: usize, up: bool| {
             let shallow = if level == 0 { channels } else { width << (level - 1) };
-            let mut layer = Layer { side: SIDE >> level, shallow, deep: width << level, up, start: 0 };
+            let side = SIDE >> if up { level - 1 } else { level };
+            let mut layer = Layer { side, shallow, deep: width << level, up, start: 0 };
             let n = layer.geometry(&[]).weight();
             layer.start = layout.weight(name, n / layer.deep, n, |drawn| drawn);
             layout.constant(1.0, layer.width());
@@ -827,13 +828,17 @@ mod tests {
         assert!(error.contains("1 channels") && error.contains("got: 3"), "{error}");
     }
 
+    /// Images that gradients are checked with.
+    const BATCH: usize = 4;
+
     /// A layer by its definition, in f64: convolution or transpose, BatchNorm of the batch, ReLU.
     fn layer(l: &Layer, p: &[f64], x: &[f64]) -> Vec<f64> {
         let (side, half, width) = (l.side, l.side / 2, l.width());
         let (large, small) = (side * side * l.shallow, half * half * l.deep);
         let (input, output) = if l.up { (small, large) } else { (large, small) };
-        let mut y = vec![0.0; x.len() / input * output];
-        for at in 0..x.len() / input * half * half {
+        assert_eq!(x.len(), BATCH * input);
+        let mut y = vec![0.0; BATCH * output];
+        for at in 0..BATCH * half * half {
             let (image, row, column) = (at / (half * half), at / half % half, at % half);
             for tap in 0..16 {
                 let (i, j) = ((2 * row + tap / 4).wrapping_sub(1), (2 * column + tap % 4).wrapping_sub(1));
@@ -922,7 +927,7 @@ mod tests {
             let moved = noise(learnt.parameters.len(), name);
             learnt.parameters.iter_mut().zip(moved).for_each(|(value, by)| *value += 0.1 * by);
         }
-        (a, d, noise(4 * 3 * SIDE * SIDE, "images"), noise(4 * 3, "noise"))
+        (a, d, noise(BATCH * 3 * SIDE * SIDE, "images"), noise(BATCH * 3, "noise"))
     }
 
     /// Compares some of each array's values; `starts` says where the arrays start.
