@@ -122,17 +122,15 @@ def best(runs):
 
 
 def build():
-    # The whole workspace, for the same features of the dependencies as every other build: with
-    # `-p vabal` cargo would compile burn once more.
-    command = ["cargo", "build", "--release", "--workspace", "--example", "bench_classifier"]
+    command = ["cargo", "build", "--release", "--package", "vabal-cli", "--example", "bench_classifier"]
     subprocess.run(command, check=True, cwd=ROOT)
     target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
     return os.path.join(target, "release", "examples", "bench_classifier")
 
 
-def vabal(program, width, batch, steps, kernels, threads):
+def vabal(program, width, batch, steps, threads):
     run = subprocess.run(
-        [program, str(steps), kernels, str(batch), str(width)],
+        [program, str(steps), "auto", str(batch), str(width)],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -145,39 +143,33 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--burn", action="store_true", help="burn's own operations as well")
     parser.add_argument("--steps", type=int, default=5, help="timed steps (default 5)")
     parser.add_argument("--turns", type=int, default=3, help="runs of each, in turn (default 3)")
     parser.add_argument("--threads", type=int, default=2, help="threads for both (default 2)")
     args = parser.parse_args()
 
-    kernels = ["auto", "burn"] if args.burn else ["auto"]
     program = build()
     rustc = subprocess.run(["rustc", "--version"], stdout=subprocess.PIPE, text=True).stdout.strip()
     versions = f"PyTorch {torch.__version__}, Python {platform.python_version()}, {rustc}"
     print(f"{versions}, {args.threads} threads, batch {args.batch}\n")
-    names = {"auto": "vabal", "burn": "burn's operations"}
-    head = ["width", "what", *(names[kind] for kind in kernels), "PyTorch", "its layout", "vabal is better by"]
+    head = ["width", "what", "vabal", "PyTorch", "its layout", "vabal is better by"]
     print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
     for width in args.widths:
-        ours, theirs = {kind: [] for kind in kernels}, {name: [] for name in LAYOUTS}
+        ours, theirs = [], {name: [] for name in LAYOUTS}
         for _ in range(args.turns):
-            for kind in kernels:
-                ours[kind].append(vabal(program, width, args.batch, args.steps, kind, args.threads))
+            ours.append(vabal(program, width, args.batch, args.steps, args.threads))
             for name in LAYOUTS:
                 theirs[name].append(alone(width, args.batch, args.steps, name, args.threads))
-        ours = {kind: best(runs) for kind, runs in ours.items()}
+        ours = best(ours)
         theirs = {name: best(runs) for name, runs in theirs.items()}
         for key, what in (("train", "training step"), ("features", "features")):
             name = min(theirs, key=lambda name: theirs[name][key])
-            rates = [args.batch / ours[kind][key] for kind in kernels]
-            peer = args.batch / theirs[name][key]
-            cells = [width, f"{what}, images/s", *(f"{rate:.0f}" for rate in rates), f"{peer:.0f}", name, f"{rates[0] / peer:.2f}"]
+            rate, peer = args.batch / ours[key], args.batch / theirs[name][key]
+            cells = [width, f"{what}, images/s", f"{rate:.0f}", f"{peer:.0f}", name, f"{rate / peer:.2f}"]
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
         name = min(theirs, key=lambda name: theirs[name]["training_mib"])
-        sizes = [ours[kind]["training_mib"] for kind in kernels]
-        peer = theirs[name]["training_mib"]
-        cells = [width, "peak of training, MiB", *(f"{size:.0f}" for size in sizes), f"{peer:.0f}", name, f"{peer / sizes[0]:.2f}"]
+        size, peer = ours["training_mib"], theirs[name]["training_mib"]
+        cells = [width, "peak of training, MiB", f"{size:.0f}", f"{peer:.0f}", name, f"{peer / size:.2f}"]
         print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 

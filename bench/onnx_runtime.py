@@ -15,7 +15,6 @@ import onnxruntime
 ROOT = Path(__file__).resolve().parent.parent
 CASES = [(18, 16, 1), (18, 16, 40), (34, 16, 40), (18, 64, 10)]
 
-# With `-p vabal` cargo would compile burn once more.
 subprocess.run(["cargo", "build", "--release", "--workspace", "--example", "bench_onnx"], cwd=ROOT, check=True)
 metadata = ["cargo", "metadata", "--format-version", "1", "--no-deps"]
 metadata = json.loads(subprocess.run(metadata, cwd=ROOT, check=True, capture_output=True).stdout)

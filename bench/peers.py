@@ -232,7 +232,7 @@ class Bench:
     def __init__(self, options):
         self.threads, self.runs, self.only = str(options.threads), options.runs, options.only
         self.patience = options.patience
-        subprocess.run(["cargo", "build", "--release", "--workspace", "--example", "bench_query"], cwd=ROOT, check=True)
+        subprocess.run(["cargo", "build", "--release", "--package", "vabal-query", "--example", "bench_query"], cwd=ROOT, check=True)
         metadata = ["cargo", "metadata", "--format-version", "1", "--no-deps"]
         target = json.loads(subprocess.run(metadata, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
         self.example = pathlib.Path(target["target_directory"]) / "release/examples/bench_query"

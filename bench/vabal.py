@@ -225,7 +225,7 @@ def main():
     if options.child:
         return torch_child(pathlib.Path(options.child), options.classes, options.sum == "all")
     threads = str(options.threads)
-    subprocess.run(["cargo", "build", "--release", "--workspace", "--all-targets"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "build", "--release", "--package", "vabal-query", "--example", "bench_vabal"], cwd=ROOT, check=True)
     target = pathlib.Path(run(["cargo", "metadata", "--format-version", "1", "--no-deps"])["target_directory"])
     if options.grow:
         def bench(class_sum, rows, classes):

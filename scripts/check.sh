@@ -8,9 +8,22 @@ cd "$(dirname "$0")/.."
 step() { printf '\n== %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$1" >&2; [ $# -lt 2 ] || printf '  hint: %s\n' "$2" >&2; exit 1; }
 
-# What a package is compiled with, in one build. Burn takes minutes to compile: two builds that want it, or
-# anything below it, with different features would compile it twice.
-features() { cargo tree --locked "$@" --format '{p} [{f}]' --prefix none | sed 's/ (\*)$//' | sort -u; }
+# What the repository has at its root. Profilers, debuggers and downloads leave files behind, which are easily committed.
+root='(README|ARCHITECTURE|CONTRIBUTING|CHANGELOG)\.md|LICENSE-(APACHE|MIT)|Cargo\.(toml|lock)|(clippy|rustfmt)\.toml|\.gitignore'
+
+# The rooms of a crate from the top down, one argument a storey: none names a room of a higher one.
+above() {
+  local source=crates/$1/src higher='' storey room found
+  shift
+  for storey in "$@"; do
+    for room in $storey; do
+      [ -n "$higher" ] || break
+      found=$(git grep --untracked -nE "crate::(\{[^}]*\b)?($higher)\b" -- "$source/$room.rs" "$source/$room/" | grep -vE '^[^:]+:[0-9]+:\s*//' || true)
+      [ -z "$found" ] || fail "a room uses one above it: $found" 'move what both need down; ARCHITECTURE.md has the order'
+    done
+    higher+=${higher:+|}${storey// /|}
+  done
+}
 
 # The first program of these names that is here.
 first() { for name in "$@"; do command -v "$name" && return; done; return 1; }
@@ -25,15 +38,17 @@ install() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $2 >/dev/null
 }
 
+step 'files at the root'
+unknown=$(git ls-files --cached --others --exclude-standard -- ':(glob)*' | grep -vxE "$root" || true)
+[ -z "$unknown" ] || fail "the root of the repository has files of unknown kind: ${unknown//$'\n'/, }" \
+  'delete or move them; a kind that belongs there is named in scripts/check.sh, in `root`'
+
+step 'directions between rooms'
+above vabal 'project experiment' config active 'classify vaal' device network data 'kernels sqlite'
+above vabal-query strategies 'summary metrics' 'query arrays' 'files progress rng' 'error kernels term'
+
 step format
 cargo fmt --all --check
-
-step 'features: the program, the Python package and all tests share one build of every dependency'
-for package in vabal-cli:crates/vabal-cli vabal-python:python; do
-  different=$(comm -23 <(features --package "${package%:*}" --edges normal,build) <(features --workspace --edges normal,build,dev))
-  [ -z "$different" ] || fail "cargo test builds these with other features than ${package%:*} alone: $different" \
-    "hold them in ${package#*:}/Cargo.toml with the features that the tests turn on"
-done
 
 step lints
 cargo clippy --locked --release --workspace --all-targets -- -D warnings

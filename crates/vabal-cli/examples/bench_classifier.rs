@@ -1,5 +1,5 @@
 //! Times training steps and stage features of the classifier, one line of JSON per width, for
-//! `bench/classifier.py`: `bench_classifier STEPS auto|plain|burn BATCH WIDTH...`. Random images: speed does not depend on
+//! `bench/classifier.py`: `bench_classifier STEPS auto|plain BATCH WIDTH...`. Random images: speed does not depend on
 //! them. Allocator and threads are the program's. `training_mib` is by how much the process grew at most from before the training: of one
 //! width a process, since the peak is that of all before.
 
@@ -27,8 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let kernels = match args.next().as_deref() {
         Some("auto") => Kernels::Auto,
         Some("plain") => Kernels::Plain,
-        Some("burn") => Kernels::Burn,
-        _ => return Err("auto, plain or burn?".into()),
+        _ => return Err("auto or plain?".into()),
     };
     let batch: usize = args.next().ok_or("how many images a step?")?.parse()?;
     rayon::ThreadPoolBuilder::new().use_current_thread().build_global()?;

@@ -1,6 +1,6 @@
 //! Strategies timed on arrays from files, for `bench/peers.py`, which gives others the same arrays and prints all.
 //!
-//! `cargo run --release --package vabal --example bench_query -- FOLDER STRATEGY N RUNS`
+//! `cargo run --release --package vabal-query --example bench_query -- FOLDER STRATEGY N RUNS`
 //!
 //! FOLDER holds `shapes.json`, and for each array that it names its values as f32, row-major, little-endian:
 //! `embedding` and `labelled` [n, d], `probabilities` [n, C], `draws` [n, T, C]. Prints the seconds of each run after

@@ -237,7 +237,7 @@ impl Error {
             Error::Io { action, path, source } => {
                 whole(&format!("cannot {action} a file"), path, source, io_hint(source))
             }
-            Error::Store { path, source, hint, .. } => whole("the store cannot be used", path, source, *hint),
+            Error::Store { path, source, hint, .. } => whole("the store cannot be used", path, source, hint),
             other => Error::input(other),
         }
     }

@@ -5,12 +5,12 @@
 use std::cmp::Ordering;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::arrays::{Needs, Signals};
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 use crate::rng::Seed;
-use crate::strategies::vabal::Health;
 use crate::{Id, Label};
 
 /// More classes are a slip, and memory goes with them.
@@ -149,6 +149,28 @@ pub struct Selection {
     pub health: Option<Health>,
     /// The model that the strategy fitted in order to choose, where it fits one: the bytes of a safetensors file.
     pub model: Option<Vec<u8>>,
+}
+
+/// The state of VaB-AL's VAE after fitting: whether its terms can be trusted, and what they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// Mean squared error of the reconstruction on P_U in the last epoch, per input.
+    pub reconstruction: f64,
+    /// KL term on P_U in the last epoch, per latent.
+    pub kl: f64,
+    /// Class loss (Eq. 8) on P_U in the last epoch, in nats; ln C is no better than guessing.
+    pub class_loss: f64,
+    /// Share of draws on P_U whose ŷ (Eq. 7) is the classifier's prediction.
+    pub agreement_unlabelled: f64,
+    /// Share of draws on P_L whose ŷ is the true label.
+    pub agreement_labelled: f64,
+    /// Why the VAE must not be trusted, or `None` when it has learnt.
+    pub warning: Option<String>,
+    /// d_n of Eq. 11, smoothed, by class: the share of right answers where the VAE says n; small is hard.
+    /// Reported even where the score leaves it out.
+    pub difficulty: Vec<f64>,
+    /// π_n of Eq. 12, smoothed, by class, from the pool that the settings name; from P_L where it is off.
+    pub prior: Vec<f64>,
 }
 
 /// One named term, a value per chosen id.

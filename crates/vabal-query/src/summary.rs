@@ -23,7 +23,7 @@ pub struct Class {
     pub pool: Option<f64>,
     /// Expected share of the picks; `None` where nothing tells, or nothing was picked.
     pub picks: Option<f64>,
-    /// d_n, of a strategy that measures it ([`Health::difficulty`](crate::strategies::vabal::Health)).
+    /// d_n, of a strategy that measures it ([`Health::difficulty`](crate::Health)).
     pub difficulty: Option<f64>,
     /// π_n, likewise.
     pub prior: Option<f64>,

@@ -1,7 +1,7 @@
 //! vabal chooses which images to label next when classes are imbalanced and labels are few.
 //!
-//! Rooms, and the one direction between them: [`data`] → [`classify`] → [`query`] → [`active`] →
-//! [`experiment`] and [`project`]. Nothing here prints, reads the environment, or keeps global state.
+//! Rooms, each depending on those after it: [`experiment`] and [`project`], [`active`], [`classify`], [`data`]. The
+//! strategies are the crate [`query`]. Nothing here prints, reads the environment, or keeps global state.
 
 pub mod active;
 pub mod classify;

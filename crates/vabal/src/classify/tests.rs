@@ -2,13 +2,13 @@
 
 use std::fs;
 
-use burn::tensor::Tensor;
-use ndarray::{Array2, Axis, s};
+use ndarray::{Array2, Axis, array, s};
 
-use super::settings::Kernels;
+use super::scorer::keep;
 use super::{Scorer, Settings, Training};
 use crate::data::batch::tests::image_set;
 use crate::data::{ImageSet, ImageShape};
+use crate::network::Array;
 use crate::progress::silent;
 use crate::query::{MonteCarlo, Needs};
 use crate::{Device, Error, Event, Flow, Id, Label, Seed};
@@ -58,7 +58,7 @@ fn arrays(scorer: &Scorer, images: &ImageSet, batch: usize) -> Vec<Array2<f32>> 
 }
 
 fn bits(scorer: &Scorer) -> Vec<u32> {
-    scorer.network.weights().into_iter().flat_map(|(_, _, values)| values).map(f32::to_bits).collect()
+    scorer.weights.iter().flatten().copied().map(f32::to_bits).collect()
 }
 
 #[test]
@@ -81,9 +81,9 @@ fn any_image_size_gives_probabilities_and_four_stages() {
 #[test]
 fn weights_have_torchvisions_names_and_shapes() {
     let (_, scorer) = untrained(SHAPE, 7, tiny());
-    let weights = scorer.network.weights();
-    assert_eq!(weights.len(), 102, "20 convolutions, 20 BatchNorms of 4, one linear layer of 2");
-    let shape = |name: &str| weights.iter().find(|weight| weight.0 == name).map(|weight| weight.1.as_slice());
+    let arrays = &scorer.network.arrays;
+    assert_eq!(arrays.len(), 102, "20 convolutions, 20 BatchNorms of 4, one linear layer of 2");
+    let shape = |name: &str| arrays.iter().find(|array| array.name == name).map(|array| &*array.shape);
     assert_eq!(shape("conv1.weight"), Some([4, 3, 3, 3].as_slice()));
     assert_eq!(shape("bn1.running_var"), Some([4].as_slice()));
     assert_eq!(shape("layer2.0.conv1.weight"), Some([8, 4, 3, 3].as_slice()));
@@ -97,7 +97,7 @@ fn weights_have_torchvisions_names_and_shapes() {
 #[test]
 fn first_weights_are_pytorchs_distribution() {
     let (_, scorer) = untrained(SHAPE, 7, Settings { width: 16, weight_decay: 0.0, ..tiny() });
-    for (name, shape, values) in scorer.network.weights() {
+    for (Array { name, shape }, values) in scorer.network.arrays.iter().zip(&*scorer.weights) {
         let fan_in: usize = shape.iter().skip(1).product();
         match shape.len() {
             1 if name == "fc.bias" => assert!(values.iter().all(|x| x.abs() <= 1.0 / 128_f32.sqrt())),
@@ -256,10 +256,8 @@ fn images_of_another_shape_are_not_scored() {
 
 #[test]
 fn an_output_that_is_not_finite_is_an_error_and_no_signal() {
-    let (_, scorer) = untrained(SHAPE, 2, tiny());
     for bad in [f32::NAN, f32::INFINITY] {
-        let from = Tensor::<2>::from_floats([[0.5, bad]], &Device::Cpu.open().unwrap());
-        let text = scorer.read(from, Array2::zeros((1, 2)).view_mut()).unwrap_err().to_string();
+        let text = keep(array![[0.5, bad]], Array2::zeros((1, 2)).view_mut()).unwrap_err().to_string();
         assert!(text.contains("not finite") && text.contains("hint:"), "{text}");
     }
 }
@@ -371,28 +369,6 @@ fn a_small_pool_gets_the_minimum_of_steps_with_its_milestones_in_proportion() {
         .filter(|&e| settings.learning_rate_at(e, 15) != settings.learning_rate_at(e - 1, 15))
         .collect();
     assert_eq!(changes, [5, 10]);
-}
-
-#[test]
-fn the_kernels_and_burns_operations_train_the_same_network() {
-    let images = image_set(ImageShape { channels: 3, height: 11, width: 9 }, 3, 24, |image, [c, y, x]| {
-        ((image * 7919 + c * 104_729 + y * 1_299_709 + x * 15_485_863) % 251) as u8
-    });
-    for (width, dropout) in [(4, 0.0), (20, 0.3)] {
-        let settings = Settings { width, dropout, epochs: 1, batch: 24, learning_rate: 0.1, ..tiny() };
-        let weights =
-            |kernels| train(&images, &Settings { kernels, ..settings.clone() }, 1).network.weights();
-        let reference = weights(Kernels::Burn);
-        for kernels in [Kernels::Auto, Kernels::Plain] {
-            for ((name, _, values), (_, _, expected)) in weights(kernels).iter().zip(&reference) {
-                let distance =
-                    |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum() };
-                let size = distance(expected, &vec![0.0; expected.len()]).max(1e-6);
-                let off = (distance(values, expected) / size).sqrt();
-                assert!(off < 2e-5, "{kernels:?}, width {width}: {name} is off by {off}");
-            }
-        }
-    }
 }
 
 #[test]

@@ -8,8 +8,8 @@ use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 
 use super::{Scorer, Settings};
-use crate::data::{ImageSet, ImageShape};
 use crate::data::batch::{Augmentation, Batcher, Normalisation, ranges};
+use crate::data::{ImageSet, ImageShape};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::network::{Array, Batch, Dropout, Network, Sgd, Weights};

@@ -53,7 +53,9 @@ impl Scorer {
         let bytes: Vec<Vec<u8>> = self.weights.iter().map(|values| bytes(values)).collect();
         let views = self.network.arrays.iter().zip(&bytes);
         let views = views
-            .map(|(Array { name, shape }, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+            .map(|(Array { name, shape }, bytes)| {
+                Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?))
+            })
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|error| unwritable(&error))?;
         let bytes = serialize(views, Some(HashMap::from([("vabal".to_owned(), header)])))

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::Metrics;
-use crate::query::strategies::vabal::Health;
+use crate::query::Health;
 use crate::{Id, Label};
 
 /// One strategy with one seed, from the first pool to the last round.

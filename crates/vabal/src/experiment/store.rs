@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::metrics::Metrics;
-use crate::query::strategies::vabal::Health;
+use crate::query::Health;
 use crate::sqlite::{Kind, to_json};
 
 /// The version of the schema that this code writes; `PRAGMA user_version` of the file.

@@ -3,7 +3,7 @@
 //! Maps lie channels-last, [B, H, W, C]. Same batch, same weights: the same bits, whatever the number of threads. Never here:
 //! another device, what is computed inside a layer.
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, aview1};
+use ndarray::{Array2, ArrayView2, Axis, aview1};
 use rayon::prelude::*;
 
 use super::{Batch, Block, Dropout, Engine, Frozen, Layer, Network, Output, STAGES, Sgd, Trainer, Weights};
@@ -125,7 +125,14 @@ struct Scoring<'a> {
 
 impl Scoring<'_> {
     /// `batch_norm(conv(x)) + residual`, and with `relu` cut off below zero.
-    fn layer(&self, layer: &Layer, shape: Shape, x: &[f32], residual: Option<&[f32]>, relu: bool) -> Vec<f32> {
+    fn layer(
+        &self,
+        layer: &Layer,
+        shape: Shape,
+        x: &[f32],
+        residual: Option<&[f32]>,
+        relu: bool,
+    ) -> Vec<f32> {
         let workspace = &self.workspace;
         let [weight, gamma, beta, mean, variance] = std::array::from_fn(|i| &*self.weights[layer.weight + i]);
         let affine = batch_norm::frozen(gamma, beta, mean, variance);
@@ -172,13 +179,16 @@ impl Frozen for Scoring<'_> {
 
 /// A network in training.
 pub(super) struct Training {
-    network: Network,
+    pub(super) network: Network,
     pub(super) weights: Weights,
-    pub(super) gradients: Weights,
     velocities: Weights,
     sgd: Sgd,
     workspace: Workspace,
 }
+
+/// What becomes of each gradient as soon as nobody reads its array any more: it is told the array's index and values, and the
+/// gradient. So no more gradients are kept than one.
+type Learn<'a> = dyn FnMut(usize, &mut [f32], &[f32]) + 'a;
 
 /// What the backward pass needs of the forward pass. Nothing is kept of what lies between the two layers of a block but what
 /// came out of the first convolution, which is normalised and cut again wherever it is read.
@@ -205,16 +215,20 @@ struct BlockTape {
 
 impl Training {
     pub(super) fn new(network: Network, weights: Weights, sgd: Sgd, vectors: Vectors) -> Self {
-        let zeros = || weights.iter().map(|values| vec![0.0; values.len()]).collect();
-        let (gradients, velocities) = (zeros(), zeros());
-        Self { network, weights, gradients, velocities, sgd, workspace: Workspace::new(vectors) }
+        let velocities = weights.iter().map(|values| vec![0.0; values.len()]).collect();
+        Self { network, weights, velocities, sgd, workspace: Workspace::new(vectors) }
     }
 
-    /// The mean cross-entropy; its gradients replace those that were there.
-    pub(super) fn differentiate(&mut self, batch: &Batch<'_>, labels: &[Label]) -> f64 {
+    /// The mean cross-entropy, and its gradients to `learn`.
+    pub(super) fn differentiate(
+        &mut self,
+        batch: &Batch<'_>,
+        labels: &[Label],
+        learn: &mut Learn<'_>,
+    ) -> f64 {
         let tape = self.forward(batch);
         let (loss, dlogits) = cross_entropy(&tape.logits, labels);
-        self.backward(tape, dlogits);
+        self.backward(tape, dlogits, learn);
         loss
     }
 
@@ -259,21 +273,21 @@ impl Training {
     }
 
     /// Every gradient, from that of the logits, [B, C].
-    fn backward(&mut self, tape: Tape, dlogits: Array2<f32>) {
-        let Self { network, weights, gradients, workspace, .. } = self;
+    fn backward(&mut self, tape: Tape, dlogits: Array2<f32>, learn: &mut Learn<'_>) {
+        let Self { network, weights, workspace, .. } = self;
         let Tape { shape, images, stem, mut blocks, mut maps, pooled, .. } = tape;
-        let y = maps.pop().expect("the stem puts out one");
+        let mut y = maps.pop().expect("the stem puts out one");
         // The last layer, and the mean over each map.
         let (weight, _) = head(network, weights);
-        let mut dpooled = Array2::zeros(pooled.dim());
+        let (mut dweight, mut dpooled) = (Array2::zeros(weight.dim()), Array2::zeros(pooled.dim()));
         matmul(dlogits.view(), weight, 0.0, dpooled.view_mut(), Threads::All);
-        let dweight = ArrayViewMut2::from_shape(weight.dim(), &mut gradients[network.head]);
-        let dweight = dweight.expect("a gradient is as long as its array");
-        matmul(dlogits.view().reversed_axes(), pooled.view(), 0.0, dweight, Threads::All);
-        gradients[network.head + 1].copy_from_slice(&dlogits.sum_axis(Axis(0)).to_vec());
+        matmul(dlogits.view().reversed_axes(), pooled.view(), 0.0, dweight.view_mut(), Threads::All);
+        let gradients = [dweight.into_raw_vec_and_offset().0, dlogits.sum_axis(Axis(0)).to_vec()];
+        for (array, gradient) in (network.head..).zip(gradients) {
+            learn(array, &mut weights[array], &gradient);
+        }
         let mut dy = workspace.take(y.len());
-        let channels = pooled.ncols();
-        let pixels = y.len() / pooled.len();
+        let (channels, pixels) = (pooled.ncols(), y.len() / pooled.len());
         let rows = dpooled.as_slice().expect("made in this layout").par_chunks_exact(channels);
         dy.par_chunks_exact_mut(pixels * channels).zip(rows).for_each(|(dy, of_mean)| {
             for dy in dy.chunks_exact_mut(channels) {
@@ -281,8 +295,7 @@ impl Training {
             }
         });
 
-        let mut y = y;
-        let mut back = Back { workspace, weights, gradients };
+        let mut back = Back { workspace, weights, learn };
         for block in network.stages.iter().flatten().rev() {
             let tape = blocks.pop().expect("one of each block");
             let below = maps.pop().expect("what each block is given");
@@ -290,44 +303,46 @@ impl Training {
             y = below;
         }
         let sums = stem.gradient_sums(workspace, &dy, Cut::Again);
-        let mut back = Back { workspace, weights, gradients };
         let dconvolved = back.norm(&network.stem, stem, &mut dy, false, Cut::Again, &sums);
-        back.weight(&network.stem, shape, Source::as_is(&images), &dconvolved);
-        [images, y, dy, dconvolved].into_iter().for_each(|array| workspace.give(array));
-    }
-
-    /// One step along the gradients that are there.
-    fn descend(&mut self, learning_rate: f64) {
-        const CHUNK: usize = 1 << 14;
-        let Self { network, weights, gradients, velocities, sgd, .. } = self;
-        let (rate, momentum, decay) = (learning_rate as f32, sgd.momentum as f32, sgd.weight_decay as f32);
-        let arrays = weights.par_iter_mut().zip(&*gradients).zip(velocities).enumerate();
-        arrays.filter(|(array, _)| network.learns(*array)).for_each(|(_, ((weights, gradients), velocities))| {
-            let chunks = weights.par_chunks_mut(CHUNK).zip(gradients.par_chunks(CHUNK));
-            chunks.zip(velocities.par_chunks_mut(CHUNK)).for_each(|((weights, gradients), velocities)| {
-                wide(
-                    #[inline(always)]
-                    || {
-                        for ((w, g), v) in weights.iter_mut().zip(gradients).zip(velocities) {
-                            *v = momentum * *v + (g + decay * *w);
-                            *w -= rate * *v;
-                        }
-                    },
-                );
-            });
-        });
+        let nowhere = Into::Nowhere;
+        back.convolution(&network.stem, shape, Source::as_is(&images), dconvolved, nowhere, &mut [], nothing);
+        [images, y, dy].into_iter().for_each(|array| workspace.give(array));
     }
 }
 
 impl Trainer for Training {
     fn step(&mut self, batch: &Batch<'_>, labels: &[Label], learning_rate: f64) -> Result<Option<f64>> {
-        let loss = self.differentiate(batch, labels);
-        self.descend(learning_rate);
+        let sgd = self.sgd;
+        let mut velocities = std::mem::take(&mut self.velocities);
+        let loss = self.differentiate(batch, labels, &mut |array, weights, gradient| {
+            sgd.step(learning_rate, weights, gradient, &mut velocities[array]);
+        });
+        self.velocities = velocities;
         Ok(Some(loss))
     }
 
     fn weights(&self) -> Result<Weights> {
         Ok(self.weights.clone())
+    }
+}
+
+impl Sgd {
+    /// One step of one array.
+    pub(super) fn step(&self, rate: f64, weights: &mut [f32], gradient: &[f32], velocities: &mut [f32]) {
+        const CHUNK: usize = 1 << 14;
+        let (rate, momentum, decay) = (rate as f32, self.momentum as f32, self.weight_decay as f32);
+        let chunks = weights.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
+        chunks.zip(velocities.par_chunks_mut(CHUNK)).for_each(|((weights, gradient), velocities)| {
+            wide(
+                #[inline(always)]
+                || {
+                    for ((w, g), v) in weights.iter_mut().zip(gradient).zip(velocities) {
+                        *v = momentum * *v + (g + decay * *w);
+                        *w -= rate * *v;
+                    }
+                },
+            );
+        });
     }
 }
 
@@ -368,14 +383,26 @@ fn cross_entropy(logits: &Array2<f32>, labels: &[Label]) -> (f64, Array2<f32>) {
     (loss, gradient)
 }
 
-/// The way back through the layers, which writes the gradients of what they learn.
-struct Back<'a> {
+/// The way back through the layers.
+struct Back<'a, 'b> {
     workspace: &'a Workspace,
-    weights: &'a Weights,
-    gradients: &'a mut Weights,
+    weights: &'a mut Weights,
+    learn: &'a mut Learn<'b>,
 }
 
-impl Back<'_> {
+/// Where the gradient of what was convolved goes.
+enum Into<'a> {
+    Nowhere,
+    /// It replaces what is there.
+    Empty(&'a mut [f32]),
+    /// It is added to what is there.
+    Sum(&'a mut [f32]),
+}
+
+/// For a convolution that nobody looks at while it is in the cache.
+fn nothing(_: usize, _: &mut [f32], _: &mut [f32]) {}
+
+impl Back<'_, '_> {
     /// As [`BatchNorm::backward`].
     fn norm(
         &mut self,
@@ -386,32 +413,45 @@ impl Back<'_> {
         cut: Cut<'_>,
         sums: &[f32],
     ) -> Vec<f32> {
-        let [_, dgamma, dbeta] =
-            self.gradients[layer.weight..].first_chunk_mut().expect("a layer has five arrays");
-        norm.backward(self.workspace, dy, passed, cut, sums, [dgamma, dbeta])
+        let mut gradients = [vec![0.0; layer.to], vec![0.0; layer.to]];
+        let [dgamma, dbeta] = &mut gradients;
+        let dconvolved = norm.backward(self.workspace, dy, passed, cut, sums, [dgamma, dbeta]);
+        for (array, gradient) in (layer.weight + 1..).zip(gradients) {
+            (self.learn)(array, &mut self.weights[array], &gradient);
+        }
+        dconvolved
     }
 
-    /// The gradient of the weight, where `x` was convolved.
-    fn weight(&mut self, layer: &Layer, shape: Shape, x: Source<'_>, dconvolved: &[f32]) {
-        let dw = &mut self.gradients[layer.weight];
-        conv::weight_gradient(self.workspace, &shape.geometry(layer), x, dconvolved, dw);
-    }
-
-    /// The gradient of what was convolved, added to `dx` where `add` says so. `notes` and `finish` as for [`conv::forward`].
-    #[expect(clippy::too_many_arguments, reason = "arrays in, arrays out: a struct would only name them again")]
-    fn input(
-        &self,
+    /// The gradients of the weight and of what was convolved, `x`. `notes` and `finish` as for [`conv::input_gradient`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "arrays in, arrays out: a struct would only name them again"
+    )]
+    fn convolution(
+        &mut self,
         layer: &Layer,
         shape: Shape,
-        dconvolved: &[f32],
-        dx: &mut [f32],
-        add: bool,
+        x: Source<'_>,
+        dconvolved: Vec<f32>,
+        dx: Into<'_>,
         notes: &mut [f32],
         finish: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
     ) {
-        let weight = &self.weights[layer.weight];
-        let geometry = shape.geometry(layer);
-        conv::input_gradient(self.workspace, &geometry, dconvolved, weight, dx, add, notes, finish);
+        let Self { workspace, weights, learn } = self;
+        let (geometry, weight) = (shape.geometry(layer), &mut weights[layer.weight]);
+        let (dx, add) = match dx {
+            Into::Nowhere => (None, false),
+            Into::Empty(dx) => (Some(dx), false),
+            Into::Sum(dx) => (Some(dx), true),
+        };
+        if let Some(dx) = dx {
+            conv::input_gradient(workspace, &geometry, &dconvolved, weight, dx, add, notes, finish);
+        }
+        let mut dw = workspace.take(weight.len());
+        conv::weight_gradient(workspace, &geometry, x, &dconvolved, &mut dw);
+        workspace.give(dconvolved);
+        learn(layer.weight, weight, &dw);
+        workspace.give(dw);
     }
 
     /// The gradient of what a block was given, `below` before dropout, from that of its output, `y`.
@@ -427,39 +467,41 @@ impl Back<'_> {
         let BlockTape { shape, dropped, first, second, shortcut } = tape;
         let inner = shape.behind(&block.first);
         let x = Source::as_is(dropped.as_ref().map_or(below, |[x, _]| x));
-        let nothing = |_: usize, _: &mut [f32], _: &mut [f32]| {};
 
         let cut = Cut::Output(&y);
         let sums = second.gradient_sums(workspace, &dy, cut);
         // From here on, the gradient of the sum is that of both which were added.
         let dconvolved = self.norm(&block.second, second, &mut dy, true, cut, &sums);
         workspace.give(y);
-        self.weight(&block.second, inner, first.activated(), &dconvolved);
         let mut sums = first.empty_sums();
         let mut between = workspace.take(first.activated().values.len());
-        self.input(&block.second, inner, &dconvolved, &mut between, false, &mut sums, |image, dy, sums| {
-            first.gradient_sums_of(workspace, image, dy, Cut::Again, sums);
-        });
-        workspace.give(dconvolved);
+        let into = Into::Empty(&mut between);
+        self.convolution(
+            &block.second,
+            inner,
+            first.activated(),
+            dconvolved,
+            into,
+            &mut sums,
+            |image, dy, sums| {
+                first.gradient_sums_of(workspace, image, dy, Cut::Again, sums);
+            },
+        );
 
         let dconvolved = self.norm(&block.first, first, &mut between, false, Cut::Again, &sums);
         workspace.give(between);
-        self.weight(&block.first, shape, x, &dconvolved);
         let mut dx = match (&block.shortcut, shortcut) {
             (Some(layer), Some(norm)) => {
                 let sums = norm.gradient_sums(workspace, &dy, Cut::Nowhere);
                 let dround = self.norm(layer, norm, &mut dy, false, Cut::Nowhere, &sums);
                 workspace.give(dy);
-                self.weight(layer, shape, x, &dround);
                 let mut dx = workspace.take(x.values.len());
-                self.input(layer, shape, &dround, &mut dx, false, &mut [], nothing);
-                workspace.give(dround);
+                self.convolution(layer, shape, x, dround, Into::Empty(&mut dx), &mut [], nothing);
                 dx
             }
             _ => dy,
         };
-        self.input(&block.first, shape, &dconvolved, &mut dx, true, &mut [], nothing);
-        workspace.give(dconvolved);
+        self.convolution(&block.first, shape, x, dconvolved, Into::Sum(&mut dx), &mut [], nothing);
         if let Some([_, mask]) = dropped {
             multiply(&mut dx, &mask);
         }

@@ -15,9 +15,9 @@ use ndarray::Array2;
 use rand::RngExt as _;
 use rayon::prelude::*;
 
+use crate::Label;
 use crate::error::Result;
 use crate::rng::Seed;
-use crate::Label;
 
 /// Stages of blocks, each but the first half as high and wide and with twice the channels.
 pub(crate) const STAGES: usize = 4;
@@ -113,11 +113,6 @@ impl Network {
         self.arrays.iter().map(of).collect()
     }
 
-    /// Whether the array with this index is learnt; the others are running statistics.
-    pub fn learns(&self, array: usize) -> bool {
-        array >= self.head || array % 5 < 3
-    }
-
     /// Channels of an image.
     pub fn channels(&self) -> usize {
         self.stem.from
@@ -125,11 +120,7 @@ impl Network {
 }
 
 /// A layer with its arrays added to those there are; `[from, to, size, stride]`.
-fn layer(
-    arrays: &mut Vec<Array>,
-    [conv, norm]: [&str; 2],
-    [from, to, size, stride]: [usize; 4],
-) -> Layer {
+fn layer(arrays: &mut Vec<Array>, [conv, norm]: [&str; 2], [from, to, size, stride]: [usize; 4]) -> Layer {
     let weight = arrays.len();
     arrays.push(Array { name: format!("{conv}.weight"), shape: vec![to, from, size, size] });
     for part in ["weight", "bias", "running_mean", "running_var"] {

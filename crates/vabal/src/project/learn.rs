@@ -18,7 +18,7 @@ use crate::data::folder::{self, Aspect, Reading};
 use crate::device::Device;
 use crate::error::{Complaint, Error, Result};
 use crate::progress::{Event, Progress};
-use crate::query::strategies::vabal::Health;
+use crate::query::Health;
 use crate::query::{self, Needs, Query, Selection, Signals, Strategy, term};
 use crate::rng::Seed;
 use crate::{Id, Label, STRATEGIES};

@@ -16,38 +16,15 @@ mod weights;
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
 pub use settings::{Absence, Adapter, Bundle, ClassSum, Hidden, KIND, Likelihood, Preset, Prior, Settings};
 
 use crate::Signals;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
+use crate::query::MOST_CLASSES;
 use crate::rng::Seed;
 use crate::term;
-use crate::{Column, Needs, Query, Selection, Strategy};
-
-/// The state of the VAE after fitting: whether its terms can be trusted, and what they are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Health {
-    /// Mean squared error of the reconstruction on P_U in the last epoch, per input.
-    pub reconstruction: f64,
-    /// KL term on P_U in the last epoch, per latent.
-    pub kl: f64,
-    /// Class loss (Eq. 8) on P_U in the last epoch, in nats; ln C is no better than guessing.
-    pub class_loss: f64,
-    /// Share of draws on P_U whose ŷ (Eq. 7) is the classifier's prediction.
-    pub agreement_unlabelled: f64,
-    /// Share of draws on P_L whose ŷ is the true label.
-    pub agreement_labelled: f64,
-    /// Why the VAE must not be trusted, or `None` when it has learnt.
-    pub warning: Option<String>,
-    /// d_n of Eq. 11, smoothed, by class: the share of right answers where the VAE says n; small is hard.
-    /// Reported even where the score leaves it out.
-    pub difficulty: Vec<f64>,
-    /// π_n of Eq. 12, smoothed, by class, from the pool that the settings name; from P_L where it is off.
-    pub prior: Vec<f64>,
-}
+use crate::{Column, Health, Needs, Query, Selection, Strategy};
 
 /// The strategy.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,7 +86,7 @@ impl Model {
             return Err(Error::input("the unlabelled pool is empty").expected("at least one image").into());
         }
         let columns = unlabelled.classes().unwrap_or(classes);
-        if !(2..=crate::query::MOST_CLASSES).contains(&classes) || columns != classes {
+        if !(2..=MOST_CLASSES).contains(&classes) || columns != classes {
             return Err(Error::input("the number of classes does not fit")
                 .expected("2 or more, one column of probabilities each")
                 .got(format!("{classes} classes and {columns} columns"))

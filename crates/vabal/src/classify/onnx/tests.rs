@@ -8,6 +8,7 @@ use ndarray::Array4;
 use crate::classify::tests::{SHAPE, halves, tiny, train, untrained};
 use crate::classify::{Scorer, Settings};
 use crate::data::{ImageSet, ImageShape};
+use crate::network::Array;
 use crate::progress::silent;
 use crate::query::Needs;
 use crate::{Id, Seed};
@@ -236,11 +237,11 @@ fn every_array_is_there_and_every_node_reads_what_there_is() {
         assert_eq!([count("Conv"), count("BatchNormalization")], [convolutions; 2]);
         assert_eq!(count("Add"), if depth == 18 { 8 } else { 16 });
         assert_eq!([count("Gemm"), count("Softmax"), count("GlobalAveragePool")], [1; 3]);
-        for (name, shape, values) in scorer.network.weights() {
-            let values: Vec<f64> = values.into_iter().map(f64::from).collect();
-            assert_eq!(graph.arrays[name.as_str()], (shape, values), "{name}");
+        for (Array { name, shape }, values) in scorer.network.arrays.iter().zip(&*scorer.weights) {
+            let values: Vec<f64> = values.iter().copied().map(f64::from).collect();
+            assert_eq!(graph.arrays[name.as_str()], (shape.clone(), values), "{name}");
         }
-        assert_eq!(graph.arrays.len(), scorer.network.weights().len() + 3);
+        assert_eq!(graph.arrays.len(), scorer.weights.len() + 3);
         let mut known: Vec<&str> = graph.arrays.keys().copied().collect();
         known.push("images");
         for node in &graph.nodes {

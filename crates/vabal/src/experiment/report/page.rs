@@ -14,7 +14,7 @@ use super::{raster, reasons};
 use crate::error::Result;
 use crate::experiment::record::{Pick, RoundRecord};
 use crate::experiment::thumbnail::PER_ROUND;
-use crate::query::strategies::vabal::Health;
+use crate::query::Health;
 
 /// More rows than this are read by those who look for them.
 const MOST_ROWS: usize = 12;

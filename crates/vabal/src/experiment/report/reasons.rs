@@ -3,7 +3,7 @@
 use super::section::Section;
 use super::text::term;
 use crate::experiment::record::Pick;
-use crate::query::strategies::vabal::Health;
+use crate::query::Health;
 use crate::query::term;
 
 /// A reason for one pick.

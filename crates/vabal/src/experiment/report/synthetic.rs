@@ -6,7 +6,7 @@ use super::section::Experiment;
 use crate::experiment::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
 use crate::experiment::thumbnail::{PER_ROUND, Thumbnail};
 use crate::metrics::{Metrics, mean};
-use crate::query::strategies::vabal::Health;
+use crate::query::Health;
 use crate::rng::Seed;
 
 /// What to make up.

@@ -8,7 +8,7 @@ use super::text::{
 };
 use crate::experiment::record::RoundRecord;
 use crate::experiment::summary::{self, Figure, Measure, Paired, Spread};
-use crate::query::strategies::vabal::Health;
+use crate::query::Health;
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
