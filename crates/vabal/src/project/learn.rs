@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{ImageId, Prediction, Project, Queued, Settings, State, Summary, estimate};
 use crate::active::{Lens, Pool, Trainer, choose, look};
 use crate::classify::{self, Scorer, Training};
-use crate::data::ImageSet;
+use crate::data::Images;
 use crate::data::folder::{self, Aspect, Reading};
 use crate::device::Device;
 use crate::error::{Complaint, Error, Result};
@@ -160,7 +160,7 @@ struct Work<'a> {
 
 /// The project's images in memory, and which row is whose.
 struct Loaded {
-    images: ImageSet,
+    images: Images,
     rows: Rows,
 }
 
@@ -208,13 +208,13 @@ fn recipe(settings: &Settings, labels: usize) -> classify::Settings {
 }
 
 impl Work<'_> {
-    fn load(&self, classes: &[String], progress: &mut Progress<'_>) -> Result<Loaded> {
+    fn load(&self, progress: &mut Progress<'_>) -> Result<Loaded> {
         let (ids, paths): (Vec<ImageId>, Vec<PathBuf>) = self.project.paths()?.into_iter().unzip();
         let root = self.project.images_folder()?;
         let root = std::fs::canonicalize(&root).map_err(Error::io("read", &root))?;
         let cache = self.project.folder().join("cache");
         let reading = reading(self.settings);
-        let (images, kept) = folder::read_files(&root, &paths, classes, reading, Some(&cache), progress)?;
+        let (images, kept) = folder::read_files(&root, &paths, reading, Some(&cache), progress)?;
         let rows = Rows::new(kept.into_iter().map(|place| ids[place]).collect());
         Ok(Loaded { images, rows })
     }
@@ -232,13 +232,17 @@ impl Work<'_> {
         if open.is_empty() {
             return Ok(Outcome::default());
         }
-        // Their names do not matter.
-        let classes = ["a".to_owned(), "b".to_owned()];
-        let loaded = self.load(&classes, progress)?;
+        let loaded = self.load(progress)?;
         let rows = loaded.rows.of(open);
         let settings = recipe(self.settings, 0);
-        let training =
-            Training { images: &loaded.images, settings: &settings, device: self.device, seed: self.seed };
+        let training = Training {
+            images: &loaded.images,
+            // The last layer, of which nothing is asked, has a class at least.
+            classes: &[String::new()],
+            settings: &settings,
+            device: self.device,
+            seed: self.seed,
+        };
         let features =
             training.untrained(&rows)?.signals(&loaded.images, &rows, Needs::STAGES, self.seed, progress)?;
         let stages: Vec<Array2<f32>> = features.stages()?.into_iter().map(standardised).collect();
@@ -274,7 +278,7 @@ impl Work<'_> {
             .iter()
             .map(|class| names.get(class).cloned().unwrap_or_else(|| class.to_string()))
             .collect();
-        let loaded = self.load(&called, progress)?;
+        let loaded = self.load(progress)?;
         let images = &loaded.images;
 
         let known = ids.iter().zip(labels);
@@ -285,7 +289,7 @@ impl Work<'_> {
         pool.learn(&train, &train_labels)?;
 
         let settings = recipe(self.settings, train.len());
-        let learner = Trainer { images, settings: &settings, device: self.device };
+        let learner = Trainer { images, classes: &called, settings: &settings, device: self.device };
         let classifier = learner.fit(&train, &train_labels, None, self.seed, progress)?;
         let lens = Lens { learner: &learner, classifier: &classifier, seed: self.seed };
         let strategy = Watched(STRATEGIES.by_name(&self.settings.strategy)?);
@@ -448,7 +452,7 @@ pub fn predict(
     if paths.is_empty() {
         return Ok((classes, answers));
     }
-    let (images, kept) = folder::read_files(root, paths, &classes, reading, None, progress)?;
+    let (images, kept) = folder::read_files(root, paths, reading, None, progress)?;
     let rows: Vec<Id> = (0..images.len() as Id).collect();
     let signals = scorer.signals(&images, &rows, Needs::PROBABILITIES, Seed::new(0), progress)?;
     for (&row, p) in kept.iter().zip(signals.probabilities()?.rows()) {
