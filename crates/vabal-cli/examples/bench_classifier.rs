@@ -53,13 +53,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             learning_rate: 1e-3,
             ..Settings::paper()
         };
-        let training = Training {
-            images: &images,
-            classes: &classes,
-            settings: &settings,
-            device,
-            seed: Seed::new(1),
-        };
+        let training =
+            Training { images: &images, classes: &classes, settings: &settings, device, seed: Seed::new(1) };
         let before = memory("VmRSS");
         let mut ends = Vec::new();
         let scorer = training.fit(&ids[..batch], &labels[..batch], &mut |event: Event<'_>| {

@@ -1,6 +1,6 @@
 //! The labelling page: a web server on this machine over a labelling project.
 //!
-//! Rooms: [`http`] reads requests and writes answers; [`auth`] says who may ask; [`app`] leads a request to the
+//! Rooms: [`http`] lets connections in and reads requests; [`auth`] says who may ask; [`app`] leads a request to the
 //! function that answers it; `api/` has these functions; [`files`] shows images; [`training`] works in the
 //! background; [`assets`] is the page itself. All that is known of a project is in `vabal::project`: nothing here
 //! writes SQL, trains or chooses, and nothing prints.

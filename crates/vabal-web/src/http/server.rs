@@ -223,6 +223,9 @@ async fn receive(seat: &Seat, parts: Parts, mut body: Incoming) -> Result<axum::
         return Err(refuse(503, "too many connections are open", "close pages that nobody uses; try again"));
     }
     if length > limit as u64 {
+        if limit == 0 {
+            return Err(refuse(413, "a request of this kind has no body", "send it without one"));
+        }
         let what = format!("the request is larger than {} MiB", limit >> 20);
         return Err(refuse(413, &what, "send it in parts"));
     }
