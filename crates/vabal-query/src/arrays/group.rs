@@ -44,10 +44,18 @@ pub(super) struct Arrays {
 impl Arrays {
     pub fn new(group: Group, classes: &Classes, progress: &mut Progress<'_>) -> Result<Self> {
         let given = group.arrays.iter().map(|array| array.name.clone()).collect();
-        let mut arrays = BTreeMap::new();
+        let mut arrays: BTreeMap<Name, Array> = BTreeMap::new();
         let mut first: Option<(String, usize)> = None;
         for array in group.arrays {
             let Some(name) = Name::of(&array.name) else { continue };
+            if let Some(Array { place, .. }) = arrays.get(&name) {
+                return Err(Error::input("an array is there twice")
+                    .at(&array.place)
+                    .expected("each array once")
+                    .got(format!("{name} also in {place}"))
+                    .hint("leave one of them out")
+                    .into());
+            }
             let rows = match array.shape[..] {
                 // Arrays that hold nothing may claim any number of rows.
                 [rows, ref of_a_row @ ..] if rows == 0 || !of_a_row.contains(&0) => rows,
@@ -62,15 +70,7 @@ impl Arrays {
                     .hint("row i of every array must belong to the same image, labelled or not")
                     .into());
             }
-            let place = array.place.clone();
-            if let Some(other) = arrays.insert(name, array) {
-                return Err(Error::input("an array is there twice")
-                    .at(place)
-                    .expected("each array once")
-                    .got(format!("{name} also in {}", other.place))
-                    .hint("leave one of them out")
-                    .into());
-            }
+            arrays.insert(name, array);
         }
         let rows = first.map_or(0, |(_, rows)| rows);
         let names = arrays.get(&Name::Ids).map(|array| names(array, progress)).transpose()?;
