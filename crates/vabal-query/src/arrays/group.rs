@@ -57,8 +57,8 @@ impl Arrays {
                     .into());
             }
             let rows = match array.shape[..] {
-                // Arrays that hold nothing may claim any number of rows.
-                [rows, ref of_a_row @ ..] if rows == 0 || !of_a_row.contains(&0) => rows,
+                // Arrays that hold nothing may claim any number of rows, and any length of a row.
+                [rows, ref row @ ..] if width(row).is_some_and(|width| rows == 0 || width > 0) => rows,
                 _ => return Err(array.of_another_shape(name.shape())),
             };
             let (other, expected) = first.get_or_insert_with(|| (array.place.clone(), rows));
@@ -168,6 +168,11 @@ impl Arrays {
             .hint("count the classes from 0; C is as told, or else the columns of the probabilities")
             .into())
     }
+}
+
+/// The values of a row.
+fn width(row: &[usize]) -> Option<usize> {
+    row.iter().try_fold(1, |count: usize, &length| count.checked_mul(length))
 }
 
 fn names(array: &Array, progress: &mut Progress<'_>) -> Result<(Names, Vec<Id>)> {
