@@ -271,7 +271,9 @@ impl Array {
         let hint = match (self.shape.as_slice(), expected.starts_with("[n]")) {
             ([_, 1], true) => "flatten it: array.ravel()",
             ([_, _], true) => "for one column a class: array.argmax(1)",
-            ([_, _, _, _], _) => "average over height and width: array.mean((2, 3))",
+            ([_, _, _, _], _) if expected.starts_with("[n, d]") => {
+                "average over height and width: array.mean((2, 3))"
+            }
             ([_] | [_, 1] | [_, _, 1], _) if expected.contains('C') => {
                 "for two classes give both: numpy.stack([1 - p, p], -1)"
             }

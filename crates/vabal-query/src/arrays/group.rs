@@ -44,13 +44,21 @@ pub(super) struct Arrays {
 impl Arrays {
     pub fn new(group: Group, classes: &Classes, progress: &mut Progress<'_>) -> Result<Self> {
         let given = group.arrays.iter().map(|array| array.name.clone()).collect();
-        let mut arrays = BTreeMap::new();
+        let mut arrays: BTreeMap<Name, Array> = BTreeMap::new();
         let mut first: Option<(String, usize)> = None;
         for array in group.arrays {
             let Some(name) = Name::of(&array.name) else { continue };
+            if let Some(Array { place, .. }) = arrays.get(&name) {
+                return Err(Error::input("an array is there twice")
+                    .at(&array.place)
+                    .expected("each array once")
+                    .got(format!("{name} also in {place}"))
+                    .hint("leave one of them out")
+                    .into());
+            }
             let rows = match array.shape[..] {
-                // Arrays that hold nothing may claim any number of rows.
-                [rows, ref of_a_row @ ..] if rows == 0 || !of_a_row.contains(&0) => rows,
+                // Arrays that hold nothing may claim any number of rows, and any length of a row.
+                [rows, ref row @ ..] if width(row).is_some_and(|width| rows == 0 || width > 0) => rows,
                 _ => return Err(array.of_another_shape(name.shape())),
             };
             let (other, expected) = first.get_or_insert_with(|| (array.place.clone(), rows));
@@ -62,15 +70,7 @@ impl Arrays {
                     .hint("row i of every array must belong to the same image, labelled or not")
                     .into());
             }
-            let place = array.place.clone();
-            if let Some(other) = arrays.insert(name, array) {
-                return Err(Error::input("an array is there twice")
-                    .at(place)
-                    .expected("each array once")
-                    .got(format!("{name} also in {}", other.place))
-                    .hint("leave one of them out")
-                    .into());
-            }
+            arrays.insert(name, array);
         }
         let rows = first.map_or(0, |(_, rows)| rows);
         let names = arrays.get(&Name::Ids).map(|array| names(array, progress)).transpose()?;
@@ -168,6 +168,11 @@ impl Arrays {
             .hint("count the classes from 0; C is as told, or else the columns of the probabilities")
             .into())
     }
+}
+
+/// The values of a row.
+fn width(row: &[usize]) -> Option<usize> {
+    row.iter().try_fold(1, |count: usize, &length| count.checked_mul(length))
 }
 
 fn names(array: &Array, progress: &mut Progress<'_>) -> Result<(Names, Vec<Id>)> {

@@ -340,11 +340,7 @@ impl Column {
     ///
     /// # Errors
     /// A torn file, lists of different lengths, missing values, [`Error::Stopped`].
-    pub fn each_block(
-        &self,
-        load: &mut Load<'_, '_>,
-        each: &mut Each<'_, u8>,
-    ) -> Result<()> {
+    pub fn each_block(&self, load: &mut Load<'_, '_>, each: &mut Each<'_, u8>) -> Result<()> {
         match self.leaf.physical_type() {
             Physical::BOOLEAN => self.each::<BoolType>(load, BLOCK, &mut |first, values| {
                 each(first, &values.iter().map(|&value| value.into()).collect::<Vec<u8>>())

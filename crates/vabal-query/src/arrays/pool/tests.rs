@@ -120,6 +120,7 @@ fn arrays_that_cannot_be_a_pool_are_refused_by_their_place() {
         ),
         (vec![floats("features", &[], vec![1.0])], "another shape; where: features"),
         (vec![floats("features", &[usize::MAX, 0], vec![])], "another shape; where: features"),
+        (vec![floats("mc_probs", &[0, usize::MAX, 2], vec![])], "another shape; where: mc_probs"),
         (
             vec![column("label", [0]), column("labels", [0])],
             "twice; where: labels; expected: each array once",
