@@ -388,7 +388,7 @@ mod tests {
             let learnt = learnt.filter(|(array, _)| !array.name.contains("running"));
             assert_eq!(learnt.clone().count(), gradients.len());
             for (gradient, (array, expected)) in gradients.iter().zip(learnt) {
-                assert_near(gradient.to_vec().unwrap(), expected, 3e-4, &array.name);
+                assert_near(gradient.to_vec().unwrap(), expected, 6e-4, &array.name);
             }
             for (array, (got, expected)) in
                 theirs.weights().unwrap().into_iter().zip(&ours.weights).enumerate()
@@ -436,7 +436,7 @@ mod tests {
                 .map(|engine| engine.freeze(&network, &weights).unwrap().forward(&batch).unwrap());
             let all = |output: Output| [output.logits].into_iter().chain(output.stages);
             for (got, expected) in all(theirs).zip(all(ours)) {
-                assert_near(got, &exact(&expected.into_raw_vec_and_offset().0), 2e-5, "an output");
+                assert_near(got, &exact(&expected.into_raw_vec_and_offset().0), 3e-5, "an output");
             }
         }
     }
