@@ -6,9 +6,9 @@ use std::collections::HashSet;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::available_parallelism;
 
+use vabal::Error;
 use vabal::error::Cause;
-use vabal::project::Picture;
-use vabal::{Error, Id};
+use vabal::project::{ImageId, Picture};
 
 use crate::api;
 use crate::app::App;
@@ -80,7 +80,7 @@ pub fn thumb(app: &App, Request { id, head, .. }: &Request) -> Answer {
 }
 
 fn find(app: &App, id: &str) -> Answer<(Picture, String)> {
-    let image: Id = api::number(id, "image")?;
+    let image: ImageId = api::number(id, "image")?;
     let found = app.read(|project| Ok((project.picture(image)?, project.images(&[image])?.pop())))?;
     match found {
         (Some(picture), Some(image)) => Ok((picture, image.hash)),

@@ -1,7 +1,6 @@
 //! Images listed, and one in full.
 
-use vabal::Id;
-use vabal::project::ListQuery;
+use vabal::project::{ImageId, ListQuery};
 
 use super::{asked, json, number, word};
 use crate::app::App;
@@ -26,7 +25,7 @@ pub fn list(app: &App, Request { head, .. }: &Request) -> Answer {
 
 /// `GET /api/images/ID`
 pub fn detail(app: &App, Request { id, .. }: &Request) -> Answer {
-    let image: Id = number(id, "image")?;
+    let image: ImageId = number(id, "image")?;
     let detail = app.read(|project| project.detail(image))?;
     json(&detail.ok_or_else(|| Failure::missing("image", id))?)
 }

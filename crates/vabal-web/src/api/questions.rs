@@ -1,6 +1,6 @@
 //! What to ask next.
 
-use vabal::Id;
+use vabal::project::ImageId;
 
 use super::{asked, json_with_round, parsed, person};
 use crate::app::App;
@@ -11,7 +11,7 @@ use crate::http::Request;
 pub fn next(app: &App, Request { head, .. }: &Request) -> Answer {
     let person = person(head)?;
     let n: usize = asked(head, "n", "a whole number")?.unwrap_or(12);
-    let have: Vec<Id> = head
+    let have: Vec<ImageId> = head
         .asked("have")
         .unwrap_or_default()
         .split(',')
