@@ -3,6 +3,7 @@ features of all four stages, 3 x 32 x 32, f32, the same threads.
 
     pip install torch && python bench/classifier.py              # batch 128, widths 16 and 64
     python bench/classifier.py --batch 16 --widths 16 --steps 50   # what the preset quick does
+    python bench/classifier.py --device cuda             # both on the GPU, by this PyTorch; torch-cpu: both on the CPU
 
 Features are those of a pool: vabal passes through 8 batches and takes its own 256 images at a time, PyTorch gets 128, or
 what --batch says if that is more. PyTorch gets its best memory layout of two (contiguous, channels-last), measured apart
@@ -67,12 +68,17 @@ class ResNet18(nn.Module):
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
 
 
-def median_seconds(step, steps):
+def median_seconds(step, steps, device):
+    """Of a step; a GPU is waited for after every 16th, as vabal does."""
+    every = 1 if device == "cpu" else 16
     seconds = []
-    for _ in range(steps + 1):
+    for _ in range(steps // every + 1):
         start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
+        for _ in range(every):
+            step()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        seconds.append((time.perf_counter() - start) / every)
     return statistics.median(seconds[1:])
 
 
@@ -82,7 +88,11 @@ def memory(name):
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith(name + ":"))
 
 
-def pytorch(width, batch, steps, layout, threads):
+def pytorch(width, batch, steps, layout, threads, device):
+    device = device if device.startswith("cuda") else "cpu"
+    if device != "cpu":
+        torch.cuda.set_device(torch.device(device))
+    torch.set_default_device(device)
     torch.set_num_threads(threads)
     layout = LAYOUTS[layout]
     torch.manual_seed(1)
@@ -99,15 +109,16 @@ def pytorch(width, batch, steps, layout, threads):
     def features():
         with torch.inference_mode():
             logits, stages = net(x)
-            logits.softmax(1)
+            for result in (logits.softmax(1), *stages):
+                result.cpu()
 
     before = memory("VmRSS")
-    train_seconds = median_seconds(train, steps)
+    train_seconds = median_seconds(train, steps, device)
     grown = memory("VmHWM") - before
     net.eval()
     pool = max(batch, 128)
     x = torch.randn(pool, 3, 32, 32).to(memory_format=layout)
-    return {"train": train_seconds, "features": median_seconds(features, steps) * batch / pool, "training_mib": grown}
+    return {"train": train_seconds, "features": median_seconds(features, steps, device) * batch / pool, "training_mib": grown}
 
 
 def alone(*arguments):
@@ -128,13 +139,18 @@ def build():
     return os.path.join(target, "release", "examples", "bench_classifier")
 
 
-def vabal(program, width, batch, steps, threads):
+def vabal(program, width, batch, steps, threads, device):
     run = subprocess.run(
-        [program, str(steps), "auto", str(batch), str(width)],
+        [program, str(steps), "auto" if device == "cpu" else device, str(batch), str(width)],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        env={**os.environ, "RAYON_NUM_THREADS": str(threads)},
+        env={
+            **os.environ,
+            "RAYON_NUM_THREADS": str(threads),
+            "OMP_NUM_THREADS": str(threads),
+            "VABAL_LIBTORCH": os.path.dirname(torch.__file__),
+        },
     )
     return json.loads(run.stdout)
 
@@ -143,30 +159,39 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=5, help="timed steps (default 5)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:INDEX or torch-cpu (default cpu)")
+    parser.add_argument("--steps", type=int, help="timed steps (default 5, on a GPU 64)")
     parser.add_argument("--turns", type=int, default=3, help="runs of each, in turn (default 3)")
     parser.add_argument("--threads", type=int, default=2, help="threads for both (default 2)")
     args = parser.parse_args()
+    on_gpu = args.device.startswith("cuda")
+    args.steps = args.steps or (64 if on_gpu else 5)
 
     program = build()
     rustc = subprocess.run(["rustc", "--version"], stdout=subprocess.PIPE, text=True).stdout.strip()
     versions = f"PyTorch {torch.__version__}, Python {platform.python_version()}, {rustc}"
-    print(f"{versions}, {args.threads} threads, batch {args.batch}\n")
+    where = torch.cuda.get_device_name(args.device) if on_gpu else f"{args.threads} threads"
+    print(f"{versions}, --device {args.device}, {where}, batch {args.batch}\n")
     head = ["width", "what", "vabal", "PyTorch", "its layout", "vabal is better by"]
     print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
     for width in args.widths:
         ours, theirs = [], {name: [] for name in LAYOUTS}
         for _ in range(args.turns):
-            ours.append(vabal(program, width, args.batch, args.steps, args.threads))
+            ours.append(vabal(program, width, args.batch, args.steps, args.threads, args.device))
             for name in LAYOUTS:
-                theirs[name].append(alone(width, args.batch, args.steps, name, args.threads))
+                theirs[name].append(alone(width, args.batch, args.steps, name, args.threads, args.device))
         ours = best(ours)
         theirs = {name: best(runs) for name, runs in theirs.items()}
         for key, what in (("train", "training step"), ("features", "features")):
             name = min(theirs, key=lambda name: theirs[name][key])
             rate, peer = args.batch / ours[key], args.batch / theirs[name][key]
+            if key == "train":
+                cells = [width, "training step, ms", f"{ours[key] * 1e3:.2f}", f"{theirs[name][key] * 1e3:.2f}", name, ""]
+                print(f"| {' | '.join(map(str, cells))} |", flush=True)
             cells = [width, f"{what}, images/s", f"{rate:.0f}", f"{peer:.0f}", name, f"{rate / peer:.2f}"]
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
+        if on_gpu:
+            continue  # what a process grows by says nothing of the GPU's memory
         name = min(theirs, key=lambda name: theirs[name]["training_mib"])
         size, peer = ours["training_mib"], theirs[name]["training_mib"]
         cells = [width, "peak of training, MiB", f"{size:.0f}", f"{peer:.0f}", name, f"{peer / size:.2f}"]

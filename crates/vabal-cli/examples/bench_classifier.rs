@@ -1,5 +1,5 @@
 //! Times training steps and stage features of the classifier, one line of JSON per width, for
-//! `bench/classifier.py`: `bench_classifier STEPS auto|plain BATCH WIDTH...`. Random images: speed does not depend on
+//! `bench/classifier.py`: `bench_classifier STEPS auto|plain|DEVICE BATCH WIDTH...`. Random images: speed does not depend on
 //! them. Allocator and threads are the program's. `training_mib` is by how much the process grew at most from before the training: of one
 //! width a process, since the peak is that of all before.
 
@@ -10,7 +10,7 @@ use std::time::Instant;
 use rand::Rng as _;
 use vabal::classify::Training;
 use vabal::classify::settings::{Kernels, Settings};
-use vabal::data::{ImageSet, ImageShape, Origin};
+use vabal::data::{ImageShape, Images, Origin};
 use vabal::query::Needs;
 use vabal::{Device, Event, Flow, Id, Label, Seed};
 
@@ -24,10 +24,13 @@ const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let steps: usize = args.next().ok_or("how many steps?")?.parse()?;
-    let kernels = match args.next().as_deref() {
-        Some("auto") => Kernels::Auto,
-        Some("plain") => Kernels::Plain,
-        _ => return Err("auto or plain?".into()),
+    let (kernels, device) = match args.next().ok_or("auto, plain or a device?")?.as_str() {
+        "auto" => (Kernels::Auto, Device::Cpu),
+        "plain" => (Kernels::Plain, Device::Cpu),
+        name => {
+            let pytorch = || vabal::device::find_pytorch(std::env::var_os("VABAL_LIBTORCH"));
+            (Kernels::Auto, Device::named(name, pytorch)?)
+        }
     };
     let batch: usize = args.next().ok_or("how many images a step?")?.parse()?;
     rayon::ThreadPoolBuilder::new().use_current_thread().build_global()?;
@@ -35,9 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut pixels = vec![0; pool * SHAPE.bytes()];
     Seed::new(1).stream("pixels").fill_bytes(&mut pixels);
     let labels: Vec<Label> = (0..pool as Label).map(|image| image % 10).collect();
-    let classes = (0..10).map(|class| class.to_string()).collect();
+    let classes: Vec<String> = (0..10).map(|class| class.to_string()).collect();
     let origin = Origin::Records(vec![("random".to_owned(), pool)]);
-    let images = ImageSet::new(SHAPE, pixels, labels.clone(), classes, origin)?;
+    let images = Images::new(SHAPE, pixels, origin)?;
     let ids: Vec<Id> = (0..pool as Id).collect();
 
     for width in args {
@@ -51,15 +54,22 @@ fn main() -> Result<(), Box<dyn Error>> {
             ..Settings::paper()
         };
         let training =
-            Training { images: &images, settings: &settings, device: Device::Cpu, seed: Seed::new(1) };
+            Training { images: &images, classes: &classes, settings: &settings, device, seed: Seed::new(1) };
         let before = memory("VmRSS");
         let mut ends = Vec::new();
-        let scorer = training.fit(&ids[..batch], &labels[..batch], &mut |_: Event<'_>| {
-            ends.push(Instant::now());
+        let scorer = training.fit(&ids[..batch], &labels[..batch], &mut |event: Event<'_>| {
+            // A loss that is told has been computed: a GPU has done all steps before it.
+            if let Event::Progress { done, loss: Some(_), .. } = event {
+                ends.push((done, Instant::now()));
+            }
             Flow::Continue
         })?;
         let grown = memory("VmHWM").zip(before).map(|(peak, before)| peak - before);
-        let train = median(ends.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect());
+        let each = ends.windows(2).map(|pair| {
+            let [(from, start), (to, end)] = [pair[0], pair[1]];
+            (end - start).as_secs_f64() / (to - from) as f64
+        });
+        let train = median(each.collect()).ok_or("a GPU needs 16 steps or more")?;
         let mut seconds = Vec::new();
         for _ in 0..=steps.div_ceil(POOL) {
             let start = Instant::now();
@@ -67,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             scorer.signals(&images, &ids, needs, Seed::new(1), &mut |_: Event<'_>| Flow::Continue)?;
             seconds.push(start.elapsed().as_secs_f64() / POOL as f64);
         }
-        let features = median(seconds.split_off(1));
+        let features = median(seconds.split_off(1)).ok_or("nothing was timed")?;
         let line = serde_json::json!({
             "width": settings.width, "train": train, "features": features, "training_mib": grown,
         });
@@ -83,7 +93,7 @@ fn memory(name: &str) -> Option<f64> {
     line.trim().trim_end_matches("kB").trim().parse::<f64>().ok().map(|kib| kib / 1024.0)
 }
 
-fn median(mut seconds: Vec<f64>) -> f64 {
+fn median(mut seconds: Vec<f64>) -> Option<f64> {
     seconds.sort_unstable_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
+    seconds.get(seconds.len() / 2).copied()
 }

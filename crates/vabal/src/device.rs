@@ -1,58 +1,70 @@
-//! Where networks are computed: the CPU, or an NVIDIA GPU.
+//! Where networks are computed: by the kernels of this library on the CPU, or by the PyTorch of the user.
 //!
-//! Never here: what is computed.
+//! Never here: what is computed, where PyTorch is.
 
 use std::fmt;
-use std::str::FromStr;
+use std::path::PathBuf;
 
-use crate::classify::settings::Kernels;
+use vabal_torch::Torch;
+pub use vabal_torch::find as find_pytorch;
+
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
+use crate::kernels::Vectors;
 use crate::network::Engine;
 use crate::network::cpu::Cpu;
+use crate::network::torch::Pytorch;
 
-/// A device as `--device` names it: `cpu`, `cuda`, `cuda:1`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// A device that is there.
+#[derive(Debug, Clone, Copy, Default)]
 pub enum Device {
-    /// All cores of this machine.
+    /// All cores of this machine, with the kernels of this library.
     #[default]
     Cpu,
-    /// The NVIDIA GPU with this index.
-    Cuda(usize),
+    /// A GPU, or all cores of this machine, with the operations of PyTorch.
+    Torch(Torch),
 }
 
 impl Device {
-    /// What computes networks there, with these kernels if it is a CPU.
+    /// The device that `--device` names: `cpu`, `cuda`, `cuda:1` or `torch-cpu`. All but the first ask `pytorch` for
+    /// the folder of the user's PyTorch, which [`find_pytorch`] finds.
     ///
     /// # Errors
-    /// A GPU that this machine does not have.
-    pub(crate) fn open(self, kernels: Kernels) -> Result<Box<dyn Engine>> {
-        match self {
-            Device::Cpu => Ok(Box::new(Cpu(kernels.vectors()))),
-            Device::Cuda(_) => Err(Error::input("this build of vabal knows no GPU")
-                .expected("cpu")
-                .got(self)
-                .hint("leave --device out to use the CPU")
-                .into()),
-        }
-    }
-}
-
-impl FromStr for Device {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let unknown = || {
-            Error::input("unknown device")
-                .expected("cpu, cuda or cuda:INDEX")
-                .got(format!("\"{text}\""))
-                .hint("without a GPU, leave --device out")
-                .into()
+    /// Another name, what `pytorch` says, or what [`Torch::open`] says: a PyTorch that cannot be used, or a GPU that this
+    /// machine does not have.
+    ///
+    /// ```
+    /// use vabal::Device;
+    ///
+    /// let device = Device::named("cpu", || vabal::device::find_pytorch(None))?;
+    /// assert_eq!(device.to_string(), "cpu");
+    /// # Ok::<(), vabal::Error>(())
+    /// ```
+    pub fn named(name: &str, pytorch: impl FnOnce() -> Result<PathBuf>) -> Result<Self> {
+        use vabal_torch::Device::{Cpu, Cuda};
+        let device = match name.split_once(':') {
+            None if name == "cpu" => return Ok(Self::Cpu),
+            None if name == "torch-cpu" => Some(Cpu),
+            None if name == "cuda" => Some(Cuda(0)),
+            Some(("cuda", index)) => index.parse().ok().map(Cuda),
+            _ => None,
         };
-        match text.split_once(':') {
-            None if text == "cpu" => Ok(Device::Cpu),
-            None if text == "cuda" => Ok(Device::Cuda(0)),
-            Some(("cuda", index)) => index.parse().map(Device::Cuda).map_err(|_| unknown()),
-            _ => Err(unknown()),
+        let Some(device) = device else {
+            return Err(Error::input("unknown device")
+                .expected("cpu, cuda, cuda:INDEX or torch-cpu")
+                .got(format!("\"{name}\""))
+                .hint("without a GPU, leave --device out")
+                .into());
+        };
+        Torch::open(&pytorch()?, device).map(Self::Torch)
+    }
+
+    /// What computes networks there; the kernels of this library use these vectors.
+    pub(crate) fn engine(self, vectors: Vectors) -> Box<dyn Engine> {
+        match self {
+            Device::Cpu => Box::new(Cpu(vectors)),
+            Device::Torch(torch) => Box::new(Pytorch(torch)),
         }
     }
 }
@@ -61,7 +73,31 @@ impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Device::Cpu => f.write_str("cpu"),
-            Device::Cuda(index) => write!(f, "cuda:{index}"),
+            Device::Torch(torch) => match torch.device() {
+                vabal_torch::Device::Cpu => f.write_str("torch-cpu"),
+                cuda => cuda.fmt(f),
+            },
+        }
+    }
+}
+
+/// What convolutions and BatchNorm are computed with on a CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kernels {
+    /// The widest vectors that the processor has.
+    #[default]
+    Auto,
+    /// No vectors: what a processor does that has none.
+    Plain,
+}
+
+impl Kernels {
+    /// The vectors that the kernels are to use.
+    pub(crate) fn vectors(self) -> Vectors {
+        match self {
+            Self::Auto => Vectors::Widest,
+            Self::Plain => Vectors::Plain,
         }
     }
 }
@@ -70,28 +106,29 @@ impl fmt::Display for Device {
 mod tests {
     use super::*;
 
+    fn refused(name: &str) -> String {
+        let here = || Ok(std::env::temp_dir().join("no such folder"));
+        let error = Device::named(name, here).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        error.to_string()
+    }
+
     #[test]
-    fn a_device_is_read_as_it_is_written() {
-        for (text, device) in [
-            ("cpu", Device::Cpu),
-            ("cuda", Device::Cuda(0)),
-            ("cuda:0", Device::Cuda(0)),
-            ("cuda:3", Device::Cuda(3)),
-        ] {
-            assert_eq!(text.parse::<Device>().unwrap(), device);
-            assert_eq!(device.to_string().parse::<Device>().unwrap(), device);
-        }
-        for text in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "cpu:0", "CPU", "cuda:1:2"] {
-            assert!(text.parse::<Device>().is_err(), "{text:?} is no device");
+    fn a_device_is_read_by_its_name() {
+        let device = Device::named("cpu", || panic!("the CPU needs no PyTorch")).unwrap();
+        assert_eq!(device.to_string(), "cpu");
+        for name in
+            ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "cpu:0", "CPU", "cuda:1:2", "torch", "torch-cuda"]
+        {
+            assert!(refused(name).starts_with("unknown device\n"), "{name:?} is no device");
         }
     }
 
     #[test]
-    fn a_gpu_that_is_not_there_is_an_error_with_a_hint() {
-        // No machine has so many.
-        let error = Device::Cuda(4096).open(Kernels::Auto).unwrap_err();
-        assert_eq!(error.exit_code(), 2);
-        let text = error.to_string();
-        assert!(text.contains("got: cuda:4096") && text.contains("hint: "), "{text}");
+    fn a_device_without_its_pytorch_is_an_error_with_a_hint() {
+        for name in ["cuda", "cuda:1", "torch-cpu"] {
+            let text = refused(name);
+            assert!(text.starts_with("PyTorch is not found\n") && text.contains("hint: "), "{text}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use vabal::project::{Project, learn, status};
 use vabal::{Device, Error, Result};
 use vabal_web::{Options, Server, Work};
 
+use super::device;
 use crate::browser::Door;
 use crate::output::{complain, say};
 use crate::{interrupt, user};
@@ -39,7 +40,7 @@ pub struct Label {
     /// Whose answers these are, as the page offers it; the name of the user if not given
     #[arg(long, value_name = "NAME")]
     pub person: Option<String>,
-    /// Where to train: cpu, cuda or cuda:INDEX
+    /// Where to train: cpu; by your PyTorch: cuda, cuda:INDEX, torch-cpu
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: String,
 }
@@ -49,7 +50,7 @@ pub struct Label {
 /// # Errors
 /// What the library and the server say.
 pub fn run(args: &Label) -> Result<()> {
-    let device: Device = args.device.parse()?;
+    let device = device(&args.device)?;
     // Not kept open: where the folder cannot be written, and later can, one such connection would keep all from writing.
     let (before, name) = {
         let project = Project::open(&args.project)?;

@@ -4,9 +4,10 @@
 
 use std::path::PathBuf;
 
+use vabal::Result;
 use vabal::project::Project;
-use vabal::{Device, Result};
 
+use super::device;
 use crate::arrays::parquet::Data;
 use crate::bar::watched;
 use crate::output::{complain, say, several};
@@ -30,7 +31,7 @@ pub struct Predict {
     /// File to write, ending in .csv, .jsonl, .ndjson or .parquet
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// Where to compute: cpu, cuda or cuda:INDEX
+    /// Where to compute: cpu; by your PyTorch: cuda, cuda:INDEX, torch-cpu
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: String,
     /// Print errors only
@@ -46,7 +47,7 @@ const BAD: usize = 20;
 /// # Errors
 /// What the library says: no model yet, no image in the folder.
 pub fn run(args: &Predict) -> Result<()> {
-    let device: Device = args.device.parse()?;
+    let device = device(&args.device)?;
     let project = Project::open(&args.project)?;
     // Told before the work.
     table::Format::of(&args.out)?;

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 
 use vabal::config::Config;
 use vabal::experiment::{self, Outcome};
-use vabal::{Device, Flow, Result};
+use vabal::{Flow, Result};
 
+use super::device;
 use crate::output::say;
 use crate::terminal::{Mode, Screen};
 use crate::{data_dir, interrupt};
@@ -32,7 +33,7 @@ pub struct Shared {
     /// Folder of this run; runs/NAME if not given
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Where to train: cpu, cuda or cuda:INDEX
+    /// Where to train: cpu; by your PyTorch: cuda, cuda:INDEX, torch-cpu
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: String,
     /// Override a key of the configuration; may be given several times
@@ -70,7 +71,7 @@ pub fn execute(config: &Config, shared: &Shared) -> Result<Option<(PathBuf, Scre
         say(config.to_toml()?.trim_end());
         return Ok(None);
     }
-    let device: Device = shared.device.parse()?;
+    let device = device(&shared.device)?;
     let out = shared.out.clone().unwrap_or_else(|| Path::new("runs").join(&config.name));
     let stop = interrupt::flag()?;
     let mut screen = Screen::new(Mode::of(shared.quiet, shared.json), &out);

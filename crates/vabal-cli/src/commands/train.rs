@@ -5,10 +5,11 @@
 use std::path::PathBuf;
 
 use serde_json::json;
+use vabal::Result;
 use vabal::project::status::{self, RoundStatus, Status};
 use vabal::project::{Project, learn};
-use vabal::{Device, Result};
 
+use super::device;
 use crate::bar::watched;
 use crate::output::{say, several};
 
@@ -24,7 +25,7 @@ pub struct Train {
     /// Folder of the project
     #[arg(value_name = "PROJECT")]
     pub project: PathBuf,
-    /// Where to train: cpu, cuda or cuda:INDEX
+    /// Where to train: cpu; by your PyTorch: cuda, cuda:INDEX, torch-cpu
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: String,
     /// Print errors only
@@ -40,7 +41,7 @@ pub struct Train {
 /// # Errors
 /// What the library says: a training that is under way, images that cannot be read.
 pub fn run(args: &Train) -> Result<()> {
-    let device: Device = args.device.parse()?;
+    let device = device(&args.device)?;
     let mut project = Project::open(&args.project)?;
     let needs = learn::obstacle(&project)?;
     let round = watched(args.quiet || args.json, |progress| learn::round(&mut project, device, progress))?;

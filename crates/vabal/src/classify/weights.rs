@@ -66,8 +66,7 @@ impl Scorer {
     /// Reads what [`Scorer::save`] wrote.
     ///
     /// # Errors
-    /// A file that is missing, torn, not of this program, or of a newer version, and a device that is not
-    /// there.
+    /// A file that is missing, torn, not of this program, or of a newer version.
     pub fn load(path: &Path, device: Device) -> Result<Self> {
         let bytes = fs::read(path).map_err(Error::io("read", path))?;
         let foreign = |got: String| {
@@ -116,7 +115,6 @@ impl Scorer {
             }
             Ok(tensor.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
         };
-        device.open(settings.kernels)?;
         let network = settings.network(channels, classes.len());
         let weights = network.weights(weight)?.into();
         Ok(Self { network, weights, settings, shape: image, classes, normalisation, device })

@@ -12,7 +12,7 @@ use super::workspace::Workspace;
 /// Added to every variance.
 pub(crate) const EPSILON: f64 = 1e-5;
 /// How far one batch moves the running statistics.
-const MOMENTUM: f32 = 0.1;
+pub(crate) const MOMENTUM: f32 = 0.1;
 
 /// What is normalised by the statistics of its own batch, and what normalisation does to it.
 #[derive(Debug)]

@@ -2,14 +2,15 @@
 //!
 //! A residual network for small images (He et al. 2016, "Deep Residual Learning", ResNet-18 and -34 with a 3×3 first
 //! convolution and no max-pool), named and laid out as torchvision's. Every engine reads the same description: that of
-//! [`cpu`] computes with the kernels of this library. Never here: settings, files, images, randomness but that of
-//! dropout.
+//! [`cpu`] computes with the kernels of this library, that of [`torch`] with the PyTorch of the user. Never here:
+//! settings, files, images, randomness but that of dropout.
 
 pub(crate) mod cpu;
 #[cfg(test)]
 mod definition;
 #[cfg(test)]
 mod tests;
+pub(crate) mod torch;
 
 use ndarray::Array2;
 use rand::RngExt as _;

@@ -13,13 +13,13 @@ const VECTORS: [Vectors; 2] = [Vectors::Widest, Vectors::Plain];
 const SGD: Sgd = Sgd { momentum: 0.9, weight_decay: 0.5 };
 
 /// Uniform in ±1, another list for every name.
-fn noise(n: usize, name: &str) -> Vec<f32> {
+pub(super) fn noise(n: usize, name: &str) -> Vec<f32> {
     let mut rng = Seed::new(n as u64).stream(name);
     (0..n).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
 /// Values of the size that training has, none of which is a special case.
-fn weights(network: &Network) -> Weights {
+pub(super) fn weights(network: &Network) -> Weights {
     let of = |array: &super::Array| -> Result<Vec<f32>, std::convert::Infallible> {
         let n = array.shape.iter().product();
         let fan_in: usize = array.shape[1..].iter().product();
@@ -34,22 +34,22 @@ fn weights(network: &Network) -> Weights {
     weights
 }
 
-fn wide(weights: &Weights) -> Vec<Vec<f64>> {
+pub(super) fn wide(weights: &Weights) -> Vec<Vec<f64>> {
     weights.iter().map(|values| values.iter().map(|&value| f64::from(value)).collect()).collect()
 }
 
-struct Case {
-    depth: usize,
-    width: usize,
-    channels: usize,
+pub(super) struct Case {
+    pub depth: usize,
+    pub width: usize,
+    pub channels: usize,
     /// Images, height, width.
-    shape: [usize; 3],
-    dropout: f64,
+    pub shape: [usize; 3],
+    pub dropout: f64,
 }
 
 /// Winograd's shapes and others, odd numbers of channels, one image, one pixel, dropout. Always enough values of a channel for its
 /// variance to be told apart from the rounding.
-const CASES: [Case; 6] = [
+pub(super) const CASES: [Case; 6] = [
     Case { depth: 18, width: 2, channels: 3, shape: [4, 6, 5], dropout: 0.0 },
     Case { depth: 18, width: 3, channels: 1, shape: [3, 9, 8], dropout: 0.3 },
     Case { depth: 34, width: 3, channels: 3, shape: [5, 8, 8], dropout: 0.0 },
@@ -59,7 +59,7 @@ const CASES: [Case; 6] = [
 ];
 
 /// Asserts that values are the same but for rounding, relative to the largest.
-fn assert_near(got: impl IntoIterator<Item = f32>, expected: &[f64], bound: f64, what: &str) {
+pub(super) fn assert_near(got: impl IntoIterator<Item = f32>, expected: &[f64], bound: f64, what: &str) {
     let largest = expected.iter().fold(1e-3_f64, |largest, value| largest.max(value.abs()));
     let got: Vec<f32> = got.into_iter().collect();
     assert_eq!(got.len(), expected.len(), "{what}");

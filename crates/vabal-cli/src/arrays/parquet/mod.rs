@@ -63,6 +63,9 @@ struct Chunk {
     codec: CompressionCodec,
 }
 
+/// What is handed values block by block, each with the row of its first.
+type Each<'a, T> = dyn FnMut(usize, &[T]) -> Result<()> + 'a;
+
 /// A file as the owner of bytes that are shared.
 struct Owner(Arc<Map>);
 
@@ -272,7 +275,7 @@ impl Column {
         &self,
         load: &mut Load<'_, '_>,
         block: usize,
-        each: &mut dyn FnMut(usize, &[T::T]) -> Result<()>,
+        each: &mut Each<'_, T::T>,
     ) -> Result<()> {
         let total: usize = self.chunks.iter().map(|chunk| chunk.values).sum();
         let rows = (block / self.width.max(1)).max(1);
@@ -337,11 +340,7 @@ impl Column {
     ///
     /// # Errors
     /// A torn file, lists of different lengths, missing values, [`Error::Stopped`].
-    pub fn each_block(
-        &self,
-        load: &mut Load<'_, '_>,
-        each: &mut dyn FnMut(usize, &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    pub fn each_block(&self, load: &mut Load<'_, '_>, each: &mut Each<'_, u8>) -> Result<()> {
         match self.leaf.physical_type() {
             Physical::BOOLEAN => self.each::<BoolType>(load, BLOCK, &mut |first, values| {
                 each(first, &values.iter().map(|&value| value.into()).collect::<Vec<u8>>())

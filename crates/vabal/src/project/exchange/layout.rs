@@ -196,8 +196,7 @@ fn lists(labelled: &[(&Row, &str)], places: &[String], layout: Layout) -> Vec<(S
         Layout::Classes => {
             let mut text = "file,class,path,split,hash\n".to_owned();
             for ((row, class), place) in labelled.iter().zip(places) {
-                let line: [&str; 5] = [place, class, &row.path, columns::split(row), &row.hash];
-                push_line(&mut text, line);
+                push_line(&mut text, [place.as_str(), class, &row.path, columns::split(row), &row.hash]);
             }
             vec![(LABELS.to_owned(), text)]
         }
