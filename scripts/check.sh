@@ -9,7 +9,7 @@ step() { printf '\n== %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$1" >&2; [ $# -lt 2 ] || printf '  hint: %s\n' "$2" >&2; exit 1; }
 
 # What the repository has at its root. Profilers, debuggers and downloads leave files behind, which are easily committed.
-root='(README|ARCHITECTURE|CONTRIBUTING|CHANGELOG)\.md|LICENSE-(APACHE|MIT)|Cargo\.(toml|lock)|(clippy|rustfmt)\.toml|\.gitignore'
+root='(README|ARCHITECTURE|CONTRIBUTING|CHANGELOG)\.md|LICENSE-(APACHE|MIT)|Cargo\.(toml|lock)|(clippy|deny|rustfmt)\.toml|\.gitignore'
 
 # The rooms of a crate from the top down, one argument a storey: none names a room of a higher one.
 above() {
@@ -44,11 +44,16 @@ unknown=$(git ls-files --cached --others --exclude-standard -- ':(glob)*' | grep
   'delete or move them; a kind that belongs there is named in scripts/check.sh, in `root`'
 
 step 'directions between rooms'
-above vabal 'project experiment' config active 'classify vaal' device network data 'kernels sqlite'
+above vabal 'project experiment' config active 'classify vaal' device network data 'csv kernels sqlite'
 above vabal-query strategies 'summary metrics' 'query arrays' 'files progress rng' 'error kernels term'
 
 step format
 cargo fmt --all --check
+
+step 'licences and sources of every dependency'
+cargo metadata --locked --format-version 1 | python3 scripts/licences.py
+# It takes minutes to compile: where it is not installed, the line above does.
+! command -v cargo-deny >/dev/null || cargo deny --locked check licenses bans sources
 
 step lints
 cargo clippy --locked --release --workspace --all-targets -- -D warnings

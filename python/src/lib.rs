@@ -14,12 +14,10 @@ mod watch;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use vabal_query::{Query, STRATEGIES, Seed, Selection, Signals, Strategy};
+use vabal_query::{STRATEGIES, Selection};
 
 use crate::complain::raise;
 use crate::pool::Pool;
-use crate::threads::with_workers;
-use crate::watch::Watch;
 
 /// What a strategy answers: arrays as bytes in the machine's order, structure as JSON.
 #[pyclass(frozen, get_all, module = "vabal._vabal")]
@@ -43,7 +41,10 @@ impl Answer {
         let reals = |values: &[f64]| bytes(py, values.iter().flat_map(|value| value.to_ne_bytes()));
         let json = |error: serde_json::Error| pyo3::exceptions::PyRuntimeError::new_err(error.to_string());
         Ok(Self {
-            rows: bytes(py, pool.rows(&selection.ids).into_iter().flat_map(u64::to_ne_bytes)),
+            rows: bytes(
+                py,
+                pool.0.rows(&selection.ids).into_iter().flat_map(|row| (row as u64).to_ne_bytes()),
+            ),
             scores: reals(&selection.scores),
             terms: selection.terms.iter().map(|term| (term.name, reals(&term.values))).collect(),
             health: selection.health.as_ref().map(serde_json::to_string).transpose().map_err(json)?,
@@ -71,37 +72,9 @@ fn select(
 ) -> PyResult<Answer> {
     let built = STRATEGIES.build(&settings::spec(strategy, settings)?).map_err(raise)?;
     let pool = pool.get();
-    pool.require(strategy, built.needs(), built.needs_of_labelled())?;
-    let mut watch = Watch::new(progress);
-    let result = py.detach(|| with_workers(|| run(built.as_ref(), pool, n, seed, &mut watch)));
-    let (selection, warnings) = watch.finish(result)?;
+    let (selection, warnings) = pool
+        .ask(py, (strategy, &*built), n, seed, progress, |query, progress| built.select(query, progress))?;
     Answer::new(py, pool, selection, warnings)
-}
-
-fn run(
-    strategy: &dyn Strategy,
-    pool: &Pool,
-    n: usize,
-    seed: u64,
-    watch: &mut Watch,
-) -> vabal_query::Result<Selection> {
-    let labelled_needs = strategy.needs_of_labelled();
-    let (unlabelled, labelled) = (pool.unlabelled(strategy.needs())?, pool.labelled(labelled_needs)?);
-    let query = pool.query((&unlabelled, &labelled), n, seed);
-    query.check(strategy)?;
-    strategy.select(&query, &mut |event| watch.hear(event))
-}
-
-impl Pool {
-    fn query<'a>(
-        &'a self,
-        (unlabelled, labelled): (&'a Signals<'a>, &'a Signals<'a>),
-        n: usize,
-        seed: u64,
-    ) -> Query<'a> {
-        let (labels, classes) = (self.labels(), self.classes());
-        Query { unlabelled, labelled, labels, classes, n, seed: Seed::new(seed) }
-    }
 }
 
 #[pymodule]

@@ -5,17 +5,11 @@ use std::path::PathBuf;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use vabal_query::Needs;
-use vabal_query::Seed;
 use vabal_query::strategies::vabal as method;
 
 use crate::complain::raise;
 use crate::pool::Pool;
-use crate::threads::with_workers;
-use crate::watch::Watch;
 use crate::{Answer, settings};
-
-const NEEDS: Needs = Needs::STAGES.and(Needs::PREDICTED);
 
 /// A fitted VAE with its settings.
 #[pyclass(frozen, module = "vabal._vabal")]
@@ -34,18 +28,11 @@ impl Model {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Self, Vec<String>)> {
         let settings = read_settings(settings)?;
-        let pool = pool.get();
-        pool.require("vabal", NEEDS, Needs::IDS)?;
-        let mut watch = Watch::new(progress);
-        let work = || {
-            let (unlabelled, labelled) = (pool.unlabelled(NEEDS)?, pool.labelled(Needs::IDS)?);
-            let query = pool.query((&unlabelled, &labelled), 0, seed);
-            query.check(&method::VaBal::new(settings.clone())?)?;
-            let seed = Seed::new(seed);
-            method::Model::fit(&settings, &unlabelled, pool.classes(), seed, &mut |event| watch.hear(event))
-        };
-        let result = py.detach(|| with_workers(work));
-        let (model, warnings) = watch.finish(result)?;
+        let vabal = method::VaBal::new(settings.clone()).map_err(raise)?;
+        let (model, warnings) =
+            pool.get().ask(py, ("vabal", &vabal), 0, seed, progress, |query, progress| {
+                method::Model::fit(&settings, query.unlabelled, query.classes, query.seed, progress)
+            })?;
         Ok((Self(model), warnings))
     }
 
@@ -59,17 +46,11 @@ impl Model {
         seed: u64,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Answer> {
-        let pool = pool.get();
-        pool.require("vabal", NEEDS, Needs::STAGES)?;
-        let mut watch = Watch::new(progress);
-        let work = || {
-            let (unlabelled, labelled) = (pool.unlabelled(NEEDS)?, pool.labelled(Needs::STAGES)?);
-            let query = pool.query((&unlabelled, &labelled), n, seed);
-            query.check(&method::VaBal::new(self.0.settings().clone())?)?;
-            self.0.select(&query, &mut |event| watch.hear(event))
-        };
-        let result = py.detach(|| with_workers(work));
-        let (selection, warnings) = watch.finish(result)?;
+        let (pool, vabal) = (pool.get(), method::VaBal::new(self.0.settings().clone()).map_err(raise)?);
+        let (selection, warnings) =
+            pool.ask(py, ("vabal", &vabal), n, seed, progress, |query, progress| {
+                self.0.select(query, progress)
+            })?;
         Answer::new(py, pool, selection, warnings)
     }
 

@@ -45,14 +45,13 @@ pub fn strategies() -> PyResult<Vec<Described>> {
 }
 
 /// The keywords by which the arrays that are needed are given. Class probabilities say the predicted label too.
-pub fn keywords(needs: Needs) -> Vec<&'static str> {
+fn keywords(needs: Needs) -> Vec<&'static str> {
     let named = [
         (needs.embedding || needs.stages, "features"),
         (needs.probabilities, "probs"),
         (needs.predicted && !needs.probabilities, "predicted"),
         (needs.monte_carlo.is_some(), "mc_probs"),
         (needs.committee > 0, "committee_probs"),
-        (needs.images, "images"),
     ];
     named.into_iter().filter(|&(needed, _)| needed).map(|(_, name)| name).collect()
 }

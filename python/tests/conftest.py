@@ -15,14 +15,13 @@ FEW: dict[str, Any] = {"minimum_steps": 200, "epochs": 1, "draws": 8}
 """Settings with which VaB-AL takes a blink."""
 
 
-NEED_LABELS = {"learning-loss", "vaal"}
+NEED_LABELS = {"learning-loss"}
 """Strategies that learn from the labelled pool and say so where there is none."""
 
 
 def few(strategy: vabal.Strategy) -> dict[str, Any]:
     """Settings with which a strategy takes a blink."""
     light: dict[str, dict[str, Any]] = {
-        "vaal": {"steps": 3, "width": 1, "batch": 8},
         "learning-loss": {"steps": 10, "width": 4},
         "batch-bald": {"samples": 50},
     }

@@ -45,17 +45,15 @@ def test_numpy_of_any_layout_and_type(known: Known, expected: list[int]) -> None
 def test_torch(known: Known, expected: list[int]) -> None:
     torch = pytest.importorskip("torch")
     features, probs = torch.from_numpy(known.features), torch.from_numpy(known.probs)
-    assert np.shares_memory(_arrays.reals(features, "features", 2), known.features)
+    assert np.shares_memory(_arrays.reals(features, "features"), known.features)
     assert chosen(known, features.requires_grad_(), probs.double(), torch.from_numpy(known.labels)) == expected
     assert chosen(known, features.T.contiguous().T, probs, known.labels) == expected
-    half = _arrays.reals(features.bfloat16(), "features", 2)
+    half = _arrays.reals(features.bfloat16(), "features")
     np.testing.assert_allclose(half, known.features, rtol=1e-2)
     parameters = torch.nn.Parameter(features)
     assert chosen(known, parameters, probs, known.labels) == expected
     if torch.cuda.is_available():
         assert chosen(known, features.cuda(), probs.cuda(), known.labels) == expected
-    images = torch.zeros((7, 3, 4, 4), dtype=torch.uint8)
-    assert _arrays.pixels(images).shape == (7, 3, 4, 4)
 
 
 def test_pandas(known: Known, expected: list[int]) -> None:
@@ -92,7 +90,7 @@ def test_pyarrow(known: Known, expected: list[int]) -> None:
     listed = pa.FixedSizeListArray.from_arrays(flat, 12)
     labels = pa.array([None if label < 0 else int(label) for label in known.labels])
     assert chosen(known, listed, table, labels) == expected
-    assert np.shares_memory(_arrays.reals(listed, "features", 2), flat.to_numpy())
+    assert np.shares_memory(_arrays.reals(listed, "features"), flat.to_numpy())
     assert chosen(known, pa.chunked_array([listed[:100], listed[100:]]), table, pa.chunked_array([labels])) == expected
     of_any_length = pa.array(known.features.tolist(), pa.list_(pa.float32()))
     assert chosen(known, of_any_length, pa.array(known.probs.tolist()), labels) == expected

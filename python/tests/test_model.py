@@ -61,11 +61,11 @@ def test_a_model_is_kept_in_every_way(arrays: dict[str, Any], tmp_path: Path) ->
 
 
 def test_errors(arrays: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="did you mean draws"):
+    with pytest.raises(TypeError, match='did you mean "draws"'):
         vabal.VaBAL(draw=1)
     with pytest.raises(RuntimeError, match="not fitted yet"):
         vabal.VaBAL().score(**arrays)
-    with pytest.raises(TypeError, match="features="):
+    with pytest.raises(TypeError, match=r"expected: features \[n, d\]"):
         vabal.VaBAL().fit(probs=arrays["probs"])
     model = vabal.VaBAL(**FEW).fit(**arrays)
     with pytest.raises(ValueError, match="other widths(.|\n)*12"):

@@ -38,7 +38,6 @@ def test_every_strategy_gives_the_ids_of_vabal_rank(strategy: vabal.Strategy, tm
         "labels": known.labels,
         "mc_probs": several,
         "committee_probs": several,
-        "images": rng.integers(0, 256, size=(90, 1, 8, 8), dtype=np.uint8),
     }
     settings = few(strategy)
     chosen = vabal.select(strategy.name, **arrays, n=7, seed=3, **settings)  # type: ignore[arg-type]

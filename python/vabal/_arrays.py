@@ -16,7 +16,8 @@ import numpy.typing as npt
 ArrayLike: TypeAlias = Any
 """numpy, a torch tensor on CPU or GPU, pandas, pyarrow, anything with DLPack, or nested lists."""
 
-_SHAPES = {1: "[n]", 2: "[n, d]", 3: "[n, draws, C]", 4: "[n, channels, height, width]"}
+Column: TypeAlias = "npt.NDArray[np.int64] | list[str] | list[str | None]"
+"""Labels or ids, as the library takes them."""
 
 
 def to_numpy(value: ArrayLike) -> npt.NDArray[Any]:
@@ -55,18 +56,13 @@ def to_numpy(value: ArrayLike) -> npt.NDArray[Any]:
     return np.asarray(np.from_dlpack(value))
 
 
-def reals(value: ArrayLike, name: str, dimensions: int, shape: str | None = None) -> npt.NDArray[np.float32]:
-    """``value`` as a C-contiguous float32 array of so many dimensions; copied only if it is not one."""
+def reals(value: ArrayLike, name: str) -> npt.NDArray[np.float32]:
+    """``value`` as a C-contiguous float32 array; copied only if it is not one."""
     array = to_numpy(value)
-    if array.dtype.kind == "O" and array.ndim == 1 and dimensions > 1 and len(array):
+    if array.dtype.kind == "O" and array.ndim == 1 and len(array):
         array = _stacked(array, name)
-    if array.dtype.kind == "c" or array.dtype.kind in "USVMm":
+    if array.dtype.kind in "cUSVMm":
         raise TypeError(f"{name}= holds {array.dtype}, not numbers")
-    if array.ndim != dimensions:
-        raise ValueError(
-            f"{name}= has another shape\n  expected: {shape or _SHAPES[dimensions]}\n  got: {list(array.shape)}"
-            + ("\n  hint: give one row of numbers a row: value.reshape(len(value), -1)" if array.ndim else "")
-        )
     try:
         # What is beyond float32 becomes infinite, which the library names by its row.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -88,104 +84,67 @@ def _stacked(rows: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     return np.stack(arrays)
 
 
-def pixels(value: ArrayLike) -> npt.NDArray[np.uint8]:
-    """Images as [n, channels, height, width], uint8, whichever of the two orders they come in."""
-    array = to_numpy(value)
-    if array.dtype != np.uint8:
-        raise TypeError(f"images= holds {array.dtype}\n  expected: uint8, pixels from 0 to 255")
-    if array.ndim == 3:
-        array = array[:, np.newaxis]
-    if array.ndim != 4:
-        raise ValueError(
-            "images= has another shape\n  expected: [n, channels, height, width] or [n, height, width, channels]"
-            f"\n  got: {list(array.shape)}"
-        )
-    if array.shape[1] not in (1, 3) and array.shape[3] in (1, 3):
-        array = np.moveaxis(array, 3, 1)
-    return np.require(array, requirements=["C", "A"])
-
-
-def identities(value: ArrayLike) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Ids as the caller gave them, and the whole numbers that the library goes by.
-
-    Whole numbers from 0 on are taken as they are; texts and others by their place in ascending order, so that the
-    order in which a pool is listed changes nothing either way.
-    """
+def identities(value: ArrayLike) -> tuple[npt.NDArray[Any], Column]:
+    """Ids as the caller gave them, and as the library takes them: whole numbers of 64 bits, or texts."""
     given = to_numpy(value)
-    if given.ndim != 1:
-        raise ValueError(f"ids= has another shape\n  expected: [n]\n  got: {list(given.shape)}")
-    if given.dtype.kind == "O" and all(isinstance(item, str) for item in given):
+    if given.dtype.kind == "O" and all(isinstance(item, str) for item in given.flat):
         given = given.astype(str)
     if given.dtype.kind not in "iuU":
         raise TypeError(f"ids= holds {given.dtype}\n  expected: whole numbers or texts")
-    unique, ranks = np.unique(given, return_inverse=True)
-    if len(unique) < len(given):
-        twice = unique[np.argmax(np.bincount(ranks) > 1)]
-        raise ValueError(f"an id is there twice\n  where: id {twice}\n  expected: ids that do not repeat")
-    if given.dtype.kind in "iu" and (not len(given) or (unique[0] >= 0 and unique[-1] <= np.iinfo(np.int64).max)):
-        return given, np.require(given, dtype=np.int64, requirements=["C", "A"])
-    return given, np.require(ranks, dtype=np.int64, requirements=["C", "A"])
+    if given.dtype.kind == "u" and (given > np.iinfo(np.int64).max).any():
+        return given, _column(np.char.zfill(given.astype(str), 20))  # in the same order
+    return given, _column(given if given.dtype.kind == "U" else given.astype(np.int64))
 
 
-def class_names(classes: int | Sequence[Any] | None) -> tuple[int | None, list[Any] | None]:
-    """The number of classes and their names, as far as they are given."""
-    if classes is None:
-        return None, None
-    if isinstance(classes, (int, np.integer)):
-        if int(classes) < 2:
-            raise ValueError(f"fewer than two classes\n  where: classes=\n  expected: 2 or more\n  got: {classes}")
-        return int(classes), None
-    names = [item.item() if isinstance(item, np.generic) else item for item in classes]
-    if len(set(names)) < len(names):
-        raise ValueError(f"classes= names a class twice\n  got: {names}")
-    if len(names) < 2:
-        raise ValueError(f"fewer than two classes\n  where: classes=\n  expected: 2 or more\n  got: {names}")
-    return len(names), names
+def class_names(classes: int | Sequence[Any] | None) -> tuple[int | list[str] | None, dict[Any, str] | None]:
+    """The number of classes or their names as the library takes them, and by which texts it knows the caller's."""
+    if classes is None or isinstance(classes, (int, np.integer)):
+        return None if classes is None else max(int(classes), 0), None
+    items = [item.item() if isinstance(item, np.generic) else item for item in classes]
+    if items == list(range(len(items))):
+        return len(items), None
+    names = {item: repr(item) for item in items}
+    return [names[item] for item in items], names
 
 
-def classes_of(value: ArrayLike, name: str, classes: list[Any] | None, count: int | None) -> npt.NDArray[np.int64]:
-    """Labels [n] as whole numbers from 0 on, −1 where there is none (below 0, NaN, None, NA).
-
-    With ``classes`` a label is one of its values, and becomes its place in it.
-    """
+def labels(value: ArrayLike, name: str, names: dict[Any, str] | None) -> Column:
+    """Labels [n] as whole numbers, −1 where there is none (below 0, NaN, None, NA); texts where classes are named."""
     array = to_numpy(value)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        raise ValueError(
-            f"{name}= has another shape\n  expected: [n], a class each\n  got: {list(array.shape)}"
-            + ("\n  hint: for one column a class give value.argmax(1)" if array.ndim == 2 else "")
-        )
-    if classes is not None and classes != list(range(len(classes))):
-        place = {item: number for number, item in enumerate(classes)}
-        return np.fromiter((_place(item, row, name, place) for row, item in enumerate(array)), np.int64, len(array))
-    if array.dtype.kind in "iub":
-        numbered = array.astype(np.int64)
-    else:
+        return np.zeros(array.shape, np.int64)  # which the library refuses, by its shape
+    if array.dtype.kind not in "iubf" or names is not None:
+        items = array.tolist()
+        if names is not None or any(isinstance(item, str) for item in items):
+            return [_name(item, names or {}) for item in items]
         try:
-            floats = (
-                array.astype(np.float64)
-                if array.dtype.kind == "f"
-                else np.fromiter(map(_real, array), np.float64, len(array))
-            )
+            array = np.array([np.nan if _missing(item) else float(item) for item in items], np.float64)
         except (TypeError, ValueError):
             raise TypeError(
                 f"{name}= holds {array.dtype}\n  expected: whole numbers, −1 or NaN where there is none"
                 "\n  hint: give the names of the classes, in the order of the columns of probs=, as classes="
             ) from None
-        missing = np.isnan(floats)
-        broken = ~missing & ((floats != np.floor(floats)) | (np.abs(floats) >= 2**53))
+    if array.dtype.kind == "f":
+        missing = np.isnan(array)
+        broken = ~missing & ((array != np.floor(array)) | (np.abs(array) >= 2**53))
         if broken.any():
             row = int(np.argmax(broken))
-            raise ValueError(f"a class is no whole number\n  where: {name}=, row {row}\n  got: {floats[row]}")
-        numbered = np.where(missing, -1, floats).astype(np.int64)
-    if count is not None and (numbered >= count).any():
-        row = int(np.argmax(numbered >= count))
-        raise ValueError(
-            f"a class is out of range\n  where: {name}=, row {row}\n  expected: 0 to {count - 1}"
-            f"\n  got: {numbered[row]}"
-        )
-    return np.ascontiguousarray(np.maximum(numbered, -1))
+            raise ValueError(f"a class is no whole number\n  where: {name}=, row {row}\n  got: {array[row]}")
+        array = np.where(missing, -1, array)
+    return np.ascontiguousarray(np.maximum(array.astype(np.int64), -1))
+
+
+def _column(array: npt.NDArray[Any]) -> Column:
+    if array.ndim != 1:
+        return np.zeros(array.shape, np.int64)  # which the library refuses, by its shape
+    return array.tolist() if array.dtype.kind == "U" else np.ascontiguousarray(array)
+
+
+def _name(item: Any, names: dict[Any, str]) -> str | None:
+    if item in names:
+        return names[item]
+    return None if _missing(item) or (isinstance(item, numbers.Real) and item < 0) else repr(item)
 
 
 def _missing(item: Any) -> bool:
@@ -197,27 +156,6 @@ def _missing(item: Any) -> bool:
         return bool(item != item)
     except TypeError:  # pandas.NA, which answers with itself
         return True
-
-
-def _real(item: Any) -> float:
-    if _missing(item):
-        return float("nan")
-    if isinstance(item, str):
-        raise TypeError
-    return float(item)
-
-
-def _place(item: Any, row: int, name: str, place: dict[Any, int]) -> int:
-    if isinstance(item, np.generic):
-        item = item.item()
-    if item in place:
-        return place[item]
-    if _missing(item) or (isinstance(item, numbers.Real) and item < 0):
-        return -1
-    known = ", ".join(map(repr, list(place)[:10])) + (", …" if len(place) > 10 else "")
-    raise ValueError(
-        f"a class is not one of classes=\n  where: {name}=, row {row}\n  expected: {known}\n  got: {item!r}"
-    )
 
 
 def whole(value: Any, name: str, largest: int) -> int:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from . import _vabal
 
-
 _CLASSES = (
     "T-shirt/top",
     "Trouser",

@@ -141,7 +141,6 @@ def select(
     predicted: ArrayLike | None = None,
     mc_probs: ArrayLike | None = None,
     committee_probs: ArrayLike | None = None,
-    images: ArrayLike | None = None,
     ids: ArrayLike | None = None,
     classes: int | Sequence[Any] | None = None,
     progress: bool | Callback | None = None,
@@ -164,8 +163,6 @@ def select(
         predicted: the predicted class, [n], where there are no ``probs``.
         mc_probs: class probabilities of T passes under dropout, [n, T, C].
         committee_probs: class probabilities of M classifiers, [n, M, C].
-        images: the images, uint8, [n, channels, height, width] or [n, height, width, channels] (told apart by where 1
-            or 3 stands; the first if both), or [n, height, width].
         ids: what the rows are called, whole numbers or texts that do not repeat; without it, row numbers. Draws and
             ties go by the ids, so that the order of the rows changes nothing.
         classes: how many classes there are, or their names in the order of the columns; ``labels`` and ``predicted``
@@ -184,7 +181,7 @@ def select(
         FloatingPointError: the VAE diverged.
         KeyboardInterrupt: Ctrl-C, which is heard while Rust works.
 
-    Memory and threads: arrays that are C-contiguous and float32 (images: uint8) are read where they lie if the rows
+    Memory and threads: arrays that are C-contiguous and float32 are read where they lie if the rows
     without a label are one block, say the last of the pool; otherwise the rows that are needed are gathered once, on
     all cores. Torch tensors on a GPU are copied off it. The GIL is released meanwhile: do not write to the arrays from
     another thread.
@@ -207,7 +204,6 @@ def select(
         predicted=predicted,
         mc_probs=mc_probs,
         committee_probs=committee_probs,
-        images=images,
         ids=ids,
         classes=classes,
     )

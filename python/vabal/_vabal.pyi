@@ -1,7 +1,7 @@
 """What the compiled half offers to the rest of the package; nothing here is for callers of it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,29 +11,13 @@ __all__ = ["Answer", "Model", "Pool", "__version__", "demo", "select", "strategi
 __version__: str
 
 _Progress = Callable[[str, int, int, str, float | None], object] | None
-_Reals = npt.NDArray[np.float32]
-_Integers = npt.NDArray[np.int64]
+_Array = npt.NDArray[np.float32] | npt.NDArray[np.int64] | Sequence[str | None]
 
 @final
 class Pool:
-    def __new__(
-        cls,
-        rows: int,
-        *,
-        ids: _Integers | None = None,
-        labels: _Integers | None = None,
-        classes: int | None = None,
-        stages: Sequence[_Reals] | None = None,
-        probs: npt.NDArray[Any] | None = None,
-        predicted: _Integers | None = None,
-        mc_probs: npt.NDArray[Any] | None = None,
-        committee_probs: npt.NDArray[Any] | None = None,
-        images: npt.NDArray[Any] | None = None,
-    ) -> Pool: ...
+    def __new__(cls, arrays: Sequence[tuple[str, str, _Array]], classes: int | Sequence[str] | None = None) -> Pool: ...
     @property
     def candidates(self) -> int: ...
-    @property
-    def classes(self) -> int: ...
 
 @final
 class Answer:

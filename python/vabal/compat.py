@@ -43,7 +43,7 @@ def _flat(samples: Any) -> npt.NDArray[np.float32]:
     if hasattr(samples, "toarray"):
         samples = samples.toarray()
     array = _arrays.to_numpy(samples)
-    return _arrays.reals(array.reshape(len(array), -1), "features", 2)
+    return _arrays.reals(array.reshape(len(array), -1), "features")
 
 
 def _arguments(features: Any) -> dict[str, Any]:

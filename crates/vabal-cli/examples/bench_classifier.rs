@@ -10,7 +10,7 @@ use std::time::Instant;
 use rand::Rng as _;
 use vabal::classify::Training;
 use vabal::classify::settings::{Kernels, Settings};
-use vabal::data::{ImageSet, ImageShape, Origin};
+use vabal::data::{ImageShape, Images, Origin};
 use vabal::query::Needs;
 use vabal::{Device, Event, Flow, Id, Label, Seed};
 
@@ -38,9 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut pixels = vec![0; pool * SHAPE.bytes()];
     Seed::new(1).stream("pixels").fill_bytes(&mut pixels);
     let labels: Vec<Label> = (0..pool as Label).map(|image| image % 10).collect();
-    let classes = (0..10).map(|class| class.to_string()).collect();
+    let classes: Vec<String> = (0..10).map(|class| class.to_string()).collect();
     let origin = Origin::Records(vec![("random".to_owned(), pool)]);
-    let images = ImageSet::new(SHAPE, pixels, labels.clone(), classes, origin)?;
+    let images = Images::new(SHAPE, pixels, origin)?;
     let ids: Vec<Id> = (0..pool as Id).collect();
 
     for width in args {
@@ -53,7 +53,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             learning_rate: 1e-3,
             ..Settings::paper()
         };
-        let training = Training { images: &images, settings: &settings, device, seed: Seed::new(1) };
+        let training =
+            Training { images: &images, classes: &classes, settings: &settings, device, seed: Seed::new(1) };
         let before = memory("VmRSS");
         let mut ends = Vec::new();
         let scorer = training.fit(&ids[..batch], &labels[..batch], &mut |event: Event<'_>| {

@@ -2,9 +2,11 @@
 //!
 //! Never here: what the columns mean.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
+use vabal::csv::push_line;
 use vabal::{Error, Result, files};
 
 use crate::arrays::parquet::{self, Data};
@@ -76,20 +78,18 @@ pub fn parquet(columns: &[(&str, Data)]) -> Result<Vec<u8>> {
 
 /// As CSV: commas, a header, a line feed after each line. Numbers that are none are empty.
 pub fn csv(columns: &[(&str, Data)]) -> String {
-    let names: Vec<String> = columns.iter().map(|(name, _)| quoted(name)).collect();
-    let mut text = names.join(",") + "\n";
+    let mut text = String::new();
+    push_line(&mut text, columns.iter().map(|(name, _)| name));
     for row in 0..rows(columns) {
-        let values: Vec<String> = columns
-            .iter()
-            .map(|(_, data)| match data {
-                Data::Whole(values) => values[row].to_string(),
-                Data::Real(values) if values[row].is_finite() => values[row].to_string(),
-                Data::Real(_) => String::new(),
-                Data::Texts(values) => quoted(&values[row]),
-            })
-            .collect();
-        text += &values.join(",");
-        text.push('\n');
+        push_line(
+            &mut text,
+            columns.iter().map(|(_, data)| match data {
+                Data::Whole(values) => values[row].to_string().into(),
+                Data::Real(values) if values[row].is_finite() => values[row].to_string().into(),
+                Data::Real(_) => Cow::Borrowed(""),
+                Data::Texts(values) => (&values[row]).into(),
+            }),
+        );
     }
     text
 }
@@ -123,14 +123,6 @@ fn rows(columns: &[(&str, Data)]) -> usize {
         Data::Real(values) => values.len(),
         Data::Texts(values) => values.len(),
     })
-}
-
-fn quoted(text: &str) -> String {
-    let spaced = text.trim().len() < text.len();
-    match spaced || text.contains([',', '"', '\n', '\r', ';']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
-    }
 }
 
 /// Lines of cells for a terminal, the first of which are the heads: the first column to the left, the others to the

@@ -43,7 +43,8 @@ pub use rng::Seed;
 pub use strategies::settings::{Spec, StrategySettings};
 pub use strategies::table::{Row, STRATEGIES, Table};
 
-/// The name of an image for life: any numbers that do not repeat.
+/// The name of a candidate in [`Signals`], for life: any numbers that do not repeat. In an image set it is the row of
+/// the image. That row has no newtype of its own: the table of strategies has a type named [`Row`] already.
 pub type Id = u64;
 
 /// A class, counted from 0.

@@ -5,7 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::Router;
+use axum::extract::{RawPathParams, State};
+use axum::routing::{MethodFilter, MethodRouter, on};
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 use vabal::error::Cause;
 use vabal::project::{Answered, Answers, Project};
 use vabal::{Error, Progress, Result};
@@ -200,35 +204,15 @@ impl App {
         self.training.end();
     }
 
-    fn route(&self, request: &Request) -> Answer {
-        let head = &request.head;
-        let path: Vec<&str> = head.path.iter().map(String::as_str).collect();
-        let method = if head.method == "HEAD" { "GET" } else { head.method.as_str() };
-        match (method, path.as_slice()) {
-            ("GET", []) => Ok(assets::index()),
-            ("GET", ["assets", name]) => assets::find(name).ok_or_else(|| Failure::missing("file", name)),
-            ("GET", ["image", id]) => files::original(self, id, head),
-            ("GET", ["thumb", id]) => files::thumb(self, id, head),
-            ("GET", ["api", "project"]) => project::show(self),
-            ("PUT", ["api", "settings"]) => project::change_settings(self, request),
-            ("POST", ["api", "classes"]) => classes::add(self, request),
-            ("PATCH", ["api", "classes", id]) => classes::change(self, id, request),
-            ("POST", ["api", "classes", id, "merge"]) => classes::merge(self, id, request),
-            ("GET", ["api", "next"]) => questions::next(self, head),
-            ("POST", ["api", "answers"]) => answers::add(self, request),
-            ("POST", ["api", "undo"]) => answers::undo(self, request),
-            ("GET", ["api", "images"]) => images::list(self, head),
-            ("GET", ["api", "images", id]) => images::detail(self, id),
-            ("GET", ["api", "review"]) => review::list(self, head),
-            ("GET", ["api", "duplicates"]) => review::duplicates(self, head),
-            ("GET", ["api", "status"]) => project::status(self),
-            ("POST", ["api", "train"]) => project::train(self),
-            ("POST", ["api", "train", "stop"]) => project::stop(self),
-            ("GET", ["api", "pulse"]) => project::pulse(self),
-            ("POST", ["api", "import"]) => exchange::import(self, request),
-            ("GET", ["api", "export"]) => exchange::export(self, head),
-            _ => Err(Failure::missing("address", format_args!("{} /{}", head.method, path.join("/")))),
-        }
+    /// Answers a request that was admitted by `work`.
+    fn respond(&self, request: &Request, work: Handler) -> Response {
+        // Asked again, so that no way leads past it.
+        let response = match self.gate.admit(&request.head) {
+            Ok(Entry::Open(_)) => work(self, request).unwrap_or_else(|failure| failure.response()),
+            Ok(Entry::Keep) => self.gate.keep(&request.head),
+            Err(refusal) => return self.refused(&request.head, &refusal),
+        };
+        seal(response)
     }
 
     fn refused(&self, head: &Head, refusal: &Refusal) -> Response {
@@ -255,17 +239,73 @@ impl Service for App {
         }
     }
 
-    fn respond(&self, request: &Request) -> Response {
-        // Asked again, so that no way leads past it.
-        let response = match self.gate.admit(&request.head) {
-            Ok(Entry::Open(_)) => self.route(request).unwrap_or_else(|failure| failure.response()),
-            Ok(Entry::Keep) => self.gate.keep(&request.head),
-            Err(refusal) => return self.refused(&request.head, &refusal),
-        };
-        seal(response)
-    }
-
     fn refuse(&self, status: u16, what: &str, hint: &str) -> Response {
         seal(Failure::new(status, Error::input(what).hint(hint)).response())
     }
+}
+
+/// A function that answers. It may block.
+type Handler = fn(&App, &Request) -> Answer;
+
+/// Which function answers which address.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    use MethodFilter as M;
+    let route = |method, work: Handler| -> MethodRouter<Arc<App>> {
+        on(method, move |State(app), params: RawPathParams, request| {
+            let id = params.iter().next().map(|(_, id)| id.to_owned());
+            answer(app, id, request, work)
+        })
+    };
+    Router::new()
+        .route("/", route(M::GET, |_, _| Ok(assets::index())))
+        .route("/assets/{name}", route(M::GET, assets::show))
+        .route("/image/{id}", route(M::GET, files::original))
+        .route("/thumb/{id}", route(M::GET, files::thumb))
+        .route("/api/project", route(M::GET, project::show))
+        .route("/api/settings", route(M::PUT, project::change_settings))
+        .route("/api/classes", route(M::POST, classes::add))
+        .route("/api/classes/{id}", route(M::PATCH, classes::change))
+        .route("/api/classes/{id}/merge", route(M::POST, classes::merge))
+        .route("/api/next", route(M::GET, questions::next))
+        .route("/api/answers", route(M::POST, answers::add))
+        .route("/api/undo", route(M::POST, answers::undo))
+        .route("/api/images", route(M::GET, images::list))
+        .route("/api/images/{id}", route(M::GET, images::detail))
+        .route("/api/review", route(M::GET, review::list))
+        .route("/api/duplicates", route(M::GET, review::duplicates))
+        .route("/api/status", route(M::GET, project::status))
+        .route("/api/train", route(M::POST, project::train))
+        .route("/api/train/stop", route(M::POST, project::stop))
+        .route("/api/pulse", route(M::GET, project::pulse))
+        .route("/api/import", route(M::POST, exchange::import))
+        .route("/api/export", route(M::GET, exchange::export))
+        .method_not_allowed_fallback(|State(app), request| {
+            answer(app, None, request, |_, request| Err(Failure::not_allowed(&request.head.method)))
+        })
+        .fallback(|State(app), request| {
+            answer(app, None, request, |_, Request { head, .. }| {
+                let which = format_args!("{} /{}", head.method, head.path.join("/"));
+                Err(Failure::missing("address", which))
+            })
+        })
+        .with_state(Arc::clone(app))
+}
+
+/// Answers on a thread that may block. A panic there is an answer too.
+async fn answer(
+    app: Arc<App>,
+    id: Option<String>,
+    mut request: axum::extract::Request,
+    work: Handler,
+) -> Response {
+    let mut request = request.extensions_mut().remove::<Request>().unwrap_or_default();
+    request.id = id.unwrap_or_default();
+    let same = Arc::clone(&app);
+    spawn_blocking(move || app.respond(&request, work)).await.unwrap_or_else(|_| {
+        same.refuse(
+            500,
+            "the server made a mistake on this request",
+            "what was saved is kept; go on, and report what you did",
+        )
+    })
 }

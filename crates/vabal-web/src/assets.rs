@@ -2,7 +2,9 @@
 //!
 //! Never here: anything made at run time.
 
-use crate::http::Response;
+use crate::app::App;
+use crate::error::{Answer, Failure};
+use crate::http::{Request, Response};
 
 macro_rules! assets {
     ($($name:literal: $kind:ident),* $(,)?) => {
@@ -59,6 +61,11 @@ pub fn index() -> Response {
         .with("Cache-Control", "no-store")
 }
 
+/// `GET /assets/NAME`
+pub fn show(_: &App, request: &Request) -> Answer {
+    find(&request.id).ok_or_else(|| Failure::missing("file", &request.id))
+}
+
 /// A file of the page.
 #[must_use]
 pub fn find(name: &str) -> Option<Response> {
@@ -81,7 +88,7 @@ mod tests {
             .collect();
         names.sort();
         assert_eq!(names, ALL.iter().map(|(name, ..)| *name).collect::<Vec<_>>());
-        let page = String::from_utf8(index().body.into_owned()).unwrap();
+        let page = String::from_utf8(index().body.into()).unwrap();
         for (name, _, bytes) in ALL.iter().chain([&("index.html", "", page.as_bytes())]) {
             let text = std::str::from_utf8(bytes).unwrap();
             for far in ["https://", "//cdn", "@import url(h"] {

@@ -33,6 +33,12 @@ impl Failure {
         Self::new(404, complaint.hint("load the page again; it shows what there is"))
     }
 
+    /// 405: the address is answered, but not to this method. Which ones it takes is in `Allow`.
+    pub fn not_allowed(method: &str) -> Self {
+        let complaint = Error::input("this address does not take that method").got(method);
+        Self::new(405, complaint.hint("load the page again; it may be of another version"))
+    }
+
     /// 400: a part of the request is wrong.
     pub fn wrong(what: &str, at: &str, expected: &str, got: impl std::fmt::Display) -> Self {
         Self::new(400, Error::input(what).at(at).expected(expected).got(got))

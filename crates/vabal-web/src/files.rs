@@ -6,14 +6,14 @@ use std::collections::HashSet;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::available_parallelism;
 
+use vabal::Error;
 use vabal::error::Cause;
-use vabal::project::Picture;
-use vabal::{Error, Id};
+use vabal::project::{ImageId, Picture};
 
 use crate::api;
 use crate::app::App;
 use crate::error::{Answer, Failure};
-use crate::http::{Head, Response};
+use crate::http::{Head, Request, Response};
 
 /// Lets as many images be decoded at once as there are cores, and each content by one only: a large image needs
 /// hundreds of megabytes while it is decoded, and the second who wants a thumbnail finds it made.
@@ -54,7 +54,7 @@ impl Decoders {
 }
 
 /// `GET /image/ID`: the file where browsers show such, else as PNG.
-pub fn original(app: &App, id: &str, head: &Head) -> Answer {
+pub fn original(app: &App, Request { id, head, .. }: &Request) -> Answer {
     let (picture, hash) = find(app, id)?;
     if let Some(response) = kept(head, &hash, false) {
         // The file may have gone meanwhile.
@@ -67,7 +67,7 @@ pub fn original(app: &App, id: &str, head: &Head) -> Answer {
 
 /// `GET /thumb/ID?size=256&hash=…`: JPEG. With the beginning of the content's hash in the address it is the same for
 /// ever.
-pub fn thumb(app: &App, id: &str, head: &Head) -> Answer {
+pub fn thumb(app: &App, Request { id, head, .. }: &Request) -> Answer {
     let size: u32 = api::asked(head, "size", "a number of pixels")?.unwrap_or(256);
     let (picture, hash) = find(app, id)?;
     let for_ever = head.asked("hash").is_some_and(|given| given.len() >= 8 && hash.starts_with(given));
@@ -80,7 +80,7 @@ pub fn thumb(app: &App, id: &str, head: &Head) -> Answer {
 }
 
 fn find(app: &App, id: &str) -> Answer<(Picture, String)> {
-    let image: Id = api::number(id, "image")?;
+    let image: ImageId = api::number(id, "image")?;
     let found = app.read(|project| Ok((project.picture(image)?, project.images(&[image])?.pop())))?;
     match found {
         (Some(picture), Some(image)) => Ok((picture, image.hash)),

@@ -1,6 +1,6 @@
 //! The labelling page: a web server on this machine over a labelling project.
 //!
-//! Rooms: [`http`] reads requests and writes answers; [`auth`] says who may ask; [`app`] leads a request to the
+//! Rooms: [`http`] lets connections in and reads requests; [`auth`] says who may ask; [`app`] leads a request to the
 //! function that answers it; `api/` has these functions; [`files`] shows images; [`training`] works in the
 //! background; [`assets`] is the page itself. All that is known of a project is in `vabal::project`: nothing here
 //! writes SQL, trains or chooses, and nothing prints.
@@ -15,12 +15,11 @@ pub mod training;
 
 mod api;
 
-use std::cell::Cell;
 use std::net::{TcpListener, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
 use vabal::{Error, Result};
 
 pub use app::{App, Work};
@@ -47,6 +46,7 @@ pub struct Options {
 
 /// A server that is bound, and answers once it runs.
 pub struct Server {
+    runtime: Runtime,
     listener: TcpListener,
     app: Arc<App>,
     address: String,
@@ -82,7 +82,8 @@ impl Server {
         let address = format!("http://{shown}:{}/?token={token}", bound.port());
         let gate = auth::Gate::new(token, host, bound.port());
         let app = Arc::new(App::open(&options.project, gate, options.person, work)?);
-        Ok(Self { listener, app, address, local: bound.ip().is_loopback() })
+        let runtime = http::runtime().map_err(Error::io("listen at", &options.host))?;
+        Ok(Self { runtime, listener, app, address, local: bound.ip().is_loopback() })
     }
 
     /// Where a browser finds the page, with the token.
@@ -107,17 +108,11 @@ impl Server {
     pub fn run(self, stop: &dyn Fn() -> bool) {
         self.app.consider_training();
         self.app.consider_first_choice();
-        let service: Arc<dyn http::Service> = Arc::clone(&self.app) as _;
+        let app = Arc::clone(&self.app);
         // What became due while another was under way begins without a further answer.
-        let looked = Cell::new(Instant::now());
-        let stop = || {
-            if looked.get().elapsed() > Duration::from_secs(1) {
-                self.app.consider_training();
-                looked.set(Instant::now());
-            }
-            stop()
-        };
-        http::run(self.listener, &service, &stop);
+        let tick = move || app.consider_training();
+        let service = Arc::clone(&self.app);
+        http::run(self.runtime, self.listener, service, app::router(&self.app), stop, &tick);
         self.app.end();
     }
 }

@@ -24,11 +24,17 @@ fn main() -> Result<()> {
     };
     let (depth, width, steps) = (number(depth)?, number(width)?, number(steps)?);
     let set = demo::read()?;
-    let images = &set.images;
+    let images = set.images.images();
     let pool: Vec<Id> = set.pool.iter().copied().step_by(set.pool.len() / 640).take(16 * steps).collect();
-    let labels: Vec<_> = pool.iter().map(|&id| images.label(id)).collect();
+    let labels: Vec<_> = pool.iter().map(|&id| set.images.label(id)).collect();
     let settings = Settings { depth, width, epochs: 1, minimum_steps: 0, batch: 16, ..Settings::quick() };
-    let training = Training { images, settings: &settings, device: Device::Cpu, seed: Seed::new(1) };
+    let training = Training {
+        images,
+        classes: set.images.classes(),
+        settings: &settings,
+        device: Device::Cpu,
+        seed: Seed::new(1),
+    };
     let scorer = training.fit(&pool, &labels, &mut silent())?;
 
     let ids: Vec<Id> = set.test.iter().copied().take(256).collect();

@@ -9,13 +9,14 @@ use std::time::Instant;
 
 use rusqlite::{Connection, params};
 use vabal::project::{
-    Act, Answer, Answers, ListQuery, Prediction, Project, Queued, ReviewKind, Settings, Sort, Source, Summary,
+    Act, Answer, Answers, ImageId, ListQuery, Prediction, Project, Queued, ReviewKind, Settings, Sort,
+    Source, Summary,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let images: u64 = arguments.next().map_or(Ok(100_000), |text| text.parse())?;
-    let answers: u64 = arguments.next().map_or(Ok(20_000), |text| text.parse())?;
+    let images: i64 = arguments.next().map_or(Ok(100_000), |text| text.parse())?;
+    let answers: i64 = arguments.next().map_or(Ok(20_000), |text| text.parse())?;
     let folder = arguments.next().map_or_else(std::env::temp_dir, PathBuf::from);
     let folder = folder.join(format!("bench-project-{}", std::process::id()));
     std::fs::create_dir_all(folder.join("images"))?;
@@ -31,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let summary = Summary { classes: (0..10).collect(), prior: vec![0.1; 10], ..Summary::default() };
     let predictions = (1..=images).map(|image| {
         let probabilities = (0..10).map(|class| if class == image % 10 { 0.55 } else { 0.05 }).collect();
-        Prediction { image, probabilities }
+        Prediction { image: ImageId(image), probabilities }
     });
     let candidates = time("candidates", 1, || project.candidates())?;
     let queue = candidates.iter().take(1000).map(|candidate| Queued {
@@ -98,7 +99,7 @@ fn time<T>(what: &str, times: u32, mut work: impl FnMut() -> vabal::Result<T>) -
 }
 
 /// Rows as an import would have written them, and answers of two persons.
-fn fill(folder: &std::path::Path, images: u64, answers: u64) -> rusqlite::Result<()> {
+fn fill(folder: &std::path::Path, images: i64, answers: i64) -> rusqlite::Result<()> {
     let mut sql = Connection::open(folder.join("project.sqlite"))?;
     let sql = sql.transaction()?;
     let mut state = 1_u64;

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use vabal_torch::Torch;
 pub use vabal_torch::find as find_pytorch;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::kernels::Vectors;
 use crate::network::Engine;
@@ -75,6 +77,27 @@ impl fmt::Display for Device {
                 vabal_torch::Device::Cpu => f.write_str("torch-cpu"),
                 cuda => cuda.fmt(f),
             },
+        }
+    }
+}
+
+/// What convolutions and BatchNorm are computed with on a CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kernels {
+    /// The widest vectors that the processor has.
+    #[default]
+    Auto,
+    /// No vectors: what a processor does that has none.
+    Plain,
+}
+
+impl Kernels {
+    /// The vectors that the kernels are to use.
+    pub(crate) fn vectors(self) -> Vectors {
+        match self {
+            Self::Auto => Vectors::Widest,
+            Self::Plain => Vectors::Plain,
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod active;
 pub mod classify;
 pub mod config;
+pub mod csv;
 pub mod data;
 pub mod device;
 pub mod experiment;
@@ -20,7 +21,7 @@ mod sqlite;
 pub mod vaal;
 
 pub use classify::Scorer;
-pub use data::{DataSet, ImageSet};
+pub use data::{DataSet, ImageSet, Images};
 pub use device::Device;
 pub use vabal_query as query;
 pub use vabal_query::{

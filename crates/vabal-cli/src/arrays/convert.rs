@@ -42,6 +42,12 @@ impl<T: Pod> Deref for Values<T> {
     }
 }
 
+impl<T: Pod> AsRef<[T]> for Values<T> {
+    fn as_ref(&self) -> &[T] {
+        self
+    }
+}
+
 impl<T: Pod> From<Vec<T>> for Values<T> {
     fn from(values: Vec<T>) -> Self {
         Self { range: 0..values.len(), store: Store::Memory(Arc::new(values)) }

@@ -86,6 +86,11 @@ impl Dtype {
         matches!(self, Self::F16 | Self::BF16 | Self::F32 | Self::F64)
     }
 
+    pub fn is_whole(&self) -> bool {
+        use Dtype::{I8, I16, I32, I64, U8, U16, U32, U64};
+        matches!(self, I8 | I16 | I32 | I64 | U8 | U16 | U32 | U64)
+    }
+
     pub fn is_text(&self) -> bool {
         matches!(self, Self::Unicode(_) | Self::Bytes(_))
     }

@@ -2,7 +2,6 @@
 //!
 //! Never here: how files hold arrays (`arrays/`), how a strategy chooses (`vabal::query`).
 
-mod ids;
 mod pool;
 mod show;
 pub(crate) mod write;
@@ -11,15 +10,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use vabal::query::arrays::{Classes, Names, Pool};
 use vabal::query::strategies::vabal::{Bundle, KIND, Model, VaBal};
-use vabal::query::{Strategy, summary};
-use vabal::{Error, Event, Flow, Label, Query, Result, STRATEGIES, Seed, Selection, Signals, config, files};
+use vabal::query::{Needs, Query, Strategy, summary};
+use vabal::{Error, Event, Flow, Result, STRATEGIES, Seed, Selection, config, files};
 
-use crate::arrays::Load;
 use crate::interrupt;
 use crate::table::{self, Format};
-use ids::Ids;
-use pool::{Labels, Pool};
 use show::Show;
 
 /// Choose what to label next from features and predictions of your own model
@@ -142,14 +139,6 @@ pub fn run(args: &Rank) -> Result<()> {
             .hint("say how many to choose: -n 100")
             .into());
     }
-    if let Some(classes @ 0..2) = args.classes {
-        return Err(Error::input("fewer than two classes")
-            .at("--classes")
-            .expected("2 or more")
-            .got(classes)
-            .hint("count every class that an image may be of, also those without a label yet")
-            .into());
-    }
     let chooser = Chooser::of(args)?;
     let out = args.out.as_deref().filter(|out| *out != Path::new("-"));
     let format = out.map_or(Ok(Format::Csv), Format::of)?;
@@ -164,9 +153,9 @@ pub fn run(args: &Rank) -> Result<()> {
     };
     let chosen = choose(args, &chooser, &mut progress);
     show.clear();
-    let Chosen { ids, selection, facts } = chosen?;
+    let Chosen { names, selection, facts } = chosen?;
     show.result(&facts, &selection);
-    let picks = write::Picks { ids: &ids, selection: &selection }.columns();
+    let picks = write::Picks { names, selection: &selection }.columns();
     let mut all: Vec<(PathBuf, Vec<u8>)> = Vec::new();
     match out {
         Some(path) => all.push((path.into(), table::bytes(format, &picks)?)),
@@ -194,83 +183,48 @@ struct Facts {
 }
 
 struct Chosen {
-    ids: Ids,
+    names: Names,
     selection: Selection,
     facts: Facts,
 }
 
 fn choose(args: &Rank, chooser: &Chooser, progress: &mut vabal::Progress<'_>) -> Result<Chosen> {
     let strategy = chooser.strategy();
-    let (unlabelled, labelled) = pools(args, strategy, &mut Load::new(progress))?;
-    if unlabelled.len() == 0 {
-        return Err(Error::input("the unlabelled pool is empty")
-            .at(&unlabelled.place)
-            .expected("at least 1 row")
-            .got(0)
-            .hint("give the arrays of what has no label yet")
+    let (needs, of_labelled) = (strategy.needs(), strategy.needs_of_labelled());
+    let pool = pool(args, chooser, progress)?;
+    pool.require(&args.strategy, needs, of_labelled)?;
+    if pool.candidates() == 0 {
+        return Err(Error::input("there is no row to choose from")
+            .at("--unlabelled")
+            .expected("at least 1 row, without a label where --labelled is not given")
+            .got(format!("0 rows, and {} with a label", pool.labels().len()))
+            .hint("give −1 (or NaN) as the label of rows to choose from, or the labelled rows as --labelled")
             .into());
     }
-    let labels: Vec<Label> =
-        labelled.labels.iter().flatten().map(|label| label.unwrap_or_default()).collect();
-    let classes = classes(args, chooser, [&unlabelled, &labelled], &labels);
-    unlabelled.check_classes(classes)?;
-    labelled.check_classes(classes)?;
-    let ids = Ids::of(&unlabelled, &labelled)?;
-    let pool = unlabelled.signals(ids.unlabelled.clone())?;
-    let with_labels =
-        if labelled.len() == 0 { Signals::default() } else { labelled.signals(ids.labelled.clone())? };
-    let query = Query {
-        unlabelled: &pool,
-        labelled: &with_labels,
-        labels: &labels,
-        classes,
-        n: args.n,
-        seed: Seed::new(args.seed),
-    };
+    // Probabilities and predictions, where there are some, also tell what a selection means.
+    let needs = needs.and(Needs::PROBABILITIES).and(Needs::PREDICTED);
+    let signals = pool.signals(needs, of_labelled, progress)?;
+    let query = pool.query(&signals, args.n, Seed::new(args.seed));
     let hint = |error: Error| error.or_hint("docs/formats.md says what arrays look like");
     query.check(strategy).map_err(hint)?;
     let selection = chooser.select(&query, progress).map_err(hint)?;
     let facts = Facts {
-        unlabelled: pool.len(),
-        labelled: labels.len(),
+        unlabelled: pool.candidates(),
+        labelled: pool.labels().len(),
         strategy: args.strategy.clone(),
         seed: args.seed,
         classes: summary::classes(&query, &selection)?,
     };
-    Ok(Chosen { ids, selection, facts })
+    Ok(Chosen { names: pool.names(&selection.ids), selection, facts })
 }
 
-/// The two pools: of two groups of files, or of one, split by its labels.
-fn pools(args: &Rank, strategy: &dyn Strategy, load: &mut Load<'_, '_>) -> Result<(Pool, Pool)> {
-    let (needs, needs_of_labelled) = (strategy.needs(), strategy.needs_of_labelled());
-    if args.labelled.is_empty() {
-        // One group for both pools, with what either needs.
-        return Pool::read(
-            &args.unlabelled,
-            needs.and(needs_of_labelled),
-            Labels::Some,
-            &args.strategy,
-            load,
-        )?
-        .split(load);
-    }
-    let unlabelled = Pool::read(&args.unlabelled, needs, Labels::None, &args.strategy, load)?;
-    let labelled = Pool::read(&args.labelled, needs_of_labelled, Labels::Needed, &args.strategy, load)?;
-    Ok((unlabelled, labelled))
-}
-
-/// C: as told, as the VAE has it, as the probabilities have columns, or as far as the labels go.
-fn classes(args: &Rank, chooser: &Chooser, pools: [&Pool; 2], labels: &[Label]) -> usize {
+/// Of two groups of files, or of one, split by its labels; with as many classes as told, or as the VAE has.
+fn pool(args: &Rank, chooser: &Chooser, progress: &mut vabal::Progress<'_>) -> Result<Pool> {
     let of_model = match chooser {
         Chooser::Strategy(_) => None,
         Chooser::Model(model, _) => Some(model.classes()),
     };
-    let of_arrays = || pools.iter().find_map(|pool| pool.classes());
-    let of_labels = || {
-        let predicted = pools.iter().filter_map(|pool| pool.largest_predicted());
-        let largest = labels.iter().copied().chain(predicted).max();
-        // Two at least, for before there are labels of both there is one class, or none.
-        largest.map_or(2, |largest| (largest as usize + 1).max(2))
-    };
-    args.classes.or(of_model).or_else(of_arrays).unwrap_or_else(of_labels)
+    let classes = args.classes.or(of_model).map_or(Classes::Guess, Classes::Count);
+    let labelled = (!args.labelled.is_empty()).then(|| pool::group(&args.labelled)).transpose()?;
+    Pool::new(pool::group(&args.unlabelled)?, labelled, &classes, progress)
 }

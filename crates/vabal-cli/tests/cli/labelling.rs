@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
 use serde_json::{Value, json};
-use vabal::project::Project;
+use vabal::project::{ImageId, Project};
 
 use crate::support::{Place, refused, succeeded, text};
 
@@ -211,7 +211,7 @@ fn every_answer_that_was_confirmed_is_there_after_a_kill() {
         assert!(confirmed.len() >= 40);
         let project = Project::open(&place.path().join("steel")).unwrap();
         for (&image, &class) in &confirmed {
-            let detail = project.detail(image).unwrap().unwrap();
+            let detail = project.detail(ImageId(image as i64)).unwrap().unwrap();
             assert_eq!(detail.image.class, Some(class as u32), "{image}");
         }
         let labelled = project.counts().unwrap().labelled;

@@ -4,10 +4,13 @@
 //! it borrows where it can. Shapes are checked once, here; values where they are read, by the accessors called `checked`.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 
 use ndarray::{Array, ArrayView, ArrayView2, ArrayView3, ArrayView4, Dimension, Ix2, Ix3, Ix4};
 use rayon::prelude::*;
 
+use super::Store;
 use crate::error::{Error, Result};
 use crate::{Id, Label};
 
@@ -82,18 +85,46 @@ impl Needs {
     }
 }
 
-/// A row-major array, owned or borrowed. Made of an [`Array`], or of an [`ArrayView`], which is copied only if it is not
-/// row-major itself.
-#[derive(Debug, Clone, PartialEq)]
+/// A row-major array, owned, borrowed or shared. Made of an [`Array`], or of an [`ArrayView`], which is copied only if it
+/// is not row-major itself.
+#[derive(Clone)]
 pub struct Dense<'a, T: Clone, D> {
-    values: Cow<'a, [T]>,
+    values: Held<'a, T>,
     shape: D,
 }
 
+#[derive(Clone)]
+enum Held<'a, T: Clone> {
+    Alone(Cow<'a, [T]>),
+    /// From the given value on.
+    Shared(Arc<dyn Store<T>>, usize),
+}
+
 impl<T: Clone, D: Dimension> Dense<'_, T, D> {
+    /// The values of `store` from `first` on.
+    pub(super) fn shared(store: Arc<dyn Store<T>>, first: usize, shape: D) -> Self {
+        Self { values: Held::Shared(store, first), shape }
+    }
+
     /// The whole of it.
     pub fn view(&self) -> ArrayView<'_, T, D> {
-        ArrayView::from_shape(self.shape.clone(), &self.values[..]).expect("as many values as the shape has")
+        let values = match &self.values {
+            Held::Alone(values) => values,
+            Held::Shared(store, first) => &(**store).as_ref()[*first..first + self.shape.size()],
+        };
+        ArrayView::from_shape(self.shape.clone(), values).expect("as many values as the shape has")
+    }
+}
+
+impl<T: Clone + fmt::Debug, D: Dimension> fmt::Debug for Dense<'_, T, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.view().fmt(f)
+    }
+}
+
+impl<T: Clone + PartialEq, D: Dimension> PartialEq for Dense<'_, T, D> {
+    fn eq(&self, other: &Self) -> bool {
+        self.view() == other.view()
     }
 }
 
@@ -108,7 +139,7 @@ impl<T: Clone, D: Dimension> From<Array<T, D>> for Dense<'_, T, D> {
         } else {
             array.iter().cloned().collect()
         };
-        Self { values: Cow::Owned(values), shape }
+        Self { values: Held::Alone(Cow::Owned(values)), shape }
     }
 }
 
@@ -119,7 +150,7 @@ impl<'a, T: Clone, D: Dimension> From<ArrayView<'a, T, D>> for Dense<'a, T, D> {
             Some(values) => Cow::Borrowed(values),
             None => Cow::Owned(array.iter().cloned().collect()),
         };
-        Self { values, shape }
+        Self { values: Held::Alone(values), shape }
     }
 }
 

@@ -213,6 +213,16 @@ mod tests {
     use crate::rng::Seed;
 
     #[test]
+    fn the_layers_are_the_256_of_equal_area_that_end_at_3_654() {
+        let height = |x: f64| (-0.5 * x * x).exp();
+        assert_eq!(EDGES[0].1.to_bits(), 3.654_152_885_361_009_f64.to_bits());
+        for (layer, &(x, inner)) in EDGES.iter().enumerate() {
+            let area = x * (height(inner) - if layer == 0 { 0.0 } else { height(x) });
+            assert!((area - 0.004_928_673_233_99).abs() < 1e-11, "layer {layer}: {area}");
+        }
+    }
+
+    #[test]
     fn the_draws_are_those_of_the_plain_stream_bit_for_bit_however_they_are_asked_for() {
         for index in 0..3 {
             let seed = Seed::new(3).child("image", index);

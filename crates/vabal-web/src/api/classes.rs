@@ -17,7 +17,8 @@ pub fn add(app: &App, request: &Request) -> Answer {
 }
 
 /// `PATCH /api/classes/ID`
-pub fn change(app: &App, id: &str, request: &Request) -> Answer {
+pub fn change(app: &App, request: &Request) -> Answer {
+    let id = &request.id;
     let class: Label = number(id, "class")?;
     let change: ClassChange = body(request)?;
     let changed = app.write(|project| project.change_class(class, &change))?;
@@ -31,7 +32,8 @@ struct Merge {
 }
 
 /// `POST /api/classes/ID/merge`
-pub fn merge(app: &App, id: &str, request: &Request) -> Answer {
+pub fn merge(app: &App, request: &Request) -> Answer {
+    let id = &request.id;
     let class: Label = number(id, "class")?;
     let Merge { into } = body(request)?;
     let left = app.write(|project| project.merge_class(class, into))?;

@@ -20,7 +20,7 @@ pub fn import(app: &App, request: &Request) -> Answer {
 }
 
 /// `GET /api/export?format=csv|jsonl|label-studio&detail=labels|answers`, as a download
-pub fn export(app: &App, head: &Head) -> Answer {
+pub fn export(app: &App, Request { head, .. }: &Request) -> Answer {
     let format = format(head)?;
     let detail = match head.asked("detail") {
         None | Some("labels") => Detail::Labels,

@@ -1,15 +1,14 @@
 //! Images listed, and one in full.
 
-use vabal::Id;
-use vabal::project::ListQuery;
+use vabal::project::{ImageId, ListQuery};
 
 use super::{asked, json, number, word};
 use crate::app::App;
 use crate::error::{Answer, Failure};
-use crate::http::Head;
+use crate::http::Request;
 
 /// `GET /api/images?state=&class=&predicted=&low=&high=&search=&sort=&after=&limit=`
-pub fn list(app: &App, head: &Head) -> Answer {
+pub fn list(app: &App, Request { head, .. }: &Request) -> Answer {
     let query = ListQuery {
         state: word(head, "state", "open, labelled, later, unsure, discarded, conflict or missing")?,
         class: asked(head, "class", "the id of a class")?,
@@ -25,8 +24,8 @@ pub fn list(app: &App, head: &Head) -> Answer {
 }
 
 /// `GET /api/images/ID`
-pub fn detail(app: &App, id: &str) -> Answer {
-    let image: Id = number(id, "image")?;
+pub fn detail(app: &App, Request { id, .. }: &Request) -> Answer {
+    let image: ImageId = number(id, "image")?;
     let detail = app.read(|project| project.detail(image))?;
     json(&detail.ok_or_else(|| Failure::missing("image", id))?)
 }

@@ -12,7 +12,7 @@ use crate::http::Request;
 use crate::training::{Pulse, Training};
 
 /// `GET /api/project`
-pub fn show(app: &App) -> Answer {
+pub fn show(app: &App, _: &Request) -> Answer {
     #[derive(Serialize)]
     struct Shown<'a> {
         #[serde(flatten)]
@@ -29,7 +29,7 @@ pub fn change_settings(app: &App, request: &Request) -> Answer {
 }
 
 /// `GET /api/status`
-pub fn status(app: &App) -> Answer {
+pub fn status(app: &App, _: &Request) -> Answer {
     let mut status = app.read(|project| (app.work.status)(project))?;
     if let Value::Object(fields) = &mut status {
         fields.insert("training".into(), object!(app.read(|project| pulse_of(project, &app.training))?));
@@ -38,7 +38,7 @@ pub fn status(app: &App) -> Answer {
 }
 
 /// `POST /api/train`
-pub fn train(app: &App) -> Answer {
+pub fn train(app: &App, _: &Request) -> Answer {
     if let Some(needs) = app.read(learn::obstacle)? {
         return Err(Failure::new(
             409,
@@ -55,12 +55,12 @@ pub fn train(app: &App) -> Answer {
 }
 
 /// `POST /api/train/stop`
-pub fn stop(app: &App) -> Answer {
+pub fn stop(app: &App, _: &Request) -> Answer {
     json(&object!({ "stopping": app.training.stop() }))
 }
 
 /// `GET /api/pulse`
-pub fn pulse(app: &App) -> Answer {
+pub fn pulse(app: &App, _: &Request) -> Answer {
     #[derive(Serialize)]
     struct Beat {
         round: u64,

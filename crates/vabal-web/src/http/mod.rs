@@ -1,17 +1,20 @@
-//! As much of HTTP/1.1 as a page on one machine needs: requests read with limits and deadlines, a thread for each
-//! connection, answers written whole. What it leaves out is refused by name: chunked bodies (411), pipes of unknown
-//! length, upgrades.
+//! HTTP/1.1 by hyper, with limits of our own: who may hold a connection for how long, what is refused before its body is
+//! read, how the server ends. It leaves out, and refuses by name, bodies of unknown length (411).
 //!
 //! Never here: who may ask what (`auth`), what is answered (`app`, `api`).
 
-mod connection;
+mod room;
 mod server;
+mod socket;
 
 use std::borrow::Cow;
 
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::IntoResponse;
 use percent_encoding::percent_decode;
 
-pub use server::run;
+pub use server::{run, runtime};
 
 /// What stands before the body of a request.
 #[derive(Debug, Clone, Default)]
@@ -69,8 +72,10 @@ impl Head {
 pub struct Request {
     /// What stands before the body.
     pub head: Head,
+    /// The part of the path that names one of many, decoded; empty where the route has none.
+    pub id: String,
     /// The body, within its limit.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 /// What is sent back.
@@ -81,20 +86,20 @@ pub struct Response {
     /// Names and values; neither holds a line break.
     pub headers: Vec<(&'static str, String)>,
     /// What follows.
-    pub body: Cow<'static, [u8]>,
+    pub body: Bytes,
 }
 
 impl Response {
     /// An answer from memory.
     #[must_use]
-    pub fn new(status: u16, kind: &str, body: impl Into<Cow<'static, [u8]>>) -> Self {
+    pub fn new(status: u16, kind: &str, body: impl Into<Bytes>) -> Self {
         Self { status, headers: vec![("Content-Type", kind.to_owned())], body: body.into() }
     }
 
     /// An answer without a body.
     #[must_use]
     pub fn empty(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Cow::Borrowed(&[]) }
+        Self { status, headers: Vec::new(), body: Bytes::new() }
     }
 
     /// The same with one more header. Characters that would end the header's line are left out.
@@ -113,7 +118,21 @@ impl Response {
     }
 }
 
-/// Who answers.
+impl IntoResponse for Response {
+    fn into_response(self) -> axum::response::Response {
+        let mut response = axum::response::Response::new(Body::from(self.body));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = self.headers.into_iter();
+        // `with` leaves nothing in a value that cannot be sent.
+        response.headers_mut().extend(headers.filter_map(|(name, value)| {
+            Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
+        }));
+        response
+    }
+}
+
+/// Who lets in and refuses. Neither may block: every connection waits meanwhile.
 pub trait Service: Send + Sync {
     /// Looks at a request before its body is read: the largest body that is taken, in bytes, or the refusal.
     ///
@@ -121,37 +140,8 @@ pub trait Service: Send + Sync {
     /// The refusal.
     fn admit(&self, head: &Head) -> Result<usize, Box<Response>>;
 
-    /// Answers a request that was let in.
-    fn respond(&self, request: &Request) -> Response;
-
-    /// The answer where there is none: a request that cannot be read, a panic.
+    /// The answer to a request that cannot be read.
     fn refuse(&self, status: u16, what: &str, hint: &str) -> Response;
-}
-
-fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        201 => "Created",
-        204 => "No Content",
-        303 => "See Other",
-        304 => "Not Modified",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        411 => "Length Required",
-        413 => "Content Too Large",
-        415 => "Unsupported Media Type",
-        431 => "Request Header Fields Too Large",
-        501 => "Not Implemented",
-        503 => "Service Unavailable",
-        507 => "Insufficient Storage",
-        _ => "Internal Server Error",
-    }
 }
 
 #[cfg(test)]

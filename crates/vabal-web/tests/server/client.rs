@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -61,6 +62,8 @@ impl Client {
     pub fn new(address: &str, token: &str) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
+        // An answer that does not come fails a test; it does not hang it.
+        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
         Self { stream, address: address.into(), token: token.into(), buffer: Vec::new() }
     }
 

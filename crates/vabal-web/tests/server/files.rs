@@ -81,7 +81,7 @@ fn many_who_want_the_same_thumbnail_all_get_the_whole_of_it() {
 }
 
 /// A BMP of this size, no two pixels beside each other alike.
-fn image(width: u32, height: u32) -> Vec<u8> {
+pub fn image(width: u32, height: u32) -> Vec<u8> {
     let mut bytes = b"BM".to_vec();
     let size = 3 * width * height;
     for word in [54 + size, 0, 54, 40, width, height, 1 | 24 << 16, 0, size, 2835, 2835, 0, 0] {

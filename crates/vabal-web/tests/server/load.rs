@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use serde_json::json;
+use vabal::project::ImageId;
 
 use crate::support::Place;
 
@@ -22,7 +23,7 @@ fn ten_clients_label_ten_thousand_images_and_none_is_lost_or_given_twice() {
                 return (answers, slowest);
             }
             for image in questions {
-                let id = image["id"].as_u64().unwrap();
+                let id = image["id"].as_i64().unwrap();
                 let class = id % 3;
                 assert!(answers.insert(id, class).is_none(), "{id} was asked twice");
                 let body = json!({ "person": format!("p{person}"), "token": format!("{person}-{id}"),
@@ -41,7 +42,7 @@ fn ten_clients_label_ten_thousand_images_and_none_is_lost_or_given_twice() {
     let seconds = begun.elapsed().as_secs_f64();
     let slowest = done.iter().map(|(_, slowest)| *slowest).fold(0.0, f64::max);
     println!("10,000 answers of ten persons in {seconds:.1} s, the slowest {:.0} ms", 1000.0 * slowest);
-    let all: HashSet<u64> = done.iter().flat_map(|(answers, _)| answers.keys().copied()).collect();
+    let all: HashSet<i64> = done.iter().flat_map(|(answers, _)| answers.keys().copied()).collect();
     assert_eq!(done.iter().map(|(answers, _)| answers.len()).sum::<usize>(), all.len(), "given twice");
     assert_eq!(all.len(), 10_000);
     drop(server);
@@ -49,7 +50,7 @@ fn ten_clients_label_ten_thousand_images_and_none_is_lost_or_given_twice() {
     assert_eq!(project.counts().unwrap().labelled, 10_000);
     for (answers, _) in &done {
         for (&id, &class) in answers.iter().step_by(50) {
-            let detail = project.detail(id).unwrap().unwrap();
+            let detail = project.detail(ImageId(id)).unwrap().unwrap();
             assert_eq!(detail.history.len(), 1);
             assert_eq!(detail.image.class, Some(class as u32));
         }

@@ -4,6 +4,7 @@
 
 mod client;
 mod files;
+mod flood;
 mod labelling;
 mod load;
 mod security;

@@ -90,7 +90,7 @@ fn every_answer_binds_the_browser() {
         client.get("/nowhere"),
         client.ask("GET", "/", &[], b""),
         client.ask("GET", &format!("/?token={TOKEN}"), &[], b""),
-        client.raw(b"nonsense\r\n\r\n").unwrap(),
+        client.raw(b"GET http://elsewhere/ HTTP/1.1\r\n\r\n").unwrap(),
     ];
     for reply in replies {
         let policy = reply.header("content-security-policy").unwrap();
@@ -161,21 +161,36 @@ fn what_is_too_large_or_no_request_is_refused_and_the_server_goes_on() {
     let host = format!("Host: {}\r\nAuthorization: Bearer {TOKEN}\r\n", server.address);
     let json = "Content-Type: application/json\r\n";
     let head = |rest: &str| format!("POST /api/answers HTTP/1.1\r\n{host}{rest}\r\n").into_bytes();
+    let large = format!("Cookie: {}\r\n", "a".repeat(40_000));
     let cases = [
         (413, head(&format!("{json}Content-Length: 2000000\r\n"))),
-        (413, head(&format!("{json}Content-Length: 99999999999999999999999999\r\nExpect: 100-continue\r\n"))),
+        (413, head(&format!("{json}Content-Length: 9999999999999999999\r\nExpect: 100-continue\r\n"))),
         (411, head(&format!("{json}Transfer-Encoding: chunked\r\n"))),
-        (400, head(&format!("{json}Content-Length: -1\r\n"))),
-        (400, head(&format!("{json}Content-Length: 2\r\nContent-Length: 3\r\n"))),
-        (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec()),
         (400, b"GET http://elsewhere/ HTTP/1.1\r\n\r\n".to_vec()),
-        (431, [b"GET / HTTP/1.1\r\n".as_slice(), &vec![b'a'; 40_000]].concat()),
-        (431, format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(200)).into_bytes()),
+        (400, b"OPTIONS * HTTP/1.1\r\n\r\n".to_vec()),
+        (400, b"CONNECT elsewhere:80 HTTP/1.1\r\n\r\n".to_vec()),
+        (400, b"GET /%ff HTTP/1.1\r\n\r\n".to_vec()),
+        (431, format!("GET / HTTP/1.1\r\n{large}\r\n").into_bytes()),
     ];
     for (status, bytes) in cases {
         let mut client = server.client();
         client.raw(&bytes).unwrap().error(status);
         // The connection ends; nothing after it is taken for a request.
+        assert!(client.reply(false).is_none());
+    }
+    // What cannot be read as HTTP is answered by a status alone.
+    let unreadable = [
+        (400, head(&format!("{json}Content-Length: -1\r\n"))),
+        (400, head(&format!("{json}Content-Length: 99999999999999999999999999\r\n"))),
+        (400, head(&format!("{json}Content-Length: 2\r\nContent-Length: 3\r\n"))),
+        (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec()),
+        (431, [b"GET / HTTP/1.1\r\nA: ".as_slice(), &vec![b'a'; 80_000]].concat()),
+        (431, format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(200)).into_bytes()),
+    ];
+    for (status, bytes) in unreadable {
+        let mut client = server.client();
+        let reply = client.raw(&bytes).unwrap();
+        assert!(reply.status == status && reply.body.is_empty(), "{reply:?}");
         assert!(client.reply(false).is_none());
     }
     // A real body that is too large: the sender reads the refusal and not a broken connection.
@@ -217,4 +232,43 @@ fn requests_that_come_together_or_in_pieces_are_answered_in_order() {
     let reply = client.raw(ask("/api/project").replacen("GET", "HEAD", 1).as_bytes()).unwrap();
     assert!(reply.status == 200 && reply.body.is_empty());
     client.get("/api/project").fine();
+}
+
+#[test]
+fn a_method_that_an_address_does_not_take_is_said_with_those_that_it_does() {
+    let place = Place::new(2, &json!({}));
+    let server = place.serve();
+    let mut client = server.client();
+    for (method, target, allow) in [
+        ("GET", "/api/answers", "POST"),
+        ("DELETE", "/api/classes/1", "PATCH"),
+        ("POST", "/api/images/1", "GET,HEAD"),
+        ("PUT", "/", "GET,HEAD"),
+    ] {
+        let reply =
+            if method == "GET" { client.get(target) } else { client.send(method, target, &json!({})) };
+        reply.error(405);
+        assert_eq!(reply.header("allow"), Some(allow), "{method} {target}");
+        // Nobody else learns which there are.
+        let reply = client.ask(method, target, &[], b"");
+        reply.error(401);
+        assert_eq!(reply.header("allow"), None);
+    }
+    client.send("POST", "/nowhere", &json!({})).error(404);
+}
+
+#[test]
+fn every_answer_says_when_it_was_made_and_the_last_that_it_is() {
+    let place = Place::new(2, &json!({}));
+    let server = place.serve();
+    let mut client = server.client();
+    for reply in [client.get("/api/project"), client.get("/nowhere"), client.ask("GET", "/", &[], b"")] {
+        assert!(reply.header("date").is_some_and(|date| date.ends_with(" GMT")), "{reply:?}");
+        assert_eq!(reply.header("connection"), None);
+    }
+    let old = format!("GET /api/project HTTP/1.0\r\nHost: {}\r\n\r\n", server.address);
+    assert_eq!(client.raw(old.as_bytes()).unwrap().status, 401);
+    assert!(client.reply(false).is_none());
+    let reply = server.client().raw(b"GET * HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!((reply.status, reply.header("connection")), (400, Some("close")));
 }

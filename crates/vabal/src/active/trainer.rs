@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Classifier, Learner};
 use crate::classify::{Scorer, Settings, Training};
-use crate::data::ImageSet;
+use crate::data::Images;
 use crate::device::Device;
 use crate::error::Result;
 use crate::progress::Progress;
@@ -17,7 +17,8 @@ use crate::{Id, Label};
 /// The classifier of this library as a [`Learner`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trainer<'a> {
-    pub(crate) images: &'a ImageSet,
+    pub(crate) images: &'a Images,
+    pub(crate) classes: &'a [String],
     pub(crate) settings: &'a Settings,
     pub(crate) device: Device,
 }
@@ -32,9 +33,9 @@ impl<'a> Trainer<'a> {
         seed: Seed,
         progress: &mut Progress<'_>,
     ) -> Result<Frozen<'a>> {
-        let &Self { images, settings, device } = self;
+        let &Self { images, classes, settings, device } = self;
         let settings = &Settings { dropout: dropout.unwrap_or(settings.dropout), ..settings.clone() };
-        let scorer = Training { images, settings, device, seed }.fit(ids, labels, progress)?;
+        let scorer = Training { images, classes, settings, device, seed }.fit(ids, labels, progress)?;
         Ok(Frozen { scorer, images })
     }
 }
@@ -60,7 +61,7 @@ impl Learner for Trainer<'_> {
 #[derive(Debug)]
 pub(crate) struct Frozen<'a> {
     pub(crate) scorer: Scorer,
-    images: &'a ImageSet,
+    images: &'a Images,
 }
 
 impl Classifier for Frozen<'_> {

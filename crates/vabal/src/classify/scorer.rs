@@ -9,7 +9,7 @@ use ndarray::{Array2, Array3, Array4, ArrayViewMut2, s};
 use super::Settings;
 use crate::Id;
 use crate::data::batch::{Batcher, Normalisation};
-use crate::data::{ImageSet, ImageShape};
+use crate::data::{ImageShape, Images};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::network::{Batch, Dropout, Network, Output, STAGES, Weights};
@@ -59,7 +59,7 @@ impl Scorer {
     /// is not finite, or [`crate::Error::Stopped`].
     pub fn signals(
         &self,
-        images: &ImageSet,
+        images: &Images,
         ids: &[Id],
         needs: Needs,
         seed: Seed,
@@ -73,7 +73,7 @@ impl Scorer {
 
     pub(super) fn signals_in_batches(
         &self,
-        images: &ImageSet,
+        images: &Images,
         ids: &[Id],
         (needs, seed): (Needs, Seed),
         batch: usize,

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::device::Kernels;
 use crate::error::{Error, Result};
-use crate::kernels::Vectors;
 use crate::network::Network;
 
 /// Network and recipe. [`Settings::paper`] is the recipe of the paper (section 4.2).
@@ -38,27 +38,6 @@ pub struct Settings {
     pub flip: bool,
     /// What convolutions and BatchNorm are computed with on a CPU.
     pub kernels: Kernels,
-}
-
-/// What convolutions and BatchNorm are computed with on a CPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kernels {
-    /// The widest vectors that the processor has.
-    #[default]
-    Auto,
-    /// No vectors: what a processor does that has none.
-    Plain,
-}
-
-impl Kernels {
-    /// The vectors that the kernels are to use.
-    pub(crate) fn vectors(self) -> Vectors {
-        match self {
-            Self::Auto => Vectors::Widest,
-            Self::Plain => Vectors::Plain,
-        }
-    }
 }
 
 /// More passes than anyone has time for; a longer number is a slip.

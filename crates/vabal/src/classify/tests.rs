@@ -29,15 +29,19 @@ pub(super) fn tiny() -> Settings {
 }
 
 fn labelled(images: &ImageSet) -> (Vec<Id>, Vec<Label>) {
-    let ids: Vec<Id> = (0..images.len() as Id).collect();
+    let ids: Vec<Id> = (0..images.images().len() as Id).collect();
     let labels = ids.iter().map(|&id| images.label(id)).collect();
     (ids, labels)
 }
 
+fn training<'a>(set: &'a ImageSet, settings: &'a Settings, seed: u64) -> Training<'a> {
+    let (images, classes) = (set.images(), set.classes());
+    Training { images, classes, settings, device: Device::Cpu, seed: Seed::new(seed) }
+}
+
 pub(super) fn train(images: &ImageSet, settings: &Settings, seed: u64) -> Scorer {
     let (ids, labels) = labelled(images);
-    let training = Training { images, settings, device: Device::Cpu, seed: Seed::new(seed) };
-    training.fit(&ids, &labels, &mut silent()).unwrap()
+    training(images, settings, seed).fit(&ids, &labels, &mut silent()).unwrap()
 }
 
 pub(super) fn untrained(shape: ImageShape, classes: usize, settings: Settings) -> (ImageSet, Scorer) {
@@ -51,7 +55,8 @@ const ALL: Needs = Needs::PROBABILITIES.and(Needs::STAGES);
 
 fn arrays(scorer: &Scorer, images: &ImageSet, batch: usize) -> Vec<Array2<f32>> {
     let (ids, _) = labelled(images);
-    let signals = scorer.signals_in_batches(images, &ids, (ALL, Seed::new(1)), batch, &mut silent()).unwrap();
+    let signals =
+        scorer.signals_in_batches(images.images(), &ids, (ALL, Seed::new(1)), batch, &mut silent()).unwrap();
     let mut arrays = vec![signals.probabilities().unwrap().to_owned()];
     arrays.extend(signals.stages().unwrap().iter().map(|stage| stage.to_owned()));
     arrays
@@ -122,7 +127,8 @@ fn it_learns_what_is_plain_to_see() {
     let images = halves();
     let scorer = train(&images, &tiny(), 3);
     let (ids, labels) = labelled(&images);
-    let signals = scorer.signals(&images, &ids, Needs::PROBABILITIES, Seed::new(1), &mut silent()).unwrap();
+    let signals =
+        scorer.signals(images.images(), &ids, Needs::PROBABILITIES, Seed::new(1), &mut silent()).unwrap();
     assert_eq!(signals.predicted().unwrap(), labels);
     assert!(signals.stages().is_err(), "only what was asked for is there");
 }
@@ -137,8 +143,7 @@ fn same_seed_same_weights_whatever_the_threads_and_the_order() {
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let training =
-                Training { images: &images, settings: &settings, device: Device::Cpu, seed: Seed::new(5) };
+            let training = training(&images, &settings, 5);
             let scorer = training.fit(&ids, &labels, &mut silent()).unwrap();
             (bits(&scorer), arrays(&scorer, &images, 64))
         })
@@ -174,7 +179,7 @@ fn scoring_changes_nothing_and_the_batch_size_next_to_nothing() {
 fn a_pool_with_a_missing_class_or_of_one_image_trains() {
     let images = halves();
     let settings = Settings { epochs: 1, ..tiny() };
-    let training = Training { images: &images, settings: &settings, device: Device::Cpu, seed: Seed::new(1) };
+    let training = training(&images, &settings, 1);
     for ids in [vec![0, 2, 4], vec![0], (0..17).collect()] {
         let labels: Vec<Label> = ids.iter().map(|&id| images.label(id)).collect();
         let scorer = training.fit(&ids, &labels, &mut silent()).unwrap();
@@ -186,7 +191,7 @@ fn a_pool_with_a_missing_class_or_of_one_image_trains() {
 fn labels_that_do_not_fit_are_refused() {
     let images = halves();
     let settings = tiny();
-    let training = Training { images: &images, settings: &settings, device: Device::Cpu, seed: Seed::new(1) };
+    let training = training(&images, &settings, 1);
     let refused = |ids: &[Id], labels: &[Label], what: &str| {
         let text = training.fit(ids, labels, &mut silent()).unwrap_err().to_string();
         assert!(text.contains(what), "{text}");
@@ -202,7 +207,7 @@ fn a_loss_that_is_not_finite_stops_with_step_and_learning_rate() {
     let images = halves();
     let settings = Settings { learning_rate: 1e30, ..tiny() };
     let (ids, labels) = labelled(&images);
-    let training = Training { images: &images, settings: &settings, device: Device::Cpu, seed: Seed::new(1) };
+    let training = training(&images, &settings, 1);
     match training.fit(&ids, &labels, &mut silent()).unwrap_err() {
         Error::Diverged { network: "classifier", step, learning_rate, loss } => {
             assert!((2..10).contains(&step) && learning_rate == 1e30 && !loss.is_finite());
@@ -216,7 +221,7 @@ fn progress_counts_to_the_end_and_stop_stops_at_once() {
     let images = halves();
     let settings = Settings { epochs: 2, batch: 30, ..tiny() };
     let (ids, labels) = labelled(&images);
-    let training = Training { images: &images, settings: &settings, device: Device::Cpu, seed: Seed::new(1) };
+    let training = training(&images, &settings, 1);
     let mut seen = Vec::new();
     let listen = |stop_at: usize, seen: &mut Vec<(String, usize, usize)>| {
         training.fit(&ids, &labels, &mut |event: Event<'_>| {
@@ -234,7 +239,7 @@ fn progress_counts_to_the_end_and_stop_stops_at_once() {
 
     let mut done = Vec::new();
     let needs = (ALL, Seed::new(1));
-    let result = scorer.signals_in_batches(&images, &ids, needs, 30, &mut |event: Event<'_>| {
+    let result = scorer.signals_in_batches(images.images(), &ids, needs, 30, &mut |event: Event<'_>| {
         let Event::Progress { phase: "features", done: images, total: 64, unit: "image", loss: None } = event
         else {
             panic!("{event:?}")
@@ -250,7 +255,8 @@ fn progress_counts_to_the_end_and_stop_stops_at_once() {
 fn images_of_another_shape_are_not_scored() {
     let (_, scorer) = untrained(SHAPE, 2, tiny());
     let (other, _) = untrained(ImageShape { channels: 1, ..SHAPE }, 2, tiny());
-    let text = scorer.signals(&other, &[0], ALL, Seed::new(1), &mut silent()).unwrap_err().to_string();
+    let text =
+        scorer.signals(other.images(), &[0], ALL, Seed::new(1), &mut silent()).unwrap_err().to_string();
     assert!(text.contains("3 × 12 × 12") && text.contains("1 × 12 × 12"), "{text}");
 }
 
@@ -379,7 +385,7 @@ fn draws_under_dropout_go_by_seed_and_id_and_leave_the_frozen_network_alone() {
     let wish = |dropout| Needs { monte_carlo: Some(MonteCarlo { draws: 6, dropout }), ..Needs::IDS };
     let draw = |ids: &[Id], dropout: f64, batch: usize, seed: u64| {
         let needs = (wish(dropout), Seed::new(seed));
-        let signals = scorer.signals_in_batches(&images, ids, needs, batch, &mut silent()).unwrap();
+        let signals = scorer.signals_in_batches(images.images(), ids, needs, batch, &mut silent()).unwrap();
         assert!(signals.probabilities().is_err() && signals.stages().is_err(), "only what was asked for");
         signals.monte_carlo().unwrap().to_owned()
     };
@@ -399,7 +405,7 @@ fn draws_under_dropout_go_by_seed_and_id_and_leave_the_frozen_network_alone() {
         );
     }
     assert!(draws.sum_axis(Axis(2)).iter().all(|sum| (sum - 1.0).abs() < 1e-5));
-    let plain = scorer.signals(&images, &ids, ALL, Seed::new(1), &mut silent()).unwrap();
+    let plain = scorer.signals(images.images(), &ids, ALL, Seed::new(1), &mut silent()).unwrap();
     let little = draw(&ids, 1e-6, 64, 1);
     let difference = &little.slice(s![.., 0, ..]) - &plain.probabilities().unwrap();
     assert!(difference.iter().all(|d| d.abs() < 1e-4), "hardly any dropout is hardly a change");
@@ -410,7 +416,8 @@ fn draws_under_dropout_go_by_seed_and_id_and_leave_the_frozen_network_alone() {
 fn every_kind_of_signal_is_given_where_it_is_asked_for() {
     let images = halves();
     let scorer = train(&images, &Settings { epochs: 1, ..tiny() }, 1);
-    let of = |needs| scorer.signals(&images, &[3, 60, 9], needs, Seed::new(1), &mut silent()).unwrap();
+    let of =
+        |needs| scorer.signals(images.images(), &[3, 60, 9], needs, Seed::new(1), &mut silent()).unwrap();
     let all = of(ALL);
     assert_eq!(of(Needs::PREDICTED).predicted().unwrap(), all.predicted().unwrap());
     let embedding = of(Needs::EMBEDDING);
@@ -420,5 +427,8 @@ fn every_kind_of_signal_is_given_where_it_is_asked_for() {
     let pixels = of(Needs::IMAGES);
     let pixels = pixels.images().unwrap();
     assert_eq!(pixels.dim(), (3, 3, 12, 12));
-    assert_eq!(pixels.index_axis(Axis(0), 1).iter().copied().collect::<Vec<u8>>(), images.pixels(60));
+    assert_eq!(
+        pixels.index_axis(Axis(0), 1).iter().copied().collect::<Vec<u8>>(),
+        images.images().pixels(60)
+    );
 }

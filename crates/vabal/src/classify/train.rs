@@ -9,7 +9,7 @@ use rand::seq::SliceRandom as _;
 
 use super::{Scorer, Settings};
 use crate::data::batch::{Augmentation, Batcher, Normalisation, ranges};
-use crate::data::{ImageSet, ImageShape};
+use crate::data::{ImageShape, Images};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::network::{Array, Batch, Dropout, Network, Sgd, Weights};
@@ -22,7 +22,9 @@ use crate::{Id, Label};
 #[derive(Debug, Clone, Copy)]
 pub struct Training<'a> {
     /// Where the labelled images are.
-    pub images: &'a ImageSet,
+    pub images: &'a Images,
+    /// The names of the classes; labels count them.
+    pub classes: &'a [String],
     /// Network and recipe.
     pub settings: &'a Settings,
     /// Where to train; the [`Scorer`] stays there.
@@ -97,13 +99,13 @@ impl Training<'_> {
     }
 
     fn freeze(&self, network: Network, weights: Weights, normalisation: Normalisation) -> Scorer {
-        let Self { images, settings, device, .. } = *self;
+        let Self { images, classes, settings, device, .. } = *self;
         Scorer {
             network,
             weights: weights.into(),
             settings: settings.clone(),
             shape: images.shape(),
-            classes: images.classes().to_vec(),
+            classes: classes.to_vec(),
             normalisation,
             device,
         }
@@ -112,8 +114,8 @@ impl Training<'_> {
     /// PyTorch's first weights: convolutions and the last layer uniform within ±1/√fan-in (`kaiming_uniform_` with
     /// a = √5), BatchNorm 1 and 0. Every array has a stream of its own name.
     fn first(&self) -> (Network, Weights) {
-        let Self { images, settings, seed, .. } = *self;
-        let network = settings.network(images.shape().channels, images.classes().len());
+        let Self { images, classes, settings, seed, .. } = *self;
+        let network = settings.network(images.shape().channels, classes.len());
         let fan_in_of_last = 8 * settings.width;
         let values = |Array { name, shape }: &Array| -> Result<Vec<f32>, Infallible> {
             let n = shape.iter().product();
@@ -133,7 +135,7 @@ impl Training<'_> {
 
     /// The labelled pool by id, so that the order in which it is listed changes nothing.
     fn check(&self, ids: &[Id], labels: &[Label]) -> Result<Vec<(Id, Label)>> {
-        let classes = self.images.classes().len();
+        let classes = self.classes.len();
         if ids.len() != labels.len() {
             return Err(Error::input("ids and labels disagree")
                 .expected(format!("{} labels, one per id", ids.len()))

@@ -10,7 +10,7 @@ use rand::RngExt as _;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{ImageSet, ImageShape};
+use super::{ImageShape, Images};
 use crate::Id;
 use crate::rng::Rng;
 
@@ -30,7 +30,7 @@ impl Normalisation {
     /// # Panics
     /// If an id is not of this set, as indexing does.
     #[must_use]
-    pub fn of(images: &ImageSet, ids: &[Id]) -> Self {
+    pub fn of(images: &Images, ids: &[Id]) -> Self {
         let ImageShape { channels, height, width } = images.shape();
         let mut counts = vec![[0_u64; 256]; channels];
         for &id in ids {
@@ -68,10 +68,10 @@ pub struct Augmentation {
     pub flip: bool,
 }
 
-/// Turns ids of one [`ImageSet`] into batches under one [`Normalisation`].
+/// Turns ids of one [`Images`] into batches under one [`Normalisation`].
 #[derive(Debug)]
 pub struct Batcher<'a> {
-    images: &'a ImageSet,
+    images: &'a Images,
     /// The normalised value of every byte, per channel.
     value: Vec<[f32; 256]>,
 }
@@ -79,7 +79,7 @@ pub struct Batcher<'a> {
 impl<'a> Batcher<'a> {
     /// Batches of `images`, whose channels `normalisation` must match.
     #[must_use]
-    pub fn new(images: &'a ImageSet, normalisation: &Normalisation) -> Self {
+    pub fn new(images: &'a Images, normalisation: &Normalisation) -> Self {
         let table = |(&mean, &std): (&f32, &f32)| -> [f32; 256] {
             std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std)
         };
@@ -172,7 +172,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::Origin;
+    use crate::data::{ImageSet, Origin};
     use crate::{Label, Seed};
 
     /// `n` images whose labels go round the classes, pixel by pixel.
@@ -193,16 +193,17 @@ pub(crate) mod tests {
         let labels = (0..n).map(|image| (image % classes) as Label).collect();
         let names = (0..classes).map(|class| format!("class {class}")).collect();
         let origin = Origin::Records(vec![("test".to_owned(), n)]);
-        ImageSet::new(shape, pixels, labels, names, origin).unwrap()
+        ImageSet::new(Images::new(shape, pixels, origin).unwrap(), labels, names).unwrap()
     }
 
     const SHAPE: ImageShape = ImageShape { channels: 3, height: 5, width: 7 };
 
     /// Images of all bytes, a different picture each; channel 2 is constant.
-    fn noise(n: usize) -> ImageSet {
-        image_set(SHAPE, 2, n, |image, [channel, y, x]| {
+    fn noise(n: usize) -> Images {
+        let set = image_set(SHAPE, 2, n, |image, [channel, y, x]| {
             if channel == 2 { 77 } else { ((image * 131 + channel * 57 + y * 89 + x * 37) % 256) as u8 }
-        })
+        });
+        set.images().clone()
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::folder::Reading;
-use super::{DataSet, ImageSet, ImageShape, Origin};
+use super::{DataSet, ImageSet, ImageShape, Images, Origin};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::{Id, Label};
@@ -28,20 +28,14 @@ struct Header {
     key: String,
     name: String,
     shape: ImageShape,
+    /// None of images without labels.
     classes: Vec<String>,
+    /// Likewise.
     labels: Vec<Label>,
     paths: Vec<Box<str>>,
     /// The first images are the pool, the others the test set.
     pool: usize,
     warnings: Vec<String>,
-}
-
-/// What the cache holds for a folder.
-pub(super) struct Found {
-    /// The images.
-    pub(super) set: DataSet,
-    /// What was said when they were decoded.
-    pub(super) warnings: Vec<String>,
 }
 
 /// The place of one folder, read one way, in the cache.
@@ -71,8 +65,24 @@ impl Slot {
         Self { path: cache.join(format!("{short}.images")), key: hex(&key.finalize()) }
     }
 
-    /// The images, if they are there, whole and up to date.
-    pub(super) fn read(&self) -> Option<Found> {
+    /// The images with their labels, if they are there, whole and up to date; and what was said when they were decoded.
+    pub(super) fn read_set(&self) -> Option<(DataSet, Vec<String>)> {
+        let (header, images) = self.read()?;
+        let (pool, all) = (header.pool as Id, images.len() as Id);
+        let images = ImageSet::new(images, header.labels, header.classes).ok()?;
+        let set =
+            DataSet { name: header.name, images, pool: (0..pool).collect(), test: (pool..all).collect() };
+        Some((set, header.warnings))
+    }
+
+    /// [`Slot::read_set`] of images without labels.
+    pub(super) fn read_images(&self) -> Option<(Images, Vec<String>)> {
+        let (header, images) = self.read()?;
+        Some((images, header.warnings))
+    }
+
+    /// The images, and what is said of them; the paths are with the images.
+    fn read(&self) -> Option<(Header, Images)> {
         let file = File::open(&self.path).ok()?;
         let size = usize::try_from(file.metadata().ok()?.len()).ok()?;
         let mut file = Hashing { inner: BufReader::new(file), hash: Sha256::new() };
@@ -86,8 +96,8 @@ impl Slot {
         }
         let mut header = vec![0; length];
         file.read_exact(&mut header).ok()?;
-        let header: Header = serde_json::from_slice(&header).ok()?;
-        if header.key != self.key || header.labels.len().checked_mul(header.shape.bytes()) != Some(rest) {
+        let mut header: Header = serde_json::from_slice(&header).ok()?;
+        if header.key != self.key || header.paths.len().checked_mul(header.shape.bytes()) != Some(rest) {
             return None;
         }
         let mut pixels = vec![0; rest];
@@ -97,27 +107,45 @@ impl Slot {
         if file.hash.finalize()[..] != digest {
             return None;
         }
-        let (pool, all) = (header.pool as Id, header.labels.len() as Id);
-        let origin = Origin::Paths(header.paths);
-        let images = ImageSet::new(header.shape, pixels, header.labels, header.classes, origin).ok()?;
-        let set =
-            DataSet { name: header.name, images, pool: (0..pool).collect(), test: (pool..all).collect() };
-        Some(Found { set, warnings: header.warnings })
+        let origin = Origin::Paths(std::mem::take(&mut header.paths));
+        let images = Images::new(header.shape, pixels, origin).ok()?;
+        Some((header, images))
     }
 
-    /// Writes the images beside their place, then renames.
-    pub(super) fn write(&self, set: &DataSet, warnings: &[String]) -> Result<()> {
-        let Origin::Paths(paths) = &set.images.origin else { return Ok(()) };
-        let header = Header {
+    /// Writes the images and their labels beside their place, then renames.
+    pub(super) fn write_set(&self, set: &DataSet, warnings: &[String]) -> Result<()> {
+        let DataSet { name, images: ImageSet { images, labels, classes }, pool, .. } = set;
+        self.write(images, warnings, |header| Header {
+            name: name.clone(),
+            classes: classes.clone(),
+            labels: labels.clone(),
+            pool: pool.len(),
+            ..header
+        })
+    }
+
+    /// [`Slot::write_set`] of images without labels.
+    pub(super) fn write_images(&self, images: &Images, warnings: &[String]) -> Result<()> {
+        self.write(images, warnings, |header| header)
+    }
+
+    fn write(
+        &self,
+        images: &Images,
+        warnings: &[String],
+        complete: impl FnOnce(Header) -> Header,
+    ) -> Result<()> {
+        let Origin::Paths(paths) = &images.origin else { return Ok(()) };
+        let header = complete(Header {
             key: self.key.clone(),
-            name: set.name.clone(),
-            shape: set.images.shape,
-            classes: set.images.classes.clone(),
-            labels: set.images.labels.clone(),
+            name: String::new(),
+            shape: images.shape,
+            classes: Vec::new(),
+            labels: Vec::new(),
             paths: paths.clone(),
-            pool: set.pool.len(),
+            pool: images.len(),
             warnings: warnings.to_vec(),
-        };
+        });
         let header =
             serde_json::to_vec(&header).map_err(|error| Error::input(error).at(self.path.display()))?;
         files::write_with(&self.path, |file| {
@@ -125,7 +153,7 @@ impl Slot {
             file.write_all(MAGIC)?;
             file.write_all(&(header.len() as u64).to_le_bytes())?;
             file.write_all(&header)?;
-            file.write_all(&set.images.pixels)?;
+            file.write_all(&images.pixels)?;
             let Hashing { mut inner, hash } = file;
             inner.write_all(&hash.finalize())?;
             inner.flush()

@@ -13,7 +13,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{DataSet, ImageSet, ImageShape, Origin, cache};
+use super::{DataSet, ImageSet, ImageShape, Images, Origin, cache};
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 use crate::{Id, Label};
@@ -108,11 +108,11 @@ pub fn read(
         report(progress, Event::Note(&note))?;
     }
     let slot = cache.map(|cache| cache::Slot::new(cache, folder, &reading, &classes, &listing(&candidates)));
-    if let Some(found) = slot.as_ref().and_then(cache::Slot::read) {
-        for warning in &found.warnings {
+    if let Some((set, warnings)) = slot.as_ref().and_then(cache::Slot::read_set) {
+        for warning in &warnings {
             report(progress, Event::Warning(warning))?;
         }
-        return Ok(found.set);
+        return Ok(set);
     }
     let decoded = decode_all(&candidates, reading, folder, progress)?;
     let Some(Decoded { shape, pixels, kept, warnings }) = decoded else {
@@ -128,30 +128,25 @@ pub fn read(
     let pool = kept.iter().filter(|&&row| !candidates[row].test).count() as Id;
     let all = kept.len() as Id;
     let name = folder.file_name().map_or_else(|| "images".into(), |name| name.to_string_lossy().into_owned());
-    let images = ImageSet::new(shape, pixels, labels, classes, Origin::Paths(paths))?;
+    let images = ImageSet::new(Images::new(shape, pixels, Origin::Paths(paths))?, labels, classes)?;
     let set = DataSet { name, images, pool: (0..pool).collect(), test: (pool..all).collect() };
     for warning in &warnings {
         report(progress, Event::Warning(warning))?;
     }
-    keep(slot, &set, &warnings, progress)?;
+    warn_of_cache(slot.map(|slot| slot.write_set(&set, &warnings)), progress)?;
     Ok(set)
 }
 
-/// Puts the images into the cache. One that cannot be written only makes the next time slower.
-fn keep(
-    slot: Option<cache::Slot>,
-    set: &DataSet,
-    warnings: &[String],
-    progress: &mut Progress<'_>,
-) -> Result<()> {
-    let Some(Err(error)) = slot.map(|slot| slot.write(set, warnings)) else { return Ok(()) };
+/// Warns of a cache that could not be written, which only makes the next time slower.
+fn warn_of_cache(written: Option<Result<()>>, progress: &mut Progress<'_>) -> Result<()> {
+    let Some(Err(error)) = written else { return Ok(()) };
     let text = error.to_string();
     let text = format!("the decoded images were not cached: {}", text.lines().next().unwrap_or_default());
     report(progress, Event::Warning(&text))
 }
 
-/// Reads the images at `paths`, below `folder`, as one set with these classes and label 0 each, and which of `paths`
-/// its rows are. What is not there or cannot be decoded is left out, with a warning. `reading.size` must be given;
+/// Reads the images at `paths`, below `folder`, which have no labels, and which of `paths` their rows
+/// are. What is not there or cannot be decoded is left out, with a warning. `reading.size` must be given;
 /// `cache` is as for [`read`].
 ///
 /// # Errors
@@ -159,11 +154,10 @@ fn keep(
 pub(crate) fn read_files(
     folder: &Path,
     paths: &[PathBuf],
-    classes: &[String],
     reading: Reading,
     cache: Option<&Path>,
     progress: &mut Progress<'_>,
-) -> Result<(ImageSet, Vec<usize>)> {
+) -> Result<(Images, Vec<usize>)> {
     let candidate = |path: &PathBuf| {
         let data = std::fs::metadata(path).ok();
         let size = data.as_ref().map_or(0, std::fs::Metadata::len);
@@ -171,11 +165,9 @@ pub(crate) fn read_files(
         Candidate { path: path.clone(), name: below(folder, path), label: 0, test: false, size, changed }
     };
     let candidates: Vec<Candidate> = paths.iter().map(candidate).collect();
-    // Classes are no part of what is cached: they come and go while the images stay.
-    let none = ["".to_owned(), " ".to_owned()];
-    let slot = cache.map(|cache| cache::Slot::new(cache, folder, &reading, &none, &listing(&candidates)));
-    let (mut images, warnings) = match slot.as_ref().and_then(cache::Slot::read) {
-        Some(found) => (found.set.images, found.warnings),
+    let slot = cache.map(|cache| cache::Slot::new(cache, folder, &reading, &[], &listing(&candidates)));
+    let (images, warnings) = match slot.as_ref().and_then(cache::Slot::read_images) {
+        Some(found) => found,
         None => {
             let reading = Reading { skip_bad: true, ..reading };
             let Some(decoded) = decode_all(&candidates, reading, folder, progress)? else {
@@ -183,18 +175,14 @@ pub(crate) fn read_files(
             };
             let Decoded { shape, pixels, kept, warnings } = decoded;
             let paths = kept.iter().map(|&row| candidates[row].name.as_str().into()).collect();
-            let labels = vec![0; kept.len()];
-            let images = ImageSet::new(shape, pixels, labels, none.to_vec(), Origin::Paths(paths))?;
-            let (pool, test) = ((0..images.len() as Id).collect(), Vec::new());
-            let set = DataSet { name: String::new(), images, pool, test };
-            keep(slot, &set, &warnings, progress)?;
-            (set.images, warnings)
+            let images = Images::new(shape, pixels, Origin::Paths(paths))?;
+            warn_of_cache(slot.map(|slot| slot.write_images(&images, &warnings)), progress)?;
+            (images, warnings)
         }
     };
     for warning in &warnings {
         report(progress, Event::Warning(warning))?;
     }
-    images.classes = classes.to_vec();
     // The rows are in the order of `paths`, with gaps.
     let mut all = candidates.iter().enumerate();
     let rows = (0..images.len() as Id)

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::{DataSet, ImageSet, ImageShape, Origin};
+use super::{DataSet, ImageSet, ImageShape, Images, Origin};
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 use crate::{Id, Label};
@@ -167,7 +167,7 @@ fn assemble(name: &str, pairs: Vec<Pair<'_>>, classes: Vec<String>) -> Result<Da
     let end = labels.len() as Id;
     Ok(DataSet {
         name: name.into(),
-        images: ImageSet::new(shape, pixels, labels, classes, Origin::Records(records))?,
+        images: ImageSet::new(Images::new(shape, pixels, Origin::Records(records))?, labels, classes)?,
         pool: (0..pool_end).collect(),
         test: (pool_end..end).collect(),
     })

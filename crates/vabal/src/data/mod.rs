@@ -1,6 +1,7 @@
 //! What there is to label: images in memory as u8, once, and the lists of ids that take part.
 //!
-//! Every reader fills one [`ImageSet`]; splits and imbalance are lists of ids into it and copy no pixel.
+//! Every reader fills one [`ImageSet`], or [`Images`] where nothing is known of them; splits and imbalance are lists of ids
+//! into it and copy no pixel.
 //! Never here: networks, strategies, floats made from pixels (except in [`batch`]).
 
 pub mod batch;
@@ -70,96 +71,52 @@ impl Origin {
     }
 }
 
-/// Images of one shape, their labels and their class names. The [`Id`] of an image is its row.
+/// Images of one shape, and where each came from. The [`Id`] of an image is its row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageSet {
+pub struct Images {
     shape: ImageShape,
     /// [n, channels, height, width]
     pixels: Vec<u8>,
-    labels: Vec<Label>,
-    classes: Vec<String>,
     origin: Origin,
 }
 
-impl ImageSet {
-    /// Puts together `pixels` [n, channels, height, width], n `labels` (each below the number of
-    /// classes), the names of the classes, and where each image came from. Copies nothing.
+impl Images {
+    /// Puts together `pixels` [n, channels, height, width] and where each of n images came from. Copies nothing.
     ///
     /// # Errors
-    /// Lengths that do not fit together, an image without pixels, a number of channels other than 1
-    /// and 3, fewer than two classes, two classes of one name, a label out of range.
-    pub fn new(
-        shape: ImageShape,
-        pixels: Vec<u8>,
-        labels: Vec<Label>,
-        classes: Vec<String>,
-        origin: Origin,
-    ) -> Result<Self> {
+    /// Lengths that do not fit together, an image without pixels, a number of channels other than 1 and 3.
+    pub fn new(shape: ImageShape, pixels: Vec<u8>, origin: Origin) -> Result<Self> {
         if !matches!(shape.channels, 1 | 3) || shape.height == 0 || shape.width == 0 {
             return Err(Error::input("images of a shape that cannot be used")
                 .expected("1 or 3 channels, at least 1 × 1 pixels")
                 .got(format!("{} channels, {} × {}", shape.channels, shape.height, shape.width))
                 .into());
         }
-        if labels.len().checked_mul(shape.bytes()) != Some(pixels.len()) || labels.len() != origin.len() {
-            return Err(Error::input("images, labels and origins do not fit together")
-                .expected(format!("{} images of {} bytes", labels.len(), shape.bytes()))
-                .got(format!("{} bytes, {} origins", pixels.len(), origin.len()))
+        if origin.len().checked_mul(shape.bytes()) != Some(pixels.len()) {
+            return Err(Error::input("images and origins do not fit together")
+                .expected(format!("{} images of {} bytes", origin.len(), shape.bytes()))
+                .got(format!("{} bytes", pixels.len()))
                 .into());
         }
-        if classes.len() < 2 {
-            return Err(Error::input("one class only: there is nothing to tell apart")
-                .expected("at least 2 classes")
-                .got(classes.join(", "))
-                .hint("a folder of images needs one sub-folder per class")
-                .into());
-        }
-        for (n, name) in classes.iter().enumerate() {
-            if classes[..n].contains(name) {
-                return Err(Error::input("two classes of one name").got(format!("\"{name}\"")).into());
-            }
-        }
-        if let Some(row) = labels.iter().position(|&label| label as usize >= classes.len()) {
-            return Err(Error::input("label out of range")
-                .at(origin.name(row))
-                .expected(format!("0 to {}", classes.len() - 1))
-                .got(labels[row])
-                .into());
-        }
-        Ok(Self { shape, pixels, labels, classes, origin })
+        Ok(Self { shape, pixels, origin })
     }
 
     /// Number of images.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.origin.len()
     }
 
     /// Whether there is no image.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.len() == 0
     }
 
     /// The shape of every image.
     #[must_use]
     pub fn shape(&self) -> ImageShape {
         self.shape
-    }
-
-    /// The name of every class; its length is C.
-    #[must_use]
-    pub fn classes(&self) -> &[String] {
-        &self.classes
-    }
-
-    /// The true label of an image.
-    ///
-    /// # Panics
-    /// If `id` is not of this set, as indexing does.
-    #[must_use]
-    pub fn label(&self, id: Id) -> Label {
-        self.labels[id as usize]
     }
 
     /// The pixels of an image, [channels, height, width].
@@ -204,6 +161,71 @@ impl ImageSet {
             .expected(format!("ids below {}, the number of images", self.len()))
             .hint("use the ids of the same image set")
             .into())
+    }
+}
+
+/// [`Images`], their labels and their class names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageSet {
+    images: Images,
+    labels: Vec<Label>,
+    classes: Vec<String>,
+}
+
+impl ImageSet {
+    /// Puts together images, the label of each (below the number of classes), and the names of the classes. Copies
+    /// nothing.
+    ///
+    /// # Errors
+    /// Another number of labels than of images, fewer than two classes, two classes of one name, a label out of range.
+    pub fn new(images: Images, labels: Vec<Label>, classes: Vec<String>) -> Result<Self> {
+        if labels.len() != images.len() {
+            return Err(Error::input("images and labels do not fit together")
+                .expected(format!("{} labels, one per image", images.len()))
+                .got(labels.len())
+                .into());
+        }
+        if classes.len() < 2 {
+            return Err(Error::input("one class only: there is nothing to tell apart")
+                .expected("at least 2 classes")
+                .got(classes.join(", "))
+                .hint("a folder of images needs one sub-folder per class")
+                .into());
+        }
+        for (n, name) in classes.iter().enumerate() {
+            if classes[..n].contains(name) {
+                return Err(Error::input("two classes of one name").got(format!("\"{name}\"")).into());
+            }
+        }
+        if let Some(row) = labels.iter().position(|&label| label as usize >= classes.len()) {
+            return Err(Error::input("label out of range")
+                .at(images.source(row as Id))
+                .expected(format!("0 to {}", classes.len() - 1))
+                .got(labels[row])
+                .into());
+        }
+        Ok(Self { images, labels, classes })
+    }
+
+    /// The images, without what is known of them.
+    #[must_use]
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+
+    /// The name of every class; its length is C.
+    #[must_use]
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// The true label of an image.
+    ///
+    /// # Panics
+    /// If `id` is not of this set, as indexing does.
+    #[must_use]
+    pub fn label(&self, id: Id) -> Label {
+        self.labels[id as usize]
     }
 }
 

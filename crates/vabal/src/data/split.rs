@@ -108,9 +108,9 @@ impl HoldOut {
     fn groups(&self, images: &ImageSet, ids: &[Id], seed: Seed) -> Result<Vec<Id>> {
         let mut groups: BTreeMap<&str, Vec<Id>> = BTreeMap::new();
         for &id in ids {
-            let path = images.path(id).ok_or_else(|| {
+            let path = images.images().path(id).ok_or_else(|| {
                 Error::input("images without a file of their own have no group")
-                    .at(images.source(id))
+                    .at(images.images().source(id))
                     .hint("use data.holdout.by = \"stratified\"")
             })?;
             let name = path.rsplit('/').next().unwrap_or(path);

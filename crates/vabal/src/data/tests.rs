@@ -9,7 +9,8 @@ pub(super) fn small_set(counts: &[usize]) -> ImageSet {
     let paths = labels.iter().enumerate().map(|(i, n)| format!("{n}/g{}_{i}.png", i / 3).into()).collect();
     let classes = (0..counts.len()).map(|n| format!("class {n}")).collect();
     let shape = ImageShape { channels: 1, height: 1, width: 1 };
-    ImageSet::new(shape, vec![0; labels.len()], labels, classes, Origin::Paths(paths)).unwrap()
+    ImageSet::new(Images::new(shape, vec![0; labels.len()], Origin::Paths(paths)).unwrap(), labels, classes)
+        .unwrap()
 }
 
 /// The text of the error, which must be one.
@@ -37,10 +38,12 @@ fn parts_that_do_not_fit_together_are_refused() {
     let names = |n: usize| (0..n).map(|n| n.to_string()).collect::<Vec<_>>();
     let origin = |n| Origin::Records(vec![("a.bin".into(), n)]);
     let check = |shape, bytes, labels: &[Label], classes, expected: &str| {
-        let result = ImageSet::new(shape, vec![0; bytes], labels.to_vec(), classes, origin(labels.len()));
+        let result = Images::new(shape, vec![0; bytes], origin(2))
+            .and_then(|images| ImageSet::new(images, labels.to_vec(), classes));
         assert_tells(&complaint(result), &[expected]);
     };
     check(shape, 7, &[0, 1], names(2), "do not fit together");
+    check(shape, 8, &[0], names(2), "images and labels do not fit together");
     check(shape, 8, &[0, 2], names(2), "where: a.bin, record 1\n  expected: 0 to 1\n  got: 2");
     check(shape, 8, &[0, 0], names(1), "one class only");
     check(shape, 8, &[0, 1], vec!["a".into(), "a".into()], "two classes of one name");
@@ -53,10 +56,11 @@ fn an_image_knows_its_file_and_record() {
     let shape = ImageShape { channels: 1, height: 1, width: 1 };
     let origin = Origin::Records(vec![("a.bin".into(), 2), ("b.bin".into(), 1)]);
     let classes = vec!["x".into(), "y".into()];
-    let set = ImageSet::new(shape, vec![5, 6, 7], vec![0, 1, 1], classes, origin).unwrap();
-    let sources: Vec<_> = (0..3).map(|id| set.source(id)).collect();
+    let set =
+        ImageSet::new(Images::new(shape, vec![5, 6, 7], origin).unwrap(), vec![0, 1, 1], classes).unwrap();
+    let sources: Vec<_> = (0..3).map(|id| set.images().source(id)).collect();
     assert_eq!(sources, ["a.bin, record 0", "a.bin, record 1", "b.bin, record 0"]);
-    assert_eq!(set.pixels(2), [7]);
+    assert_eq!(set.images().pixels(2), [7]);
 }
 
 #[test]
@@ -69,7 +73,6 @@ fn a_class_without_an_image_in_the_pool_is_named() {
 fn a_shape_that_no_memory_holds_is_refused_without_overflow() {
     let shape = ImageShape { channels: 3, height: 1 << 40, width: 1 << 40 };
     assert_eq!(shape.bytes(), usize::MAX);
-    let names = || vec!["a".to_string(), "b".to_string()];
-    let set = ImageSet::new(shape, vec![0; 7], vec![0], names(), Origin::Records(vec![("f".into(), 1)]));
-    assert!(set.unwrap_err().to_string().contains("do not fit together"));
+    let images = Images::new(shape, vec![0; 7], Origin::Records(vec![("f".into(), 1)]));
+    assert!(images.unwrap_err().to_string().contains("do not fit together"));
 }

@@ -78,7 +78,12 @@ pub fn run(
         }
     }
     let (data, firsts) = (data?, firsts.unwrap_or_default());
-    let trainer = Trainer { images: &data.images, settings: &config.classifier, device };
+    let trainer = Trainer {
+        images: data.images.images(),
+        classes: data.images.classes(),
+        settings: &config.classifier,
+        device,
+    };
     grid((config, firsts), store, out, device, &data, &trainer, observer)
 }
 
@@ -250,7 +255,7 @@ fn fingerprint(data: &DataSet) -> String {
         for &id in ids {
             hash.update(id.to_le_bytes());
             hash.update(data.images.label(id).to_le_bytes());
-            hash.update(data.images.pixels(id));
+            hash.update(data.images.images().pixels(id));
         }
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -478,7 +483,7 @@ impl<'a> Grid<'a> {
         if self.config.seeds.iter().min() != Some(&seed) {
             return Ok(());
         }
-        let images = &self.data.images;
+        let images = self.data.images.images();
         for &id in ids.iter().take(thumbnail::PER_ROUND) {
             thumbnail::write(&self.out, id, &Thumbnail::of(images.shape(), images.pixels(id))?)?;
         }

@@ -181,7 +181,7 @@ fn pictures_are_kept_of_the_first_picks_of_the_lowest_seed_and_of_no_others() {
     for id in shown {
         let kept = thumbnail::read(folder.path(), id).unwrap().unwrap();
         // Grey, and small enough to be kept as it is.
-        let pixels: Vec<u8> = data.images.pixels(id).iter().flat_map(|&value| [value; 3]).collect();
+        let pixels: Vec<u8> = data.images.images().pixels(id).iter().flat_map(|&value| [value; 3]).collect();
         assert_eq!(kept.rgb, pixels, "id {id}");
     }
 }

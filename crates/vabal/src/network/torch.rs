@@ -380,7 +380,7 @@ mod tests {
             let theirs = Training::new(open(), network.clone(), &weights, SGD).unwrap();
             let mut expected = wide(&weights);
             let expected_loss = ours.differentiate(&batch, &labels, &mut |array, _, gradient| {
-                expected[array] = exact(&gradient);
+                expected[array] = exact(gradient);
             });
             let (loss, gradients) = theirs.differentiate(&batch, &labels).unwrap();
             assert_near(loss.to_vec().unwrap(), &[expected_loss], 1e-5, "the loss");

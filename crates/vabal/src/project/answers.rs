@@ -10,9 +10,9 @@ use super::counts::{ClassCount, Counts, class_counts, counts, labels_until_train
 use super::listing::{self, Image};
 use super::store::{Attempt, Fault, now};
 use super::words::{Act, Source, State};
-use super::{Project, asking, classes};
+use super::{ImageId, Project, asking, classes};
+use crate::Label;
 use crate::error::{Error, Result};
-use crate::{Id, Label};
 
 /// Answers that one call may give.
 const MOST: usize = 100_000;
@@ -22,7 +22,7 @@ const MOST: usize = 100_000;
 #[serde(deny_unknown_fields)]
 pub struct Answer {
     /// The image.
-    pub image: Id,
+    pub image: ImageId,
     /// Anything but [`Act::Undo`], for which there is [`Project::undo`].
     pub act: Act,
     /// The class of a label. One that was merged counts as what it is now.
@@ -62,7 +62,7 @@ fn page() -> Source {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Appended {
     /// The image.
-    pub image: Id,
+    pub image: ImageId,
     /// Who said so.
     pub person: String,
     /// When, in milliseconds since 1970; `None` is now.
@@ -81,7 +81,7 @@ pub struct Appended {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct AnsweredImage {
     /// The image.
-    pub id: Id,
+    pub id: ImageId,
     /// What is known of it now.
     pub state: State,
     /// Its class, where it is labelled.
@@ -223,7 +223,7 @@ impl Project {
                     Insert { person: &row.person, at: row.at.unwrap_or(at), token: None, next: 0 };
                 insert.row(sql, &answer, Source::Import)?;
             }
-            let mut images: Vec<i64> = answers.iter().map(|answer| answer.image.cast_signed()).collect();
+            let mut images: Vec<ImageId> = answers.iter().map(|answer| answer.image).collect();
             images.sort_unstable();
             images.dedup();
             images.into_iter().try_for_each(|image| refresh(sql, image))?;
@@ -261,22 +261,22 @@ fn give(sql: &Transaction<'_>, given: &Answers) -> Attempt<Answered> {
         return answered(sql, images);
     }
     let at = now();
-    let mut images: Vec<i64> = Vec::with_capacity(answers.len());
+    let mut images: Vec<ImageId> = Vec::with_capacity(answers.len());
     for answer in answers {
         check(sql, answer.image, answer.act, answer.class, answer.seconds, answer.suggested)?;
-        images.push(answer.image.cast_signed());
+        images.push(answer.image);
     }
     let mut insert = Insert { person, at, token: Some(token), next: 0 };
     for answer in answers {
         insert.row(sql, answer, *source)?;
     }
     if *duplicates {
-        let named: std::collections::HashSet<i64> = images.iter().copied().collect();
+        let named: std::collections::HashSet<ImageId> = images.iter().copied().collect();
         for answer in answers {
             for other in siblings(sql, answer.image, person, *source)? {
                 if !named.contains(&other) {
                     let source = if *source == Source::Review { *source } else { Source::Duplicate };
-                    let answer = Answer { image: other.cast_unsigned(), seconds: None, ..*answer };
+                    let answer = Answer { image: other, seconds: None, ..*answer };
                     insert.row(sql, &answer, source)?;
                     images.push(other);
                 }
@@ -351,7 +351,7 @@ fn check_token(token: &str) -> Result<()> {
 
 fn check(
     sql: &Transaction<'_>,
-    image: Id,
+    image: ImageId,
     act: Act,
     class: Option<Label>,
     seconds: Option<f64>,
@@ -390,7 +390,7 @@ fn check(
 }
 
 /// The images of a gesture that is there already.
-fn told(sql: &Transaction<'_>, token: &str, person: &str) -> Attempt<Option<Vec<i64>>> {
+fn told(sql: &Transaction<'_>, token: &str, person: &str) -> Attempt<Option<Vec<ImageId>>> {
     let rows = rows_of(sql, token)?;
     if rows.is_empty() {
         return Ok(None);
@@ -402,7 +402,7 @@ fn told(sql: &Transaction<'_>, token: &str, person: &str) -> Attempt<Option<Vec<
 }
 
 /// The act and the images of an undoing that is there already.
-fn told_undo(sql: &Transaction<'_>, token: &str, person: &str) -> Attempt<Option<(Act, Vec<i64>)>> {
+fn told_undo(sql: &Transaction<'_>, token: &str, person: &str) -> Attempt<Option<(Act, Vec<ImageId>)>> {
     let rows = rows_of(sql, token)?;
     let Some((_, _, _, _, Some(undone))) = rows.first() else {
         return if rows.is_empty() { Ok(None) } else { Err(taken(token).into()) };
@@ -421,7 +421,7 @@ fn taken(token: &str) -> crate::error::Complaint {
         .hint("draw a new one for every act")
 }
 
-type Row5 = (i64, i64, String, Act, Option<i64>);
+type Row5 = (i64, ImageId, String, Act, Option<i64>);
 
 /// Answer, image, person, act, undone answer of each row of a gesture, in the order in which they were given.
 fn rows_of(sql: &Transaction<'_>, token: &str) -> rusqlite::Result<Vec<Row5>> {
@@ -465,7 +465,12 @@ fn of_gesture(sql: &Transaction<'_>, gesture: &str, person: &str) -> rusqlite::R
 
 /// The other images with this content, but those of which another person has said what they are: these would become
 /// conflicts that nobody meant. A review settles them too.
-fn siblings(sql: &Transaction<'_>, image: Id, person: &str, source: Source) -> rusqlite::Result<Vec<i64>> {
+fn siblings(
+    sql: &Transaction<'_>,
+    image: ImageId,
+    person: &str,
+    source: Source,
+) -> rusqlite::Result<Vec<ImageId>> {
     sql.prepare_cached(
         "SELECT d.image FROM images AS i JOIN images AS d ON d.hash = i.hash AND d.image <> i.image
          WHERE i.image = ?1 AND d.missing = 0 AND (?3 OR NOT EXISTS (
@@ -478,7 +483,7 @@ fn siblings(sql: &Transaction<'_>, image: Id, person: &str, source: Source) -> r
 }
 
 /// Brings what is kept of an image up to its answers: its row of `states`, and whether it and its duplicates are asked.
-pub(super) fn refresh(sql: &Transaction<'_>, image: i64) -> rusqlite::Result<()> {
+pub(super) fn refresh(sql: &Transaction<'_>, image: ImageId) -> rusqlite::Result<()> {
     sql.prepare_cached("DELETE FROM states WHERE image = ?1")?.execute([image])?;
     sql.prepare_cached(
         "INSERT INTO states SELECT image, state, class, at, answers FROM current WHERE image = ?1",
@@ -505,7 +510,7 @@ pub(super) fn refresh_ask(sql: &Transaction<'_>, hash: &[u8]) -> rusqlite::Resul
     .map(|_| ())
 }
 
-fn answered(sql: &Transaction<'_>, images: Vec<i64>) -> Attempt<Answered> {
+fn answered(sql: &Transaction<'_>, images: Vec<ImageId>) -> Attempt<Answered> {
     let mut select = sql.prepare_cached(
         "SELECT coalesce(state, 'open'), class FROM images LEFT JOIN states USING (image) WHERE image = ?1",
     )?;
@@ -514,8 +519,9 @@ fn answered(sql: &Transaction<'_>, images: Vec<i64>) -> Attempt<Answered> {
         .into_iter()
         .filter(|image| seen.insert(*image))
         .map(|image| {
-            let id = image.cast_unsigned();
-            select.query_row([image], |row| Ok(AnsweredImage { id, state: row.get(0)?, class: row.get(1)? }))
+            select.query_row([image], |row| {
+                Ok(AnsweredImage { id: image, state: row.get(0)?, class: row.get(1)? })
+            })
         })
         .collect::<rusqlite::Result<_>>()?;
     Ok(Answered {

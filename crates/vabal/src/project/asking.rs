@@ -13,8 +13,7 @@ use super::answers::check_person;
 use super::listing::{self, Image};
 use super::store::{now, settings};
 use super::why::{Reason, ReasonKind};
-use super::{Project, counts, rounds};
-use crate::Id;
+use super::{ImageId, Project, counts, rounds};
 use crate::error::{Error, Result};
 
 /// How long an image stays with the person it was handed to, unless they ask again.
@@ -55,8 +54,8 @@ impl Project {
             )?;
             let n = i64::try_from(n).unwrap_or(i64::MAX);
             let rows = select.query_map([n], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            let rows = rows.collect::<rusqlite::Result<Vec<(i64, f64)>>>()?;
-            let (ids, scores): (Vec<i64>, Vec<f64>) = rows.into_iter().unzip();
+            let rows = rows.collect::<rusqlite::Result<Vec<(ImageId, f64)>>>()?;
+            let (ids, scores): (Vec<ImageId>, Vec<f64>) = rows.into_iter().unzip();
             let images = listing::images(sql, &ids)?;
             Ok(images.into_iter().zip(scores).map(|(image, score)| Asked { image, score }).collect())
         })
@@ -68,7 +67,7 @@ impl Project {
     ///
     /// # Errors
     /// A name of a person that is none, n or `have` beyond 1000; the store cannot be written.
-    pub fn next(&mut self, person: &str, n: usize, have: &[Id]) -> Result<Next> {
+    pub fn next(&mut self, person: &str, n: usize, have: &[ImageId]) -> Result<Next> {
         check_person(person)?;
         if n > MOST || have.len() > MOST {
             return Err(Error::input("too many questions at once")
@@ -142,7 +141,7 @@ fn asked(sql: &Transaction<'_>) -> rusqlite::Result<u64> {
 }
 
 /// Gives an image to a person, from now on.
-pub(super) fn lease(sql: &Transaction<'_>, image: i64, person: &str) -> rusqlite::Result<()> {
+pub(super) fn lease(sql: &Transaction<'_>, image: ImageId, person: &str) -> rusqlite::Result<()> {
     let until = now() + LEASE_SECONDS as i64 * 1000;
     sql.prepare_cached(
         "INSERT INTO leases VALUES (?1, ?2, ?3, (SELECT coalesce(max(turn), 0) + 1 FROM leases))
@@ -154,7 +153,7 @@ pub(super) fn lease(sql: &Transaction<'_>, image: i64, person: &str) -> rusqlite
 }
 
 /// Takes an image from a person who has answered.
-pub(super) fn release(sql: &Transaction<'_>, image: i64, person: &str) -> rusqlite::Result<()> {
+pub(super) fn release(sql: &Transaction<'_>, image: ImageId, person: &str) -> rusqlite::Result<()> {
     sql.prepare_cached("DELETE FROM leases WHERE image = ?1 AND person = ?2")?
         .execute(params![image, person])
         .map(|_| ())
@@ -166,13 +165,13 @@ struct Hand<'a> {
     person: &'a str,
     wanted: usize,
     now: i64,
-    taken: HashSet<i64>,
+    taken: HashSet<ImageId>,
     contents: HashSet<Vec<u8>>,
 }
 
 impl Hand<'_> {
     /// Renews what the person holds, and gives back up to `n` of what they were given and have not at hand.
-    fn resume(&mut self, have: &[Id], n: usize) -> rusqlite::Result<Vec<i64>> {
+    fn resume(&mut self, have: &[ImageId], n: usize) -> rusqlite::Result<Vec<ImageId>> {
         let sql = self.sql;
         sql.prepare_cached("DELETE FROM leases WHERE until <= ?1")?.execute([self.now])?;
         let mut select = sql.prepare_cached(
@@ -183,7 +182,7 @@ impl Hand<'_> {
         let mut rows = select.query([])?;
         let (mut own, mut old) = (Vec::new(), Vec::new());
         while let Some(row) = rows.next()? {
-            let (image, missing, waits): (i64, bool, bool) = (row.get(0)?, row.get(4)?, row.get(5)?);
+            let (image, missing, waits): (ImageId, bool, bool) = (row.get(0)?, row.get(4)?, row.get(5)?);
             let hash: Vec<u8> = row.get(2)?;
             let mine = row.get_ref(1)?.as_str()? == self.person;
             let asked = row.get::<_, bool>(3)? || waits || self.is_wanted(image)?;
@@ -198,7 +197,7 @@ impl Hand<'_> {
             }
             self.contents.insert(hash);
         }
-        let have: HashSet<i64> = have.iter().map(|id| id.cast_signed()).collect();
+        let have: HashSet<ImageId> = have.iter().copied().collect();
         // What was given before the newest choice and is not at hand makes way for that.
         let chosen: Option<i64> = sql
             .prepare_cached("SELECT max(finished) FROM rounds WHERE state = 'done'")?
@@ -238,7 +237,7 @@ impl Hand<'_> {
     }
 
     /// Whether more persons are wanted for a labelled image, this one among them.
-    fn is_wanted(&self, image: i64) -> rusqlite::Result<bool> {
+    fn is_wanted(&self, image: ImageId) -> rusqlite::Result<bool> {
         if self.wanted < 2 {
             return Ok(false);
         }
@@ -256,7 +255,7 @@ impl Hand<'_> {
         select: &str,
         parameters: impl rusqlite::Params,
         n: usize,
-    ) -> rusqlite::Result<Vec<i64>> {
+    ) -> rusqlite::Result<Vec<ImageId>> {
         let mut found = Vec::new();
         if n == 0 {
             return Ok(found);
@@ -278,7 +277,7 @@ impl Hand<'_> {
     }
 
     /// From the queue, by rank: what is open, and of what is labelled that of which more persons are wanted.
-    fn queue(&mut self, n: usize) -> rusqlite::Result<Vec<i64>> {
+    fn queue(&mut self, n: usize) -> rusqlite::Result<Vec<ImageId>> {
         if self.wanted < 2 {
             let select = "SELECT image, hash FROM queue CROSS JOIN images USING (image)
                           WHERE ask = 1 AND missing = 0 AND holdout = 0 ORDER BY rank";
@@ -292,7 +291,7 @@ impl Hand<'_> {
     }
 
     /// In random order: first what is labelled and of which more persons are wanted, then what is open.
-    fn fetch(&mut self, holdout: bool, n: usize) -> rusqlite::Result<Vec<i64>> {
+    fn fetch(&mut self, holdout: bool, n: usize) -> rusqlite::Result<Vec<ImageId>> {
         let mut found = Vec::new();
         if self.wanted > 1 && holdout {
             found = self.second(holdout, n)?;
@@ -306,7 +305,7 @@ impl Hand<'_> {
         Ok(found)
     }
 
-    fn second(&mut self, holdout: bool, n: usize) -> rusqlite::Result<Vec<i64>> {
+    fn second(&mut self, holdout: bool, n: usize) -> rusqlite::Result<Vec<ImageId>> {
         let select = "SELECT i.image, i.hash FROM states AS s CROSS JOIN images AS i USING (image)
              WHERE s.state = 'labelled' AND s.answers < ?2 AND i.missing = 0 AND i.holdout = ?3
                  AND NOT EXISTS (SELECT 1 FROM live AS a WHERE a.image = i.image AND a.person = ?1) ORDER BY i.draw";
@@ -315,7 +314,7 @@ impl Hand<'_> {
     }
 
     /// What was put off, the longest ago first.
-    fn later(&mut self, holdout: bool, n: usize) -> rusqlite::Result<Vec<i64>> {
+    fn later(&mut self, holdout: bool, n: usize) -> rusqlite::Result<Vec<ImageId>> {
         let select = "SELECT i.image, i.hash FROM states AS s CROSS JOIN images AS i USING (image)
              WHERE s.state = 'later' AND i.missing = 0 AND i.holdout = ?1
                  AND NOT EXISTS (SELECT 1 FROM images AS d JOIN states AS t USING (image)

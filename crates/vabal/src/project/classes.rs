@@ -5,9 +5,9 @@
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Project;
 use super::answers;
 use super::store::{Attempt, Fault};
+use super::{ImageId, Project};
 use crate::Label;
 use crate::error::{Complaint, Error, Result};
 
@@ -154,7 +154,7 @@ impl Project {
             let touched = sql
                 .prepare(touched)?
                 .query_map(params![id, into], |row| row.get(0))?
-                .collect::<rusqlite::Result<Vec<i64>>>()?;
+                .collect::<rusqlite::Result<Vec<ImageId>>>()?;
             for image in touched {
                 answers::refresh(sql, image)?;
             }

@@ -17,7 +17,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::store::{Attempt, now};
-use super::{FILE, Project, Settings, answers, near, pictures};
+use super::{FILE, ImageId, Project, Settings, answers, near, pictures};
 use crate::data::folder;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
@@ -157,7 +157,7 @@ impl Project {
                 .prepare_cached("SELECT image, bytes, changed FROM images WHERE path = ?1 AND missing = 0")?;
             let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
             for file in found {
-                let known_as: Option<(i64, u64, i64)> = select.query_row([&file.path], row).optional()?;
+                let known_as: Option<(ImageId, u64, i64)> = select.query_row([&file.path], row).optional()?;
                 match known_as {
                     None => new.push(file),
                     Some((image, bytes, changed)) => {
@@ -175,11 +175,12 @@ impl Project {
             let below = |path: &str| unread.iter().any(|folder| path.starts_with(folder.as_str()));
             let gone = rows
                 .filter(|row| {
-                    row.as_ref()
-                        .map_or(true, |(image, path): &(i64, String)| !here.contains(image) && !below(path))
+                    row.as_ref().map_or(true, |(image, path): &(ImageId, String)| {
+                        !here.contains(image) && !below(path)
+                    })
                 })
                 .map(|row| row.map(|(image, _)| image))
-                .collect::<rusqlite::Result<Vec<i64>>>()?;
+                .collect::<rusqlite::Result<Vec<ImageId>>>()?;
             for image in gone {
                 lose(sql, image)?;
             }
@@ -308,7 +309,7 @@ fn touch(sql: &Transaction<'_>, found: &Found) -> rusqlite::Result<()> {
         .map(|_| ())
 }
 
-fn lose(sql: &Transaction<'_>, image: i64) -> rusqlite::Result<()> {
+fn lose(sql: &Transaction<'_>, image: ImageId) -> rusqlite::Result<()> {
     sql.prepare_cached("UPDATE images SET missing = 1 WHERE image = ?1")?.execute([image])?;
     sql.prepare_cached("DELETE FROM leases WHERE image = ?1")?.execute([image]).map(|_| ())
 }
@@ -325,7 +326,7 @@ fn replace(
     let mut before = Vec::new();
     for (found, read) in all {
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-        let known: Option<(i64, u32, u32, i64)> = sql
+        let known: Option<(ImageId, u32, u32, i64)> = sql
             .prepare_cached("SELECT image, width, height, look FROM images WHERE path = ?1 AND missing = 0")?
             .query_row([&found.path], row)
             .optional()?;
@@ -377,7 +378,7 @@ fn replace(
 }
 
 /// A missing image with this content, best one with this file name.
-fn find(sql: &Transaction<'_>, found: &Found, read: &Read) -> rusqlite::Result<Option<i64>> {
+fn find(sql: &Transaction<'_>, found: &Found, read: &Read) -> rusqlite::Result<Option<ImageId>> {
     let name = found.path.rsplit('/').next().unwrap_or_default();
     sql.prepare_cached(
         "SELECT image FROM images WHERE hash = ?1 AND missing = 1

@@ -10,10 +10,10 @@ use std::time::Instant;
 use ndarray::{Array2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 
-use super::{Prediction, Project, Queued, Settings, State, Summary, estimate};
+use super::{ImageId, Prediction, Project, Queued, Settings, State, Summary, estimate};
 use crate::active::{Lens, Pool, Trainer, choose, look};
 use crate::classify::{self, Scorer, Training};
-use crate::data::ImageSet;
+use crate::data::Images;
 use crate::data::folder::{self, Aspect, Reading};
 use crate::device::Device;
 use crate::error::{Complaint, Error, Result};
@@ -158,17 +158,38 @@ struct Work<'a> {
     seed: Seed,
 }
 
-/// The project's images in memory, by row, and whose rows they are.
+/// The project's images in memory, and which row is whose.
 struct Loaded {
-    images: ImageSet,
-    ids: Vec<Id>,
-    rows: HashMap<Id, Id>,
+    images: Images,
+    rows: Rows,
 }
 
-impl Loaded {
-    /// The rows of those of `ids` that could be read, in their order.
-    fn rows_of(&self, ids: impl IntoIterator<Item = Id>) -> Vec<Id> {
-        ids.into_iter().filter_map(|id| self.rows.get(&id).copied()).collect()
+/// The images of a project by their row in an image set, and the way back: the only place where an [`ImageId`] becomes
+/// an [`Id`].
+struct Rows {
+    images: Vec<ImageId>,
+    rows: HashMap<ImageId, Id>,
+}
+
+impl Rows {
+    fn new(images: Vec<ImageId>) -> Self {
+        let rows = images.iter().enumerate().map(|(row, &image)| (image, row as Id)).collect();
+        Self { images, rows }
+    }
+
+    /// The image in a row of the set.
+    fn image(&self, row: Id) -> ImageId {
+        self.images[row as usize]
+    }
+
+    /// The row of an image; `None` where it could not be read.
+    fn row(&self, image: ImageId) -> Option<Id> {
+        self.rows.get(&image).copied()
+    }
+
+    /// The rows of those of `images` that could be read, in their order.
+    fn of(&self, images: impl IntoIterator<Item = ImageId>) -> Vec<Id> {
+        images.into_iter().filter_map(|image| self.row(image)).collect()
     }
 }
 
@@ -187,20 +208,19 @@ fn recipe(settings: &Settings, labels: usize) -> classify::Settings {
 }
 
 impl Work<'_> {
-    fn load(&self, classes: &[String], progress: &mut Progress<'_>) -> Result<Loaded> {
-        let (mut ids, paths): (Vec<Id>, Vec<PathBuf>) = self.project.paths()?.into_iter().unzip();
+    fn load(&self, progress: &mut Progress<'_>) -> Result<Loaded> {
+        let (ids, paths): (Vec<ImageId>, Vec<PathBuf>) = self.project.paths()?.into_iter().unzip();
         let root = self.project.images_folder()?;
         let root = std::fs::canonicalize(&root).map_err(Error::io("read", &root))?;
         let cache = self.project.folder().join("cache");
         let reading = reading(self.settings);
-        let (images, kept) = folder::read_files(&root, &paths, classes, reading, Some(&cache), progress)?;
-        ids = kept.into_iter().map(|row| ids[row]).collect();
-        let rows = ids.iter().enumerate().map(|(row, &id)| (id, row as Id)).collect();
-        Ok(Loaded { images, ids, rows })
+        let (images, kept) = folder::read_files(&root, &paths, reading, Some(&cache), progress)?;
+        let rows = Rows::new(kept.into_iter().map(|place| ids[place]).collect());
+        Ok(Loaded { images, rows })
     }
 
     /// Images worth asking: open ones, one of each content.
-    fn open(&self) -> Result<Vec<Id>> {
+    fn open(&self) -> Result<Vec<ImageId>> {
         let candidates = self.project.candidates()?;
         Ok(candidates.iter().filter(|c| c.state == State::Open).map(|c| c.image).collect())
     }
@@ -212,13 +232,17 @@ impl Work<'_> {
         if open.is_empty() {
             return Ok(Outcome::default());
         }
-        // Their names do not matter.
-        let classes = ["a".to_owned(), "b".to_owned()];
-        let loaded = self.load(&classes, progress)?;
-        let rows = loaded.rows_of(open);
+        let loaded = self.load(progress)?;
+        let rows = loaded.rows.of(open);
         let settings = recipe(self.settings, 0);
-        let training =
-            Training { images: &loaded.images, settings: &settings, device: self.device, seed: self.seed };
+        let training = Training {
+            images: &loaded.images,
+            // The last layer, of which nothing is asked, has a class at least.
+            classes: &[String::new()],
+            settings: &settings,
+            device: self.device,
+            seed: self.seed,
+        };
         let features =
             training.untrained(&rows)?.signals(&loaded.images, &rows, Needs::STAGES, self.seed, progress)?;
         let stages: Vec<Array2<f32>> = features.stages()?.into_iter().map(standardised).collect();
@@ -237,12 +261,12 @@ impl Work<'_> {
             seed: self.seed,
         };
         let selection = STRATEGIES.by_name(COLD)?.select(&query, progress)?;
-        let queue = queued(&selection, &loaded, |name| name != term::PREDICTED);
+        let queue = queued(&selection, &loaded.rows, |name| name != term::PREDICTED);
         let measured = Measured { queued: queue.len(), ..Measured::default() };
         Ok(Outcome { queue, measured, ..Outcome::default() })
     }
 
-    fn train(&self, ids: &[Id], labels: &[Label], progress: &mut Progress<'_>) -> Result<Outcome> {
+    fn train(&self, ids: &[ImageId], labels: &[Label], progress: &mut Progress<'_>) -> Result<Outcome> {
         let names: HashMap<Label, String> =
             self.project.classes()?.into_iter().map(|class| (class.id, class.name)).collect();
         // In the order of their ids, which never changes.
@@ -254,18 +278,18 @@ impl Work<'_> {
             .iter()
             .map(|class| names.get(class).cloned().unwrap_or_else(|| class.to_string()))
             .collect();
-        let loaded = self.load(&called, progress)?;
+        let loaded = self.load(progress)?;
         let images = &loaded.images;
 
         let known = ids.iter().zip(labels);
-        let known = known.filter_map(|(id, &label)| Some((*loaded.rows.get(id)?, place(label)?)));
+        let known = known.filter_map(|(&id, &label)| Some((loaded.rows.row(id)?, place(label)?)));
         let (train, train_labels): (Vec<Id>, Vec<Label>) = known.unzip();
-        let open = loaded.rows_of(self.open()?);
+        let open = loaded.rows.of(self.open()?);
         let mut pool = Pool::new(&[train.clone(), open].concat())?;
         pool.learn(&train, &train_labels)?;
 
         let settings = recipe(self.settings, train.len());
-        let learner = Trainer { images, settings: &settings, device: self.device };
+        let learner = Trainer { images, classes: &called, settings: &settings, device: self.device };
         let classifier = learner.fit(&train, &train_labels, None, self.seed, progress)?;
         let lens = Lens { learner: &learner, classifier: &classifier, seed: self.seed };
         let strategy = Watched(STRATEGIES.by_name(&self.settings.strategy)?);
@@ -286,10 +310,11 @@ impl Work<'_> {
             }
             let p = signals.probabilities()?;
             predictions.extend(
-                signals.ids().iter().zip(p.rows()).map(|(&row, p)| Prediction {
-                    image: loaded.ids[row as usize],
-                    probabilities: p.to_vec(),
-                }),
+                signals
+                    .ids()
+                    .iter()
+                    .zip(p.rows())
+                    .map(|(&row, p)| Prediction { image: loaded.rows.image(row), probabilities: p.to_vec() }),
             );
         }
 
@@ -302,14 +327,14 @@ impl Work<'_> {
             seed,
         };
         let shares = query::summary::classes(&query, &selection)?;
-        let predicted: HashMap<Id, Label> = predictions
+        let predicted: HashMap<ImageId, Label> = predictions
             .iter()
             .map(|p| (p.image, classes[query::arrays::argmax(p.probabilities.iter().copied()) as usize]))
             .collect();
         let before = self.project.predicted()?;
         let pairs =
             before.iter().filter_map(|(id, class)| Some((u64::from(*class), u64::from(*predicted.get(id)?))));
-        let queue = queued(&selection, &loaded, |_| true);
+        let queue = queued(&selection, &loaded.rows, |_| true);
         let measured = Measured {
             train: shares.iter().map(|share| share.labelled).collect(),
             holdout: self.measure(&predicted)?,
@@ -331,7 +356,7 @@ impl Work<'_> {
     }
 
     /// Class, right answers and images, of each class that the holdout has labels of.
-    fn measure(&self, predicted: &HashMap<Id, Label>) -> Result<Vec<(Label, usize, usize)>> {
+    fn measure(&self, predicted: &HashMap<ImageId, Label>) -> Result<Vec<(Label, usize, usize)>> {
         let (ids, labels) = self.project.holdout_set()?;
         let mut of = std::collections::BTreeMap::<Label, (usize, usize)>::new();
         for (id, label) in ids.iter().zip(labels) {
@@ -367,15 +392,14 @@ impl Strategy for Watched {
     }
 }
 
-/// The selection as the store wants it: ids of the project, and the terms that `keep` names.
-fn queued(selection: &Selection, loaded: &Loaded, keep: impl Fn(&str) -> bool) -> Vec<Queued> {
+/// The selection as the store wants it: images of the project, and the terms that `keep` names.
+fn queued(selection: &Selection, rows: &Rows, keep: impl Fn(&str) -> bool) -> Vec<Queued> {
     let terms = |n: usize| {
         let kept = selection.terms.iter().filter(|term| keep(term.name));
         kept.map(|term| (term.name.to_owned(), term.values[n])).collect()
     };
-    let rows = selection.ids.iter().zip(&selection.scores).enumerate();
-    rows.map(|(n, (&row, &score))| Queued { image: loaded.ids[row as usize], score, terms: terms(n) })
-        .collect()
+    let chosen = selection.ids.iter().zip(&selection.scores).enumerate();
+    chosen.map(|(n, (&row, &score))| Queued { image: rows.image(row), score, terms: terms(n) }).collect()
 }
 
 /// Each column with mean 0 and variance 1; a constant one is 0.
@@ -428,7 +452,7 @@ pub fn predict(
     if paths.is_empty() {
         return Ok((classes, answers));
     }
-    let (images, kept) = folder::read_files(root, paths, &classes, reading, None, progress)?;
+    let (images, kept) = folder::read_files(root, paths, reading, None, progress)?;
     let rows: Vec<Id> = (0..images.len() as Id).collect();
     let signals = scorer.signals(&images, &rows, Needs::PROBABILITIES, Seed::new(0), progress)?;
     for (&row, p) in kept.iter().zip(signals.probabilities()?.rows()) {

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::store::{Attempt, KIND};
 use super::why::{self, Reason, ReasonKind, Stats};
 use super::words::{Act, Source, State, words};
-use super::{Project, review, rounds};
+use super::{ImageId, Project, review, rounds};
+use crate::Label;
 use crate::error::{Error, Result};
-use crate::{Id, Label};
 
 /// Images of a page at most.
 pub(super) const MOST: usize = 1000;
@@ -23,7 +23,7 @@ pub(super) const MOST: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Image {
     /// For life.
-    pub id: Id,
+    pub id: ImageId,
     /// Below the folder of images, with `/`.
     pub path: String,
     /// Columns of pixels.
@@ -181,7 +181,7 @@ impl Project {
             let mut filter = Filter::of(query);
             if sort == Sort::Doubt {
                 let (ids, next, total) = review::doubted(sql, &filter, query.after.as_deref(), limit)?;
-                let ids: Vec<i64> = ids.into_iter().map(|(image, _)| image).collect();
+                let ids: Vec<ImageId> = ids.into_iter().map(|(image, _)| image).collect();
                 return Ok(Page { images: images(sql, &ids)?, next, total });
             }
             let (key, descending) = match sort {
@@ -209,11 +209,11 @@ impl Project {
             if let Some(after) = &query.after {
                 let (value, image) = cursor(after, sort == Sort::Path)?;
                 if sort == Sort::Id {
-                    filter.and("i.image > ?", [image.into()]);
+                    filter.and("i.image > ?", [image.0.into()]);
                 } else if descending {
-                    filter.and(&format!("({key}, {tie}) < (?, ?)"), [value, image.into()]);
+                    filter.and(&format!("({key}, {tie}) < (?, ?)"), [value, image.0.into()]);
                 } else {
-                    filter.and(&format!("({key}, {tie}) > (?, ?)"), [value, image.into()]);
+                    filter.and(&format!("({key}, {tie}) > (?, ?)"), [value, image.0.into()]);
                 }
             }
             let way = if descending { "DESC" } else { "ASC" };
@@ -227,11 +227,11 @@ impl Project {
             let rows = select.query_map(params_from_iter(&filter.values), |row| {
                 Ok((row.get(0)?, row.get::<_, Sql>(1)?))
             })?;
-            let mut rows = rows.collect::<rusqlite::Result<Vec<(i64, Sql)>>>()?;
+            let mut rows = rows.collect::<rusqlite::Result<Vec<(ImageId, Sql)>>>()?;
             let more = rows.len() > limit;
             rows.truncate(limit);
             let next = rows.last().filter(|_| more).map(|(image, value)| put_cursor(value, *image));
-            let ids: Vec<i64> = rows.into_iter().map(|(image, _)| image).collect();
+            let ids: Vec<ImageId> = rows.into_iter().map(|(image, _)| image).collect();
             Ok(Page { images: images(sql, &ids)?, next, total })
         })
     }
@@ -240,18 +240,17 @@ impl Project {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn images(&self, ids: &[Id]) -> Result<Vec<Image>> {
-        let ids: Vec<i64> = ids.iter().map(|id| id.cast_signed()).collect();
-        self.read(|sql| images(sql, &ids))
+    pub fn images(&self, ids: &[ImageId]) -> Result<Vec<Image>> {
+        self.read(|sql| images(sql, ids))
     }
 
     /// One image in full; `None` where there is none of this id.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn detail(&self, id: Id) -> Result<Option<Detail>> {
+    pub fn detail(&self, id: ImageId) -> Result<Option<Detail>> {
         self.read(|sql| {
-            let Some(image) = images(sql, &[id.cast_signed()])?.pop() else { return Ok(None) };
+            let Some(image) = images(sql, &[id])?.pop() else { return Ok(None) };
             let mut select = sql.prepare_cached(
                 "SELECT answer, person, at, act, class, source,
                      EXISTS (SELECT 1 FROM answers AS u WHERE u.undoes = a.answer)
@@ -275,7 +274,7 @@ impl Project {
     }
 }
 
-fn probabilities(sql: &Transaction<'_>, id: Id) -> Attempt<Option<Vec<Probability>>> {
+fn probabilities(sql: &Transaction<'_>, id: ImageId) -> Attempt<Option<Vec<Probability>>> {
     let found: Option<(u64, Vec<u8>)> = sql
         .prepare_cached("SELECT round, probabilities FROM predictions WHERE image = ?1")?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -443,7 +442,7 @@ pub(super) fn checked_limit(limit: Option<usize>) -> Result<usize> {
     Ok(limit)
 }
 
-pub(super) fn put_cursor(value: &Sql, image: i64) -> String {
+pub(super) fn put_cursor(value: &Sql, image: ImageId) -> String {
     match value {
         Sql::Text(text) => format!("{image}:{text}"),
         Sql::Real(real) => format!("{image}:{real:?}"),
@@ -452,7 +451,7 @@ pub(super) fn put_cursor(value: &Sql, image: i64) -> String {
     }
 }
 
-pub(super) fn cursor(text: &str, is_text: bool) -> Result<(Sql, i64)> {
+pub(super) fn cursor(text: &str, is_text: bool) -> Result<(Sql, ImageId)> {
     let parts = text.split_once(':').and_then(|(image, value)| {
         let value = match value.parse::<i64>() {
             _ if is_text => value.to_string().into(),
@@ -471,7 +470,7 @@ pub(super) fn cursor(text: &str, is_text: bool) -> Result<(Sql, i64)> {
 }
 
 /// Images as they are shown, in the order given; those that there are not are left out.
-pub(super) fn images(sql: &Transaction<'_>, ids: &[i64]) -> Attempt<Vec<Image>> {
+pub(super) fn images(sql: &Transaction<'_>, ids: &[ImageId]) -> Attempt<Vec<Image>> {
     let mut select = sql.prepare_cached(
         "SELECT i.path, i.width, i.height, i.hash, coalesce(s.state, 'open'), s.class, i.holdout, i.missing,
              coalesce(c.merged_into, c.class), p.confidence, q.rank, q.terms
@@ -511,7 +510,7 @@ pub(super) fn images(sql: &Transaction<'_>, ids: &[i64]) -> Attempt<Vec<Image>> 
             }
         };
         found.push(Image {
-            id: image.cast_unsigned(),
+            id: image,
             path: row.get(0)?,
             width: row.get(1)?,
             height: row.get(2)?,

@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use super::ImageId;
+
 /// Bits in which two looks may differ.
 pub(super) const MOST_BITS: u32 = 4;
 /// First bit and width of each band.
@@ -14,7 +16,7 @@ const BANDS: [(u32, u32); 5] = [(0, 13), (13, 13), (26, 13), (39, 13), (52, 12)]
 /// What an image looks like.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Look {
-    pub image: i64,
+    pub image: ImageId,
     /// The difference hash.
     pub bits: u64,
     /// The same number for the same content.
@@ -23,7 +25,7 @@ pub(super) struct Look {
 
 /// Groups of at least two images with at least two contents, each by id, the groups by their first image. `looks` is
 /// sorted by image.
-pub(super) fn groups(looks: &[Look]) -> Vec<Vec<i64>> {
+pub(super) fn groups(looks: &[Look]) -> Vec<Vec<ImageId>> {
     // Each word once, in the order of its first image.
     let mut words = Vec::<(u64, Vec<usize>)>::new();
     let mut known = HashMap::<u64, usize>::new();
@@ -77,7 +79,7 @@ mod tests {
     use super::*;
 
     /// The same by comparing each with each.
-    fn plain(looks: &[Look]) -> Vec<Vec<i64>> {
+    fn plain(looks: &[Look]) -> Vec<Vec<ImageId>> {
         let mut free = vec![true; looks.len()];
         let mut found = Vec::new();
         for first in 0..looks.len() {
@@ -103,7 +105,7 @@ mod tests {
         ) {
             let look = |(n, (centre, flips, content)): (usize, (usize, Vec<u32>, u32))| {
                 let bits = flips.iter().fold(centres[centre % centres.len()], |bits, flip| bits ^ 1 << flip);
-                Look { image: 10 + n as i64, bits, content }
+                Look { image: ImageId(10 + n as i64), bits, content }
             };
             let looks: Vec<Look> = rows.into_iter().enumerate().map(look).collect();
             prop_assert_eq!(groups(&looks), plain(&looks));

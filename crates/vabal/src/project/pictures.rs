@@ -12,9 +12,8 @@ use image::imageops::FilterType;
 use image::{DynamicImage, ImageFormat};
 use rusqlite::OptionalExtension as _;
 
-use super::Project;
 use super::images::{changed_at, hash_of};
-use crate::Id;
+use super::{ImageId, Project};
 use crate::data::folder;
 use crate::error::{Error, Result};
 use crate::files;
@@ -51,7 +50,7 @@ impl Project {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn picture(&self, id: Id) -> Result<Option<Picture>> {
+    pub fn picture(&self, id: ImageId) -> Result<Option<Picture>> {
         let folder = self.images_folder()?;
         let thumbs = self.folder.join("thumbs");
         self.read(|sql| {
@@ -75,7 +74,7 @@ impl Project {
     ///
     /// # Errors
     /// As [`Picture::thumbnail`].
-    pub fn thumbnail(&self, id: Id, size: u32) -> Result<Option<Vec<u8>>> {
+    pub fn thumbnail(&self, id: ImageId, size: u32) -> Result<Option<Vec<u8>>> {
         self.picture(id)?.map(|picture| picture.thumbnail(size)).transpose()
     }
 
@@ -83,7 +82,7 @@ impl Project {
     ///
     /// # Errors
     /// As [`Picture::for_browser`].
-    pub fn browser_image(&self, id: Id) -> Result<Option<Content>> {
+    pub fn browser_image(&self, id: ImageId) -> Result<Option<Content>> {
         self.picture(id)?.map(|picture| picture.for_browser()).transpose()
     }
 }

@@ -4,13 +4,13 @@
 //! Never here: settling it; that is an answer with source [`Source::Review`](super::Source::Review).
 
 use rusqlite::types::Value as Sql;
-use rusqlite::{Transaction, params_from_iter};
+use rusqlite::{Transaction, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::listing::{self, Filter, Image, Lead, ListQuery, Order, StateFilter};
 use super::store::Attempt;
 use super::words::{Act, words};
-use super::{Project, near};
+use super::{ImageId, Project, near};
 use crate::Label;
 use crate::error::{Error, Result};
 
@@ -103,9 +103,9 @@ impl Project {
         }
         self.read(|sql| {
             let (rows, next, total) = doubted(sql, &Filter::of(&ListQuery::default()), after, limit)?;
-            let ids: Vec<i64> = rows.iter().map(|&(image, _)| image).collect();
+            let ids: Vec<ImageId> = rows.iter().map(|&(image, _)| image).collect();
             let images = listing::images(sql, &ids)?;
-            let with = |(image, (_, doubt)): (Image, &(i64, f64))| {
+            let with = |(image, (_, doubt)): (Image, &(ImageId, f64))| {
                 Ok(Reviewed { answers: said(sql, &image)?, image, doubt: Some(*doubt) })
             };
             let images = images.into_iter().zip(&rows).map(with).collect::<Attempt<_>>()?;
@@ -122,8 +122,8 @@ impl Project {
         let limit = listing::checked_limit(limit)?;
         // A group is known by its first image.
         let after = match after {
-            None => 0,
-            Some(text) => text.parse::<i64>().map_err(|_| {
+            None => ImageId(0),
+            Some(text) => text.parse().map_err(|_| {
                 Error::input("this is not where a page ended").at("after").got(format!("{text:?}"))
             })?,
         };
@@ -138,7 +138,7 @@ impl Project {
         let next = (groups.len() > limit).then(|| groups[limit - 1][0].to_string());
         groups.truncate(limit);
         self.read(|sql| {
-            let group = |ids: &Vec<i64>| {
+            let group = |ids: &Vec<ImageId>| {
                 let shown = &ids[..ids.len().min(MOST_OF_GROUP)];
                 Ok(Group { images: listing::images(sql, shown)?, count: ids.len() })
             };
@@ -168,7 +168,7 @@ impl Project {
     }
 
     /// The first `n` groups of the same content whose first image comes after this one.
-    fn same(&self, after: i64, n: usize) -> Result<Vec<Vec<i64>>> {
+    fn same(&self, after: ImageId, n: usize) -> Result<Vec<Vec<ImageId>>> {
         self.read(|sql| {
             let mut select = sql.prepare_cached(
                 "SELECT first, hash FROM (SELECT min(image) AS first, hash FROM images WHERE missing = 0
@@ -176,7 +176,7 @@ impl Project {
                  WHERE first > ?1 ORDER BY first LIMIT ?2",
             )?;
             let heads = select
-                .query_map([after, n as i64], |row| row.get(1))?
+                .query_map(params![after, n as i64], |row| row.get(1))?
                 .collect::<rusqlite::Result<Vec<Vec<u8>>>>()?;
             let mut of = sql
                 .prepare_cached("SELECT image FROM images WHERE hash = ?1 AND missing = 0 ORDER BY image")?;
@@ -194,7 +194,7 @@ fn said(sql: &Transaction<'_>, image: &Image) -> Attempt<Vec<Said>> {
     Ok(select.query_map([image.id], row)?.collect::<rusqlite::Result<_>>()?)
 }
 
-type Doubted = (Vec<(i64, f64)>, Option<String>, Option<usize>);
+type Doubted = (Vec<(ImageId, f64)>, Option<String>, Option<usize>);
 
 /// Labelled images that pass the filter, have a prediction and were not reviewed, with the doubt of each, most doubted
 /// first; where the next page begins, and on the first one how many there are.
@@ -215,7 +215,7 @@ pub(super) fn doubted(
     let mut orders = std::collections::HashMap::new();
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
-        let (image, class, round): (i64, Label, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (image, class, round): (ImageId, Label, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let order = match orders.entry(round) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => entry.insert(Order::of(sql, round)?),
@@ -224,7 +224,7 @@ pub(super) fn doubted(
         all.push((image, (1.0 - order.probability(bytes, class)).clamp(0.0, 1.0)));
     }
     let total = after.is_none().then_some(all.len());
-    let first = |a: &(i64, f64), b: &(i64, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    let first = |a: &(ImageId, f64), b: &(ImageId, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
     if let Some(after) = after {
         let (value, image) = listing::cursor(after, false)?;
         let doubt = match value {

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use super::store::{Attempt, KIND, now};
 use super::why::Stats;
 use super::words::{State, words};
-use super::{Project, pictures};
+use super::{ImageId, Project, pictures};
+use crate::Label;
 use crate::error::{Error, Result};
 use crate::sqlite::to_json;
-use crate::{Id, Label};
 
 /// Predictions stored at once: between two such blocks whoever answers gets a turn.
 const BLOCK: usize = 1000;
@@ -78,7 +78,7 @@ pub struct Summary {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
     /// The image.
-    pub image: Id,
+    pub image: ImageId,
     /// \[C\], in the order of [`Summary::classes`], finite. The largest is the prediction; the first of equal ones.
     pub probabilities: Vec<f32>,
 }
@@ -87,7 +87,7 @@ pub struct Prediction {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Queued {
     /// The image, not of the holdout.
-    pub image: Id,
+    pub image: ImageId,
     /// Finite; larger = ask first.
     pub score: f64,
     /// What the score is made of. Terms that are classes count them as [`Summary::classes`] does.
@@ -98,7 +98,7 @@ pub struct Queued {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
     /// The image.
-    pub image: Id,
+    pub image: ImageId,
     /// [`State::Open`]: worth choosing. [`State::Later`] and [`State::Unsure`]: without a label, but not asked from
     /// the queue.
     pub state: State,
@@ -142,7 +142,7 @@ impl Project {
         &mut self,
         round: u64,
         summary: &Summary,
-        trained_on: &[Id],
+        trained_on: &[ImageId],
         predictions: impl IntoIterator<Item = Prediction>,
         queue: impl IntoIterator<Item = Queued>,
     ) -> Result<()> {
@@ -150,7 +150,7 @@ impl Project {
         let queue: Vec<Queued> = queue.into_iter().collect();
         summary.quartiles = quartiles(&queue);
         let text = to_json(&summary)?;
-        let trained: HashSet<Id> = trained_on.iter().copied().collect();
+        let trained: HashSet<ImageId> = trained_on.iter().copied().collect();
         self.write(|sql| {
             // The order of the classes comes before what is in that order.
             let put = "UPDATE rounds SET summary = ?2 WHERE round = ?1 AND state = 'running'";
@@ -237,7 +237,7 @@ impl Project {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn predicted(&self) -> Result<Vec<(Id, Label)>> {
+    pub fn predicted(&self) -> Result<Vec<(ImageId, Label)>> {
         self.read(|sql| {
             let mut select = sql.prepare_cached("SELECT image, class FROM predictions ORDER BY image")?;
             let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -249,7 +249,7 @@ impl Project {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn training_set(&self) -> Result<(Vec<Id>, Vec<Label>)> {
+    pub fn training_set(&self) -> Result<(Vec<ImageId>, Vec<Label>)> {
         self.labelled(false)
     }
 
@@ -257,17 +257,17 @@ impl Project {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn holdout_set(&self) -> Result<(Vec<Id>, Vec<Label>)> {
+    pub fn holdout_set(&self) -> Result<(Vec<ImageId>, Vec<Label>)> {
         self.labelled(true)
     }
 
-    fn labelled(&self, holdout: bool) -> Result<(Vec<Id>, Vec<Label>)> {
+    fn labelled(&self, holdout: bool) -> Result<(Vec<ImageId>, Vec<Label>)> {
         self.read(|sql| {
             let select = "SELECT image, class FROM states CROSS JOIN images USING (image)
                           WHERE state = 'labelled' AND missing = 0 AND holdout = ?1 ORDER BY image";
             let mut select = sql.prepare_cached(select)?;
             let rows = select.query_map([holdout], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(rows.collect::<rusqlite::Result<Vec<(Id, Label)>>>()?.into_iter().unzip())
+            Ok(rows.collect::<rusqlite::Result<Vec<(ImageId, Label)>>>()?.into_iter().unzip())
         })
     }
 
@@ -302,13 +302,13 @@ impl Project {
     ///
     /// # Errors
     /// The store or the folder of images cannot be read.
-    pub fn paths(&self) -> Result<Vec<(Id, PathBuf)>> {
+    pub fn paths(&self) -> Result<Vec<(ImageId, PathBuf)>> {
         let folder = pictures::root(&self.images_folder()?)?;
         let rows = self.read(|sql| {
             let mut select =
                 sql.prepare_cached("SELECT image, path FROM images WHERE missing = 0 ORDER BY image")?;
             let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(rows.collect::<rusqlite::Result<Vec<(Id, String)>>>()?)
+            Ok(rows.collect::<rusqlite::Result<Vec<(ImageId, String)>>>()?)
         })?;
         let found = rows.into_par_iter();
         let found = found.filter_map(|(id, path)| Some((id, pictures::inside(&folder, &path).ok()?)));

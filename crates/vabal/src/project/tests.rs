@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
+use crate::Label;
 use crate::progress::silent;
-use crate::{Id, Label};
 
 /// A folder with images, and a project of them beside.
 pub(super) struct Place {
@@ -79,28 +79,52 @@ pub(super) fn picture(k: u8) -> image::GrayImage {
     })
 }
 
+// Tests write numbers of images as they are.
+impl From<i64> for ImageId {
+    fn from(number: i64) -> Self {
+        Self(number)
+    }
+}
+
+impl PartialEq<i64> for ImageId {
+    fn eq(&self, number: &i64) -> bool {
+        self.0 == *number
+    }
+}
+
 /// No image of the holdout.
 pub(super) fn plain() -> Settings {
     Settings { holdout: 0.0, ..Settings::default() }
 }
 
-pub(super) fn one(person: &str, token: &str, image: Id, act: Act, class: Option<Label>) -> Answers {
+pub(super) fn one(
+    person: &str,
+    token: &str,
+    image: impl Into<ImageId>,
+    act: Act,
+    class: Option<Label>,
+) -> Answers {
     Answers {
         person: person.into(),
         token: token.into(),
-        answers: vec![Answer { image, act, class, seconds: None, suggested: None }],
+        answers: vec![Answer { image: image.into(), act, class, seconds: None, suggested: None }],
         duplicates: false,
         source: Source::Page,
     }
 }
 
-pub(super) fn label(project: &mut Project, person: &str, image: Id, class: Label) -> Answered {
+pub(super) fn label(
+    project: &mut Project,
+    person: &str,
+    image: impl Into<ImageId>,
+    class: Label,
+) -> Answered {
     let rows: i64 =
         project.connection.query_row("SELECT count(*) FROM answers", [], |row| row.get(0)).unwrap();
     project.answer(&one(person, &format!("t{rows}"), image, Act::Label, Some(class))).unwrap()
 }
 
-pub(super) fn ids(images: &[Image]) -> Vec<Id> {
+pub(super) fn ids(images: &[Image]) -> Vec<ImageId> {
     images.iter().map(|image| image.id).collect()
 }
 

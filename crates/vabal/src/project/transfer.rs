@@ -10,10 +10,10 @@ use serde::Serialize;
 use super::classes::{self, NewClass};
 use super::exchange::{self, Index, Labels, Row, Suggestion, matching};
 use super::store::Attempt;
-use super::{Project, answers};
+use super::{ImageId, Project, answers};
+use crate::Label;
 use crate::error::Result;
 use crate::progress::{Event, Progress, report};
-use crate::{Id, Label};
 
 /// Images that are named of those that a file has and the project has not.
 const FIRST: usize = 20;
@@ -57,7 +57,7 @@ impl Project {
             )?;
             let mut found = select.query([])?;
             while let Some(row) = found.next()? {
-                places.insert(row.get::<_, Id>(0)?, rows.len());
+                places.insert(row.get::<_, ImageId>(0)?, rows.len());
                 let guess: Option<Label> = row.get(6)?;
                 let guess = guess.map(|class| names.name(class)).transpose()?;
                 let confidence: Option<f64> = row.get(7)?;
@@ -81,7 +81,7 @@ impl Project {
             )?;
             let mut found = select.query([])?;
             while let Some(row) = found.next()? {
-                if let Some(&place) = places.get(&row.get::<_, Id>(0)?) {
+                if let Some(&place) = places.get(&row.get::<_, ImageId>(0)?) {
                     rows[place].history.push(answer(row, &names)?);
                 }
             }
@@ -115,7 +115,7 @@ impl Project {
             let images = {
                 let mut select = sql.prepare("SELECT image, path, lower(hex(hash)) FROM images")?;
                 let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-                rows.collect::<rusqlite::Result<Vec<(Id, String, String)>>>()?
+                rows.collect::<rusqlite::Result<Vec<(ImageId, String, String)>>>()?
             };
             let mut names = Names::of(sql)?;
             let plan = {
@@ -162,7 +162,7 @@ impl Project {
                     Event::Progress { phase: "take in", done, total, unit: "answer", loss: None },
                 )?;
             }
-            into.touched.iter().try_for_each(|&image| answers::refresh(sql, image.cast_signed()))?;
+            into.touched.iter().try_for_each(|&image| answers::refresh(sql, image))?;
             Ok(taken)
         })
     }
@@ -223,12 +223,12 @@ struct Into<'a> {
     numbers: HashMap<i64, i64>,
     /// Rows that an answer of the file is already: another that says the same is another.
     met: HashSet<i64>,
-    touched: BTreeSet<Id>,
+    touched: BTreeSet<ImageId>,
 }
 
 impl Into<'_> {
     /// Takes one in; false where it is there already, or undoes what is not there.
-    fn take(&mut self, sql: &Transaction<'_>, image: Id, answer: &exchange::Answer) -> Attempt<bool> {
+    fn take(&mut self, sql: &Transaction<'_>, image: ImageId, answer: &exchange::Answer) -> Attempt<bool> {
         let person = answer.person.as_deref().unwrap_or(self.person);
         answers::check_person(person)?;
         let id = |name: &Option<String>| name.as_ref().and_then(|name| self.names.by_name.get(name)).copied();
@@ -304,7 +304,7 @@ impl Into<'_> {
         self.touched.insert(image);
         if answer.at.is_none() {
             // The next line may say the same.
-            answers::refresh(sql, image.cast_signed())?;
+            answers::refresh(sql, image)?;
         }
         Ok(true)
     }

@@ -184,7 +184,9 @@ impl Autoencoder {
         let mut layout = Layout { seed: seed.child("autoencoder", 0), values: Vec::new() };
         let mut layer = |name: &str, level: usize, up: bool| {
             let shallow = if level == 0 { channels } else { width << (level - 1) };
-            let mut layer = Layer { side: SIDE >> level, shallow, deep: width << level, up, start: 0 };
+            // Having a layer less, the decoder makes maps of the encoder's depth twice as high and wide.
+            let side = SIDE >> if up { level - 1 } else { level };
+            let mut layer = Layer { side, shallow, deep: width << level, up, start: 0 };
             let n = layer.geometry(&[]).weight();
             layer.start = layout.weight(name, n / layer.deep, n, |drawn| drawn);
             layout.constant(1.0, layer.width());

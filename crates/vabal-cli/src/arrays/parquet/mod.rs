@@ -1,37 +1,52 @@
 //! Parquet: a table by columns; a list in a row is a further dimension.
 //! <https://github.com/apache/parquet-format>
 //!
-//! Written by hand: the crate `parquet` turns on a feature of a crate below burn (docs/decisions/0008).
+//! Levels and encodings are decoded by the crate `parquet`. What it takes on trust of a file that may be torn or hostile is
+//! checked here before (docs/decisions/0018).
 
+mod guard;
 mod pages;
 #[cfg(test)]
 mod tests;
-mod thrift;
 mod write;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use bytemuck::cast_slice;
+use bytes::Bytes as Shared;
+use parquet::basic::{CompressionCodec, ConvertedType, LogicalType, Type as Physical};
+use parquet::column::reader::ColumnReaderImpl;
+use parquet::data_type::{
+    BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FixedLenByteArrayType, FloatType, Int32Type,
+    Int64Type,
+};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
 use vabal::{Error, Result};
 
 use super::mapped::Map;
 use super::{Bytes, Dtype, Entry, Load, convert, torn};
-use pages::{Decoded, Levels, PageHeader, PageKind, Physical};
-use thrift::{Reader, Struct};
+use guard::guarded;
+use pages::Pages;
 pub use write::{Data, write};
 
 const EXPECTED: &str = "a Parquet file";
 
+/// Values that are decoded at once, and texts, each of which may be as long as its page.
+const BLOCK: usize = 1 << 16;
+const TEXTS: usize = 1 << 6;
+
+/// Bytes of text that one column may come to. A few bytes of a file may claim any number of them, by a dictionary or by what
+/// texts have in common.
+const MOST_TEXT: usize = 1 << 30;
+
 /// A column of a file, unread.
 #[derive(Debug)]
 pub struct Column {
-    map: Arc<Map>,
+    file: Shared,
+    leaf: ColumnDescPtr,
     chunks: Vec<Chunk>,
-    physical: Physical,
-    /// Lists within lists.
-    repetition: u8,
-    /// The level of a value that is there.
-    definition: u8,
     /// Values in all lists of a row.
     width: usize,
     /// Values in an innermost list.
@@ -45,7 +60,19 @@ struct Chunk {
     start: usize,
     end: usize,
     values: usize,
-    codec: i64,
+    codec: CompressionCodec,
+}
+
+/// What is handed values block by block, each with the row of its first.
+type Each<'a, T> = dyn FnMut(usize, &[T]) -> Result<()> + 'a;
+
+/// A file as the owner of bytes that are shared.
+struct Owner(Arc<Map>);
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// The columns of a file.
@@ -53,27 +80,35 @@ struct Chunk {
 /// # Errors
 /// A file that is missing, torn or encrypted.
 pub fn open(path: &Path) -> Result<Vec<Entry>> {
-    let map = Arc::new(Map::open(path)?);
+    columns(&Arc::new(Map::open(path)?), path)
+}
+
+fn columns(map: &Arc<Map>, path: &Path) -> Result<Vec<Entry>> {
     let broken = |got: &str| torn(path.display(), EXPECTED, got);
-    let footer = footer(&map).map_err(broken)?;
-    let footer = Reader::new(&map[footer]).structure().ok_or_else(|| broken("a footer that is none"))?;
-    let (elements, groups) =
-        footer.children(2).zip(footer.children(4)).ok_or_else(|| broken("a footer that is none"))?;
-    let rows = footer.size(3).ok_or_else(|| broken("a footer without a number of rows"))?;
-    let of_groups: Option<usize> =
-        groups.iter().map(|group| group.size(3)).try_fold(0_usize, |sum, rows| sum.checked_add(rows?));
-    if of_groups != Some(rows) {
+    let footer = &map[footer(map).map_err(broken)?];
+    guard::footer(footer).ok_or_else(|| broken("a footer that is none"))?;
+    let meta = guarded(|| ParquetMetaDataReader::decode_metadata(footer)).map_err(|got| broken(&got))?;
+    let rows = usize::try_from(meta.file_metadata().num_rows());
+    let rows = rows.map_err(|_| broken("a footer without a number of rows"))?;
+    let of_groups = meta.row_groups().iter().try_fold(0_i64, |sum, group| sum.checked_add(group.num_rows()));
+    if of_groups != Some(meta.file_metadata().num_rows()) {
         return Err(broken("groups with another number of rows than the file"));
     }
+    let schema = meta.file_metadata().schema_descr();
+    let mut leaves = (0..schema.num_columns()).peekable();
     let mut entries = Vec::new();
-    let (mut at, mut leaf) = (1, 0);
-    while at < elements.len() {
-        let name = elements[at].text(4).unwrap_or_default().to_owned();
-        let place = format!("{}, {name}", path.display());
-        let (chain, next, leaves) = walk(&elements, at).ok_or_else(|| broken("a schema that is none"))?;
-        let entry = Found { map: &map, groups: &groups, leaf, rows, place: &place };
-        entries.push(entry.entry(name, &chain).map_err(|got| torn(&place, EXPECTED, got))?);
-        (at, leaf) = (next, leaf + leaves);
+    for (root, field) in schema.root_schema().get_fields().iter().enumerate() {
+        let mut own = Vec::new();
+        while let Some(leaf) = leaves.next_if(|&leaf| schema.get_column_root_idx(leaf) == root) {
+            own.push(leaf);
+        }
+        let place = format!("{}, {}", path.display(), field.name());
+        let found = Found { map, groups: meta.row_groups(), rows, name: field.name(), place: &place };
+        let entry = match own[..] {
+            [leaf] => found.column(leaf, schema.column(leaf)).map_err(|got| torn(&place, EXPECTED, got))?,
+            _ => found.other("a structure"),
+        };
+        entries.push(entry);
     }
     Ok(entries)
 }
@@ -92,280 +127,209 @@ fn footer(file: &[u8]) -> Result<std::ops::Range<usize>, &'static str> {
     Ok(start..rest.len())
 }
 
-/// From a column at the top down to its one leaf; nothing below a group of several. What comes behind it, and how many
-/// leaves it has.
-fn walk<'s, 'a>(elements: &[&'s Struct<'a>], at: usize) -> Option<(Vec<&'s Struct<'a>>, usize, usize)> {
-    let children = |at: usize| Some(elements.get(at)?.size(5).unwrap_or(0));
-    let mut chain = Vec::new();
-    // Elements that are still to come below the one at the top.
-    let (mut open, mut next, mut leaves, mut single) = (1_usize, at, 0, true);
-    while open > 0 {
-        let count = children(next)?;
-        single &= count <= 1;
-        if single {
-            chain.push(*elements.get(next)?);
-        }
-        leaves += usize::from(count == 0);
-        open = (open - 1).checked_add(count)?;
-        next += 1;
-    }
-    if !single {
-        chain.clear();
-    }
-    Some((chain, next, leaves))
-}
-
 /// A column while it is opened.
 struct Found<'f> {
     map: &'f Arc<Map>,
-    groups: &'f [&'f Struct<'f>],
-    leaf: usize,
+    groups: &'f [RowGroupMetaData],
     rows: usize,
+    name: &'f str,
     place: &'f str,
 }
 
 impl Found<'_> {
-    fn entry(&self, name: String, chain: &[&Struct<'_>]) -> Result<Entry, String> {
-        let other = |what: &str| Entry {
-            name: name.clone(),
-            shape: vec![self.rows],
-            dtype: Dtype::Other(what.into()),
-            place: self.place.into(),
-            fortran: false,
-            swapped: false,
-            bytes: Bytes::Mapped(Arc::clone(self.map), 0..0),
+    fn entry(&self, shape: Vec<usize>, dtype: Dtype, bytes: Bytes) -> Entry {
+        let (name, place) = (self.name.into(), self.place.into());
+        Entry { name, shape, dtype, place, fortran: false, swapped: false, bytes }
+    }
+
+    fn other(&self, what: &str) -> Entry {
+        self.entry(vec![self.rows], Dtype::Other(what.into()), Bytes::Mapped(Arc::clone(self.map), 0..0))
+    }
+
+    fn column(&self, index: usize, leaf: ColumnDescPtr) -> Result<Entry, String> {
+        let dtype = match kind_of(&leaf) {
+            Ok(dtype) => dtype,
+            Err(other) => return Ok(self.other(other)),
         };
-        let Some(leaf) = chain.last() else { return Ok(other("a structure")) };
-        let (mut repetition, mut definition) = (0_u8, 0_u8);
-        for element in chain.iter().take(100) {
-            let kind = element.int(3).unwrap_or(0);
-            repetition += u8::from(kind == 2);
-            definition += u8::from(kind != 0);
-        }
-        let Some((physical, dtype)) = kind_of(leaf) else { return Ok(other("values of another type")) };
-        if repetition > 2 {
-            return Ok(other("lists of lists of lists"));
+        let lists = leaf.max_rep_level();
+        if lists > 2 {
+            return Ok(self.other("lists of lists of lists"));
         }
         let mut chunks = Vec::new();
         for group in self.groups {
-            let column = group.children(1).and_then(|columns| columns.get(self.leaf).copied());
-            let column = column.ok_or("a group without this column")?;
-            if column.text(1).is_some() {
-                return Ok(other("values in another file"));
+            let meta = group.columns().get(index).ok_or("a group without this column")?;
+            if meta.file_path().is_some() {
+                return Ok(self.other("values in another file"));
             }
-            let meta = column.child(3).ok_or("a column without a place")?;
             chunks.push(self.chunk(meta).ok_or("a column that ends behind the file")?);
         }
         let values = chunks.iter().try_fold(0_usize, |sum, chunk| sum.checked_add(chunk.values));
         let values = values.ok_or("more values than can be")?;
         let width = values.checked_div(self.rows).unwrap_or(0);
-        if width.checked_mul(self.rows) != Some(values) || (repetition == 0 && values != self.rows) {
-            return Ok(other("lists of different lengths"));
+        if width.checked_mul(self.rows) != Some(values) || (lists == 0 && values != self.rows) {
+            return Ok(self.other("lists of different lengths"));
         }
-        let (map, place) = (Arc::clone(self.map), self.place.to_owned());
-        let mut column = Column { map, chunks, physical, repetition, definition, width, inner: width, place };
-        if repetition == 2 {
-            column.inner = column.first_list()?;
-            if column.inner == 0 || !width.is_multiple_of(column.inner) {
-                return Ok(other("lists of different lengths"));
-            }
-        }
-        let shape = match repetition {
-            0 => vec![self.rows],
-            1 => vec![self.rows, width],
-            _ => vec![self.rows, width / column.inner, column.inner],
-        };
         // What is to be allocated is not more than what the file can hold: a run of equal values takes a few bytes.
         if values / (1 << 20) > self.map.len() {
             return Err(format!("{values} values in {} bytes", self.map.len()));
         }
-        let bytes = Bytes::Column(Arc::new(column));
-        let swapped = cfg!(target_endian = "big");
-        Ok(Entry { name, shape, dtype, place: self.place.into(), fortran: false, swapped, bytes })
+        let (file, place) = (Shared::from_owner(Owner(Arc::clone(self.map))), self.place.to_owned());
+        let mut column = Column { file, leaf, chunks, width, inner: width, place };
+        if lists == 2 {
+            column.inner = column.first_list()?;
+            if column.inner == 0 || !width.is_multiple_of(column.inner) {
+                return Ok(self.other("lists of different lengths"));
+            }
+        }
+        let shape = match lists {
+            0 => vec![self.rows],
+            1 => vec![self.rows, width],
+            _ => vec![self.rows, width / column.inner, column.inner],
+        };
+        Ok(self.entry(shape, dtype, Bytes::Column(Arc::new(column))))
     }
 
-    fn chunk(&self, meta: &Struct<'_>) -> Option<Chunk> {
-        let dictionary = meta.size(11).filter(|&at| at > 0);
-        let data = meta.size(9)?;
+    fn chunk(&self, meta: &ColumnChunkMetaData) -> Option<Chunk> {
+        let size = |value: i64| usize::try_from(value).ok();
+        let dictionary = meta.dictionary_page_offset().and_then(size).filter(|&at| at > 0);
+        let data = size(meta.data_page_offset())?;
         let start = dictionary.map_or(data, |at| at.min(data));
-        let end = start.checked_add(meta.size(7)?).filter(|&end| end <= self.map.len())?;
-        Some(Chunk { start, end, values: meta.size(5)?, codec: meta.int(4)? })
+        let end = start.checked_add(size(meta.compressed_size())?).filter(|&end| end <= self.map.len())?;
+        Some(Chunk { start, end, values: size(meta.num_values())?, codec: meta.compression_codec() })
     }
 }
 
-/// The type of a leaf, as it lies in the file and as what it is.
-fn kind_of(leaf: &Struct<'_>) -> Option<(Physical, Dtype)> {
-    let converted = leaf.int(6);
-    let logical = |id: i16| leaf.child(10).is_some_and(|logical| logical.child(id).is_some());
-    let unsigned =
-        leaf.child(10).and_then(|logical| logical.child(10)).and_then(|whole| whole.bool(2)) == Some(false);
-    Some(match leaf.int(1)? {
-        0 => (Physical::Bool, Dtype::Bool),
-        1 if unsigned || converted == Some(13) => (Physical::Fixed(4), Dtype::U32),
-        1 => (Physical::Fixed(4), Dtype::I32),
-        2 if unsigned || converted == Some(14) => (Physical::Fixed(8), Dtype::U64),
-        2 => (Physical::Fixed(8), Dtype::I64),
-        4 => (Physical::Fixed(4), Dtype::F32),
-        5 => (Physical::Fixed(8), Dtype::F64),
-        6 => (Physical::Texts, Dtype::Bytes(0)),
-        7 if logical(15) && leaf.int(2) == Some(2) => (Physical::Fixed(2), Dtype::F16),
-        _ => return None,
+/// What the values of a leaf are, or what else than numbers and texts.
+fn kind_of(leaf: &ColumnDescriptor) -> Result<Dtype, &'static str> {
+    let (logical, converted) = (leaf.logical_type_ref(), leaf.converted_type());
+    let unsigned = matches!(logical, Some(LogicalType::Integer(kind)) if !kind.is_signed)
+        || matches!(converted, ConvertedType::UINT_32 | ConvertedType::UINT_64);
+    match (logical, converted) {
+        (Some(LogicalType::Decimal(_)), _) | (_, ConvertedType::DECIMAL) => return Err("decimal numbers"),
+        (Some(LogicalType::Date | LogicalType::Time(_) | LogicalType::Timestamp(_)), _)
+        | (
+            _,
+            ConvertedType::DATE
+            | ConvertedType::TIME_MILLIS
+            | ConvertedType::TIME_MICROS
+            | ConvertedType::TIMESTAMP_MILLIS
+            | ConvertedType::TIMESTAMP_MICROS,
+        ) => return Err("dates or times"),
+        _ => {}
+    }
+    Ok(match leaf.physical_type() {
+        Physical::BOOLEAN => Dtype::Bool,
+        Physical::INT32 if unsigned => Dtype::U32,
+        Physical::INT32 => Dtype::I32,
+        Physical::INT64 if unsigned => Dtype::U64,
+        Physical::INT64 => Dtype::I64,
+        Physical::FLOAT => Dtype::F32,
+        Physical::DOUBLE => Dtype::F64,
+        Physical::BYTE_ARRAY => Dtype::Bytes(0),
+        Physical::FIXED_LEN_BYTE_ARRAY
+            if leaf.type_length() == 2 && matches!(logical, Some(LogicalType::Float16)) =>
+        {
+            Dtype::F16
+        }
+        _ => return Err("values of another type"),
     })
 }
 
-/// What one page holds, and the number of its first value.
-struct Page {
-    first: usize,
-    values: Decoded,
-}
-
 impl Column {
+    fn reader<T: DataType>(&self, chunk: &Chunk) -> ColumnReaderImpl<T> {
+        let pages = Pages {
+            bytes: self.file.slice(chunk.start..chunk.end),
+            codec: chunk.codec,
+            column: Arc::clone(&self.leaf),
+            left: chunk.values,
+            next: None,
+            dictionary: false,
+        };
+        ColumnReaderImpl::new(Arc::clone(&self.leaf), Box::new(pages))
+    }
+
     /// The length of the first innermost list.
     fn first_list(&self) -> Result<usize, String> {
         let Some(chunk) = self.chunks.iter().find(|chunk| chunk.values > 0) else { return Ok(0) };
-        let mut at = chunk.start;
-        while at < chunk.end {
-            let (header, body) = self.page(chunk, &mut at)?;
-            let (mut count, mut ended) = (0, false);
-            let mut put = |level: u8| {
-                ended |= count > 0 && level < 2;
-                count += usize::from(!ended);
-                Ok(())
-            };
-            match header.kind {
-                PageKind::Data => {
-                    let body = pages::decompressed(chunk.codec, body, header.size)?;
-                    Levels { largest: 2, bytes: None }.read(&mut &body[..], header.values, &mut put)?;
-                }
-                PageKind::Data2(repetition, ..) => {
-                    Levels { largest: 2, bytes: Some(repetition) }.read(
-                        &mut &body[..],
-                        header.values,
-                        &mut put,
-                    )?;
-                }
-                _ => continue,
-            }
-            // A list that goes on in the next page is told by what follows: its length does not divide the row.
-            return Ok(count);
+        macro_rules! lists {
+            ($kind:ty) => {{
+                let (mut lists, mut reader) = (Vec::new(), self.reader::<$kind>(chunk));
+                guarded(|| reader.read_records(1, Some(&mut Vec::new()), Some(&mut lists), &mut Vec::new()))?;
+                lists
+            }};
         }
-        Err("a column without a page".into())
+        let lists = match self.leaf.physical_type() {
+            Physical::BOOLEAN => lists!(BoolType),
+            Physical::INT32 => lists!(Int32Type),
+            Physical::INT64 => lists!(Int64Type),
+            Physical::FLOAT => lists!(FloatType),
+            Physical::DOUBLE => lists!(DoubleType),
+            Physical::BYTE_ARRAY => lists!(ByteArrayType),
+            _ => lists!(FixedLenByteArrayType),
+        };
+        Ok(lists.iter().skip(1).take_while(|&&level| level == 2).count() + 1)
     }
 
-    /// The header and the bytes of the next page.
-    fn page(&self, chunk: &Chunk, at: &mut usize) -> Result<(PageHeader, &[u8]), String> {
-        let bytes = self.map.get(*at..chunk.end).ok_or("a page behind its column")?;
-        let mut reader = Reader::new(bytes);
-        let header =
-            reader.structure().and_then(|header| PageHeader::of(&header)).ok_or("a page without a header")?;
-        let body = &bytes[reader.position()..];
-        let body = body.get(..header.packed).ok_or("a page that ends behind its column")?;
-        *at += reader.position() + header.packed;
-        Ok((header, body))
-    }
-
-    /// Hands out the values page by page.
-    fn each_page(&self, load: &mut Load<'_, '_>, each: &mut dyn FnMut(Page) -> Result<()>) -> Result<()> {
+    /// Hands out the values block by block. Every list must be as long as the others, and nothing may be missing.
+    fn each<T: DataType>(
+        &self,
+        load: &mut Load<'_, '_>,
+        block: usize,
+        each: &mut Each<'_, T::T>,
+    ) -> Result<()> {
         let total: usize = self.chunks.iter().map(|chunk| chunk.values).sum();
+        let rows = (block / self.width.max(1)).max(1);
+        let (mut there, mut lists, mut values) = (Vec::new(), Vec::new(), Vec::new());
         let mut first = 0;
         for chunk in &self.chunks {
-            let (mut at, end, mut dictionary) = (chunk.start, first + chunk.values, None);
+            let (end, mut reader) = (first + chunk.values, self.reader::<T>(chunk));
             while first < end {
-                let (header, body) = self.page(chunk, &mut at).map_err(|got| self.torn(&got))?;
-                if header.kind == PageKind::Dictionary {
-                    let decoded = pages::decompressed(chunk.codec, body, header.size)
-                        .and_then(|body| pages::values(self.physical, 0, &body, header.values, None));
-                    dictionary = Some(decoded.map_err(|got| self.torn(&got))?);
-                } else if header.kind != PageKind::Other {
-                    if header.values == 0 || header.values > end - first {
-                        return Err(self.torn("a page with another number of values than its column"));
-                    }
-                    let values = self.values(chunk, &header, body, first, dictionary.as_ref())?;
-                    each(Page { first, values })?;
-                    first += header.values;
-                    convert::told(load, "read", first, total)?;
+                there.clear();
+                lists.clear();
+                values.clear();
+                let read = || reader.read_records(rows, Some(&mut there), Some(&mut lists), &mut values);
+                let (_, _, count) = guarded(read).map_err(|got| self.torn(&got))?;
+                if count == 0 || count > end - first {
+                    return Err(self.torn("another number of values than the column says"));
                 }
+                self.check(first, &there, &lists)?;
+                each(first, &values)?;
+                first += count;
+                convert::told(load, "read", first, total)?;
             }
         }
         Ok(())
     }
 
-    /// The values of a page of data. Every list must be as long as the others, and nothing may be missing.
-    fn values(
-        &self,
-        chunk: &Chunk,
-        header: &PageHeader,
-        body: &[u8],
-        first: usize,
-        dictionary: Option<&Decoded>,
-    ) -> Result<Decoded> {
-        let (lengths, compressed) = match header.kind {
-            PageKind::Data2(repetition, definition, compressed) => {
-                (Some((repetition, definition)), compressed)
-            }
-            _ => (None, true),
-        };
-        // The levels of the second kind of page lie before what is compressed.
-        let levels =
-            lengths.map_or(Some(0), |(a, b)| a.checked_add(b)).filter(|&levels| levels <= body.len());
-        let levels = levels
-            .filter(|&levels| levels <= header.size)
-            .ok_or_else(|| self.torn("a page without levels"))?;
-        let codec = if compressed { chunk.codec } else { 0 };
-        let packed = pages::decompressed(codec, &body[levels..], header.size - levels)
-            .map_err(|got| self.torn(&got))?;
-        let mut of_levels = &body[..levels];
-        let mut rest = &packed[..];
-        let from = if lengths.is_some() { &mut of_levels } else { &mut rest };
-
-        let (mut seen, mut uneven, mut missing) = (first, None, None);
-        let repetition =
-            Levels { largest: self.repetition, bytes: lengths.map(|(repetition, _)| repetition) };
-        let mut read = repetition.read(from, header.values, |level| {
-            let expected = if seen % self.width == 0 {
-                0
-            } else if seen % self.inner == 0 {
-                1
-            } else {
-                self.repetition
+    /// Checks by the levels of values, from the `first` on, that each is there and in a list of the right length.
+    fn check(&self, first: usize, there: &[i16], lists: &[i16]) -> Result<()> {
+        let missing = there.iter().position(|&level| level != self.leaf.max_def_level());
+        let uneven = lists.iter().enumerate().position(|(n, &level)| {
+            let expected = match first + n {
+                seen if seen % self.width == 0 => 0,
+                seen if seen % self.inner == 0 => 1,
+                _ => self.leaf.max_rep_level(),
             };
-            if level != expected {
-                uneven.get_or_insert(seen / self.width);
-            }
-            seen += 1;
-            Ok(())
+            level != expected
         });
-        let definition =
-            Levels { largest: self.definition, bytes: lengths.map(|(_, definition)| definition) };
-        let mut seen = first;
-        if read.is_ok() {
-            read = definition.read(from, header.values, |level| {
-                if level != self.definition {
-                    missing.get_or_insert(seen / self.width);
-                }
-                seen += 1;
-                Ok(())
-            });
-        }
-        read.map_err(|got| self.torn(&got))?;
-        if let Some(row) = uneven {
-            return Err(Error::input("a list of another length than the others")
-                .at(format!("{}, row {row}", self.place))
+        let place = |n: usize| format!("{}, row {}", self.place, (first + n) / self.width);
+        match (missing, uneven) {
+            (Some(n), uneven) if uneven.is_none_or(|uneven| n <= uneven) => {
+                Err(Error::input("a value is missing")
+                    .at(place(n))
+                    .expected("a value in every row")
+                    .got("null")
+                    .hint("fill them: -1 for a row without a label")
+                    .into())
+            }
+            (_, Some(n)) => Err(Error::input("a list of another length than the others")
+                .at(place(n))
                 .expected(format!("{} values, as in the other rows", self.width))
                 .got("more or fewer")
                 .hint("every row of an array has the same length")
-                .into());
+                .into()),
+            _ => Ok(()),
         }
-        if let Some(row) = missing {
-            return Err(Error::input("a value is missing")
-                .at(format!("{}, row {row}", self.place))
-                .expected("a value in every row")
-                .got("null")
-                .hint("fill them: -1 for a row without a label")
-                .into());
-        }
-        pages::values(self.physical, header.encoding, rest, header.values, dictionary)
-            .map_err(|got| self.torn(&got))
     }
 
     fn torn(&self, got: &str) -> Error {
@@ -376,15 +340,30 @@ impl Column {
     ///
     /// # Errors
     /// A torn file, lists of different lengths, missing values, [`Error::Stopped`].
-    pub fn each_block(
-        &self,
-        load: &mut Load<'_, '_>,
-        each: &mut dyn FnMut(usize, &[u8]) -> Result<()>,
-    ) -> Result<()> {
-        self.each_page(load, &mut |page| match page.values {
-            Decoded::Fixed(bytes) => each(page.first, &bytes),
-            Decoded::Texts(_) => Err(self.torn("texts")),
-        })
+    pub fn each_block(&self, load: &mut Load<'_, '_>, each: &mut Each<'_, u8>) -> Result<()> {
+        match self.leaf.physical_type() {
+            Physical::BOOLEAN => self.each::<BoolType>(load, BLOCK, &mut |first, values| {
+                each(first, &values.iter().map(|&value| value.into()).collect::<Vec<u8>>())
+            }),
+            Physical::INT32 => {
+                self.each::<Int32Type>(load, BLOCK, &mut |n, values| each(n, cast_slice(values)))
+            }
+            Physical::INT64 => {
+                self.each::<Int64Type>(load, BLOCK, &mut |n, values| each(n, cast_slice(values)))
+            }
+            Physical::FLOAT => {
+                self.each::<FloatType>(load, BLOCK, &mut |n, values| each(n, cast_slice(values)))
+            }
+            Physical::DOUBLE => {
+                self.each::<DoubleType>(load, BLOCK, &mut |n, values| each(n, cast_slice(values)))
+            }
+            Physical::FIXED_LEN_BYTE_ARRAY => {
+                self.each::<FixedLenByteArrayType>(load, BLOCK, &mut |first, values| {
+                    each(first, &values.iter().flat_map(|value| value.data()).copied().collect::<Vec<u8>>())
+                })
+            }
+            _ => Err(self.torn("texts")),
+        }
     }
 
     /// All texts.
@@ -392,14 +371,19 @@ impl Column {
     /// # Errors
     /// As [`Column::each_block`]; bytes that are no text.
     pub fn texts(&self, load: &mut Load<'_, '_>) -> Result<Vec<String>> {
-        let (mut texts, mut size) = (Vec::new(), 0);
-        self.each_page(load, &mut |page| {
-            let Decoded::Texts(values) = page.values else { return Err(self.torn("numbers")) };
+        let (mut texts, mut size) = (Vec::new(), 0_usize);
+        self.each::<ByteArrayType>(load, TEXTS, &mut |_, values: &[ByteArray]| {
             for value in values {
-                let place = || format!("{}, row {}", self.place, texts.len());
-                pages::bounded(&mut size, value.len()).map_err(|got| self.torn(&got))?;
-                let text = String::from_utf8(value);
-                texts.push(text.map_err(|_| torn(place(), "a text in UTF-8", "bytes that are none"))?);
+                // What holds a text takes memory too.
+                size = size.saturating_add(value.len() + size_of::<String>());
+                if size > MOST_TEXT {
+                    return Err(self.torn("more than 1 GiB of text"));
+                }
+                let text = value.as_utf8().map_err(|_| {
+                    let place = format!("{}, row {}", self.place, texts.len());
+                    torn(place, "a text in UTF-8", "bytes that are none")
+                })?;
+                texts.push(text.to_owned());
             }
             Ok(())
         })?;

@@ -1,408 +1,288 @@
-//! The pages of a column: decompressed, levels and values decoded.
-//! <https://github.com/apache/parquet-format/blob/master/Encodings.md>
-//!
-//! A page is turned into the bytes of its values, little-endian, one after the other; texts into their bytes.
+//! The pages of a column for the crate `parquet`, decompressed: none takes more memory than its bytes can hold.
 
-use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io::Read;
 
-use super::thrift::{Struct, unzigzag};
+use bytes::Bytes;
+use parquet::basic::{CompressionCodec as Codec, Encoding, Type as Physical};
+use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::errors::{ParquetError, Result};
+use parquet::schema::types::ColumnDescPtr;
+
+use super::guard::{self, Reader};
 
 /// What is wrong with a page.
-pub type Result<T, E = String> = std::result::Result<T, E>;
-
-/// Where values come from: the physical types of Parquet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Physical {
-    /// One bit a value, given back as a byte.
-    Bool,
-    /// So many bytes a value.
-    Fixed(usize),
-    /// Bytes with their length before them.
-    Texts,
+fn wrong(what: impl std::fmt::Display) -> ParquetError {
+    ParquetError::General(what.to_string())
 }
 
-impl Physical {
-    /// Bytes of a value as it is given back.
-    pub fn size(self) -> usize {
-        match self {
-            Self::Bool => 1,
-            Self::Fixed(size) => size,
-            Self::Texts => 0,
+/// The pages of one group of rows.
+#[derive(Debug)]
+pub struct Pages {
+    /// Theirs, up to the end of the column in this group.
+    pub bytes: Bytes,
+    pub codec: Codec,
+    pub column: ColumnDescPtr,
+    /// Values, or what stands for one, still to come.
+    pub left: usize,
+    /// A page that was looked at.
+    pub next: Option<Page>,
+    pub dictionary: bool,
+}
+
+impl PageReader for Pages {
+    fn get_next_page(&mut self) -> Result<Option<Page>> {
+        match self.next.take() {
+            None => self.read(),
+            page => Ok(page),
         }
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+        if self.next.is_none() {
+            self.next = self.read()?;
+        }
+        Ok(self.next.as_ref().map(|page| PageMetadata {
+            num_rows: if let Page::DataPageV2 { num_rows, .. } = page {
+                Some(*num_rows as usize)
+            } else {
+                None
+            },
+            num_levels: page.is_data_page().then(|| page.num_values() as usize),
+            is_dict: page.is_dictionary_page(),
+        }))
+    }
+
+    fn skip_next_page(&mut self) -> Result<()> {
+        self.get_next_page().map(drop)
     }
 }
 
-/// Values, as bytes.
-#[derive(Debug, Clone)]
-pub enum Decoded {
-    Fixed(Vec<u8>),
-    Texts(Vec<Vec<u8>>),
+impl Iterator for Pages {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
 }
 
-const SHORT: &str = "a page that ends too early";
-
-/// The content of a page.
-///
-/// # Errors
-/// A codec that is not known, bytes that it did not write.
-pub fn decompressed<'a>(codec: i64, bytes: &'a [u8], size: usize) -> Result<Cow<'a, [u8]>> {
-    let mut unpacked = Vec::new();
-    let read = |from: &mut dyn Read, into: &mut Vec<u8>| {
-        // No more than it says, so that a few bytes cannot fill the memory.
-        from.take(size as u64 + 1).read_to_end(into).map(drop).map_err(|error| error.to_string())
-    };
-    match codec {
-        0 => return Ok(Cow::Borrowed(bytes)),
-        1 => {
-            if snap::raw::decompress_len(bytes).map_err(|error| error.to_string())? != size {
-                return Err("a page of another size than it says".into());
+impl Pages {
+    /// The next page, of those that hold values.
+    fn read(&mut self) -> Result<Option<Page>> {
+        while !self.bytes.is_empty() {
+            let (mut fields, mut reader) = (HashMap::new(), Reader::new(&self.bytes));
+            let header = reader.structure(&mut Vec::new(), &mut |path, value| {
+                if let (&[field], Some(value)) = (path, value) {
+                    fields.insert((field, 0), value);
+                } else if let (&[field, inner], Some(value)) = (path, value) {
+                    fields.insert((field, inner), value);
+                }
+            });
+            header.ok_or_else(|| wrong("a page without a header"))?;
+            let header = Header(fields);
+            let start = reader.position();
+            let end = start + header.number(3, 0)?;
+            if end > self.bytes.len() {
+                return Err(wrong("a page that ends behind its column"));
             }
-            unpacked = snap::raw::Decoder::new().decompress_vec(bytes).map_err(|error| error.to_string())?;
+            let body = self.bytes.split_to(end).slice(start..);
+            let page = match header.number(1, 0)? {
+                0 => self.first_kind(&header, &body)?,
+                2 => self.dictionary(&header, &body)?,
+                3 => self.second_kind(&header, &body)?,
+                // An index: nothing here needs it.
+                _ => continue,
+            };
+            return Ok(Some(page));
         }
-        2 => read(&mut flate2::read::MultiGzDecoder::new(bytes), &mut unpacked)?,
-        6 => {
-            let decoder =
-                ruzstd::decoding::StreamingDecoder::new(bytes).map_err(|error| error.to_string())?;
-            read(&mut { decoder }, &mut unpacked)?;
+        Ok(None)
+    }
+
+    fn first_kind(&mut self, header: &Header, body: &Bytes) -> Result<Page> {
+        let buf = decompressed(self.codec, body, header.number(2, 0)?)?;
+        let (mut levels, mut reader) = ([Encoding::RLE; 2], Reader::new(&buf));
+        let largest = [self.column.max_rep_level(), self.column.max_def_level()];
+        for ((most, of), field) in largest.iter().zip(&mut levels).zip([4, 3]) {
+            if *most > 0 {
+                *of = header.encoding(5, field)?;
+                let length = reader.take(4).map(|raw| u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]));
+                let there = length.and_then(|length| reader.take(length as usize));
+                if *of != Encoding::RLE || there.is_none() {
+                    return Err(wrong("a page whose levels cannot be read"));
+                }
+            }
         }
-        other => {
-            let names = ["", "", "", "LZO", "Brotli", "LZ4", "", "LZ4"];
-            let name =
-                usize::try_from(other).ok().and_then(|n| names.get(n)).copied().unwrap_or("an unknown codec");
-            return Err(format!("pages compressed with {name}, and not snappy, gzip or zstd"));
+        let (num_values, encoding) = self.values(header, [(5, 1), (5, 2)], &buf, reader.position())?;
+        let [rep_level_encoding, def_level_encoding] = levels;
+        Ok(Page::DataPage {
+            buf,
+            num_values,
+            encoding,
+            def_level_encoding,
+            rep_level_encoding,
+            statistics: None,
+        })
+    }
+
+    fn second_kind(&mut self, header: &Header, body: &Bytes) -> Result<Page> {
+        let [definition, repetition] = [header.number(8, 5)?, header.number(8, 6)?];
+        // Levels lie before what is compressed.
+        let (levels, size) = (definition + repetition, header.number(2, 0)?);
+        if levels > body.len() || levels > size {
+            return Err(wrong("a page whose levels cannot be read"));
         }
+        let is_compressed = header.0.get(&(8, 7)) != Some(&0);
+        let buf = if is_compressed && self.codec != Codec::UNCOMPRESSED {
+            let values = match size - levels {
+                0 => Bytes::new(),
+                size => decompressed(self.codec, &body.slice(levels..), size)?,
+            };
+            [&body[..levels], &values].concat().into()
+        } else {
+            body.clone()
+        };
+        let (num_values, encoding) = self.values(header, [(8, 1), (8, 4)], &buf, levels)?;
+        Ok(Page::DataPageV2 {
+            num_values,
+            encoding,
+            num_nulls: header.count(8, 2)?,
+            num_rows: header.count(8, 3)?,
+            def_levels_byte_len: definition as u32,
+            rep_levels_byte_len: repetition as u32,
+            is_compressed,
+            statistics: None,
+            buf,
+        })
+    }
+
+    fn dictionary(&mut self, header: &Header, body: &Bytes) -> Result<Page> {
+        let buf = decompressed(self.codec, body, header.number(2, 0)?)?;
+        let num_values = header.count(7, 1)?;
+        let least = match self.column.physical_type() {
+            Physical::BOOLEAN | Physical::FIXED_LEN_BYTE_ARRAY => 1,
+            Physical::INT64 | Physical::DOUBLE => 8,
+            _ => 4,
+        };
+        if num_values as usize > buf.len() / least {
+            return Err(wrong("a dictionary that ends too early"));
+        }
+        self.dictionary = true;
+        Ok(Page::DictionaryPage { buf, num_values, encoding: header.encoding(7, 2)?, is_sorted: false })
+    }
+
+    /// The number and the encoding of the values of a page, as two fields say, held against its bytes and those behind
+    /// its levels.
+    fn values(
+        &mut self,
+        header: &Header,
+        fields: [(i16, i16); 2],
+        page: &[u8],
+        levels: usize,
+    ) -> Result<(u32, Encoding)> {
+        let [(a, count), (b, encoding)] = fields;
+        let (number, encoding) = (header.count(a, count)?, header.encoding(b, encoding)?);
+        let (n, bytes) = (number as usize, &page[levels..]);
+        self.left = match self.left.checked_sub(n) {
+            Some(left) if n > 0 => left,
+            _ => return Err(wrong("a page with another number of values than its column")),
+        };
+        match encoding {
+            Encoding::PLAIN_DICTIONARY | Encoding::RLE_DICTIONARY if !self.dictionary => {
+                return Err(wrong("a page without its dictionary"));
+            }
+            Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY => {
+                let first = guard::differences(bytes, n);
+                let both = if encoding == Encoding::DELTA_BYTE_ARRAY {
+                    first.and_then(|first| guard::differences(&bytes[first..], n))
+                } else {
+                    first
+                };
+                both.ok_or_else(|| wrong("lengths of texts that are none"))?;
+            }
+            _ => {}
+        }
+        // All lists of a page may be in memory at once, and where each begins takes a bit at least.
+        if self.column.max_rep_level() > 0 && n >> 16 > page.len() {
+            return Err(wrong(format!("{n} values in a page of {} bytes", page.len())));
+        }
+        Ok((number, encoding))
+    }
+}
+
+/// The numbers of a page's header, by their field and the field within it.
+struct Header(HashMap<(i16, i16), i64>);
+
+impl Header {
+    fn count(&self, field: i16, inner: i16) -> Result<u32> {
+        // Counts and sizes have a sign in the format.
+        let value = self.0.get(&(field, inner)).and_then(|&value| i32::try_from(value).ok()?.try_into().ok());
+        value.ok_or_else(|| wrong("a page without a size"))
+    }
+
+    fn number(&self, field: i16, inner: i16) -> Result<usize> {
+        self.count(field, inner).map(|value| value as usize)
+    }
+
+    fn encoding(&self, field: i16, inner: i16) -> Result<Encoding> {
+        let number = self.number(field, inner)?;
+        // ALP is left out: what its decoder takes on trust was not looked at, and pyarrow does not write it.
+        let known =
+            Encoding::VARIANTS.iter().find(|&&known| known as usize == number && known != Encoding::ALP);
+        known.copied().ok_or_else(|| wrong(format!("values in the encoding {number} of Parquet")))
+    }
+}
+
+/// The content of a page. What a codec cannot make of so many bytes is refused before it is made room for.
+pub fn decompressed(codec: Codec, bytes: &Bytes, size: usize) -> Result<Bytes> {
+    let mut unpacked = Vec::new();
+    let read =
+        |from: &mut dyn Read, into: &mut Vec<u8>| from.take(size as u64 + 1).read_to_end(into).map(drop);
+    match codec {
+        Codec::UNCOMPRESSED => return Ok(bytes.clone()),
+        Codec::SNAPPY => {
+            // Three bytes stand for 64 at most.
+            if snap::raw::decompress_len(bytes).map_err(wrong)? == size && size / 32 <= bytes.len() {
+                unpacked = snap::raw::Decoder::new().decompress_vec(bytes).map_err(wrong)?;
+            }
+        }
+        Codec::GZIP => read(&mut flate2::read::MultiGzDecoder::new(&bytes[..]), &mut unpacked)?,
+        Codec::ZSTD => {
+            read(&mut ruzstd::decoding::StreamingDecoder::new(&bytes[..]).map_err(wrong)?, &mut unpacked)?;
+        }
+        Codec::BROTLI => {
+            read(&mut brotli_decompressor::Decompressor::new(&bytes[..], 1 << 12), &mut unpacked)?
+        }
+        Codec::LZ4_RAW => unpacked = lz4(bytes, size)?,
+        Codec::LZ4 => unpacked = hadoop_lz4(bytes, size).map_or_else(|| lz4(bytes, size), Ok)?,
+        Codec::LZO => return Err(wrong("pages compressed with LZO")),
     }
     if unpacked.len() != size {
-        return Err("a page of another size than it says".into());
+        return Err(wrong("a page of another size than it says"));
     }
-    Ok(Cow::Owned(unpacked))
+    Ok(unpacked.into())
 }
 
-fn bits_for(largest: u8) -> u32 {
-    u8::BITS - largest.leading_zeros()
-}
-
-/// Takes `n` bytes from the front.
-fn take<'a>(bytes: &mut &'a [u8], n: usize) -> Result<&'a [u8]> {
-    let (taken, rest) = bytes.split_at_checked(n).ok_or(SHORT)?;
-    *bytes = rest;
-    Ok(taken)
-}
-
-fn take_u32(bytes: &mut &[u8]) -> Result<usize> {
-    let taken = take(bytes, 4)?;
-    Ok(u32::from_le_bytes([taken[0], taken[1], taken[2], taken[3]]) as usize)
-}
-
-fn varint(bytes: &mut &[u8]) -> Result<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = take(bytes, 1)?[0];
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(value);
-        }
+fn lz4(bytes: &[u8], size: usize) -> Result<Vec<u8>> {
+    // A byte stands for 255 at most.
+    if size / 256 > bytes.len() {
+        return Err(wrong("a page of another size than it says"));
     }
-    Err("a number that is too long".into())
+    lz4_flex::block::decompress(bytes, size).map_err(wrong)
 }
 
-/// `count` numbers of `width` bits, in runs of equal ones and in groups of eight packed together.
-fn hybrid(mut bytes: &[u8], width: u32, count: usize, mut put: impl FnMut(u32) -> Result<()>) -> Result<()> {
-    if width > 32 {
-        return Err(format!("numbers of {width} bits"));
+/// Blocks as Hadoop frames them, each behind its size and its compressed size: what older writers call LZ4. `None`
+/// where they are not framed, as others write it.
+fn hadoop_lz4(bytes: &[u8], size: usize) -> Option<Vec<u8>> {
+    let (mut reader, mut unpacked) = (Reader::new(bytes), Vec::new());
+    while reader.position() < bytes.len() {
+        let mut size_of =
+            || reader.take(4).map(|raw| u32::from_be_bytes([raw[0], raw[1], raw[2], raw[3]]) as usize);
+        let (block, packed) = (size_of()?, size_of()?);
+        let packed = reader.take(packed)?;
+        if unpacked.len() + block > size {
+            return None;
+        }
+        unpacked.extend(lz4(packed, block).ok().filter(|unpacked| unpacked.len() == block)?);
     }
-    let mut left = count;
-    while left > 0 {
-        let head = varint(&mut bytes)?;
-        let run = usize::try_from(head >> 1).map_err(|_| SHORT)?;
-        if head & 1 == 0 {
-            let raw = take(&mut bytes, width.div_ceil(8) as usize)?;
-            let value = raw.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte));
-            for _ in 0..run.min(left) {
-                put(value)?;
-            }
-            if run == 0 {
-                return Err("an empty run".into());
-            }
-            left -= run.min(left);
-        } else {
-            let packed = run.checked_mul(width as usize).ok_or(SHORT)?;
-            // The last group may be cut off behind the last value.
-            let there = packed.min(bytes.len());
-            let packed = take(&mut bytes, there)?;
-            let count = run.saturating_mul(8).min(left);
-            unpacked(packed, width, count, |value| put(value as u32))?;
-            if run == 0 {
-                return Err("an empty run".into());
-            }
-            left -= count;
-        }
-    }
-    Ok(())
-}
-
-/// `count` numbers of `width` bits, at most 64, the lowest bit first.
-fn unpacked(bytes: &[u8], width: u32, count: usize, mut put: impl FnMut(u64) -> Result<()>) -> Result<()> {
-    if (count as u128 * u128::from(width)).div_ceil(8) > bytes.len() as u128 {
-        return Err(SHORT.into());
-    }
-    let mask = if width == 64 { u128::from(u64::MAX) } else { (1_u128 << width) - 1 };
-    let (mut buffer, mut have, mut next) = (0_u128, 0_u32, bytes.iter());
-    for _ in 0..count {
-        while have < width {
-            buffer |= u128::from(*next.next().ok_or(SHORT)?) << have;
-            have += 8;
-        }
-        put((buffer & mask) as u64)?;
-        buffer >>= width;
-        have -= width;
-    }
-    Ok(())
-}
-
-/// Levels of one page, taken from the front of `bytes` where they stand before the values.
-#[derive(Debug, Clone, Copy)]
-pub struct Levels {
-    /// The largest level; at 0 none are written.
-    pub largest: u8,
-    /// Their bytes, where the header says so; else a length stands before them.
-    pub bytes: Option<usize>,
-}
-
-impl Levels {
-    /// Hands out `count` levels.
-    pub fn read(self, from: &mut &[u8], count: usize, mut put: impl FnMut(u8) -> Result<()>) -> Result<()> {
-        if self.largest == 0 {
-            let _ = take(from, self.bytes.unwrap_or(0))?;
-            return Ok(());
-        }
-        let length = match self.bytes {
-            Some(bytes) => bytes,
-            None => take_u32(from)?,
-        };
-        hybrid(take(from, length)?, bits_for(self.largest), count, |level| put(level as u8))
-    }
-}
-
-/// `count` values of a page.
-///
-/// # Errors
-/// An encoding that is not known, bytes that it did not write.
-pub fn values(
-    physical: Physical,
-    encoding: i64,
-    bytes: &[u8],
-    count: usize,
-    dictionary: Option<&Decoded>,
-) -> Result<Decoded> {
-    match (encoding, physical) {
-        (0, _) => plain(physical, bytes, count),
-        (2 | 8, _) => {
-            from_dictionary(dictionary.ok_or("a page without its dictionary")?, physical, bytes, count)
-        }
-        (3, Physical::Bool) => {
-            let (mut rest, mut out) = (bytes, Vec::new());
-            let length = take_u32(&mut rest)?;
-            hybrid(take(&mut rest, length)?, 1, count, |value| {
-                out.push(value as u8);
-                Ok(())
-            })?;
-            Ok(Decoded::Fixed(out))
-        }
-        (5, Physical::Fixed(size @ (4 | 8))) => {
-            let mut out = Vec::new();
-            delta(&mut &bytes[..], count, |value| {
-                out.extend(&value.to_le_bytes()[..size]);
-                Ok(())
-            })?;
-            Ok(Decoded::Fixed(out))
-        }
-        (6 | 7, Physical::Texts) => {
-            let mut rest = bytes;
-            let mut prefixes = Vec::new();
-            if encoding == 7 {
-                delta(&mut rest, count, |prefix| {
-                    prefixes.push(prefix);
-                    Ok(())
-                })?;
-            }
-            let mut lengths = Vec::new();
-            delta(&mut rest, count, |length| {
-                lengths.push(usize::try_from(length).map_err(|_| SHORT)?);
-                Ok(())
-            })?;
-            let (mut texts, mut size): (Vec<Vec<u8>>, usize) = (Vec::new(), 0);
-            for (n, length) in lengths.into_iter().enumerate() {
-                let own = take(&mut rest, length)?;
-                let prefix =
-                    prefixes.get(n).map_or(Ok(0), |&prefix| usize::try_from(prefix)).map_err(|_| SHORT)?;
-                let before = texts.last().map_or(&[][..], Vec::as_slice).get(..prefix).ok_or(SHORT)?;
-                bounded(&mut size, before.len() + own.len())?;
-                texts.push([before, own].concat());
-            }
-            Ok(Decoded::Texts(texts))
-        }
-        (9, Physical::Fixed(size)) => {
-            if bytes.len() != count.checked_mul(size).ok_or(SHORT)? {
-                return Err(SHORT.into());
-            }
-            let mut out = vec![0; bytes.len()];
-            for (n, item) in out.chunks_exact_mut(size).enumerate() {
-                item.iter_mut().enumerate().for_each(|(at, byte)| *byte = bytes[at * count + n]);
-            }
-            Ok(Decoded::Fixed(out))
-        }
-        (other, _) => Err(format!("values in the encoding {other} of Parquet")),
-    }
-}
-
-fn plain(physical: Physical, mut bytes: &[u8], count: usize) -> Result<Decoded> {
-    Ok(match physical {
-        Physical::Fixed(size) => {
-            Decoded::Fixed(take(&mut bytes, count.checked_mul(size).ok_or(SHORT)?)?.to_vec())
-        }
-        Physical::Bool => {
-            let mut out = Vec::new();
-            unpacked(bytes, 1, count, |value| {
-                out.push(value as u8);
-                Ok(())
-            })?;
-            Decoded::Fixed(out)
-        }
-        Physical::Texts => {
-            let mut texts = Vec::new();
-            for _ in 0..count {
-                let length = take_u32(&mut bytes)?;
-                texts.push(take(&mut bytes, length)?.to_vec());
-            }
-            Decoded::Texts(texts)
-        }
-    })
-}
-
-/// Bytes of text that one column may come to. A few bytes of a file may claim any number of them, by a dictionary or by what
-/// texts have in common.
-const MOST_TEXT: usize = 1 << 30;
-
-/// Adds a text to the bytes so far.
-pub fn bounded(size: &mut usize, text: usize) -> Result<()> {
-    *size = size.saturating_add(text);
-    // What holds a text takes memory too.
-    *size = size.saturating_add(size_of::<Vec<u8>>());
-    if *size > MOST_TEXT { Err("more than 1 GiB of text".into()) } else { Ok(()) }
-}
-
-fn from_dictionary(
-    dictionary: &Decoded,
-    physical: Physical,
-    mut bytes: &[u8],
-    count: usize,
-) -> Result<Decoded> {
-    let width = u32::from(take(&mut bytes, 1)?[0]);
-    let none = || "a value that is not in the dictionary".to_string();
-    match dictionary {
-        Decoded::Fixed(known) => {
-            let (size, mut out) = (physical.size(), Vec::new());
-            hybrid(bytes, width, count, |index| {
-                let at = (index as usize).checked_mul(size).ok_or_else(none)?;
-                out.extend(known.get(at..at + size).ok_or_else(none)?);
-                Ok(())
-            })?;
-            Ok(Decoded::Fixed(out))
-        }
-        Decoded::Texts(known) => {
-            // Before any memory is taken.
-            let mut size = 0;
-            hybrid(bytes, width, count, |index| {
-                bounded(&mut size, known.get(index as usize).ok_or_else(none)?.len())
-            })?;
-            let mut out = Vec::new();
-            hybrid(bytes, width, count, |index| {
-                out.push(known.get(index as usize).ok_or_else(none)?.clone());
-                Ok(())
-            })?;
-            Ok(Decoded::Texts(out))
-        }
-    }
-}
-
-/// `count` whole numbers, each by its difference from the one before (DELTA_BINARY_PACKED), taken from the front.
-fn delta(bytes: &mut &[u8], count: usize, mut put: impl FnMut(i64) -> Result<()>) -> Result<()> {
-    let block = usize::try_from(varint(bytes)?).map_err(|_| SHORT)?;
-    let parts = usize::try_from(varint(bytes)?).map_err(|_| SHORT)?;
-    let total = varint(bytes)?;
-    let mut value = unzigzag(varint(bytes)?);
-    if total != count as u64 || parts == 0 || block % parts != 0 || block == 0 || block > 1 << 20 {
-        return Err("differences of another form".into());
-    }
-    let of_part = block / parts;
-    if count > 0 {
-        put(value)?;
-    }
-    let mut left = count.saturating_sub(1);
-    while left > 0 {
-        let least = unzigzag(varint(bytes)?);
-        let widths = take(bytes, parts)?;
-        for &width in widths {
-            if left == 0 {
-                break;
-            }
-            if width > 64 {
-                return Err(format!("numbers of {width} bits"));
-            }
-            // Whole parts are written, also where fewer values are left.
-            let size = (of_part * usize::from(width)).div_ceil(8);
-            let packed = take(bytes, size)?;
-            let n = of_part.min(left);
-            unpacked(packed, width.into(), n, |difference| {
-                value = value.wrapping_add(least).wrapping_add(difference as i64);
-                put(value)
-            })?;
-            left -= n;
-        }
-    }
-    Ok(())
-}
-
-/// What the header of a page says.
-#[derive(Debug, Clone, Copy)]
-pub struct PageHeader {
-    pub kind: PageKind,
-    /// Values, with those that are missing.
-    pub values: usize,
-    pub encoding: i64,
-    /// Bytes behind the header.
-    pub packed: usize,
-    /// Bytes when they are unpacked.
-    pub size: usize,
-}
-
-/// Kinds of pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PageKind {
-    Dictionary,
-    Data,
-    /// Its levels are never compressed: bytes of repetition levels, of definition levels; whether the values are.
-    Data2(usize, usize, bool),
-    /// An index, which is read over.
-    Other,
-}
-
-impl PageHeader {
-    /// By the fields of a `PageHeader`.
-    pub fn of(header: &Struct<'_>) -> Option<Self> {
-        let (size, packed) = (header.size(2)?, header.size(3)?);
-        let (kind, of_kind) = match header.int(1)? {
-            0 => (PageKind::Data, header.child(5)?),
-            2 => (PageKind::Dictionary, header.child(7)?),
-            3 => {
-                let data = header.child(8)?;
-                let kind = PageKind::Data2(data.size(6)?, data.size(5)?, data.bool(7).unwrap_or(true));
-                return Some(Self { kind, values: data.size(1)?, encoding: data.int(4)?, packed, size });
-            }
-            _ => return Some(Self { kind: PageKind::Other, values: 0, encoding: 0, packed, size }),
-        };
-        Some(Self { kind, values: of_kind.size(1)?, encoding: of_kind.int(2)?, packed, size })
-    }
+    Some(unpacked)
 }

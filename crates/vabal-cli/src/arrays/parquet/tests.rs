@@ -2,12 +2,19 @@
 
 use std::path::PathBuf;
 
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 use vabal::progress::silent;
 
 use super::super::{Values, open};
 use super::*;
 
 const N: usize = 50;
+
+/// Those of the same table.
+const FIXTURES: [&str; 10] =
+    ["snappy", "zstd", "gzip", "brotli", "lz4", "plain", "second", "delta", "lengths", "prefixes"];
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/arrays/parquet/fixtures").join(format!("{name}.parquet"))
@@ -33,7 +40,7 @@ fn every_encoding_and_codec_of_pyarrow_gives_the_same_table() {
     let pair = |row: usize| [0.25 + (row % 8) as f32 / 16.0, 0.75 - (row % 8) as f32 / 16.0];
     let probs: Vec<f32> = (0..N).flat_map(pair).collect();
     let draws: Vec<f32> = (0..N).map(pair).flat_map(|[p, q]| [p, q, q, p, p, q]).collect();
-    for name in ["snappy", "zstd", "gzip", "plain", "second", "delta", "lengths", "prefixes"] {
+    for name in FIXTURES {
         let entries = open(&fixture(name)).unwrap();
         let get = |column: &str| find(&entries, column);
         assert_eq!(
@@ -79,8 +86,12 @@ fn what_is_no_array_is_named_by_column_and_row() {
     assert!(error.contains("uneven.parquet, label, row 2") && error.contains("got: null"), "{error}");
     let error = floats(find(&entries, "probs")).unwrap_err().to_string();
     assert!(error.contains("lists of different lengths"), "{error}");
-    let error = whole(find(&open(&fixture("brotli")).unwrap(), "label")).unwrap_err().to_string();
-    assert!(error.contains("brotli.parquet, label") && error.contains("compressed with Brotli"), "{error}");
+    let error = floats(find(&entries, "empty")).unwrap_err().to_string();
+    assert!(error.contains("uneven.parquet, empty, row 4") && error.contains("got: null"), "{error}");
+    for (name, got) in [("date", "got: dates or times"), ("price", "got: decimal numbers")] {
+        let error = whole(find(&entries, name)).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains(got), "{error}");
+    }
 }
 
 #[test]
@@ -105,50 +116,105 @@ fn a_table_written_is_read_back() {
     }
 }
 
+/// Reads all that can be read of a file with these bytes.
+fn read(file: &[u8]) -> Result<()> {
+    let mut map = memmap2::MmapMut::map_anon(file.len()).unwrap();
+    map.copy_from_slice(file);
+    for entry in columns(&Arc::new(Map::Own(map)), Path::new("a.parquet"))? {
+        let load = &mut Load { progress: &mut silent(), in_memory: 1 << 20 };
+        if entry.dtype.is_float() {
+            entry.floats(load)?;
+        } else if entry.dtype.is_text() {
+            entry.texts(load)?;
+        } else if !matches!(entry.dtype, Dtype::Other(_) | Dtype::Bool) {
+            let _: Vec<Option<i64>> = entry.integers("whole numbers", load)?;
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn a_file_torn_at_any_place_or_with_any_byte_changed_is_an_error_or_a_table_but_no_panic() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.parquet");
-    let read = || -> Result<()> {
-        for entry in open(&path)? {
-            let load = &mut Load { progress: &mut silent(), in_memory: 1 << 20 };
-            if entry.dtype.is_float() {
-                floats(&entry)?;
-            } else if entry.dtype.is_text() {
-                entry.texts(load)?;
-            } else if !matches!(entry.dtype, Dtype::Other(_) | Dtype::Bool) {
-                whole(&entry)?;
-            }
-        }
-        Ok(())
-    };
-    for name in ["snappy", "zstd", "delta"] {
+    for name in FIXTURES {
         let file = std::fs::read(fixture(name)).unwrap();
-        for length in 0..file.len() {
-            std::fs::write(&path, &file[..length]).unwrap();
-            let error = read().unwrap_err().to_string();
+        for length in 1..file.len() {
+            let error = read(&file[..length]).unwrap_err().to_string();
             assert!(error.contains("a.parquet") && error.contains("hint: "), "{length}: {error}");
         }
         for at in 0..file.len() {
-            for change in [1, 0xff] {
-                let mut other = file.clone();
-                other[at] ^= change;
-                std::fs::write(&path, other).unwrap();
-                if let Err(error) = read() {
-                    assert!(error.to_string().contains("hint: "), "{name} {at}: {error}");
-                }
+            let mut other = file.clone();
+            other[at] ^= [1, 0xff][at % 2];
+            if let Err(error) = read(&other) {
+                assert!(error.to_string().contains("hint: "), "{name} {at}: {error}");
             }
         }
     }
 }
 
 #[test]
+fn a_footer_cannot_claim_what_its_bytes_do_not_hold() {
+    // Field 2, a list of structures; in each, field 5, the number of its children, as a zigzag number.
+    let schema = |count: &[u8], elements: &[u8]| [&[0x29], count, elements, &[0]].concat();
+    let element = |children: &[u8]| [&[0x55], children, &[0]].concat();
+    assert!(guard::footer(&schema(&[0x1c], &element(&[2]))).is_some());
+    let (huge, most) = ([0xfc, 0xff, 0xff, 0xff, 0xff, 7], [0xfe, 0xff, 0xff, 0xff, 0xf]);
+    assert!(guard::footer(&schema(&huge, &element(&[2]))).is_none());
+    assert!(guard::footer(&schema(&[0x1c], &element(&most))).is_none());
+    // Each the only child of the one before.
+    let deep = |depth: u8| schema(&[0xfc, depth], &element(&[2]).repeat(depth.into()));
+    assert!(guard::footer(&deep(30)).is_some() && guard::footer(&deep(100)).is_none());
+    // Side by side.
+    let flat = [element(&[198, 1]), element(&[0]).repeat(99)].concat();
+    assert!(guard::footer(&schema(&[0xfc, 100], &flat)).is_some());
+    // Lists within lists, and one of truths, which take no byte for the crate.
+    assert!(guard::footer(&[[0x19].as_slice(), &[0x19].repeat(1000)].concat()).is_none());
+    assert!(guard::footer(&[0x19, 0xf1, 1, 1, 0]).is_none());
+}
+
+#[test]
+fn every_framing_of_lz4_is_read_and_no_codec_unpacks_more_than_its_bytes_can_hold() {
+    use CompressionCodec as Codec;
+    let unpack =
+        |codec, bytes: &[u8], size| pages::decompressed(codec, &Shared::copy_from_slice(bytes), size);
+    // Blocks of literals alone: their number in the upper half of a byte, then they.
+    let (raw, framed) = (b"\x50hello", b"\0\0\0\x02\0\0\0\x03\x20he\0\0\0\x03\0\0\0\x04\x30llo");
+    assert_eq!(unpack(Codec::LZ4_RAW, raw, 5).unwrap(), "hello");
+    assert_eq!(unpack(Codec::LZ4, raw, 5).unwrap(), "hello");
+    assert_eq!(unpack(Codec::LZ4, framed, 5).unwrap(), "hello");
+    for codec in CompressionCodec::VARIANTS.iter().filter(|&&codec| codec != Codec::UNCOMPRESSED) {
+        for bytes in [&raw[..], framed, &[0xff, 0xff, 0xff, 0xff, 7, 0], &[]] {
+            unpack(*codec, bytes, i32::MAX as usize).unwrap_err();
+        }
+    }
+    let error = unpack(Codec::LZO, raw, 5).unwrap_err().to_string();
+    assert!(error.contains("compressed with LZO"), "{error}");
+}
+
+/// A column of one text, again and again.
+fn repeated(text: &ByteArray, rows: usize) -> parquet::errors::Result<Vec<u8>> {
+    let schema = parse_message_type("message schema { required binary a (UTF8); }")?;
+    let settings = WriterProperties::builder().set_dictionary_page_size_limit(1 << 22).build();
+    let mut writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(settings))?;
+    let mut group = writer.next_row_group()?;
+    let mut column = group.next_column()?.unwrap();
+    column.typed::<ByteArrayType>().write_batch(&vec![text.clone(); rows], None, None)?;
+    column.close()?;
+    group.close()?;
+    writer.into_inner()
+}
+
+#[test]
 fn a_dictionary_of_a_few_bytes_cannot_fill_the_memory() {
-    let known = pages::Decoded::Texts(vec![vec![b'a'; 1 << 20]]);
-    // A run of the one entry: 2 · length in seven bits a byte, then the entry.
-    let texts = |bytes: &[u8], length| pages::values(Physical::Texts, 8, bytes, length, Some(&known));
-    let error = texts(&[1, 0xa0, 0x1f, 0], 2000).unwrap_err();
-    assert!(error.contains("1 GiB"), "{error}");
-    let pages::Decoded::Texts(few) = texts(&[1, 6, 0], 3).unwrap() else { panic!("texts") };
-    assert_eq!(few.len(), 3);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let text = ByteArray::from(vec![b'a'; 1 << 20]);
+    for (rows, fits) in [(3, true), (2000, false)] {
+        std::fs::write(&path, repeated(&text, rows).unwrap()).unwrap();
+        assert!(std::fs::metadata(&path).unwrap().len() < 3 << 20);
+        let texts = open(&path).unwrap()[0].texts(&mut Load::new(&mut silent()));
+        match texts {
+            Ok(texts) => assert!(fits && texts.len() == rows),
+            Err(error) => assert!(!fits && error.to_string().contains("1 GiB"), "{error}"),
+        }
+    }
 }

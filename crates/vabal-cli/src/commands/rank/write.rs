@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use vabal::query::arrays::Names;
 use vabal::query::term;
 use vabal::{Error, Result, Selection};
 
 use super::Rank;
-use super::ids::Ids;
 use crate::arrays::parquet::Data;
 
 /// Checks before any work that a file can be written, and that it is none of those that are read.
@@ -52,7 +52,8 @@ pub fn check_place(path: &Path, args: &Rank) -> Result<()> {
 /// What was chosen.
 #[derive(Debug)]
 pub struct Picks<'a> {
-    pub ids: &'a Ids,
+    /// What the chosen rows are called.
+    pub names: Names,
     pub selection: &'a Selection,
 }
 
@@ -60,10 +61,9 @@ impl Picks<'_> {
     /// The columns: rank, id, score, and the terms.
     pub fn columns(&self) -> Vec<(&'static str, Data)> {
         let Selection { ids, scores, terms, .. } = self.selection;
-        let texts: Option<Vec<String>> = ids.iter().map(|&id| self.ids.text(id).map(str::to_owned)).collect();
-        let names = match texts {
-            Some(texts) if !ids.is_empty() => Data::Texts(texts),
-            _ => Data::Whole(ids.iter().map(|&id| id.cast_signed()).collect()),
+        let names = match &self.names {
+            Names::Texts(texts) => Data::Texts(texts.clone()),
+            Names::Numbers(numbers) => Data::Whole(numbers.clone()),
         };
         let ranks = (1..=ids.len() as i64).collect();
         let mut columns =

@@ -7,7 +7,7 @@ use ndarray::Array4;
 
 use crate::classify::tests::{SHAPE, halves, tiny, train, untrained};
 use crate::classify::{Scorer, Settings};
-use crate::data::{ImageSet, ImageShape};
+use crate::data::{ImageShape, Images};
 use crate::network::Array;
 use crate::progress::silent;
 use crate::query::Needs;
@@ -201,7 +201,7 @@ fn c_of(shape: &[usize]) -> usize {
 }
 
 /// The largest difference between the probabilities of the file and of the scorer.
-fn difference(scorer: &Scorer, images: &ImageSet) -> f64 {
+fn difference(scorer: &Scorer, images: &Images) -> f64 {
     let ids: Vec<Id> = (0..3).collect();
     let signals = scorer.signals(images, &ids, Needs::PROBABILITIES, Seed::new(1), &mut silent()).unwrap();
     let ImageShape { channels, height, width } = images.shape();
@@ -218,11 +218,11 @@ fn difference(scorer: &Scorer, images: &ImageSet) -> f64 {
 fn the_file_computes_what_the_scorer_does() {
     let images = halves();
     let trained = train(&images, &tiny(), 3);
-    assert!(difference(&trained, &images) < 1e-5);
+    assert!(difference(&trained, images.images()) < 1e-5);
     for (depth, channels, height, width) in [(18, 1, 9, 14), (34, 3, 5, 3), (18, 3, 1, 1)] {
         let shape = ImageShape { channels, height, width };
         let (images, scorer) = untrained(shape, 5, Settings { depth, width: 2, ..tiny() });
-        let largest = difference(&scorer, &images);
+        let largest = difference(&scorer, images.images());
         assert!(largest < 1e-5, "{depth}, {shape:?}: {largest}");
     }
 }

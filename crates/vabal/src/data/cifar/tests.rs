@@ -57,8 +57,8 @@ fn a_folder_is_read_in_the_order_of_its_files_and_the_last_is_the_test_set() {
     assert_eq!((set.pool.len(), set.test.as_slice()), (10, [10, 11].as_slice()));
     assert_eq!(set.images.classes()[0], "airplane");
     assert_eq!((set.images.label(2), set.images.label(3)), (1, 8));
-    assert!(set.images.pixels(3).iter().all(|&value| value == 11));
-    assert_eq!(set.images.source(11), "test_batch.bin, record 1");
+    assert!(set.images.images().pixels(3).iter().all(|&value| value == 11));
+    assert_eq!(set.images.images().source(11), "test_batch.bin, record 1");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn fine_and_coarse_labels_are_told_apart() {
     fs::write(folder.path().join("test.bin"), records(1, &[&[3, 7]])).unwrap();
     let labels = |labels| {
         let set = read(folder.path(), Version::Hundred(labels), &mut silent()).unwrap();
-        assert!(set.images.pixels(2).iter().all(|&value| value == 10));
+        assert!(set.images.images().pixels(2).iter().all(|&value| value == 10));
         (set.images.classes().len(), (0..3).map(|id| set.images.label(id)).collect::<Vec<_>>())
     };
     assert_eq!(labels(Labels::Fine), (100, vec![99, 42, 7]));

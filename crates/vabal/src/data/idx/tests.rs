@@ -52,10 +52,12 @@ fn plain_and_gzipped_files_give_the_same_set_whatever_their_names_say() {
     let plain = read_folder(&folder("", <[u8]>::to_vec)).unwrap();
     assert_eq!((plain.pool.as_slice(), plain.test.as_slice()), ([0, 1, 2, 3].as_slice(), [4].as_slice()));
     assert_eq!(plain.images.classes(), ["0", "1", "2"]);
-    assert_eq!(plain.images.pixels(1), [6, 7, 8, 9, 10, 11]);
-    assert_eq!(plain.images.pixels(4), [9; 6]);
+    assert_eq!(plain.images.images().pixels(1), [6, 7, 8, 9, 10, 11]);
+    assert_eq!(plain.images.images().pixels(4), [9; 6]);
     let gzipped = read_folder(&folder(".gz", gzip)).unwrap();
-    assert!(plain.images.pixels(3) == gzipped.images.pixels(3) && plain.pool == gzipped.pool);
+    assert!(
+        plain.images.images().pixels(3) == gzipped.images.images().pixels(3) && plain.pool == gzipped.pool
+    );
     assert!(read_folder(&folder("", gzip)).unwrap() == plain);
 }
 

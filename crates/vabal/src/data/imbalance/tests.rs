@@ -100,7 +100,7 @@ proptest! {
         seed in 0_u64..50,
     ) {
         let images = small_set(&counts);
-        let pool: Vec<Id> = (0..images.len() as Id).collect();
+        let pool: Vec<Id> = (0..images.images().len() as Id).collect();
         let apply = |imbalance: &Imbalance, pool: &[Id]| imbalance.apply(&images, pool, Seed::new(seed)).unwrap();
         let left = apply(&imbalance, &pool);
         prop_assert!(left.is_sorted_by(|a, b| a < b));

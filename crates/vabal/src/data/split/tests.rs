@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::super::tests::{assert_tells, complaint, small_set};
-use super::super::{ImageShape, Origin};
+use super::super::{ImageShape, Images, Origin};
 use super::*;
 
 fn hold_out(by: By, fraction: f64) -> HoldOut {
@@ -15,7 +15,7 @@ fn hold_out(by: By, fraction: f64) -> HoldOut {
 #[test]
 fn stratified_twenty_percent_of_neu_is_the_paper_s_split() {
     let images = small_set(&[1210, 296, 775, 1148, 797, 200, 1589, 773, 438]);
-    let ids: Vec<Id> = (0..images.len() as Id).collect();
+    let ids: Vec<Id> = (0..images.images().len() as Id).collect();
     let (pool, test) = hold_out(By::Stratified, 0.2).split(&images, &ids, Seed::new(1)).unwrap();
     assert_eq!((pool.len(), test.len()), (5778, 1448));
 }
@@ -30,7 +30,7 @@ proptest! {
         seed in 0_u64..50,
     ) {
         let images = small_set(&counts);
-        let ids: Vec<Id> = (0..images.len() as Id).collect();
+        let ids: Vec<Id> = (0..images.images().len() as Id).collect();
         let reversed: Vec<Id> = ids.iter().rev().copied().collect();
         let hold_out = hold_out(by, fraction);
         let Ok((pool, test)) = hold_out.split(&images, &ids, Seed::new(seed)) else {
@@ -70,7 +70,8 @@ fn groups_that_cannot_be_told_or_held_out_are_errors() {
     let shape = ImageShape { channels: 1, height: 1, width: 1 };
     let classes = vec!["a".into(), "b".into()];
     let origin = Origin::Records(vec![("x.bin".into(), 2)]);
-    let records = ImageSet::new(shape, vec![0; 2], vec![0, 1], classes, origin).unwrap();
+    let records =
+        ImageSet::new(Images::new(shape, vec![0; 2], origin).unwrap(), vec![0, 1], classes).unwrap();
     let text = complaint(hold_out(By::Group, 0.5).split(&records, &[0, 1], Seed::new(1)));
     assert_tells(&text, &["x.bin, record 0", "no group"]);
 }

@@ -2,7 +2,7 @@
 
 use super::section::{Experiment, Section};
 use super::tables::best;
-use super::text::csv_field;
+use crate::csv::push_line;
 use crate::experiment::record::{RoundRecord, RunRecord};
 use crate::experiment::summary::{Figure, Measure, against, rare_share, spread};
 
@@ -26,9 +26,7 @@ impl Csv {
     }
 
     fn row(&mut self, fields: impl Iterator<Item = String>) {
-        let fields: Vec<String> = fields.map(|field| csv_field(&field)).collect();
-        self.0 += &fields.join(",");
-        self.0.push('\n');
+        push_line(&mut self.0, fields);
     }
 }
 

@@ -7,49 +7,18 @@ use std::borrow::Cow;
 
 use super::columns::{self, Columns, Known};
 use super::{Detail, Labels, Row, shortened};
+use crate::csv::push_line;
 use crate::error::{Error, Result};
 
 /// Labels as CSV: UTF-8, commas, a line feed after each line. What would not come back as it is stands in quotes.
 #[must_use]
 pub fn write(rows: &[Row], detail: Detail) -> String {
-    let mut text = columns::header(detail).join(",");
-    text.push('\n');
+    let mut text = String::new();
+    push_line(&mut text, columns::header(detail));
     for line in columns::lines(rows, detail) {
-        for (n, cell) in line.into_iter().enumerate() {
-            if n > 0 {
-                text.push(',');
-            }
-            if let Some(value) = cell.show() {
-                push(&mut text, &value);
-            }
-        }
-        text.push('\n');
+        push_line(&mut text, line.into_iter().map(|cell| cell.show().unwrap_or_default()));
     }
     text
-}
-
-/// Appends a line of values.
-pub(super) fn push_line<const N: usize>(text: &mut String, values: [&str; N]) {
-    for (n, value) in values.into_iter().enumerate() {
-        if n > 0 {
-            text.push(',');
-        }
-        push(text, value);
-    }
-    text.push('\n');
-}
-
-/// Appends a value, in quotes where it would not come back as it is.
-fn push(text: &mut String, value: &str) {
-    // Readers, this one too, take spaces off values without quotes.
-    let spaced = value.trim().len() < value.len() || value.is_empty();
-    if spaced || value.contains([',', '"', '\n', '\r', ';', '\t']) {
-        text.push('"');
-        text.push_str(&value.replace('"', "\"\""));
-        text.push('"');
-    } else {
-        text.push_str(value);
-    }
 }
 
 /// Reads labels from CSV. The separator is the one of comma, semicolon and tab that the first line has most of.

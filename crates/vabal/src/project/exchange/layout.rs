@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::names::{Taken, fold, safe};
 use super::tree::{self, Content, Item};
-use super::{Row, columns, csv, json_lines};
+use super::{Row, columns, json_lines};
+use crate::csv::push_line;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 
@@ -195,7 +196,7 @@ fn lists(labelled: &[(&Row, &str)], places: &[String], layout: Layout) -> Vec<(S
         Layout::Classes => {
             let mut text = "file,class,path,split,hash\n".to_owned();
             for ((row, class), place) in labelled.iter().zip(places) {
-                csv::push_line(&mut text, [place, class, &row.path, columns::split(row), &row.hash]);
+                push_line(&mut text, [place.as_str(), class, &row.path, columns::split(row), &row.hash]);
             }
             vec![(LABELS.to_owned(), text)]
         }

@@ -6,13 +6,13 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::{Answer, Labels, Record};
-use crate::Id;
+use crate::project::ImageId;
 
 /// The images of a project, to be found by what a file says of them.
 #[derive(Debug)]
 pub struct Index<'a> {
     /// Ids, paths and sums, sorted by path.
-    images: Vec<(Id, &'a str, &'a str)>,
+    images: Vec<(ImageId, &'a str, &'a str)>,
     by_path: HashMap<&'a str, usize>,
     by_hash: HashMap<&'a str, Vec<usize>>,
     by_name: HashMap<&'a str, Vec<usize>>,
@@ -26,7 +26,7 @@ pub struct Index<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     /// One image.
-    Image(Id),
+    Image(ImageId),
     /// Several images that it could be, so many.
     Ambiguous(usize),
     /// None.
@@ -36,7 +36,7 @@ pub enum Found {
 impl<'a> Index<'a> {
     /// Of images: id, path below the image folder with `/`, SHA-256 as 64 lower-case hexadecimal digits.
     #[must_use]
-    pub fn new(images: impl IntoIterator<Item = (Id, &'a str, &'a str)>) -> Self {
+    pub fn new(images: impl IntoIterator<Item = (ImageId, &'a str, &'a str)>) -> Self {
         let mut images: Vec<_> = images.into_iter().collect();
         images.sort_by_key(|&(_, path, _)| path);
         let mut index = Self {
@@ -230,7 +230,7 @@ fn decode(text: &str) -> String {
 pub struct Plan {
     /// Answers for images of the project, in the order in which they were given. Their numbers, and those that an undo
     /// names, are the file's.
-    pub answers: Vec<(Id, Answer)>,
+    pub answers: Vec<(ImageId, Answer)>,
     /// Images that the project does not have, or has several of, as the file calls them, each once.
     pub unknown: Vec<String>,
     /// Classes that the project does not have: those the file lists first, then in the order of the answers,

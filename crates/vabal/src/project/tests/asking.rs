@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-fn asked(project: &mut Project, person: &str, n: usize, have: &[Id]) -> Vec<Id> {
+fn asked(project: &mut Project, person: &str, n: usize, have: &[ImageId]) -> Vec<ImageId> {
     ids(&project.next(person, n, have).unwrap().questions)
 }
 
 /// A queue of these images, in this order.
-fn queue(project: &mut Project, images: &[Id]) {
+fn queue(project: &mut Project, images: &[ImageId]) {
     let round = project.begin_round("vabal", 0, 1).unwrap();
-    let queue = images.iter().map(|&image| Queued { image, score: -(image as f64), terms: vec![] });
+    let queue = images.iter().map(|&image| Queued { image, score: -(image.0 as f64), terms: vec![] });
     project.finish_round(round, &Summary::default(), &[], [], queue).unwrap();
 }
 
@@ -31,9 +31,9 @@ fn two_persons_never_hold_the_same_image_and_what_is_held_is_kept() {
     let rest = asked(&mut project, "cy", 20, &[]);
     assert_eq!(rest.len(), 20 - 9);
     assert!(bob.iter().all(|id| rest.contains(id)));
-    assert_eq!(asked(&mut project, "bob", 20, &bob), Vec::<Id>::new());
+    assert_eq!(asked(&mut project, "bob", 20, &bob), Vec::<ImageId>::new());
     let mut fresh = place.open();
-    assert_eq!(asked(&mut fresh, "dora", 20, &[]), Vec::<Id>::new());
+    assert_eq!(asked(&mut fresh, "dora", 20, &[]), Vec::<ImageId>::new());
     label(&mut project, "ann", ann[0], 1);
     assert_eq!(asked(&mut project, "ann", 20, &[]).len(), 8);
 }
@@ -47,14 +47,14 @@ fn a_page_that_slept_keeps_what_nobody_took() {
     let new = asked(&mut project, "ann", 1, &ann);
     assert_eq!(new.len(), 1);
     assert!(!ann.contains(&new[0]));
-    assert_eq!(asked(&mut project, "bob", 4, &[]), Vec::<Id>::new());
+    assert_eq!(asked(&mut project, "bob", 4, &[]), Vec::<ImageId>::new());
 }
 
 #[test]
 fn the_queue_comes_by_rank_then_a_random_order_then_what_was_put_off() {
     let place = Place::new(12);
     let mut project = place.made(plain());
-    queue(&mut project, &[7, 3, 9]);
+    queue(&mut project, &[7, 3, 9].map(ImageId));
     let next = project.next("ann", 12, &[]).unwrap();
     assert_eq!((next.left, next.round), (3, Some(0)));
     let order = ids(&next.questions);
@@ -139,16 +139,16 @@ fn duplicates_of_what_is_labelled_or_asked_are_not_asked() {
         place.draw(&format!("{name}.png"), k);
     }
     let mut project = place.made(plain());
-    queue(&mut project, &[1, 2, 3, 4, 5]);
+    queue(&mut project, &[1, 2, 3, 4, 5].map(ImageId));
     assert_eq!(asked(&mut project, "ann", 2, &[]), [1, 3]);
     assert_eq!(asked(&mut project, "bob", 5, &[]), [4]);
     label(&mut project, "bob", 4, 0);
-    assert_eq!(asked(&mut project, "bob", 5, &[]), Vec::<Id>::new());
-    assert!(project.candidates().unwrap().iter().all(|candidate| candidate.image < 4));
+    assert_eq!(asked(&mut project, "bob", 5, &[]), Vec::<ImageId>::new());
+    assert!(project.candidates().unwrap().iter().all(|candidate| candidate.image < ImageId(4)));
     // Taken back, its duplicate is open again; but it is bob's to answer.
     let undone = project.undo("bob", None).unwrap().unwrap();
     assert_eq!(ids(&undone.images), [4]);
-    assert_eq!(asked(&mut project, "cy", 5, &[]), Vec::<Id>::new());
+    assert_eq!(asked(&mut project, "cy", 5, &[]), Vec::<ImageId>::new());
     assert_eq!(asked(&mut project, "bob", 5, &[]), [4]);
     project.answer(&one("bob", "l", 4, Act::Unsure, None)).unwrap();
     assert_eq!(asked(&mut project, "bob", 5, &[]), [5]);
@@ -159,7 +159,7 @@ fn duplicates_of_what_is_labelled_or_asked_are_not_asked() {
 fn as_many_persons_are_asked_as_are_wanted_and_nobody_twice() {
     let place = Place::new(6);
     let mut project = place.made(Settings { answers_wanted: 2, ..plain() });
-    queue(&mut project, &[1, 2]);
+    queue(&mut project, &[1, 2].map(ImageId));
     assert_eq!(asked(&mut project, "ann", 2, &[]), [1, 2]);
     label(&mut project, "ann", 1, 0);
     label(&mut project, "ann", 2, 0);
@@ -168,14 +168,14 @@ fn as_many_persons_are_asked_as_are_wanted_and_nobody_twice() {
     label(&mut project, "bob", 2, 1);
     let rest = asked(&mut project, "cy", 6, &[]);
     assert_eq!(rest.len(), 4);
-    assert!(rest.iter().all(|id| *id > 2));
-    assert_eq!(asked(&mut project, "ann", 6, &[]), Vec::<Id>::new());
+    assert!(rest.iter().all(|id| *id > ImageId(2)));
+    assert_eq!(asked(&mut project, "ann", 6, &[]), Vec::<ImageId>::new());
     for id in rest {
         label(&mut project, "cy", id, 2);
     }
     let second = asked(&mut project, "ann", 6, &[]);
     assert_eq!(second.len(), 4);
-    assert_eq!(asked(&mut project, "cy", 6, &[]), Vec::<Id>::new());
+    assert_eq!(asked(&mut project, "cy", 6, &[]), Vec::<ImageId>::new());
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn persons_at_once_answer_every_image_once() {
                         break;
                     }
                     for id in questions {
-                        let class = Some(id as Label % 4);
+                        let class = Some(id.0 as Label % 4);
                         let given = one(&name, &format!("{person} {turn} {id}"), id, Act::Label, class);
                         project.answer(&given).unwrap();
                     }
@@ -227,7 +227,7 @@ fn what_cannot_be_an_answer_is_refused_whole() {
         one("ann", "t", 1, Act::Undo, None),
         one("ann", "t", 1, Act::Label, Some(99)),
         one("ann", "t", 4, Act::Label, Some(0)),
-        one("ann", "t", Id::MAX, Act::Label, Some(0)),
+        one("ann", "t", i64::MAX, Act::Label, Some(0)),
     ];
     for seconds in [-1.0, f64::NAN, f64::INFINITY] {
         let mut answers = good.clone();
@@ -235,7 +235,7 @@ fn what_cannot_be_an_answer_is_refused_whole() {
         wrong.push(answers);
     }
     let mut mixed = good.clone();
-    mixed.answers.push(Answer { image: 99, ..good.answers[0] });
+    mixed.answers.push(Answer { image: ImageId(99), ..good.answers[0] });
     wrong.push(mixed);
     for given in wrong {
         assert!(project.answer(&given).is_err(), "{given:?}");

@@ -17,7 +17,7 @@ fn answers_until_it_is_killed() {
     let start: i64 =
         project.connection.query_row("SELECT count(*) FROM answers", [], |row| row.get(0)).unwrap();
     for n in start.. {
-        let image = n as Id % 40 + 1;
+        let image = n % 40 + 1;
         let token = format!("token {n}");
         if n % 5 == 4 {
             project.undo("ann", Some(&token)).unwrap();

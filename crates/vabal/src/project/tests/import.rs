@@ -49,12 +49,15 @@ fn moved_and_renamed_images_keep_id_and_label_also_when_they_change_places() {
     fs::rename(file("003.png"), file("000.png")).unwrap();
     let imported = again(&mut project);
     assert_eq!(short(&imported), [0, 0, 4, 0, 0]);
-    let now: BTreeMap<String, (Id, Option<Label>)> =
+    let now: BTreeMap<String, (ImageId, Option<Label>)> =
         by_path(&project).into_iter().map(|(path, image)| (path, (image.id, image.class))).collect();
     let expected = [("sub/other.png", 1, 0), ("002.png", 2, 1), ("001.png", 3, 2), ("000.png", 4, 3)];
     assert_eq!(
         now,
-        expected.into_iter().map(|(path, id, class)| (path.to_string(), (id, Some(class)))).collect()
+        expected
+            .into_iter()
+            .map(|(path, id, class)| (path.to_string(), (ImageId(id), Some(class))))
+            .collect()
     );
 }
 
@@ -68,9 +71,12 @@ fn a_chain_of_renames_loses_nobody() {
     fs::rename(file("001.png"), file("002.png")).unwrap();
     fs::rename(file("000.png"), file("001.png")).unwrap();
     assert_eq!(short(&again(&mut project)), [0, 0, 3, 0, 0]);
-    let ids: Vec<(String, Id)> =
+    let ids: Vec<(String, ImageId)> =
         by_path(&project).into_iter().map(|(path, image)| (path, image.id)).collect();
-    assert_eq!(ids, [("000-a.png".into(), 3), ("001.png".into(), 1), ("002.png".into(), 2)]);
+    assert_eq!(
+        ids,
+        [("000-a.png", 3), ("001.png", 1), ("002.png", 2)].map(|(path, id)| (path.into(), ImageId(id)))
+    );
 }
 
 #[test]
@@ -81,11 +87,11 @@ fn missing_images_keep_their_label_and_come_back() {
     let (here, away) = (place.images().join("001.png"), place.project().join("away.png"));
     fs::rename(&here, &away).unwrap();
     assert_eq!(short(&again(&mut project)), [0, 2, 0, 0, 1]);
-    assert!(project.images(&[2]).unwrap()[0].missing);
+    assert!(project.images(&[ImageId(2)]).unwrap()[0].missing);
     assert!(!by_path(&project).contains_key("001.png"));
-    assert_eq!(project.training_set().unwrap().0, Vec::<Id>::new());
+    assert_eq!(project.training_set().unwrap().0, Vec::<ImageId>::new());
     assert_eq!(project.classes().unwrap()[1].labels, 0);
-    assert!(!ids(&project.next("ann", 10, &[]).unwrap().questions).contains(&2));
+    assert!(!ids(&project.next("ann", 10, &[]).unwrap().questions).contains(&ImageId(2)));
     let gone = ListQuery { state: Some(StateFilter::Missing), ..ListQuery::default() };
     assert_eq!(ids(&project.list(&gone).unwrap().images), [2]);
     // Another picture takes its name meanwhile, and it comes back under another.
@@ -94,8 +100,8 @@ fn missing_images_keep_their_label_and_come_back() {
     fs::rename(&away, place.images().join("back.png")).unwrap();
     assert_eq!(short(&again(&mut project)), [0, 3, 1, 0, 0]);
     let back = &by_path(&project)["back.png"];
-    assert_eq!((back.id, back.class), (2, Some(1)));
-    assert_eq!(project.training_set().unwrap(), (vec![2], vec![1]));
+    assert_eq!((back.id.0, back.class), (2, Some(1)));
+    assert_eq!(project.training_set().unwrap(), (vec![ImageId(2)], vec![1]));
 }
 
 #[test]
@@ -111,13 +117,13 @@ fn another_picture_in_the_place_of_one_is_a_new_image_but_the_same_saved_anew_is
     fs::write(place.images().join("001.png"), bytes).unwrap();
     assert_eq!(short(&again(&mut project)), [1, 0, 0, 1, 1]);
     let now = by_path(&project);
-    assert_eq!((now["000.png"].id, now["000.png"].class), (3, None));
-    assert_eq!((now["001.png"].id, now["001.png"].class), (2, Some(1)));
+    assert_eq!((now["000.png"].id.0, now["000.png"].class), (3, None));
+    assert_eq!((now["001.png"].id.0, now["001.png"].class), (2, Some(1)));
 }
 
 /// A picture in the folder of thumbnails, as the page makes them.
 fn thumbnail(project: &Project) {
-    project.thumbnail(1, 64).unwrap().unwrap();
+    project.thumbnail(ImageId(1), 64).unwrap().unwrap();
     assert_eq!(fs::read_dir(project.folder().join("thumbs")).unwrap().count(), 1);
     fs::create_dir_all(project.folder().join("cache")).unwrap();
     picture(200).save(project.folder().join("cache/decoded.png")).unwrap();
@@ -246,17 +252,17 @@ fn a_path_never_leaves_the_folder_of_images() {
     symlink(&outside, place.images().join("000.png")).unwrap();
     let sql = "UPDATE images SET path = '../secret.png' WHERE path = '002.png'";
     project.connection.execute(sql, []).unwrap();
-    for id in [1, by_path(&project)["../secret.png"].id] {
+    for id in [ImageId(1), by_path(&project)["../secret.png"].id] {
         for error in [project.thumbnail(id, 64).unwrap_err(), project.browser_image(id).unwrap_err()] {
             assert!(error.to_string().contains("not in the folder of images"), "{error}");
         }
     }
-    let paths: Vec<Id> = project.paths().unwrap().into_iter().map(|(id, _)| id).collect();
+    let paths: Vec<ImageId> = project.paths().unwrap().into_iter().map(|(id, _)| id).collect();
     assert_eq!(paths, [2, 4]);
     // What changed behind the project's back is not shown under the old answer.
     fs::remove_file(place.images().join("001.png")).unwrap();
     place.draw("001.png", 42);
-    assert!(project.thumbnail(2, 64).unwrap_err().to_string().contains("import the images again"));
+    assert!(project.thumbnail(ImageId(2), 64).unwrap_err().to_string().contains("import the images again"));
 }
 
 #[test]
@@ -281,7 +287,7 @@ fn thumbnails_are_made_once_and_a_browser_gets_what_it_can_show() {
     assert_eq!(project.browser_image(id("wide.tiff")).unwrap().unwrap().content_type, "image/png");
     let own = project.browser_image(id("000.png")).unwrap().unwrap();
     assert_eq!(own.bytes, fs::read(place.images().join("000.png")).unwrap());
-    assert_eq!(project.thumbnail(77, 64).unwrap(), None);
+    assert_eq!(project.thumbnail(ImageId(77), 64).unwrap(), None);
     fs::remove_file(place.images().join("wide.tiff")).unwrap();
     assert_eq!(project.thumbnail(id("wide.tiff"), 128).unwrap().unwrap(), thumb);
     assert!(project.browser_image(id("wide.tiff")).is_err());

@@ -59,7 +59,7 @@ fn train(project: &mut Project) -> u64 {
     learn::round(project, Device::Cpu, &mut silent()).unwrap()
 }
 
-fn queue(project: &Project) -> Vec<(u64, i64)> {
+fn queue(project: &Project) -> Vec<(ImageId, i64)> {
     let mut select = project.connection.prepare("SELECT image, rank FROM queue ORDER BY rank").unwrap();
     select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
 }
@@ -80,7 +80,7 @@ fn from_no_label_to_suggestions_that_are_right() {
     assert!(!holdout.is_empty() && holdout.iter().all(|id| !trained.contains(id)));
     let predicted = project.predicted().unwrap();
     let known: Vec<_> = project.paths().unwrap();
-    let path = |id: Id| {
+    let path = |id: ImageId| {
         let (_, path) = known.iter().find(|(one, _)| *one == id).unwrap();
         path.file_name().unwrap().to_string_lossy().into_owned()
     };
@@ -108,7 +108,7 @@ fn from_no_label_to_suggestions_that_are_right() {
     assert_eq!(train(&mut project), 2);
     let trained = project.training_set().unwrap().0;
     let after = project.predicted().unwrap();
-    let of = |all: &[(Id, Label)], id| all.iter().find(|(one, _)| *one == id).map(|(_, class)| *class);
+    let of = |all: &[(ImageId, Label)], id| all.iter().find(|(one, _)| *one == id).map(|(_, class)| *class);
     assert!(trained.iter().filter(|id| of(&before, **id).is_some()).count() >= 8);
     assert!(trained.iter().all(|&id| of(&before, id).is_none() || of(&before, id) == of(&after, id)));
     assert!(status::of(&project).unwrap().rounds[1].agreement.is_some());

@@ -9,7 +9,7 @@ fn project(place: &Place) -> Project {
     let summary = Summary { classes: vec![0, 1], ..Summary::default() };
     let predictions = (1..=30).map(|image| {
         let p = (image % 7) as f32 / 7.0;
-        Prediction { image, probabilities: vec![p, 1.0 - p] }
+        Prediction { image: ImageId(image), probabilities: vec![p, 1.0 - p] }
     });
     project.finish_round(round, &summary, &[], predictions, []).unwrap();
     for id in 1..=9 {
@@ -98,7 +98,7 @@ fn filters_and_searches_find_what_they_say() {
 fn what_the_model_says_of_the_holdout_is_shown_nowhere() {
     let place = Place::new(30);
     let mut project = project(&place);
-    let held: Vec<Id> = by_path(&project).into_values().filter(|i| i.holdout).map(|i| i.id).collect();
+    let held: Vec<ImageId> = by_path(&project).into_values().filter(|i| i.holdout).map(|i| i.id).collect();
     assert!(!held.is_empty());
     for &id in &held {
         label(&mut project, "ann", id, 0);
@@ -129,15 +129,15 @@ fn conflicts_show_who_said_what_and_a_review_settles_them() {
     settle.source = Source::Review;
     assert_eq!(project.answer(&settle).unwrap().images[0].state, State::Labelled);
     assert!(project.review(ReviewKind::Conflict, None, None).unwrap().images.is_empty());
-    let detail = project.detail(1).unwrap().unwrap();
+    let detail = project.detail(ImageId(1)).unwrap().unwrap();
     assert_eq!(
         detail.history.iter().map(|event| event.source).collect::<Vec<_>>(),
         [Source::Page, Source::Page, Source::Review]
     );
     project.undo("cy", None).unwrap().unwrap();
-    assert_eq!(project.images(&[1]).unwrap()[0].state, State::Conflict);
-    assert!(project.detail(1).unwrap().unwrap().history[2].undone);
-    assert!(project.detail(999).unwrap().is_none());
+    assert_eq!(project.images(&[ImageId(1)]).unwrap()[0].state, State::Conflict);
+    assert!(project.detail(ImageId(1)).unwrap().unwrap().history[2].undone);
+    assert!(project.detail(ImageId(999)).unwrap().is_none());
 }
 
 #[test]
@@ -192,8 +192,8 @@ fn json_has_the_names_of_the_contract() {
         keys(page["images"][0].clone()),
         "answers class doubt duplicates hash height holdout id missing path rank state suggestion why width"
     );
-    let id = page["images"][0]["id"].as_u64().unwrap();
-    let detail = serde_json::to_value(project.detail(id).unwrap()).unwrap();
+    let id = page["images"][0]["id"].as_i64().unwrap();
+    let detail = serde_json::to_value(project.detail(ImageId(id)).unwrap()).unwrap();
     assert_eq!(keys(detail.clone()), "history image probabilities");
     assert_eq!(keys(detail["history"][0].clone()), "act answer at class person source undone");
     assert_eq!(keys(detail["probabilities"][0].clone()), "class p");

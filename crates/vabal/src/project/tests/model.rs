@@ -167,7 +167,7 @@ impl Model {
 
 fn agree(model: &Model, project: &Project) {
     check_kept(project);
-    let images = project.images(&[1, 2, 3, 4, 5, 6]).unwrap();
+    let images = project.images(&[1, 2, 3, 4, 5, 6].map(ImageId)).unwrap();
     for (n, image) in images.iter().enumerate() {
         assert_eq!((image.state, image.class), model.state(n), "image {}", image.id);
     }
@@ -188,9 +188,9 @@ fn agree(model: &Model, project: &Project) {
         assert_eq!(class.labels, of);
     }
     let (ids, labels) = project.training_set().unwrap();
-    let expected: Vec<(Id, Label)> = (0..6)
+    let expected: Vec<(ImageId, Label)> = (0..6)
         .filter_map(|n| {
-            Some((n as Id + 1, model.state(n).1.filter(|_| model.state(n).0 == State::Labelled)?))
+            Some((ImageId(n as i64 + 1), model.state(n).1.filter(|_| model.state(n).0 == State::Labelled)?))
         })
         .collect();
     assert_eq!(ids.into_iter().zip(labels).collect::<Vec<_>>(), expected);
@@ -220,7 +220,7 @@ proptest! {
                         token: format!("gesture {n}"),
                         answers: images
                             .iter()
-                            .map(|&n| Answer { image: n as Id + 1, act, class, seconds: Some(1.5), suggested: None })
+                            .map(|&n| Answer { image: ImageId(n as i64 + 1), act, class, seconds: Some(1.5), suggested: None })
                             .collect(),
                         duplicates,
                         source,
@@ -229,14 +229,14 @@ proptest! {
                     model.say(&all, person, duplicates, source);
                     let answered = project.answer(&given).unwrap();
                     for image in &answered.images {
-                        prop_assert_eq!((image.state, image.class), model.state(image.id as usize - 1));
+                        prop_assert_eq!((image.state, image.class), model.state(image.id.0 as usize - 1));
                     }
                     last = Some(given);
                 }
                 Step::Append { person, image, class } => {
                     let class = class_of(class, &model);
                     let row = Appended {
-                        image: image as Id + 1,
+                        image: ImageId(image as i64 + 1),
                         person: PEOPLE[person].into(),
                         at: Some(12),
                         act: Act::Label,
@@ -252,7 +252,7 @@ proptest! {
                     prop_assert_eq!(undone.is_some(), model.undo(person));
                     if let Some(undone) = &undone {
                         for image in &undone.images {
-                            prop_assert_eq!((image.state, image.class), model.state(image.id as usize - 1));
+                            prop_assert_eq!((image.state, image.class), model.state(image.id.0 as usize - 1));
                         }
                         // The same request again takes nothing more back.
                         let again = project.undo(PEOPLE[person], Some(&format!("undo {n}"))).unwrap().unwrap();
@@ -263,7 +263,7 @@ proptest! {
                     if let Some(given) = &last {
                         let answered = project.answer(given).unwrap();
                         for image in &answered.images {
-                            prop_assert_eq!((image.state, image.class), model.state(image.id as usize - 1));
+                            prop_assert_eq!((image.state, image.class), model.state(image.id.0 as usize - 1));
                         }
                     }
                 }

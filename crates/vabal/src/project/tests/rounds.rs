@@ -10,7 +10,7 @@ fn summary() -> Summary {
     summary
 }
 
-fn predicted(image: Id, probabilities: [f32; 3]) -> Prediction {
+fn predicted(image: ImageId, probabilities: [f32; 3]) -> Prediction {
     Prediction { image, probabilities: probabilities.to_vec() }
 }
 
@@ -19,47 +19,59 @@ fn predictions_of_what_was_trained_on_stay_as_they_were() {
     let place = Place::new(6);
     let mut project = place.made(plain());
     let round = project.begin_round("vabal", 4, 1).unwrap();
-    let first = (1..=6).map(|image| predicted(image, [0.5, 0.3, 0.2]));
+    let first = (1..=6).map(|image| predicted(ImageId(image), [0.5, 0.3, 0.2]));
     project.finish_round(round, &summary(), &[], first, []).unwrap();
     label(&mut project, "ann", 1, 3);
     label(&mut project, "ann", 2, 0);
     let round = project.begin_round("vabal", 6, 1).unwrap();
-    let second = (1..=6).map(|image| predicted(image, [0.0, 0.1, 0.9]));
-    project.finish_round(round, &summary(), &[1, 2], second, []).unwrap();
-    let guesses: Vec<Label> =
-        project.images(&[1, 2, 3]).unwrap().iter().map(|image| image.suggestion.unwrap().class).collect();
+    let second = (1..=6).map(|image| predicted(ImageId(image), [0.0, 0.1, 0.9]));
+    project.finish_round(round, &summary(), &[1, 2].map(ImageId), second, []).unwrap();
+    let guesses: Vec<Label> = project
+        .images(&[1, 2, 3].map(ImageId))
+        .unwrap()
+        .iter()
+        .map(|image| image.suggestion.unwrap().class)
+        .collect();
     assert_eq!(guesses, [0, 0, 3]);
     let doubts = project.review(ReviewKind::Doubt, None, None).unwrap();
-    let doubts: Vec<(Id, f64)> =
-        doubts.images.iter().map(|row| (row.image.id, (row.doubt.unwrap() * 100.0).round())).collect();
+    let doubts: Vec<(i64, f64)> =
+        doubts.images.iter().map(|row| (row.image.id.0, (row.doubt.unwrap() * 100.0).round())).collect();
     assert_eq!(doubts, [(1, 80.0), (2, 50.0)]);
     // Merging adds the probabilities up.
     project.merge_class(0, 3).unwrap();
     let doubts = project.review(ReviewKind::Doubt, None, None).unwrap();
     assert!(doubts.images.iter().all(|row| (row.doubt.unwrap() - 0.3).abs() < 1e-6), "{doubts:?}");
-    let detail = project.detail(1).unwrap().unwrap();
+    let detail = project.detail(ImageId(1)).unwrap().unwrap();
     let all: Vec<Label> = detail.probabilities.unwrap().iter().map(|row| row.class).collect();
     assert_eq!(all, [3, 1]);
-    assert_eq!(project.images(&[2]).unwrap()[0].suggestion.unwrap().class, 3);
+    assert_eq!(project.images(&[ImageId(2)]).unwrap()[0].suggestion.unwrap().class, 3);
 }
 
 #[test]
 fn the_queue_is_replaced_whole_with_its_reasons() {
     let place = Place::new(8);
     let mut project = place.made(plain());
-    let queued = |image: Id, class: f64, energy: f64| Queued {
+    let queued = |image: ImageId, class: f64, energy: f64| Queued {
         image,
         score: 0.0,
         terms: vec![("predicted".into(), class), ("energy".into(), energy)],
     };
     let round = project.begin_round("vabal", 4, 1).unwrap();
-    let queue = vec![queued(5, 1.0, 0.1), queued(2, 0.0, 0.5), queued(7, 2.0, 0.9), queued(1, 0.0, f64::NAN)];
+    let queue = vec![
+        queued(ImageId(5), 1.0, 0.1),
+        queued(ImageId(2), 0.0, 0.5),
+        queued(ImageId(7), 2.0, 0.9),
+        queued(ImageId(1), 0.0, f64::NAN),
+    ];
     project.finish_round(round, &summary(), &[], [], queue).unwrap();
     let listed = project.queue(3).unwrap();
-    let ranked: Vec<_> = listed.iter().map(|asked| (asked.image.id, asked.image.rank)).collect();
+    let ranked: Vec<_> = listed.iter().map(|asked| (asked.image.id.0, asked.image.rank)).collect();
     assert_eq!(ranked, [(5, Some(1)), (2, Some(2)), (7, Some(3))]);
     let next = project.next("ann", 4, &[]).unwrap();
-    assert_eq!((ids(&next.questions), next.left, next.round), (vec![5, 2, 7, 1], 4, Some(1)));
+    assert_eq!(
+        (ids(&next.questions), next.left, next.round),
+        ([5, 2, 7, 1].map(ImageId).to_vec(), 4, Some(1))
+    );
     let why = &next.questions[0].why;
     assert!(
         why.iter().any(|reason| reason.kind == ReasonKind::RareClass && reason.text.contains("looks like b"))
@@ -67,10 +79,10 @@ fn the_queue_is_replaced_whole_with_its_reasons() {
     assert!(why.iter().any(|reason| reason.kind == ReasonKind::HardClass));
     assert!(next.questions[2].why[0].text.contains("looks like d"));
     let round = project.begin_round("vabal", 5, 1).unwrap();
-    project.finish_round(round, &summary(), &[], [], [queued(3, 0.0, 0.4)]).unwrap();
+    project.finish_round(round, &summary(), &[], [], [queued(ImageId(3), 0.0, 0.4)]).unwrap();
     project.connection.execute("DELETE FROM leases", []).unwrap();
     let next = project.next("ann", 2, &[]).unwrap();
-    assert_eq!((next.questions[0].id, next.questions[0].rank, next.left), (3, Some(1), 1));
+    assert_eq!((next.questions[0].id.0, next.questions[0].rank, next.left), (3, Some(1), 1));
     assert_eq!(next.questions[1].rank, None);
 }
 
@@ -90,7 +102,7 @@ fn a_round_that_breaks_off_leaves_queue_and_predictions() {
     assert_eq!(round, 1);
     let wrong = [
         vec![queued(held, 1.0)],
-        vec![queued(99, 1.0)],
+        vec![queued(ImageId(99), 1.0)],
         vec![queued(open, f64::NAN)],
         vec![queued(open, 1.0); 2],
     ];
@@ -137,7 +149,7 @@ fn candidates_are_unlabelled_and_one_of_each_content() {
     let found = project.candidates().unwrap();
     assert_eq!(found.len(), 4);
     let state =
-        |id: Id| found.iter().find(|candidate| candidate.image == id).map(|candidate| candidate.state);
+        |id: ImageId| found.iter().find(|candidate| candidate.image == id).map(|candidate| candidate.state);
     let id = |name: &str| all[name].id;
     assert_eq!(found.iter().filter(|candidate| candidate.state == State::Open).count(), 2);
     let twins = [state(id("005.png")), state(id("again.png"))];

@@ -231,7 +231,7 @@ fn a_full_disk_is_an_error_that_can_be_waited_out() {
     assert!(error.is_disk_full(), "{error}");
     assert!(error.complaint().to_string().contains("free some space"), "{error}");
     check_kept(&project);
-    let rows = |project: &Project| -> u64 {
+    let rows = |project: &Project| -> i64 {
         project.connection.query_row("SELECT count(*) FROM answers", [], |row| row.get(0)).unwrap()
     };
     assert_eq!(rows(&project), given);

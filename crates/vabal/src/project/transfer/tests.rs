@@ -6,7 +6,13 @@ use super::super::{Act, Answer, Answers, Appended, ClassChange, Settings, Source
 use super::*;
 use crate::progress::silent;
 
-fn say(project: &mut Project, person: &str, token: &str, (act, class): (Act, Option<Label>), images: &[Id]) {
+fn say(
+    project: &mut Project,
+    person: &str,
+    token: &str,
+    (act, class): (Act, Option<Label>),
+    images: &[ImageId],
+) {
     from(project, person, token, (act, class), images, Source::Page);
 }
 
@@ -15,7 +21,7 @@ fn from(
     person: &str,
     token: &str,
     (act, class): (Act, Option<Label>),
-    images: &[Id],
+    images: &[ImageId],
     source: Source,
 ) {
     let answers = images
@@ -32,19 +38,19 @@ fn busy(place: &Place, settings: Settings) -> Project {
     use Act::{Discard, Label as Says, Later, Unsure};
     place.draw("copy of 3.png", 3);
     let mut project = place.made(settings);
-    say(&mut project, "ann", "1", (Says, Some(0)), &[1, 2, 3]);
-    say(&mut project, "bob", "2", (Says, Some(1)), &[3, 4]);
-    say(&mut project, "ann", "3", (Later, None), &[5]);
-    say(&mut project, "ann", "4", (Discard, None), &[6]);
+    say(&mut project, "ann", "1", (Says, Some(0)), &[1, 2, 3].map(ImageId));
+    say(&mut project, "bob", "2", (Says, Some(1)), &[3, 4].map(ImageId));
+    say(&mut project, "ann", "3", (Later, None), &[ImageId(5)]);
+    say(&mut project, "ann", "4", (Discard, None), &[ImageId(6)]);
     project.undo("ann", Some("5")).unwrap();
     // The same again, maybe within the millisecond.
-    say(&mut project, "ann", "6", (Discard, None), &[6]);
+    say(&mut project, "ann", "6", (Discard, None), &[ImageId(6)]);
     project.undo("ann", None).unwrap();
-    say(&mut project, "bob \"b\", jr", "7", (Unsure, None), &[7]);
-    say(&mut project, "ann", "8", (Says, Some(2)), &[8, 9]);
+    say(&mut project, "bob \"b\", jr", "7", (Unsure, None), &[ImageId(7)]);
+    say(&mut project, "ann", "8", (Says, Some(2)), &[8, 9].map(ImageId));
     // Both settled and unsettled conflicts; a class that is merged, one that is renamed.
-    say(&mut project, "cem", "9", (Says, Some(3)), &[2, 8]);
-    from(&mut project, "ann", "10", (Says, Some(3)), &[2], Source::Review);
+    say(&mut project, "cem", "9", (Says, Some(3)), &[2, 8].map(ImageId));
+    from(&mut project, "ann", "10", (Says, Some(3)), &[ImageId(2)], Source::Review);
     let appended = |image, at, class| Appended {
         image,
         person: "dee".into(),
@@ -54,7 +60,9 @@ fn busy(place: &Place, settings: Settings) -> Project {
         seconds: None,
         suggested: None,
     };
-    project.append(&[appended(1, 5, 0), appended(1, 5, 0), appended(7, 6, 2)]).unwrap();
+    project
+        .append(&[appended(ImageId(1), 5, 0), appended(ImageId(1), 5, 0), appended(ImageId(7), 6, 2)])
+        .unwrap();
     project.merge_class(2, 1).unwrap();
     let name = ClassChange { name: Some("é, \"new\"".into()), place: Some(0), ..ClassChange::default() };
     project.change_class(3, &name).unwrap();
@@ -137,7 +145,7 @@ fn plain_labels_are_added_once_and_what_is_not_there_is_listed() {
     );
     let taken = project.take_in(&labels, "eve", &mut silent()).unwrap();
     assert_eq!((taken.added, taken.same), (0, 4));
-    let detail = project.detail(1).unwrap().unwrap();
+    let detail = project.detail(ImageId(1)).unwrap().unwrap();
     assert_eq!((detail.history.len(), detail.history[0].person.as_str()), (1, "eve"));
 }
 

@@ -2,13 +2,17 @@
 
 use super::*;
 
+/// Images that gradients are checked with.
+const BATCH: usize = 4;
+
 /// A layer by its definition, in f64: convolution or transpose, BatchNorm of the batch, ReLU.
 fn layer(l: &Layer, p: &[f64], x: &[f64]) -> Vec<f64> {
     let (side, half, width) = (l.side, l.side / 2, l.width());
     let (large, small) = (side * side * l.shallow, half * half * l.deep);
     let (input, output) = if l.up { (small, large) } else { (large, small) };
-    let mut y = vec![0.0; x.len() / input * output];
-    for at in 0..x.len() / input * half * half {
+    assert_eq!(x.len(), BATCH * input, "the layer before puts out maps of another side or depth");
+    let mut y = vec![0.0; BATCH * output];
+    for at in 0..BATCH * half * half {
         let (image, row, column) = (at / (half * half), at / half % half, at % half);
         for tap in 0..16 {
             let (i, j) = ((2 * row + tap / 4).wrapping_sub(1), (2 * column + tap % 4).wrapping_sub(1));
@@ -97,7 +101,7 @@ fn networks() -> (Autoencoder, Discriminator, Vec<f32>, Vec<f32>) {
         let moved = noise(learnt.parameters.len(), name);
         learnt.parameters.iter_mut().zip(moved).for_each(|(value, by)| *value += 0.1 * by);
     }
-    (a, d, noise(4 * 3 * SIDE * SIDE, "images"), noise(4 * 3, "noise"))
+    (a, d, noise(BATCH * 3 * SIDE * SIDE, "images"), noise(BATCH * 3, "noise"))
 }
 
 /// Compares some of each array's values; `starts` says where the arrays start.

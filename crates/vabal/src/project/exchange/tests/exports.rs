@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::super::*;
 use super::{class, labelled, sum};
 use crate::progress::silent;
-use crate::project::Change;
+use crate::project::{Change, ImageId};
 use crate::{Event, Flow};
 
 /// A project of every state, for what is compared to the byte.
@@ -201,10 +201,11 @@ fn names_stay_but_where_two_would_be_one() {
     // Without the list the folders speak, and the content tells which image it is.
     fs::remove_file(out.join("labels.csv")).unwrap();
     let labels = folders::read(&out, &mut silent()).unwrap();
-    let index = Index::new(rows.iter().enumerate().map(|(n, row)| (n as u64, &*row.path, &*row.hash)));
+    let index =
+        Index::new(rows.iter().enumerate().map(|(n, row)| (ImageId(n as i64), &*row.path, &*row.hash)));
     let plan = matching::plan(&labels, &index, []);
     assert!(plan.unknown.is_empty());
-    let mut found: Vec<u64> = plan.answers.iter().map(|answer| answer.0).collect();
+    let mut found: Vec<i64> = plan.answers.iter().map(|answer| answer.0.0).collect();
     found.sort();
     assert_eq!(found, (0..8).collect::<Vec<_>>());
 }

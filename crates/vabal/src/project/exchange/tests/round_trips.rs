@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::{labelled, sum};
-use crate::Id;
+use crate::project::ImageId;
 
 /// Texts that files trip over.
 fn text() -> impl Strategy<Value = String> {
@@ -68,14 +68,15 @@ fn project() -> impl Strategy<Value = Vec<Row>> {
 
 /// The histories that come out of a file, for the images of a project.
 fn histories(rows: &[Row], labels: &Labels) -> Vec<Vec<Answer>> {
-    let images = rows.iter().enumerate().map(|(id, row)| (id as Id, row.path.as_str(), row.hash.as_str()));
+    let images =
+        rows.iter().enumerate().map(|(id, row)| (ImageId(id as i64), row.path.as_str(), row.hash.as_str()));
     let plan = matching::plan(labels, &Index::new(images), []);
     assert_eq!(plan.unknown, Vec::<String>::new());
-    let mut histories: BTreeMap<Id, Vec<Answer>> = BTreeMap::new();
+    let mut histories: BTreeMap<ImageId, Vec<Answer>> = BTreeMap::new();
     for (id, answer) in plan.answers {
         histories.entry(id).or_default().push(answer);
     }
-    (0..rows.len() as Id).map(|id| histories.remove(&id).unwrap_or_default()).collect()
+    (0..rows.len() as i64).map(|id| histories.remove(&ImageId(id)).unwrap_or_default()).collect()
 }
 
 proptest! {
@@ -135,9 +136,9 @@ proptest! {
             prop_assert_eq!((&read.person, read.at, read.seconds), (&said.person, said.at, said.seconds));
             // The address alone leads there too.
             let record = Record { path: record.file.clone().unwrap(), hash: None, ..record.clone() };
-            let index = Index::new([(7, row.path.as_str(), row.hash.as_str())]);
+            let index = Index::new([(ImageId(7), row.path.as_str(), row.hash.as_str())]);
             if !row.path.contains('\\') && !row.path.starts_with(['/', '.']) {
-                prop_assert_eq!(index.find(&record), Found::Image(7), "{:?}", record);
+                prop_assert_eq!(index.find(&record), Found::Image(ImageId(7)), "{:?}", record);
             }
         }
         prop_assert_eq!(of(labels), expected);
@@ -181,7 +182,7 @@ proptest! {
         let _ = read(csv.as_bytes(), Format::Csv);
         let _ = read(json.join("\n").as_bytes(), Format::JsonLines);
         if let Ok(labels) = read(studio.as_bytes(), Format::LabelStudio) {
-            let index = Index::new([(1, "a/b.png", "x"), (2, "b.png", "y")]);
+            let index = Index::new([(ImageId(1), "a/b.png", "x"), (ImageId(2), "b.png", "y")]);
             let _ = matching::plan(&labels, &index, []);
         }
     }
@@ -283,10 +284,10 @@ fn an_export_of_label_studio_is_read() {
         ["task 1: skipped by the annotator", "task 2: no choice", "task 2: several choices"]
     );
     let images = [
-        (10, "crack 1.png", "h1"),
-        (20, "train/a b.png", "h2"),
-        (30, "deep/é.jpg", "h3"),
-        (40, "a b.png", "h4"),
+        (ImageId(10), "crack 1.png", "h1"),
+        (ImageId(20), "train/a b.png", "h2"),
+        (ImageId(30), "deep/é.jpg", "h3"),
+        (ImageId(40), "a b.png", "h4"),
     ];
     let plan = matching::plan(&labels, &Index::new(images), ["crack"]);
     assert_eq!(plan.answers.iter().map(|answer| answer.0).collect::<Vec<_>>(), [10, 10, 20, 30]);
