@@ -17,7 +17,7 @@ use vabal_query::error::{Error, Result};
 use crate::find::missing;
 use crate::{Device, Format};
 
-/// A tensor of the library; whoever holds it frees it.
+/// A tensor of the library; freed when dropped.
 type Handle = *mut c_void;
 
 /// 0 where all went well.

@@ -228,7 +228,7 @@ impl Entry {
             for item in bytes.chunks_exact(size) {
                 let text = decode(item, self.swapped).ok_or_else(|| {
                     let place = format!("{}, row {}", self.place, texts.len());
-                    torn(place, "a text in Unicode", "bytes that are none")
+                    torn(place, "a text in Unicode", "bytes that are not Unicode")
                 })?;
                 texts.push(text);
             }

@@ -18,7 +18,7 @@ pub mod train;
 /// The device that `--device` names. Its PyTorch is the one that the variable `VABAL_LIBTORCH` names, or that of `python3`.
 ///
 /// # Errors
-/// What the library says: a name that is none, no PyTorch, no such GPU.
+/// What the library says: an unknown name, no PyTorch, no such GPU.
 fn device(name: &str) -> vabal::Result<vabal::Device> {
     vabal::Device::named(name, || vabal::device::find_pytorch(std::env::var_os("VABAL_LIBTORCH")))
 }

@@ -86,7 +86,7 @@ pub fn open(path: &Path) -> Result<Vec<Entry>> {
 fn columns(map: &Arc<Map>, path: &Path) -> Result<Vec<Entry>> {
     let broken = |got: &str| torn(path.display(), EXPECTED, got);
     let footer = &map[footer(map).map_err(broken)?];
-    guard::footer(footer).ok_or_else(|| broken("a footer that is none"))?;
+    guard::footer(footer).ok_or_else(|| broken("an invalid footer"))?;
     let meta = guarded(|| ParquetMetaDataReader::decode_metadata(footer)).map_err(|got| broken(&got))?;
     let rows = usize::try_from(meta.file_metadata().num_rows());
     let rows = rows.map_err(|_| broken("a footer without a number of rows"))?;
@@ -381,7 +381,7 @@ impl Column {
                 }
                 let text = value.as_utf8().map_err(|_| {
                     let place = format!("{}, row {}", self.place, texts.len());
-                    torn(place, "a text in UTF-8", "bytes that are none")
+                    torn(place, "a text in UTF-8", "bytes that are not UTF-8")
                 })?;
                 texts.push(text.to_owned());
             }

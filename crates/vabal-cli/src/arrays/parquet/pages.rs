@@ -197,7 +197,7 @@ impl Pages {
                 } else {
                     first
                 };
-                both.ok_or_else(|| wrong("lengths of texts that are none"))?;
+                both.ok_or_else(|| wrong("invalid lengths of texts"))?;
             }
             _ => {}
         }

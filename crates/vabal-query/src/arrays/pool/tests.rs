@@ -1,3 +1,5 @@
+//! What a pool makes of its arrays, and every error once.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
