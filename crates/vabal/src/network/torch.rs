@@ -388,7 +388,7 @@ mod tests {
             let learnt = learnt.filter(|(array, _)| !array.name.contains("running"));
             assert_eq!(learnt.clone().count(), gradients.len());
             for (gradient, (array, expected)) in gradients.iter().zip(learnt) {
-                assert_near(gradient.to_vec().unwrap(), expected, 6e-4, &array.name);
+                assert_near(gradient.to_vec().unwrap(), expected, 3e-4, &array.name);
             }
             for (array, (got, expected)) in
                 theirs.weights().unwrap().into_iter().zip(&ours.weights).enumerate()
@@ -400,14 +400,14 @@ mod tests {
 
     #[test]
     #[ignore = "needs a PyTorch: scripts/torch.sh"]
-    fn a_training_has_the_losses_of_the_cpu() {
+    fn a_training_has_the_losses_and_the_outcome_of_the_cpu() {
         let network = Network::resnet(18, 8, 3, 5);
         let weights = weights(&network);
         let sgd = Sgd { momentum: 0.9, weight_decay: 5e-4 };
         let [mut ours, mut theirs] = [&Cpu(Vectors::Widest) as &dyn Engine, &Pytorch(open())]
             .map(|engine| engine.train(&network, weights.clone(), sgd).unwrap());
-        // After the smaller batch of the fifth step the two drift apart (decision 0016).
-        for step in 0..5 {
+        // A batch of another size as well, for the running variances.
+        for step in 0..20 {
             let n = if step % 5 == 4 { 5 } else { 16 };
             let images = noise(n * 3 * 12 * 12, &format!("images {step}"));
             let labels: Vec<Label> = (0..n as Label).map(|image| (image + step) % 5).collect();
@@ -415,6 +415,10 @@ mod tests {
             let [ours, theirs] =
                 [&mut ours, &mut theirs].map(|engine| engine.step(&batch, &labels, 0.01).unwrap().unwrap());
             assert_near([theirs as f32], &[ours], 1e-3, &format!("the loss of step {step}"));
+        }
+        let [ours, theirs] = [ours, theirs].map(|engine| engine.weights().unwrap());
+        for (array, (got, expected)) in theirs.into_iter().zip(&ours).enumerate() {
+            assert_near(got, &exact(expected), 1e-2, &network.arrays[array].name);
         }
     }
 
@@ -432,7 +436,7 @@ mod tests {
                 .map(|engine| engine.freeze(&network, &weights).unwrap().forward(&batch).unwrap());
             let all = |output: Output| [output.logits].into_iter().chain(output.stages);
             for (got, expected) in all(theirs).zip(all(ours)) {
-                assert_near(got, &exact(&expected.into_raw_vec_and_offset().0), 3e-5, "an output");
+                assert_near(got, &exact(&expected.into_raw_vec_and_offset().0), 2e-5, "an output");
             }
         }
     }
