@@ -4,16 +4,16 @@
 //! Never here: what is done with the images afterwards; the file that caches them (`cache`).
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use image::imageops::{self, FilterType};
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageFormat};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{DataSet, ImageSet, ImageShape, Images, Origin, cache};
+use super::{DataSet, ImageSet, ImageShape, Images, Origin, cache, codec};
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 use crate::{Id, Label};
@@ -57,8 +57,6 @@ pub enum Colour {
     Rgb,
 }
 
-/// Larger images are refused: a file of a few bytes may claim any size.
-pub(crate) const MOST_BYTES: u64 = 512 << 20;
 /// Images decoded between two looks at the progress callback.
 const BLOCK: usize = 256;
 
@@ -459,7 +457,7 @@ fn common_size(candidates: &[Candidate], reading: Reading) -> Result<Option<(usi
 
 /// The image in a file, upright; `None` if the file neither is nor claims to be one.
 pub(crate) fn open(path: &Path) -> Result<Option<DynamicImage>, String> {
-    let mut file = BufReader::new(File::open(path).map_err(|error| error.to_string())?);
+    let mut file = File::open(path).map_err(|error| error.to_string())?;
     let mut head = Vec::new();
     file.by_ref().take(32).read_to_end(&mut head).map_err(|error| error.to_string())?;
     let known = image::guess_format(&head).ok().filter(|format| {
@@ -475,23 +473,13 @@ pub(crate) fn open(path: &Path) -> Result<Option<DynamicImage>, String> {
             (true, false) => Err("its content is none of JPEG, PNG, BMP, WebP, TIFF".into()),
         };
     };
-    file.rewind().map_err(|error| error.to_string())?;
-    let mut reader = ImageReader::with_format(file, format);
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MOST_BYTES);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|error| error.to_string())?;
-    let (width, height) = decoder.dimensions();
-    if width == 0 || height == 0 {
-        return Err(format!("it has no pixels: {width} × {height}"));
+    let length = file.metadata().map_err(|error| error.to_string())?.len();
+    if length > codec::MOST_BYTES {
+        return Err(format!("the file is too large: {length} bytes, of at most {}", codec::MOST_BYTES));
     }
-    if decoder.total_bytes() > MOST_BYTES {
-        return Err(format!("it is too large: {width} × {height}"));
-    }
-    let orientation = decoder.orientation().map_err(|error| error.to_string())?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
-    image.apply_orientation(orientation);
-    Ok(Some(image))
+    let mut bytes = head;
+    file.take(length).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    codec::decode(&bytes, format).map(Some)
 }
 
 /// Decodes one file into its slot, [channels, height, width].

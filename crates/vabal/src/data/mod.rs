@@ -7,6 +7,7 @@
 pub mod batch;
 mod cache;
 pub mod cifar;
+pub(crate) mod codec;
 pub mod demo;
 pub mod folder;
 pub mod idx;

@@ -4,14 +4,13 @@
 //! Never here: which images are worth keeping; full-size images.
 
 use std::fs;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use image::imageops::FilterType;
 use image::{ImageFormat, RgbImage};
 
 use crate::Id;
-use crate::data::ImageShape;
+use crate::data::{ImageShape, codec};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -68,11 +67,8 @@ impl Thumbnail {
     /// # Errors
     /// A number of bytes that is not width × height × 3.
     pub fn to_png(&self) -> Result<Vec<u8>> {
-        let mut png = Cursor::new(Vec::new());
-        self.buffer()?
-            .write_to(&mut png, ImageFormat::Png)
-            .map_err(|error| Error::input("a thumbnail cannot be written as PNG").got(error))?;
-        Ok(png.into_inner())
+        Ok(codec::png(&self.buffer()?.into())
+            .map_err(|error| Error::input("a thumbnail cannot be written as PNG").got(error))?)
     }
 
     fn buffer(&self) -> Result<RgbImage> {
@@ -111,7 +107,7 @@ pub fn read(folder: &Path, id: Id) -> Result<Option<Thumbnail>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(Error::io("read", &path))?,
     };
-    let picture = image::load_from_memory_with_format(&bytes, ImageFormat::Png).map_err(|error| {
+    let picture = codec::decode(&bytes, ImageFormat::Png).map_err(|error| {
         Error::input("a thumbnail cannot be read")
             .at(path.display())
             .expected("a PNG picture")

@@ -4,7 +4,7 @@
 //! not by a link; what is handed out is an image, whatever lies there by now. Never here: which image is shown.
 
 use std::fs::{self, File};
-use std::io::{Cursor, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use image::codecs::jpeg::JpegEncoder;
@@ -14,7 +14,7 @@ use rusqlite::OptionalExtension as _;
 
 use super::images::{changed_at, hash_of};
 use super::{ImageId, Project};
-use crate::data::folder;
+use crate::data::{codec, folder};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -119,7 +119,7 @@ impl Picture {
         let path = self.locate()?;
         let mut bytes = Vec::new();
         let file = File::open(&path).map_err(Error::io("read", &path))?;
-        let most = folder::MOST_BYTES;
+        let most = codec::MOST_BYTES;
         file.take(most + 1).read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
         let content_type = match image::guess_format(&bytes) {
             Ok(ImageFormat::Jpeg) => "image/jpeg",
@@ -135,9 +135,8 @@ impl Picture {
             image if image.color().has_color() => DynamicImage::ImageRgb8(image.into_rgb8()),
             image => DynamicImage::ImageLuma8(image.into_luma8()),
         };
-        let mut png = Cursor::new(Vec::new());
-        image.write_to(&mut png, ImageFormat::Png).map_err(|error| self.wrong(&error))?;
-        Ok(Content { bytes: png.into_inner(), content_type: "image/png" })
+        let bytes = codec::png(&image).map_err(|error| self.wrong(&error))?;
+        Ok(Content { bytes, content_type: "image/png" })
     }
 
     /// Where the file is: below the folder of images, and with the content that was imported.

@@ -1,14 +1,14 @@
 //! Figures as PNG, 300 dots to the inch, with the embedded font: the same on every machine.
 
-use std::io::Cursor;
 use std::sync::{Arc, LazyLock};
 
+use image::RgbaImage;
 use image::imageops::FilterType;
-use image::{ImageFormat, RgbaImage};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree, fontdb::Database};
 
 use super::svg::{MILLIMETRES, Svg};
+use crate::data::codec;
 use crate::error::{Error, Result};
 
 /// Inter 4, Regular and SemiBold, cut down to Latin and Greek letters and common signs. SIL Open Font Licence 1.1, see
@@ -68,7 +68,5 @@ pub fn png(svg: &Svg, text: &str) -> Result<Vec<u8>> {
         };
         image::imageops::overlay(&mut canvas, &scaled, middle(placed.x, w), middle(placed.y, h));
     }
-    let mut out = Cursor::new(Vec::new());
-    canvas.write_to(&mut out, ImageFormat::Png).map_err(|error| fault("written as PNG", &error))?;
-    Ok(out.into_inner())
+    codec::png(&canvas.into()).map_err(|error| fault("written as PNG", &error))
 }
