@@ -48,7 +48,7 @@ pub fn strategies() -> PyResult<Vec<Described>> {
 fn keywords(needs: Needs) -> Vec<&'static str> {
     let named = [
         (needs.embedding || needs.stages, "features"),
-        (needs.probabilities, "probs"),
+        (needs.probabilities || needs.prediction, "probs"),
         (needs.predicted && !needs.probabilities, "predicted"),
         (needs.monte_carlo.is_some(), "mc_probs"),
         (needs.committee > 0, "committee_probs"),

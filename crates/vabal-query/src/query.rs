@@ -85,7 +85,7 @@ impl Query<'_> {
                     .got(got)
                     .into());
             }
-            if needs.predicted {
+            if needs.predicted || needs.prediction {
                 let predicted = signals.predicted()?;
                 if let Some(row) = predicted.iter().position(|&label| label as usize >= classes) {
                     return Err(Error::input("a predicted label is out of range")
@@ -194,6 +194,17 @@ impl Selection {
         terms: Vec<Column>,
         progress: &mut Progress<'_>,
     ) -> Result<Self> {
+        let n = available(query, progress)?;
+        let order = Self::order(query, scores, n)?;
+        let of_order = order.iter().map(|&row| scores[row]).collect();
+        Ok(Self::chosen(query.unlabelled, &order, of_order, &terms))
+    }
+
+    /// The rows of the `n` largest scores, largest first, ties by lowest id.
+    ///
+    /// # Errors
+    /// A score that is not finite, named by its id.
+    pub(crate) fn order(query: &Query<'_>, scores: &[f64], n: usize) -> Result<Vec<usize>> {
         let ids = query.unlabelled.ids();
         debug_assert_eq!(ids.len(), scores.len(), "one score per candidate");
         if let Some(row) = scores.iter().position(|score| !score.is_finite()) {
@@ -204,7 +215,6 @@ impl Selection {
                 .hint("look for NaN or infinite values in the features or probabilities of this row")
                 .into());
         }
-        let n = available(query, progress)?;
         let mut order: Vec<usize> = (0..ids.len()).collect();
         // Not by total_cmp, for which 0 is more than −0: equal scores are equal.
         let by_score = |a: usize, b: usize| scores[b].partial_cmp(&scores[a]).unwrap_or(Ordering::Equal);
@@ -214,8 +224,7 @@ impl Selection {
             order.truncate(n);
         }
         order.sort_unstable_by(best_first);
-        let of_order = order.iter().map(|&row| scores[row]).collect();
-        Ok(Self::chosen(query.unlabelled, &order, of_order, &terms))
+        Ok(order)
     }
 
     /// The given rows of `signals` in the given order, with their scores and the matching rows of `terms` (columns

@@ -10,6 +10,12 @@ pub const VAE_PREDICTED: &str = "vae-predicted";
 pub const CLASS: &str = "class";
 /// The largest class probability.
 pub const CONFIDENCE: &str = "confidence";
+/// The largest class probability, corrected for the classes' shares of the labels.
+pub const CORRECTED: &str = "corrected";
+/// The probability of the predicted class by a generative model of the features.
+pub const SUPPORT: &str = "support";
+/// Labelled images of the class that the image is asked for the sake of, before this query.
+pub const LABELLED: &str = "labelled";
 /// VaB-AL's d_n of the predicted class (Eq. 11); small is hard.
 pub const DIFFICULTY: &str = "difficulty";
 /// VaB-AL's π_n of the predicted class (Eq. 12); small is rare.

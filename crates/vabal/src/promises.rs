@@ -56,7 +56,7 @@ impl Arrays {
     /// The given rows, with the arrays that `needs` names and no others.
     fn signals(&self, rows: &[usize], needs: Needs) -> Signals<'static> {
         let mut signals = Signals::new(rows.iter().map(|&row| self.ids[row]).collect());
-        if needs.probabilities || needs.predicted {
+        if needs.probabilities || needs.predicted || needs.prediction {
             signals = signals.with_probabilities(self.probabilities.select(Axis(0), rows)).unwrap();
         }
         if needs.monte_carlo.is_some() {
@@ -283,7 +283,7 @@ fn any_rows(classes: Label) -> impl proptest::strategy::Strategy<Value = Rows> {
 }
 
 /// The strategies that go by probabilities and the last features alone, and train nothing.
-const LIGHT: [&str; 10] = [
+const LIGHT: [&str; 11] = [
     "entropy",
     "margin",
     "least-confidence",
@@ -294,6 +294,7 @@ const LIGHT: [&str; 10] = [
     "galaxy",
     "similar",
     "balanced-entropy",
+    "agreement",
 ];
 
 /// Both pools with all that these need, and the labels.

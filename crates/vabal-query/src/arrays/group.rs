@@ -104,7 +104,7 @@ impl Arrays {
     /// What is needed and not there.
     pub fn missing(&self, needs: Needs) -> Vec<&'static str> {
         let lacks = |name: Name| !self.arrays.contains_key(&name);
-        let predicted = needs.predicted && !needs.probabilities;
+        let predicted = (needs.predicted || needs.prediction) && !needs.probabilities;
         let asked = [
             (
                 (needs.stages || needs.embedding) && self.stages(needs).is_empty(),

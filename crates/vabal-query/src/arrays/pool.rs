@@ -195,7 +195,9 @@ impl Pool {
             let read = |array: &Array| part.floats::<Ix2>(group, array, FEATURES, progress);
             signals = signals.with_stages(stages.into_iter().map(read).collect::<Result<_>>()?)?;
         }
-        if let (true, Some(predicted)) = (needs.predicted, &group.predicted) {
+        let given = group.arrays.contains_key(&Name::Probabilities);
+        let by_label = needs.predicted || (needs.prediction && !given);
+        if let (true, Some(predicted)) = (by_label, &group.predicted) {
             let label = |row: usize| {
                 predicted[row].ok_or_else(|| -> Error {
                     Error::input("a candidate without a predicted class")
@@ -209,7 +211,8 @@ impl Pool {
             signals = signals.with_predicted(part.rows.iter().map(label).collect::<Result<_>>()?)?;
         }
         let instead = needs.predicted && group.predicted.is_none();
-        if let Some(array) = array(Name::Probabilities, needs.probabilities || instead) {
+        let asked = needs.probabilities || needs.prediction || instead;
+        if let Some(array) = array(Name::Probabilities, asked) {
             signals =
                 signals.with_probabilities(part.floats::<Ix2>(group, array, PROBABILITIES, progress)?)?;
         }

@@ -21,6 +21,8 @@ pub struct Needs {
     pub predicted: bool,
     /// Class probabilities [n, C].
     pub probabilities: bool,
+    /// Class probabilities [n, C], or predicted labels where those are not known.
+    pub prediction: bool,
     /// The features of the last stage [n, d].
     pub embedding: bool,
     /// The features of every stage, each [n, d_l].
@@ -47,6 +49,7 @@ impl Needs {
     pub const IDS: Self = Self {
         predicted: false,
         probabilities: false,
+        prediction: false,
         embedding: false,
         stages: false,
         monte_carlo: None,
@@ -57,6 +60,8 @@ impl Needs {
     pub const PREDICTED: Self = Self { predicted: true, ..Self::IDS };
     /// Class probabilities.
     pub const PROBABILITIES: Self = Self { probabilities: true, ..Self::IDS };
+    /// Class probabilities, or predicted labels where those are not known.
+    pub const PREDICTION: Self = Self { prediction: true, ..Self::IDS };
     /// The features of the last stage.
     pub const EMBEDDING: Self = Self { embedding: true, ..Self::IDS };
     /// The features of every stage.
@@ -70,6 +75,7 @@ impl Needs {
         Self {
             predicted: self.predicted || other.predicted,
             probabilities: self.probabilities || other.probabilities,
+            prediction: self.prediction || other.prediction,
             embedding: self.embedding || other.embedding,
             stages: self.stages || other.stages,
             monte_carlo: if self.monte_carlo.is_some() { self.monte_carlo } else { other.monte_carlo },
@@ -81,7 +87,8 @@ impl Needs {
     /// The part that one pass of one classifier answers.
     #[must_use]
     pub fn of_one_pass(self) -> Self {
-        Self { monte_carlo: None, committee: 0, ..self }
+        let probabilities = self.probabilities || self.prediction;
+        Self { monte_carlo: None, committee: 0, probabilities, prediction: false, ..self }
     }
 }
 
@@ -306,6 +313,12 @@ impl<'a> Signals<'a> {
         let mut rows: Vec<usize> = (0..self.ids.len()).collect();
         rows.sort_unstable_by_key(|&row| self.ids[row]);
         rows
+    }
+
+    /// Whether there are class probabilities.
+    #[must_use]
+    pub fn has_probabilities(&self) -> bool {
+        self.probabilities.is_some()
     }
 
     /// Class probabilities [n, C].

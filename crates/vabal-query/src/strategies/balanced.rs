@@ -87,15 +87,8 @@ impl Strategy for Balanced {
         let mut labelled = vec![0; query.classes];
         query.labels.iter().for_each(|&label| labelled[label as usize] += 1);
 
-        let mut quota = quotas(&labelled, &available, n);
-        let mut places: Vec<usize> = Vec::with_capacity(n);
-        for (place, &class) in classes.iter().enumerate() {
-            let quota = &mut quota[class as usize];
-            if *quota > 0 {
-                *quota -= 1;
-                places.push(place);
-            }
-        }
+        let quota = quotas(&labelled, &available, n);
+        let places = fill(quota, classes.iter().map(|&class| class as usize));
         let mut terms = ranked.terms;
         // By the classifier that the quotas go by, whatever the wrapped strategy means by it.
         terms.retain(|column| column.name != term::PREDICTED);
@@ -111,6 +104,39 @@ impl Strategy for Balanced {
             ..ranked
         })
     }
+}
+
+/// The `n` rows that bring the labelled pool nearest to balance by `classes`, of each class those with the largest scores:
+/// in descending order, ties by lowest id, with the matching rows of `terms`.
+///
+/// # Errors
+/// As [`Selection::top`].
+pub(super) fn top(
+    query: &Query<'_>,
+    scores: &[f64],
+    classes: &[Label],
+    n: usize,
+    terms: &[Column],
+) -> Result<Selection> {
+    let order = Selection::order(query, scores, scores.len())?;
+    let (mut labelled, mut available) = (vec![0; query.classes], vec![0; query.classes]);
+    query.labels.iter().for_each(|&label| labelled[label as usize] += 1);
+    classes.iter().for_each(|&class| available[class as usize] += 1);
+    let quota = quotas(&labelled, &available, n);
+    let places = fill(quota, order.iter().map(|&row| classes[row] as usize));
+    let rows: Vec<usize> = places.into_iter().map(|place| order[place]).collect();
+    let of_rows = rows.iter().map(|&row| scores[row]).collect();
+    Ok(Selection::chosen(query.unlabelled, &rows, of_rows, terms))
+}
+
+/// The places of a ranked list that fill the quotas, in order.
+fn fill(mut quota: Vec<usize>, classes: impl Iterator<Item = usize>) -> Vec<usize> {
+    let takes = |&(_, class): &(usize, usize)| {
+        let open = quota[class] > 0;
+        quota[class] -= usize::from(open);
+        open
+    };
+    classes.enumerate().filter(takes).map(|(place, _)| place).collect()
 }
 
 /// How many to take of each class: one after the other to the class that has the fewest, labelled and taken together,

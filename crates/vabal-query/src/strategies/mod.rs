@@ -4,6 +4,7 @@
 
 #[doc(hidden)]
 pub mod adam;
+pub mod agreement;
 pub mod badge;
 pub mod balanced;
 pub mod bald;

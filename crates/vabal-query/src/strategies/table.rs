@@ -9,7 +9,8 @@ use super::settings::{PRESET, Spec, StrategySettings, Values, refused, values};
 use super::uncertainty::{Measure, Uncertainty};
 use super::vabal::{self, Bundle, Preset};
 use super::{
-    badge, balanced, bald, committee, core_set, galaxy, learning_loss, probcover, random, similar, typiclust,
+    agreement, badge, balanced, bald, committee, core_set, galaxy, learning_loss, probcover, random, similar,
+    typiclust,
 };
 use crate::Strategy;
 use crate::error::{Complaint, Error, Result, unknown};
@@ -119,6 +120,7 @@ pub const STRATEGIES: Table = Table {
         Row::preset::<balanced::Settings>("balanced-entropy", balanced::KIND, || {
             values(&balanced::Settings::default())
         }),
+        Row::new::<agreement::Settings>("agreement"),
         Row::preset::<Bundle>("vabal", vabal::KIND, || bundle(Preset::Default)),
         Row::preset::<Bundle>("vabal-paper", vabal::KIND, || bundle(Preset::Paper)),
         Row::preset::<Bundle>("vabal-official", vabal::KIND, || bundle(Preset::Official)),

@@ -124,7 +124,14 @@ pub fn reasons(terms: &BTreeMap<String, f64>, stats: &Stats) -> Vec<Reason> {
     {
         add(ReasonKind::Unsure, 0.6, format!("looks like {one} at first sight and like {other} at second"));
     }
-    if let Some(confidence) = find(term::CONFIDENCE)
+    let (support, wanted) = (find(term::SUPPORT), index(term::CLASS));
+    if let (Some(support), Some(one), Some(other)) = (support, named(predicted), named(wanted))
+        && predicted != wanted
+    {
+        let text = format!("the classifier says {one}, its features say {other}");
+        add(ReasonKind::Unsure, 1.0 - support, text);
+    }
+    if let Some(confidence) = find(term::CONFIDENCE).or_else(|| find(term::CORRECTED))
         && confidence < 0.8
     {
         let name = named(predicted).map_or_else(String::new, |name| format!(" that it is {name}"));
@@ -142,7 +149,11 @@ pub fn reasons(terms: &BTreeMap<String, f64>, stats: &Stats) -> Vec<Reason> {
         }
     }
     if let Some(class) = named(index(term::CLASS)) {
-        add(ReasonKind::RareClass, 0.7, format!("might be {class}, of which more are wanted"));
+        let text = match find(term::LABELLED) {
+            Some(count) => format!("might be {class}, which has {count:.0} labels"),
+            None => format!("might be {class}, of which more are wanted"),
+        };
+        add(ReasonKind::RareClass, 0.7, text);
     }
     if find(term::DISTANCE).is_some()
         || find(term::DISCRIMINATOR).is_some()

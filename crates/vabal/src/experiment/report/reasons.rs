@@ -42,6 +42,12 @@ pub fn of(section: &Section<'_>, pick: &Pick, vae: Option<&Health>) -> Reason {
 
                 Compared::High => format!("easy (difficulty {})", term(value)),
             },
+            term::CORRECTED => format!("{:.0} % sure after correction", 100.0 * value),
+            term::SUPPORT => format!("{:.0} % by its features", 100.0 * value),
+            term::LABELLED => format!("which has {value:.0} labels"),
+            term::CLASS if find(term::SUPPORT).is_some() => {
+                format!("its features say {}", section.class(value.max(0.0) as usize))
+            }
             term::CLASS => format!("for {}", section.class(value.max(0.0) as usize)),
             other => format!("{other} {}", term(value)),
         };

@@ -1,0 +1,204 @@
+//! The agreement score: asks for images of which the classifier and a generative model of their features do not both say
+//! the same class, of each class as many as bring the labels nearest to balance.
+//!
+//! It is Eq. 3 of VaB-AL (CVPR 2021) read as a probability, without the two approximations of the paper. Eq. 4 drops p(x), and so
+//! ranks by how typical an image is; kept, it makes the likelihood a posterior over classes. Eq. 5 drops what the classifier says
+//! of the image itself. With both kept, for class c predicted by the corrected classifier,
+//!
+//! > s(x) = 1 − p~(c | x) · g(c | x), where p~(n | x) ∝ p(n | x) / π(n)^τ and g(n | x) ∝ p(x | n).
+//!
+//! π has the class shares of the labelled pool, one imaginary label a class added. g is fitted to P_U by predicted and to P_L
+//! by given classes, with a uniform prior: every class is to be right. See docs/strategies.md.
+//!
+//! Never here: how classifiers are trained; the generative model itself.
+
+mod gaussian;
+#[cfg(test)]
+mod tests;
+
+use ndarray::{Array2, ArrayView2};
+use serde::{Deserialize, Serialize};
+
+use super::balanced;
+use super::rows::Rows;
+use crate::error::{Error, Result, within};
+use crate::progress::Progress;
+use crate::term;
+use crate::{Column, Label, Needs, Query, Selection, Strategy, StrategySettings, Table, available};
+use gaussian::Gaussian;
+
+/// Of [`Agreement`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// τ, the power of the class shares that the classifier's probabilities are divided by: 0 leaves them as they are, 1
+    /// takes the prior of the labelled pool out altogether.
+    pub prior_correction: f64,
+    /// What is added to the covariance's diagonal, as a multiple of its mean.
+    pub ridge: f64,
+    /// Whether each class is asked for until its labels are as many as those of the others. Without, the largest scores
+    /// are taken, whatever their class.
+    pub quotas: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { prior_correction: 0.5, ridge: 0.1, quotas: true }
+    }
+}
+
+impl Settings {
+    /// Checks every value's range.
+    ///
+    /// # Errors
+    /// The first value out of range, by its key.
+    pub fn check(&self) -> Result<()> {
+        within("prior_correction", self.prior_correction, 0.0..=1.0)?;
+        within("ridge", self.ridge, 1e-6..=1e6)
+    }
+}
+
+impl StrategySettings for Settings {
+    fn build(self, _: Table) -> Result<Box<dyn Strategy>> {
+        self.check()?;
+        Ok(Box::new(Agreement(self)))
+    }
+}
+
+/// Asks where classifier and features disagree, class by class.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Agreement(pub Settings);
+
+impl Strategy for Agreement {
+    fn needs(&self) -> Needs {
+        Needs::PREDICTION.and(Needs::EMBEDDING)
+    }
+
+    fn needs_of_labelled(&self) -> Needs {
+        Needs::EMBEDDING
+    }
+
+    fn is_batch(&self) -> bool {
+        self.0.quotas
+    }
+
+    fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
+        let n = available(query, progress)?;
+        if n == 0 {
+            return Ok(Selection::default());
+        }
+        let mut labelled = vec![0_usize; query.classes];
+        query.labels.iter().for_each(|&label| labelled[label as usize] += 1);
+        let prediction = Prediction::of(query, &labelled, self.0.prior_correction)?;
+        let ([candidates, known], _) = Rows::of([query.unlabelled, query.labelled])?;
+        let (open, closed) = (query.unlabelled.rows_by_id(), query.labelled.rows_by_id());
+        let model = Gaussian::fit(
+            [(&candidates, &open, &prediction.class), (&known, &closed, query.labels)],
+            query.classes,
+            self.0.ridge,
+            progress,
+        )?;
+        let seen = model.posterior(&candidates, &open, &prediction.class, progress)?;
+
+        let product = prediction.confidence.iter().zip(&seen.support);
+        let scores: Vec<f64> = product.map(|(confidence, support)| 1.0 - confidence * support).collect();
+        let classes = |classes: &[Label]| classes.iter().map(|&class| f64::from(class)).collect();
+        let terms = vec![
+            Column { name: term::PREDICTED, values: classes(&prediction.class) },
+            Column { name: term::CORRECTED, values: prediction.confidence },
+            Column { name: term::CLASS, values: classes(&seen.class) },
+            Column { name: term::SUPPORT, values: seen.support },
+            Column {
+                name: term::LABELLED,
+                values: seen.class.iter().map(|&class| labelled[class as usize] as f64).collect(),
+            },
+        ];
+        if self.0.quotas {
+            balanced::top(query, &scores, &seen.class, n, &terms)
+        } else {
+            Selection::top(query, &scores, terms, progress)
+        }
+    }
+}
+
+/// What the classifier says of each candidate, corrected for its prior.
+struct Prediction {
+    class: Vec<Label>,
+    /// p~ of that class.
+    confidence: Vec<f64>,
+}
+
+impl Prediction {
+    /// Where there are no probabilities, the predicted label is taken for certain.
+    fn of(query: &Query<'_>, labelled: &[usize], tau: f64) -> Result<Self> {
+        if !query.unlabelled.has_probabilities() {
+            let class = query.unlabelled.predicted()?;
+            return Ok(Self { confidence: vec![1.0; class.len()], class });
+        }
+        let p = query.unlabelled.checked_probabilities()?;
+        let total = (labelled.iter().sum::<usize>() + labelled.len()) as f64;
+        let factor: Vec<f64> =
+            labelled.iter().map(|&count| ((count + 1) as f64 / total).powf(-tau)).collect();
+        let mut all =
+            Self { class: Vec::with_capacity(p.nrows()), confidence: Vec::with_capacity(p.nrows()) };
+        for (row, p) in p.rows().into_iter().enumerate() {
+            let (mut sum, mut best) = (0.0, (0, f64::NEG_INFINITY));
+            for (class, (&p, factor)) in p.iter().zip(&factor).enumerate() {
+                let corrected = f64::from(p) * factor;
+                sum += corrected;
+                if corrected > best.1 {
+                    best = (class, corrected);
+                }
+            }
+            if sum <= 0.0 {
+                return Err(Error::input("the probabilities of a row are all 0")
+                    .at(format!("id {}", query.unlabelled.ids()[row]))
+                    .expected("a sum of 1")
+                    .got(0)
+                    .hint("give the softmax over all classes, not a score for each")
+                    .into());
+            }
+            all.class.push(best.0 as Label);
+            all.confidence.push(best.1 / sum);
+        }
+        Ok(all)
+    }
+}
+
+/// What a generative model says of each candidate.
+struct Posterior {
+    /// The class with the largest g.
+    class: Vec<Label>,
+    /// g of the predicted class.
+    support: Vec<f64>,
+}
+
+/// Rows of features, in which order they are taken, and the class of each row.
+type Part<'a> = (&'a Rows<'a>, &'a [usize], &'a [Label]);
+
+/// The rows `order` of `rows` less `mean`, in f64.
+fn centred(rows: &Rows<'_>, order: &[usize], mean: &[f64]) -> Array2<f64> {
+    let mut out = Array2::zeros((order.len(), mean.len()));
+    for (mut out, &row) in out.rows_mut().into_iter().zip(order) {
+        let values = rows.row(row).iter().zip(mean);
+        out.iter_mut().zip(values).for_each(|(out, (&x, mean))| *out = f64::from(x) - mean);
+    }
+    out
+}
+
+/// For each row of logits: softmax in place.
+fn softmax(mut logits: ndarray::ArrayViewMut2<'_, f64>) {
+    for mut row in logits.rows_mut() {
+        let most = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        row.mapv_inplace(|z| (z - most).exp());
+        let sum = row.sum();
+        row /= sum;
+    }
+}
+
+/// The product a·b.
+fn product(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>, threads: crate::kernels::Threads) -> Array2<f64> {
+    let mut c = Array2::zeros((a.nrows(), b.ncols()));
+    crate::kernels::matmul(a, b, 0.0, c.view_mut(), threads);
+    c
+}
