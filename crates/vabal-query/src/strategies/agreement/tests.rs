@@ -186,7 +186,7 @@ fn each_class_gets_what_it_lacks_and_gives_its_largest_scores() {
     let mut labelled = [0_usize; 4];
     made.labels.iter().for_each(|&label| labelled[label as usize] += 1);
     let before = labelled;
-    for class in 0..4 {
+    for (class, labelled) in labelled.iter_mut().enumerate() {
         let of = |selection: &Selection| -> Vec<Id> {
             selection.ids.iter().copied().filter(|id| class_of[id] == f64::from(class as u8)).collect()
         };
@@ -196,7 +196,7 @@ fn each_class_gets_what_it_lacks_and_gives_its_largest_scores() {
         for (id, &count) in picked.ids.iter().zip(counts) {
             assert_eq!(count, before[class_of[id] as usize] as f64);
         }
-        labelled[class] += mine.len();
+        *labelled += mine.len();
     }
     assert!(labelled.iter().max().unwrap() - labelled.iter().min().unwrap() <= 1, "{labelled:?}");
 }
