@@ -67,6 +67,9 @@ RUSTDOCFLAGS='-D warnings' cargo doc --locked --release --workspace --no-deps
 step 'the Python package'
 scripts/python.sh
 
+step 'PyTorch, opened at run time'
+scripts/torch.sh
+
 step 'the pages in a browser'
 { command -v node && command -v npm; } >/dev/null || install 'Node.js' 'nodejs npm'
 browser >/dev/null || install Chromium chromium

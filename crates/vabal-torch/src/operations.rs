@@ -5,7 +5,7 @@
 use vabal_query::error::{Error, Result};
 
 use crate::sys::{Float32, Nothing};
-use crate::{Format, Tensor, Torch};
+use crate::{Device, Format, Tensor, Torch};
 
 /// What BatchNorm knows of a batch, for its gradient.
 #[derive(Debug)]
@@ -25,6 +25,9 @@ pub struct Sgd {
     /// L2 penalty on every parameter.
     pub weight_decay: f64,
 }
+
+/// A CPU's widest vector holds as many values.
+const VECTOR: usize = 16;
 
 /// Of a loss: the mean over the batch.
 const MEAN: i64 = 1;
@@ -59,12 +62,39 @@ impl Tensor {
         padding: usize,
         wanted: bool,
     ) -> Result<(Option<Tensor>, Tensor)> {
+        // On a CPU, oneDNN's weight gradient of a strided 1 × 1 convolution writes past its buffer where maps lie
+        // channels-last and have fewer channels than a vector: https://github.com/uxlfoundation/oneDNN/issues/6035.
+        // Contiguous maps and weights get another kernel.
+        let narrow = matches!(weight.shape()[..], [_, channels, 1, 1] if channels < VECTOR);
+        if narrow && stride > 1 && self.torch().device() == Device::Cpu {
+            let [x, weight] = [input.contiguous()?, weight.contiguous()?];
+            let (dx, dweight) = self.convolution_gradients(&x, &weight, stride, padding, wanted)?;
+            return Ok((dx.map(|dx| dx.laid_out_as(input)).transpose()?, dweight));
+        }
+        self.convolution_gradients(input, weight, stride, padding, wanted)
+    }
+
+    fn convolution_gradients(
+        &self,
+        input: &Tensor,
+        weight: &Tensor,
+        stride: usize,
+        padding: usize,
+        wanted: bool,
+    ) -> Result<(Option<Tensor>, Tensor)> {
         let [stride, padding] = [stride, padding].map(|n| [n as i64; 2]);
         let mask = [wanted, true, false];
         let [input, weight, _] = self.torch().convolution_backward(
             self, input, weight, Nothing, stride, padding, [1; 2], false, [0; 2], 1, mask,
         )?;
         Ok((wanted.then_some(input), weight))
+    }
+
+    /// A contiguous copy.
+    fn contiguous(&self) -> Result<Tensor> {
+        let copy = self.torch().zeros(&self.shape(), Format::Contiguous)?;
+        copy.copy_(self)?;
+        Ok(copy)
     }
 
     /// Normalises maps [B, C, H, W] by the mean and the variance of the batch, then scales and shifts them. The running mean

@@ -401,24 +401,32 @@ mod tests {
     #[test]
     #[ignore = "needs a PyTorch: scripts/torch.sh"]
     fn a_training_has_the_losses_and_the_outcome_of_the_cpu() {
-        let network = Network::resnet(18, 8, 3, 5);
+        // Narrow, so that there are few values: see below.
+        let network = Network::resnet(18, 4, 3, 5);
         let weights = weights(&network);
         let sgd = Sgd { momentum: 0.9, weight_decay: 5e-4 };
         let [mut ours, mut theirs] = [&Cpu(Vectors::Widest) as &dyn Engine, &Pytorch(open())]
             .map(|engine| engine.train(&network, weights.clone(), sgd).unwrap());
         // A batch of another size as well, for the running variances.
         for step in 0..20 {
-            let n = if step % 5 == 4 { 5 } else { 16 };
-            let images = noise(n * 3 * 12 * 12, &format!("images {step}"));
+            let n = if step % 5 == 4 { 5 } else { 8 };
+            // A value that rounding alone puts on the other side of a ReLU's kink changes gradients by a jump, and the two
+            // trainings part. So these are images that bring none so near to it in f64: over 20 steps, rounding was seen
+            // to move values by 3e-5.
+            let of_f64 = wide(&ours.weights().unwrap());
+            let definition = Definition { network: &network, weights: &of_f64, frozen: false };
+            let images = (0..).map(|i| noise(n * 3 * 12 * 12, &format!("images {step} {i}")));
+            let smooth = |images: &Vec<f32>| definition.forward(images, [12, 12], None).nearest > 1e-4;
+            let images = images.take(1000).find(smooth).unwrap();
             let labels: Vec<Label> = (0..n as Label).map(|image| (image + step) % 5).collect();
             let batch = Batch { images: &images, height: 12, width: 12, dropout: None };
             let [ours, theirs] =
                 [&mut ours, &mut theirs].map(|engine| engine.step(&batch, &labels, 0.01).unwrap().unwrap());
-            assert_near([theirs as f32], &[ours], 1e-3, &format!("the loss of step {step}"));
+            assert_near([theirs as f32], &[ours], 1e-4, &format!("the loss of step {step}"));
         }
         let [ours, theirs] = [ours, theirs].map(|engine| engine.weights().unwrap());
         for (array, (got, expected)) in theirs.into_iter().zip(&ours).enumerate() {
-            assert_near(got, &exact(expected), 1e-2, &network.arrays[array].name);
+            assert_near(got, &exact(expected), 1e-3, &network.arrays[array].name);
         }
     }
 
