@@ -4,6 +4,7 @@
 
 mod measure;
 mod observe;
+pub mod ranking;
 pub mod record;
 pub mod report;
 mod run;

@@ -3,6 +3,7 @@
 //! The same records give the same bytes: no time, no path, no machine but the one in the records.
 //! Never here: how numbers over runs are computed ([`super::summary`]), how a run is stored.
 
+mod across;
 mod axis;
 mod chart;
 mod csv;
@@ -83,6 +84,10 @@ pub fn make(experiments: &[Experiment], files: &str) -> Result<Report> {
 
 fn markdown(sections: &[(Section<'_>, Vec<figures::Figure>)]) -> String {
     let mut out = String::new();
+    let all: Vec<&Section<'_>> = sections.iter().map(|(section, _)| section).collect();
+    if let Some(table) = across::table(&all) {
+        out += &format!("# Across data sets\n\n{}\n", table.markdown());
+    }
     for (section, _) in sections {
         let summary = &section.experiment.summary;
         out += &format!(

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use super::across;
 use super::figures::{Figure, Part, asked};
 use super::section::{Experiment, Section};
 use super::svg::{INKS, Theme};
@@ -49,6 +50,12 @@ pub fn html(sections: &[(Section<'_>, Vec<Figure>)], files: &str) -> Result<Stri
         page.push_str("</ul></nav>\n");
     }
     let mut body = String::new();
+    let all: Vec<&Section<'_>> = sections.iter().map(|(section, _)| section).collect();
+    if let Some(table) = across::table(&all) {
+        body.push_str("<section>\n<h2>Across data sets</h2>\n");
+        write_table(&mut body, &table);
+        body.push_str("</section>\n");
+    }
     for (n, (section, figures)) in sections.iter().enumerate() {
         let mut writer = Writer {
             section,
@@ -138,6 +145,36 @@ fn lead(experiment: &Experiment) -> String {
         count(summary.pool_counts.iter().sum()),
         summary.classes.len()
     )
+}
+
+fn write_table(out: &mut String, table: &Table) {
+    // A wide table scrolls within its own box, which a keyboard must be able to reach.
+    let _ = writeln!(
+        out,
+        "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"Table: {}\">\n<table>\n<caption>{}</caption>\n<thead><tr>",
+        escape(&table.head.join(", ")),
+        escape(&table.caption)
+    );
+    for (n, name) in table.head.iter().enumerate() {
+        let class = if n > 0 && words(table, n) { " class=\"words\"" } else { "" };
+        let _ = write!(out, "<th scope=\"col\"{class}>{}</th>", escape(name));
+    }
+    out.push_str("</tr></thead>\n<tbody>\n");
+    let mut above = None;
+    for row in &table.rows {
+        let name = row.first().map(|cell| cell.text.as_str());
+        out.push_str(if name == above { "<tr class=\"same\">" } else { "<tr>" });
+        above = name;
+        for (n, cell) in row.iter().enumerate() {
+            if n == 0 {
+                let _ = write!(out, "<th scope=\"row\">{}</th>", escape(&cell.text));
+            } else {
+                out.push_str(&html_cell(cell, words(table, n)));
+            }
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</tbody>\n</table>\n</div>\n");
 }
 
 struct Writer<'a> {
@@ -291,33 +328,7 @@ impl Writer<'_> {
     }
 
     fn table(&mut self, table: &Table) {
-        // A wide table scrolls within its own box, which a keyboard must be able to reach.
-        let _ = writeln!(
-            self.out,
-            "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"Table: {}\">\n<table>\n<caption>{}</caption>\n<thead><tr>",
-            escape(&table.head.join(", ")),
-            escape(&table.caption)
-        );
-        for (n, name) in table.head.iter().enumerate() {
-            let class = if n > 0 && words(table, n) { " class=\"words\"" } else { "" };
-            let _ = write!(self.out, "<th scope=\"col\"{class}>{}</th>", escape(name));
-        }
-        self.out.push_str("</tr></thead>\n<tbody>\n");
-        let mut above = None;
-        for row in &table.rows {
-            let name = row.first().map(|cell| cell.text.as_str());
-            self.out.push_str(if name == above { "<tr class=\"same\">" } else { "<tr>" });
-            above = name;
-            for (n, cell) in row.iter().enumerate() {
-                if n == 0 {
-                    let _ = write!(self.out, "<th scope=\"row\">{}</th>", escape(&cell.text));
-                } else {
-                    self.out.push_str(&html_cell(cell, words(table, n)));
-                }
-            }
-            self.out.push_str("</tr>\n");
-        }
-        self.out.push_str("</tbody>\n</table>\n</div>\n");
+        write_table(&mut self.out, table);
     }
 
     fn pictures(&mut self) -> Result<()> {
