@@ -118,7 +118,13 @@ impl LinearHead {
         if let Some(warm) = warm {
             let same = warm.weights.dim() == (classes, features.ncols());
             let got = || format!("{:?}", warm.weights.dim());
-            expect(same, "the head to start from has another shape", "warm", shape(classes, features.ncols()), got)?;
+            expect(
+                same,
+                "the head to start from has another shape",
+                "warm",
+                shape(classes, features.ncols()),
+                got,
+            )?;
         }
         let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]);
         let chosen: Vec<usize> = (0..labels.len()).filter(|&row| weight(row) > 0.0).collect();
@@ -158,11 +164,14 @@ impl LinearHead {
         let (done, loss) = (settings.iterations, Some(search.loss));
         report(progress, Event::Progress { phase: "head", done, total: done, unit: "iteration", loss })?;
         if search.gap > settings.tolerance {
-            report(progress, Event::Warning(&format!(
-                "the linear classifier stopped after {} iterations with a loss that may be {:.1e} of itself above the least \
+            report(
+                progress,
+                Event::Warning(&format!(
+                    "the linear classifier stopped after {} iterations with a loss that may be {:.1e} of itself above the least \
                  one, not {:.1e}: scale the features, or set a larger l2",
-                search.iterations, search.gap, settings.tolerance
-            )))?;
+                    search.iterations, search.gap, settings.tolerance
+                )),
+            )?;
         }
 
         let (found, bias) = search.parameters.split_at(present.len() * features.ncols());
@@ -193,7 +202,12 @@ impl LinearHead {
 
     /// Weights and biases of the `present` classes for features less their `mean`. A class that had no labels starts as
     /// the others of its prior do.
-    fn start(&self, present: &[usize], prior: &Array1<f64>, mean: &Array1<f64>) -> (Array2<f64>, Array1<f64>) {
+    fn start(
+        &self,
+        present: &[usize],
+        prior: &Array1<f64>,
+        mean: &Array1<f64>,
+    ) -> (Array2<f64>, Array1<f64>) {
         let mut weights = self.weights.select(Axis(0), present);
         let mut bias = self.bias.select(Axis(0), present) + weights.dot(mean);
         let known: Vec<usize> = (0..present.len()).filter(|&at| self.labelled[present[at]]).collect();
@@ -235,7 +249,9 @@ impl LinearHead {
     ) -> Result<Array2<f32>> {
         let (classes, width) = self.weights.dim();
         let right = features.ncols() == width;
-        expect(right, "features of another width", "features", format!("{width} columns"), || features.ncols())?;
+        expect(right, "features of another width", "features", format!("{width} columns"), || {
+            features.ncols()
+        })?;
         finite(features)?;
         let mut out = Array2::zeros((features.nrows(), classes));
         let chunks = out.axis_chunks_iter_mut(Axis(0), ROWS).zip(features.axis_chunks_iter(Axis(0), ROWS));

@@ -81,7 +81,8 @@ mod tests {
     #[test]
     fn the_factor_and_its_inverse_give_the_matrix_and_the_identity_for_any_size() {
         for d in [1, 2, SMALL, SMALL + 1, 77, 130] {
-            let root = Array2::from_shape_fn((d, d + 3), |(i, j)| ((i * 31 + j * 17) % 23) as f64 / 7.0 - 1.5);
+            let root =
+                Array2::from_shape_fn((d, d + 3), |(i, j)| ((i * 31 + j * 17) % 23) as f64 / 7.0 - 1.5);
             let matrix = root.dot(&root.t()) + Array2::<f64>::eye(d);
             let Factor { lower, inverse } = Factor::of(matrix.clone()).unwrap();
             assert!((lower.dot(&lower.t()) - &matrix).iter().all(|e| e.abs() < 1e-11 * d as f64), "{d}");

@@ -70,7 +70,14 @@ impl Guess {
 
 impl Search {
     pub fn new(parameters: Vec<f64>) -> Self {
-        Self { parameters, loss: 0.0, gap: f64::INFINITY, iterations: 0, steps: VecDeque::new(), guess: Guess::None }
+        Self {
+            parameters,
+            loss: 0.0,
+            gap: f64::INFINITY,
+            iterations: 0,
+            steps: VecDeque::new(),
+            guess: Guess::None,
+        }
     }
 
     /// Goes down until the gradient proves that the loss is near enough to the least one, or rounding hides which way is
@@ -126,7 +133,8 @@ impl Search {
                 }
                 // The least point of the parabola through both values and the slope.
                 let least = -slope * length * length / (2.0 * (loss - self.loss - slope * length));
-                length = if least.is_finite() { least.clamp(0.1 * length, 0.5 * length) } else { 0.1 * length };
+                length =
+                    if least.is_finite() { least.clamp(0.1 * length, 0.5 * length) } else { 0.1 * length };
             };
             self.iterations += 1;
             let Some(loss) = found else {

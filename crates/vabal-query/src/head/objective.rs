@@ -70,7 +70,12 @@ impl<T: Power> Objective<T> {
             spread: vec![0.0; classes],
             loss: 0.0,
         });
-        Self { parts: parts.collect(), weights: Array2::zeros((classes, width)), l2, spread: vec![0.0; classes] }
+        Self {
+            parts: parts.collect(),
+            weights: Array2::zeros((classes, width)),
+            l2,
+            spread: vec![0.0; classes],
+        }
     }
 
     /// Classes and features.
@@ -215,9 +220,12 @@ impl<T: Power> Tile<T> {
                 for ((scores, by_bias), spread) in classes {
                     let (mut mass, mut rest) = ([T::zero(); LANES], [T::zero(); LANES]);
                     let (scores, _) = scores.as_chunks_mut::<LANES>();
-                    let ((total, _), (weights, _)) = (total.as_chunks::<LANES>(), weights.as_chunks::<LANES>());
+                    let ((total, _), (weights, _)) =
+                        (total.as_chunks::<LANES>(), weights.as_chunks::<LANES>());
                     let (variance, _) = variance.as_chunks_mut::<LANES>();
-                    for (((scores, total), weights), variance) in scores.iter_mut().zip(total).zip(weights).zip(variance) {
+                    for (((scores, total), weights), variance) in
+                        scores.iter_mut().zip(total).zip(weights).zip(variance)
+                    {
                         for i in 0..LANES {
                             let p = scores[i] * total[i];
                             let weighted = weights[i] * p;
