@@ -23,7 +23,6 @@
 //!
 //! Never here: how features are made, which images are asked for.
 
-mod factor;
 mod minimise;
 mod objective;
 #[cfg(test)]
@@ -35,9 +34,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Label;
 use crate::error::{Error, Result, within};
-use crate::kernels::{Threads, magnitude, matmul};
+use crate::kernels::{Factor, Threads, magnitude, matmul};
 use crate::progress::{Event, Progress, report};
-use factor::Factor;
+
 use minimise::Search;
 use objective::{Objective, Row, exponentials};
 

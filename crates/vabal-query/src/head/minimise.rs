@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::Settings;
-use super::factor::Factor;
 use super::objective::{Objective, Power, add, dot};
 use crate::error::Result;
+use crate::kernels::Factor;
 use crate::kernels::{Threads, matmul};
 use crate::progress::{Event, Progress, report};
 
