@@ -145,10 +145,10 @@ mod tests {
 
     #[test]
     fn quantiles_of_the_range_are_those_of_published_tables() {
-        // Demšar 2006, Table 5: divided by √2, at 5 %.
+        // Demšar 2006, Table 5: divided by √2, at 5 %, to three decimals that are not always rounded.
         let table = [1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164];
         for (k, expected) in (2..).zip(table) {
-            assert!((range_quantile(0.95, k) / SQRT_2 - expected).abs() < 6e-4, "{k}");
+            assert!((range_quantile(0.95, k) / SQRT_2 - expected).abs() < 1e-3, "{k}");
         }
         // Tables of the studentised range, infinite degrees of freedom.
         assert!((range_quantile(0.95, 20) - 5.012).abs() < 1e-3);

@@ -63,11 +63,10 @@ pub fn table(sections: &[&Section<'_>]) -> Option<Table> {
             ]
         })
         .collect();
-    let [name, head] = [names[best], "Against"].map(String::from);
     Some(Table {
         caption: format!(
             "Strategies over {}, by {} ({} over rounds, mean over seeds): mean rank, 1 being best everywhere. Friedman test that \
-             all are equal: p = {:.1e}. Mean ranks less than {:.2} apart are not told apart (Nemenyi, 5 %). Against {name}: mean difference in \
+             all are equal: p = {:.1e}. Mean ranks less than {:.2} apart are not told apart (Nemenyi, 5 %). Against the first: mean difference in \
              percentage points; data sets where the 95 % interval of the paired difference is above 0, holds it, and is below it, \
              given from three seeds on; p of the mean ranks being equal, corrected by Holm (Demšar 2006).",
             plural(sections.len(), "data set"),
@@ -80,7 +79,7 @@ pub fn table(sections: &[&Section<'_>]) -> Option<Table> {
             "Strategy".into(),
             "Mean rank".into(),
             "Within the critical difference".into(),
-            format!("{head} {name}, points"),
+            format!("Against {}, points", names[best]),
             "Won / tied / lost".into(),
             "p, Holm".into(),
         ],
