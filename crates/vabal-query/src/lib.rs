@@ -25,6 +25,7 @@
 pub mod arrays;
 pub mod error;
 pub mod files;
+pub mod head;
 #[doc(hidden)]
 pub mod kernels;
 pub mod metrics;
