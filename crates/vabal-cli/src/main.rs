@@ -2,7 +2,6 @@
 //!
 //! Never here, or in any file beside it: what the library can do for every front end.
 
-mod arrays;
 mod bar;
 mod browser;
 mod commands;

@@ -8,8 +8,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use vabal::csv::push_line;
 use vabal::{Error, Result, files};
-
-use crate::arrays::parquet::{self, Data};
+use vabal_arrays::{Data, write_parquet};
 
 /// How a table is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,20 +58,7 @@ pub fn bytes(format: Format, columns: &[(&str, Data)]) -> Result<Vec<u8>> {
     Ok(match format {
         Format::Csv => csv(columns).into_bytes(),
         Format::Lines => lines(columns).into_bytes(),
-        Format::Parquet => parquet(columns)?,
-    })
-}
-
-/// As Parquet.
-///
-/// # Errors
-/// Texts that are too long for it.
-pub fn parquet(columns: &[(&str, Data)]) -> Result<Vec<u8>> {
-    parquet::write(columns).map_err(|error| {
-        Error::input("texts that are too long for Parquet")
-            .got(error)
-            .hint("write .csv or .jsonl instead")
-            .into()
+        Format::Parquet => write_parquet(columns)?,
     })
 }
 
@@ -163,7 +149,7 @@ mod tests {
             lines(&columns),
             "{\"a \\\"b\\\", c\":0.5,\"none\":\"\",\"path\":\"é, \\\"1\\\".png\",\"rank\":1}\n{\"none\":\"y\",\"path\":\" x\",\"rank\":-2}\n"
         );
-        assert!(parquet(&columns).unwrap().starts_with(b"PAR1"));
+        assert!(write_parquet(&columns).unwrap().starts_with(b"PAR1"));
     }
 
     #[test]

@@ -8,11 +8,10 @@ use clap::ValueEnum;
 use vabal::project::exchange::{Detail, Format, Layout, Means, columns};
 use vabal::project::{Exported, Project, Shape};
 use vabal::{Error, Result};
+use vabal_arrays::Data;
 
-use crate::arrays::parquet::Data;
 use crate::bar::watched;
 use crate::output::{say, several};
-use crate::table;
 
 /// Write the labels of a project as a file, or its labelled images as folders
 ///
@@ -140,5 +139,5 @@ fn parquet(args: &Export, project: &Project, detail: Detail) -> Result<Exported>
     };
     let table: Vec<(&str, Data)> =
         columns::table(&rows, detail).into_iter().map(|(name, column)| (name, data(column))).collect();
-    project.export_bytes(&rows, &table::parquet(&table)?, args.model, &args.out)
+    project.export_bytes(&rows, &vabal_arrays::write_parquet(&table)?, args.model, &args.out)
 }

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use vabal::Result;
 use vabal::project::Project;
+use vabal_arrays::Data;
 
 use super::device;
-use crate::arrays::parquet::Data;
 use crate::bar::watched;
 use crate::output::{complain, say, several};
 use crate::table::{self, aligned};

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use vabal::project::Project;
 use vabal::{Error, Result};
+use vabal_arrays::Data;
 
-use crate::arrays::parquet::Data;
 use crate::output::{complain, say, several};
 use crate::table;
 

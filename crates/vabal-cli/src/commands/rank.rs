@@ -1,6 +1,6 @@
 //! `vabal rank`: what to label next, from arrays of the user's own model.
 //!
-//! Never here: how files hold arrays (`arrays/`), how a strategy chooses (`vabal::query`).
+//! Never here: how files hold arrays (`vabal_arrays`), how a strategy chooses (`vabal::query`).
 
 mod pool;
 mod show;

@@ -4,13 +4,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use std::sync::Arc;
 
-use bytemuck::Pod;
-use vabal::query::arrays::{Array, Group, Kind, Name, Source, Store, Values};
-use vabal::{Error, Progress, Result};
-
-use crate::arrays::{self, Entry, Load};
+use vabal::query::arrays::{Array, Group, Name};
+use vabal::{Error, Result};
+use vabal_arrays::{Entry, open};
 
 /// The name and the path of `features=FILE`; a name that is none is a part of the path.
 fn named(source: &OsStr) -> Option<(&str, &Path)> {
@@ -33,7 +30,7 @@ pub fn group(sources: &[OsString]) -> Result<Group> {
     let mut places = Vec::new();
     for source in sources {
         let path = path_of(source);
-        let mut found = arrays::open(path)?;
+        let mut found = open(path)?;
         places.push(path.display().to_string());
         if let Some((name, _)) = named(source) {
             found = one(found, name, path)?;
@@ -68,27 +65,4 @@ fn one(mut found: Vec<Entry>, name: &str, path: &Path) -> Result<Vec<Entry>> {
         .got("several")
         .hint("give the file without a name before it")
         .into())
-}
-
-impl Source for Entry {
-    fn read(&self, kind: Kind, progress: &mut Progress<'_>) -> Result<Values> {
-        let load = &mut Load::new(progress);
-        Ok(match kind {
-            Kind::Floats => Values::Floats(Arc::new(self.floats(load)?)),
-            Kind::Bytes => Values::Bytes(Arc::new(self.bytes(load)?)),
-            Kind::Ids if !self.dtype.is_whole() => {
-                Values::Texts(self.texts(load)?.into_iter().map(Some).collect())
-            }
-            Kind::Ids => Values::Whole(self.integers("whole numbers of 63 bits, or texts", load)?.into()),
-            Kind::Labels => {
-                Values::Whole(self.integers("whole numbers from 0, or −1 for no label", load)?.into())
-            }
-        })
-    }
-}
-
-impl<T: Pod + Send + Sync> Store<T> for arrays::Values<T> {
-    fn rows(&self, rows: &[usize], width: usize, progress: &mut Progress<'_>) -> Result<Arc<dyn Store<T>>> {
-        Ok(Arc::new(arrays::Values::rows(self, width, rows, &mut Load::new(progress))?))
-    }
 }

@@ -11,9 +11,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use vabal::query::summary::Class;
 use vabal::{Error, Event, Result, Selection};
+use vabal_arrays::Data;
 
 use super::Facts;
-use crate::arrays::parquet::Data;
 use crate::output::{complain, say};
 use crate::table;
 

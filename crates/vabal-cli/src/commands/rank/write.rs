@@ -5,9 +5,9 @@ use std::path::Path;
 use vabal::query::arrays::Names;
 use vabal::query::term;
 use vabal::{Error, Result, Selection};
+use vabal_arrays::Data;
 
 use super::Rank;
-use crate::arrays::parquet::Data;
 
 /// Checks before any work that a file can be written, and that it is none of those that are read.
 ///

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use safetensors::{Dtype as Stored, SafeTensors};
-use vabal::Result;
+use vabal_query::Result;
 
 use super::mapped::Map;
 use super::{Bytes, Dtype, Entry, torn};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use vabal::progress::silent;
+use vabal_query::progress::silent;
 
 use super::super::{Values, open};
 use super::*;

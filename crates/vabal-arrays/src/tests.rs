@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 
 use tempfile::TempDir;
-use vabal::progress::silent;
+use vabal_query::progress::silent;
 
 use super::*;
 
@@ -296,6 +296,6 @@ fn reading_stops_when_it_is_asked_to() {
     let place = Place::new();
     let f8 = npy("<f8", false, &SHAPE, &bytes_of(&wanted(), "f8", false));
     let entry = only(&place.write("a.npy", &f8));
-    let mut stop = |_: vabal::Event<'_>| vabal::Flow::Stop;
+    let mut stop = |_: vabal_query::Event<'_>| vabal_query::Flow::Stop;
     assert!(matches!(entry.floats(&mut Load::new(&mut stop)), Err(Error::Stopped)));
 }

@@ -1,4 +1,4 @@
-//! Files as memory: the one place of the program with `unsafe`.
+//! Files as memory: the one place of this crate with `unsafe`.
 //!
 //! A mapping is only as good as its file: if another process shortens it meanwhile, the system ends this one. Nothing
 //! can be kept from doing that, and the alternative is to copy arrays that may be larger than memory.
@@ -7,7 +7,7 @@ use std::fs::File;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
-use vabal::{Error, Result};
+use vabal_query::{Error, Result};
 
 /// A file, or a part of memory that a file without a name stands behind.
 #[derive(Debug)]

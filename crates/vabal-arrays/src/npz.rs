@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
-use vabal::{Error, Result};
+use vabal_query::{Error, Result};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::mapped::Map;

@@ -23,7 +23,7 @@ use parquet::data_type::{
 };
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
-use vabal::{Error, Result};
+use vabal_query::{Error, Result};
 
 use super::mapped::Map;
 use super::{Bytes, Dtype, Entry, Load, convert, torn};

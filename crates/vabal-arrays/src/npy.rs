@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use vabal::Result;
+use vabal_query::Result;
 
 use super::mapped::Map;
 use super::{Bytes, Dtype, Entry, torn};

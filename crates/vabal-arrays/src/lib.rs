@@ -2,14 +2,32 @@
 //! read when they are asked for. What lies in a file as a strategy wants it, f32 in C order, is mapped and not copied;
 //! everything else is converted block by block, into memory or, where that is much, into a file without a name.
 //!
+//! ```
+//! use vabal_query::arrays::{Array, Classes, Group, Pool};
+//! use vabal_query::progress::silent;
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("labels.parquet");
+//! # std::fs::write(&path, vabal_arrays::write_parquet(&[("labels", vabal_arrays::Data::Whole(vec![0, -1, 1]))])?)?;
+//! let entries = vabal_arrays::open(&path)?;
+//! assert_eq!((entries[0].name.as_str(), &entries[0].shape[..]), ("labels", &[3][..]));
+//!
+//! // Or as the arrays of a pool, which reads those that it needs.
+//! let arrays = entries.into_iter().map(|entry| Array::from_source(&entry.name.clone(), entry.shape.clone(), entry));
+//! let pool = Pool::new(Group::new(arrays.collect()), None, &Classes::Guess, &mut silent())?;
+//! assert_eq!((pool.labels(), pool.candidates()), (&[0, 1][..], 1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Never here: which array means what, and what the values may be.
 
 mod convert;
 mod mapped;
 mod npy;
 mod npz;
-pub mod parquet;
+mod parquet;
 mod safetensors;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -17,10 +35,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use vabal::{Error, Progress, Result};
+use vabal_query::{Error, Progress, Result};
 
 pub use convert::Values;
 use mapped::Map;
+pub use parquet::{Data, write as write_parquet};
 
 /// The endings of files that can be read.
 pub const ENDINGS: &str = ".npz, .npy, .parquet or .safetensors";
@@ -46,19 +65,31 @@ pub struct Entry {
 /// What the values of an array are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dtype {
+    /// IEEE 754, 16 bits.
     F16,
     /// The upper half of an f32.
     BF16,
+    /// IEEE 754, 32 bits.
     F32,
+    /// IEEE 754, 64 bits.
     F64,
+    /// 8 bits with a sign.
     I8,
+    /// 16 bits with a sign.
     I16,
+    /// 32 bits with a sign.
     I32,
+    /// 64 bits with a sign.
     I64,
+    /// 8 bits.
     U8,
+    /// 16 bits.
     U16,
+    /// 32 bits.
     U32,
+    /// 64 bits.
     U64,
+    /// A byte, 0 or 1.
     Bool,
     /// Texts of at most so many code points, 4 bytes each, padded with zeros.
     Unicode(usize),
@@ -70,6 +101,7 @@ pub enum Dtype {
 
 impl Dtype {
     /// Bytes a value; 0 where that is not known.
+    #[must_use]
     pub fn size(&self) -> usize {
         match self {
             Self::I8 | Self::U8 | Self::Bool => 1,
@@ -82,15 +114,21 @@ impl Dtype {
         }
     }
 
+    /// Whether they are numbers of floating point.
+    #[must_use]
     pub fn is_float(&self) -> bool {
         matches!(self, Self::F16 | Self::BF16 | Self::F32 | Self::F64)
     }
 
+    /// Whether they are whole numbers.
+    #[must_use]
     pub fn is_whole(&self) -> bool {
         use Dtype::{I8, I16, I32, I64, U8, U16, U32, U64};
         matches!(self, I8 | I16 | I32 | I64 | U8 | U16 | U32 | U64)
     }
 
+    /// Whether they are texts.
+    #[must_use]
     pub fn is_text(&self) -> bool {
         matches!(self, Self::Unicode(_) | Self::Bytes(_))
     }

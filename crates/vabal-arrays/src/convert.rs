@@ -5,8 +5,8 @@ use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use bytemuck::Pod;
-use vabal::progress::report;
-use vabal::{Error, Event, Result};
+use vabal_query::progress::report;
+use vabal_query::{Error, Event, Result};
 
 use super::mapped::Map;
 use super::{Bytes, Dtype, Entry, Load, npz, torn};

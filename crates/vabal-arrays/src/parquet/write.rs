@@ -8,12 +8,16 @@ use parquet::errors::Result;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
+use vabal_query::Error;
 
 /// The values of a column.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
+    /// Whole numbers.
     Whole(Vec<i64>),
+    /// Numbers.
     Real(Vec<f64>),
+    /// Texts.
     Texts(Vec<String>),
 }
 
@@ -29,11 +33,20 @@ impl Data {
     }
 }
 
-/// The file with these columns, all of the same length.
+/// The Parquet file with these columns, all of the same length.
 ///
 /// # Errors
 /// Texts that are too long for a page.
-pub fn write(columns: &[(&str, Data)]) -> Result<Vec<u8>> {
+pub fn write(columns: &[(&str, Data)]) -> vabal_query::Result<Vec<u8>> {
+    written(columns).map_err(|error| {
+        Error::input("texts that are too long for Parquet")
+            .got(error)
+            .hint("write .csv or .jsonl instead")
+            .into()
+    })
+}
+
+fn written(columns: &[(&str, Data)]) -> Result<Vec<u8>> {
     let fields = columns.iter().map(|(name, data)| data.field(name).map(Arc::new)).collect::<Result<_>>()?;
     let schema = Type::group_type_builder("schema").with_fields(fields).build()?;
     let made = concat!("vabal ", env!("CARGO_PKG_VERSION"));
