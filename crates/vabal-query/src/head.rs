@@ -191,6 +191,24 @@ impl LinearHead {
         Ok(head)
     }
 
+    /// A head of weights W [C, d] and biases b \[C\] that were kept. Its loss and gap are not known, NaN; its iterations are 0.
+    ///
+    /// # Errors
+    /// Another number of biases than of rows, fewer than two classes, no column, values that are not finite.
+    pub fn of(weights: Array2<f64>, bias: Array1<f64>) -> Result<Self> {
+        let (classes, width) = weights.dim();
+        let finite = weights.iter().chain(&bias).all(|value| value.is_finite());
+        if bias.len() != classes || classes < 2 || width == 0 || !finite {
+            return Err(Error::input("weights and biases that make no head")
+                .at("weights and bias")
+                .expected("finite numbers, [C, d] and [C], C of 2 or more, d of 1 or more")
+                .got(format!("{}, and {} biases", shape(classes, width), bias.len()))
+                .hint("give both as a head had them")
+                .into());
+        }
+        Ok(Self { weights, bias, labelled: vec![true; classes], loss: f64::NAN, gap: f64::NAN, iterations: 0 })
+    }
+
     /// Weights and biases of the `present` classes for features less their `mean`. A class that had no labels starts as
     /// the others of its prior do.
     fn start(&self, present: &[usize], prior: &Array1<f64>, mean: &Array1<f64>) -> (Array2<f64>, Array1<f64>) {

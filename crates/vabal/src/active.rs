@@ -3,6 +3,7 @@
 //! The parts are traits, so that the same round serves a hidden label, a person and a test without a
 //! network. Never here: files, the order of runs, what an experiment records.
 
+mod heads;
 mod trainer;
 
 use std::collections::HashSet;
@@ -11,13 +12,15 @@ use std::path::Path;
 use ndarray::{Array3, Axis};
 use rand::seq::index;
 
-use crate::data::ImageSet;
+use crate::data::{Images, Items, Labelled};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
+use crate::query::arrays::MonteCarlo;
 use crate::query::{Needs, Query, Selection, Signals, Strategy};
 use crate::rng::Seed;
 use crate::{Id, Label};
 
+pub(crate) use heads::Heads;
 pub(crate) use trainer::Trainer;
 
 /// Who answers which class an image is of.
@@ -31,18 +34,28 @@ pub trait Oracle {
 
 /// The oracle of experiments: the labels are known, and hidden from the strategy.
 #[derive(Debug, Clone, Copy)]
-pub struct HiddenLabels<'a>(pub &'a ImageSet);
+pub struct HiddenLabels<'a, T = Images>(pub &'a Labelled<T>);
 
-impl Oracle for HiddenLabels<'_> {
+impl<T: Items> Oracle for HiddenLabels<'_, T> {
     fn label(&mut self, ids: &[Id]) -> Result<Vec<Label>> {
         Ok(ids.iter().map(|&id| self.0.label(id)).collect())
     }
 }
 
+/// What a classifier is trained for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Role {
+    /// To be the round's own.
+    Round,
+    /// To be another member of a committee beside it.
+    Member,
+    /// To give these Monte-Carlo draws.
+    Draws(MonteCarlo),
+}
+
 /// Makes classifiers.
 pub trait Learner {
-    /// Trains from scratch on `ids` with their `labels`; every random draw comes from `seed`. `dropout`, where given,
-    /// takes the place of the learner's own.
+    /// Trains from scratch on `ids` with their `labels`; every random draw comes from `seed`.
     ///
     /// # Errors
     /// A training that fails, or [`Error::Stopped`].
@@ -50,7 +63,7 @@ pub trait Learner {
         &self,
         ids: &[Id],
         labels: &[Label],
-        dropout: Option<f64>,
+        role: Role,
         seed: Seed,
         progress: &mut Progress<'_>,
     ) -> Result<Box<dyn Classifier + '_>>;
@@ -77,8 +90,8 @@ pub trait Classifier {
         progress: &mut Progress<'_>,
     ) -> Result<Signals<'static>>;
 
-    /// The dropout that it was trained with; 0 is none.
-    fn dropout(&self) -> f64;
+    /// Whether it gives these Monte-Carlo draws itself; if not, another one is trained for them.
+    fn gives(&self, monte_carlo: MonteCarlo) -> bool;
 
     /// Writes it to a file, whole or not at all.
     ///
@@ -216,7 +229,7 @@ pub struct Lens<'a> {
 
 /// What `strategy` needs to see of both pools: (unlabelled, labelled), from the frozen classifier.
 ///
-/// A strategy that draws under dropout gets its draws from a network trained with that dropout: the round's own, or
+/// A strategy that asks for Monte-Carlo draws gets them of a classifier trained for them: the round's own, or
 /// one trained for it alone, on the same labels from the same seed. The members of a committee but the first, which is
 /// the round's own, are trained from seeds of their own. The round's classifier, and so the measured curve, is the same
 /// for every strategy.
@@ -251,11 +264,11 @@ impl Lens<'_> {
         let mut signals = classifier.signals(ids, needs.of_one_pass(), pass, progress)?;
         if let Some(monte_carlo) = needs.monte_carlo {
             let wish = Needs { monte_carlo: Some(monte_carlo), ..Needs::IDS };
-            let draws = if classifier.dropout() == monte_carlo.dropout {
+            let draws = if classifier.gives(monte_carlo) {
                 classifier.signals(ids, wish, pass, progress)?
             } else {
-                let dropout = Some(monte_carlo.dropout);
-                let with = learner.train(&pool.labelled, &pool.labels, dropout, seed, progress)?;
+                let role = Role::Draws(monte_carlo);
+                let with = learner.train(&pool.labelled, &pool.labels, role, seed, progress)?;
                 with.signals(ids, wish, pass, progress)?
             };
             signals = signals.with_monte_carlo(draws.into_monte_carlo()?)?;
@@ -268,7 +281,8 @@ impl Lens<'_> {
                     classifier.signals(ids, wish, pass, progress)?
                 } else {
                     let seed = seed.child("member", member as u64);
-                    let another = learner.train(&pool.labelled, &pool.labels, None, seed, progress)?;
+                    let another =
+                        learner.train(&pool.labelled, &pool.labels, Role::Member, seed, progress)?;
                     another.signals(ids, wish, pass, progress)?
                 };
                 let p = of.probabilities()?;
@@ -327,8 +341,8 @@ mod tests {
     struct Fixed;
 
     impl Classifier for Fixed {
-        fn dropout(&self) -> f64 {
-            0.0
+        fn gives(&self, _: MonteCarlo) -> bool {
+            false
         }
 
         fn signals(&self, ids: &[Id], _: Needs, _: Seed, _: &mut Progress<'_>) -> Result<Signals<'static>> {
@@ -352,7 +366,7 @@ mod tests {
             &self,
             _: &[Id],
             _: &[Label],
-            _: Option<f64>,
+            _: Role,
             _: Seed,
             _: &mut Progress<'_>,
         ) -> Result<Box<dyn Classifier + '_>> {
@@ -453,13 +467,13 @@ mod tests {
     fn the_oracle_answers_in_the_order_of_the_question() {
         let set = crate::data::demo::read().unwrap();
         let ids = [set.pool[700], set.pool[0]];
-        let labels = HiddenLabels(&set.images).label(&ids).unwrap();
-        assert_eq!(labels, [set.images.label(ids[0]), set.images.label(ids[1])]);
+        let labels = HiddenLabels(&set.items).label(&ids).unwrap();
+        assert_eq!(labels, [set.items.label(ids[0]), set.items.label(ids[1])]);
     }
 
     /// What a [`Learner`] was asked to train: dropout and seed.
     #[derive(Default)]
-    struct Noting(std::cell::RefCell<Vec<(Option<f64>, Seed)>>);
+    struct Noting(std::cell::RefCell<Vec<(Role, Seed)>>);
 
     /// Knows its dropout, and tells of it in every probability.
     struct Dropping(f64);
@@ -469,12 +483,15 @@ mod tests {
             &self,
             _: &[Id],
             _: &[Label],
-            dropout: Option<f64>,
+            role: Role,
             seed: Seed,
             _: &mut Progress<'_>,
         ) -> Result<Box<dyn Classifier + '_>> {
-            self.0.borrow_mut().push((dropout, seed));
-            Ok(Box::new(Dropping(dropout.unwrap_or(0.1 * self.0.borrow().len() as f64))))
+            self.0.borrow_mut().push((role, seed));
+            Ok(Box::new(Dropping(match role {
+                Role::Draws(monte_carlo) => monte_carlo.dropout,
+                _ => 0.1 * self.0.borrow().len() as f64,
+            })))
         }
 
         fn load(&self, _: &Path) -> Result<Box<dyn Classifier + '_>> {
@@ -503,8 +520,8 @@ mod tests {
             }
         }
 
-        fn dropout(&self) -> f64 {
-            self.0
+        fn gives(&self, monte_carlo: MonteCarlo) -> bool {
+            self.0 == monte_carlo.dropout
         }
 
         fn save(&self, _: &Path) -> Result<()> {
@@ -528,7 +545,11 @@ mod tests {
             assert!(labelled.monte_carlo().is_err(), "BALD looks at the unlabelled pool alone");
             let trained = learner.0.into_inner();
             // On the same labels from the same seed, or not at all where the round's own will do.
-            let another = if of_round == 0.25 { Vec::new() } else { vec![(Some(0.25), Seed::new(3))] };
+            let another = if of_round == 0.25 {
+                Vec::new()
+            } else {
+                vec![(Role::Draws(MonteCarlo { draws: 4, dropout: 0.25 }), Seed::new(3))]
+            };
             assert_eq!(trained, another);
         }
     }
@@ -544,7 +565,7 @@ mod tests {
         let members = unlabelled.committee().unwrap();
         assert_eq!(members.slice(ndarray::s![1, .., 0]).to_vec(), [0.9, 0.1, 0.2]);
         let trained = learner.0.into_inner();
-        assert!(trained.iter().all(|(dropout, seed)| dropout.is_none() && *seed != Seed::new(3)));
+        assert!(trained.iter().all(|(role, seed)| *role == Role::Member && *seed != Seed::new(3)));
         assert!(trained.len() == 2 && trained[0].1 != trained[1].1);
     }
 }

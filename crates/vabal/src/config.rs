@@ -12,9 +12,9 @@ mod resolve;
 
 use crate::STRATEGIES;
 use crate::classify;
-use crate::data::source::Source;
+use crate::data::source::{Kind, Source};
 use crate::error::{Error, Result, unknown};
-use crate::query::{Spec, Strategy};
+use crate::query::{Spec, Strategy, head};
 pub use resolve::strategy;
 
 /// A resolved configuration.
@@ -31,12 +31,82 @@ pub struct Config {
     pub strategies: Vec<String>,
     /// How many labels, and how often.
     pub rounds: Rounds,
-    /// The images.
+    /// The images, or the features.
     pub data: Source,
-    /// The network and its training, the same for every strategy.
-    pub classifier: classify::Settings,
+    /// The classifier and its training, the same for every strategy.
+    pub classifier: Classifier,
     /// The settings of the strategies that have any, by name.
     pub strategy: BTreeMap<String, Spec>,
+}
+
+/// What is trained in every round.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Classifier {
+    /// A residual network on images.
+    Network(classify::Settings),
+    /// Multinomial logistic regression on features.
+    Linear(head::Settings),
+}
+
+impl Classifier {
+    /// The name of its kind in a configuration file.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Network(_) => "network",
+            Self::Linear(_) => "linear",
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        match self {
+            Self::Network(settings) => settings.check(),
+            Self::Linear(settings) => settings.check(),
+        }
+    }
+
+    /// The settings of the network.
+    ///
+    /// # Errors
+    /// Another kind.
+    pub fn network(&self) -> Result<&classify::Settings> {
+        match self {
+            Self::Network(settings) => Ok(settings),
+            Self::Linear(_) => Err(misfit("linear", "network", "images", "features")),
+        }
+    }
+
+    /// The settings of the linear classifier.
+    ///
+    /// # Errors
+    /// Another kind.
+    pub fn linear(&self) -> Result<&head::Settings> {
+        match self {
+            Self::Linear(settings) => Ok(settings),
+            Self::Network(_) => Err(misfit("network", "linear", "features", "images")),
+        }
+    }
+
+    /// What training on so many labelled costs, in passes over one: a backward pass costs about two forward ones. Of the
+    /// linear classifier a guess, for what is left of an experiment.
+    pub(crate) fn passes(&self, labelled: usize) -> f64 {
+        match self {
+            Self::Network(settings) => {
+                3.0 * settings.epochs_for(labelled.div_ceil(settings.batch)) as f64 * labelled as f64
+            }
+            Self::Linear(_) => 100.0 * labelled as f64,
+        }
+    }
+}
+
+fn misfit(kind: &str, fitting: &str, data: &str, other: &str) -> Error {
+    Error::input("the classifier does not fit the data")
+        .at("classifier.kind")
+        .expected(format!("\"{fitting}\": the data are {data}"))
+        .got(format!("\"{kind}\", which learns from {other}"))
+        .hint(format!("leave classifier.kind out, or give {other} as data"))
+        .into()
 }
 
 /// How many labels are asked for, and how often.
@@ -66,9 +136,13 @@ const HINT: &str =
     "docs/formats.md lists every setting; `vabal demo --print-config` shows a whole configuration";
 
 impl Config {
-    /// The values of a preset, before a file.
+    /// The values of a preset, before a file: for images.
     #[must_use]
     pub fn preset(preset: Preset) -> Self {
+        let network = match preset {
+            Preset::Paper => classify::Settings::paper(),
+            Preset::Quick => classify::Settings::quick(),
+        };
         Self {
             name: "experiment".into(),
             preset,
@@ -76,10 +150,7 @@ impl Config {
             strategies: ["random", "entropy", "vabal"].map(String::from).into(),
             rounds: Rounds { initial: 500, budget: 500, count: 6 },
             data: Source::default(),
-            classifier: match preset {
-                Preset::Paper => classify::Settings::paper(),
-                Preset::Quick => classify::Settings::quick(),
-            },
+            classifier: Classifier::Network(network),
             strategy: BTreeMap::new(),
         }
     }
@@ -128,8 +199,23 @@ impl Config {
             check_table(name, Some(spec.kind()))?;
             STRATEGIES.build(spec).map_err(|error| error.below(&key))?;
         }
+        let features = self.data.kind == Kind::Features;
+        if features {
+            self.classifier.linear()?;
+        } else {
+            self.classifier.network()?;
+        }
         for name in &self.strategies {
-            self.strategy(name)?;
+            let strategy = self.strategy(name)?;
+            let needs = strategy.needs().and(strategy.needs_of_labelled());
+            if features && needs.images {
+                return Err(Error::input("a strategy that needs images")
+                    .at("strategies")
+                    .expected("strategies that look at features and probabilities, as the data are features")
+                    .got(format!("\"{name}\""))
+                    .hint(format!("leave {name} out, or give images as data"))
+                    .into());
+            }
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ mod sqlite;
 pub mod vaal;
 
 pub use classify::Scorer;
-pub use data::{DataSet, ImageSet, Images};
+pub use data::{DataSet, Features, ImageSet, Images};
 pub use device::Device;
 pub use vabal_query as query;
 pub use vabal_query::{

@@ -4,12 +4,13 @@
 
 use std::path::Path;
 
-use super::{Classifier, Learner};
+use super::{Classifier, Learner, Role};
 use crate::classify::{Scorer, Settings, Training};
 use crate::data::Images;
 use crate::device::Device;
 use crate::error::Result;
 use crate::progress::Progress;
+use crate::query::arrays::MonteCarlo;
 use crate::query::{Needs, Signals};
 use crate::rng::Seed;
 use crate::{Id, Label};
@@ -45,10 +46,15 @@ impl Learner for Trainer<'_> {
         &self,
         ids: &[Id],
         labels: &[Label],
-        dropout: Option<f64>,
+        role: Role,
         seed: Seed,
         progress: &mut Progress<'_>,
     ) -> Result<Box<dyn Classifier + '_>> {
+        // Members differ by their seeds alone.
+        let dropout = match role {
+            Role::Round | Role::Member => None,
+            Role::Draws(monte_carlo) => Some(monte_carlo.dropout),
+        };
         Ok(Box::new(self.fit(ids, labels, dropout, seed, progress)?))
     }
 
@@ -75,8 +81,8 @@ impl Classifier for Frozen<'_> {
         self.scorer.signals(self.images, ids, needs, seed, progress)
     }
 
-    fn dropout(&self) -> f64 {
-        self.scorer.settings().dropout
+    fn gives(&self, monte_carlo: MonteCarlo) -> bool {
+        self.scorer.settings().dropout == monte_carlo.dropout
     }
 
     fn save(&self, path: &Path) -> Result<()> {

@@ -8,11 +8,11 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::{Config, Preset};
+use super::{Classifier, Config, Preset};
 use crate::STRATEGIES;
 use crate::error::{Complaint, Error, Result, nearest};
-use crate::query::Spec;
 use crate::query::strategies::settings::refused;
+use crate::query::{Spec, head};
 
 /// One source of values, and what it is called in an error.
 struct Layer {
@@ -57,6 +57,7 @@ impl Config {
         if !name.is_empty() {
             config.name = name.to_string();
         }
+        config.classifier = classifier(config.classifier, &layers)?;
         config.strategy = variants(&config, &layers)?;
         let mut root = table_of(&config)?;
         for layer in &layers {
@@ -76,8 +77,12 @@ impl Config {
     /// # Errors
     /// `stored` is not TOML.
     pub fn first_difference(&self, stored: &str) -> Result<Option<(String, String, String)>> {
-        let stored: Table = toml::from_str(stored)
+        let mut stored: Table = toml::from_str(stored)
             .map_err(|error| Error::input("a stored configuration is not TOML").got(error.message()))?;
+        // Before there were classifiers of two kinds, none said which.
+        if let Some(Value::Table(classifier)) = stored.get_mut("classifier") {
+            classifier.entry("kind").or_insert_with(|| Value::String("network".into()));
+        }
         Ok(difference(&Value::Table(stored), &Value::Table(table_of(self)?), ""))
     }
 }
@@ -175,6 +180,27 @@ fn preset(layers: &[Layer]) -> Result<Preset> {
         Some((value, origin)) => value.clone().try_into().map_err(|error: toml::de::Error| {
             refused(value, error.message()).at(place("preset", origin)).into()
         }),
+    }
+}
+
+/// The classifier that the layers name, with its default settings; that of `preset`, unless the data are features.
+fn classifier(preset: Classifier, layers: &[Layer]) -> Result<Classifier> {
+    let linear = || Classifier::Linear(head::Settings::default());
+    let kind = last(layers, &["classifier", "kind"]);
+    let Some((kind, origin)) = kind else {
+        let features =
+            last(layers, &["data", "kind"]).and_then(|(kind, _)| kind.as_str()) == Some("features");
+        return Ok(if features { linear() } else { preset });
+    };
+    match kind.as_str() {
+        Some("network") => Ok(preset),
+        Some("linear") => Ok(linear()),
+        Some(_) => Err(Error::input("a setting has a wrong value")
+            .at(place("classifier.kind", origin))
+            .expected("\"network\" or \"linear\"")
+            .got(kind)
+            .into()),
+        None => Err(wrong_type("classifier.kind", &Value::String("network".into()), kind, origin)),
     }
 }
 

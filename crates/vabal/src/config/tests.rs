@@ -22,7 +22,7 @@ fn settings(config: &Config, name: &str) -> vabal::Settings {
 #[test]
 fn an_empty_file_is_the_papers_numbers_and_the_files_name() {
     let config = parse("", &[]).unwrap();
-    assert_eq!(config.classifier, classify::Settings::paper());
+    assert_eq!(config.classifier.network().unwrap(), &classify::Settings::paper());
     assert_eq!((config.rounds.initial, config.rounds.budget, config.rounds.count), (500, 500, 6));
     assert_eq!((config.name.as_str(), config.seeds.as_slice()), ("test", &[1, 2, 3][..]));
 }
@@ -40,9 +40,12 @@ fn the_file_overrides_the_preset_and_set_overrides_the_file() {
     let text = "preset = \"quick\"\n[classifier]\nwidth = 8\nepochs = 3\n";
     let config = parse(text, &["classifier.epochs=4", "name=other", "classifier.learning_rate=1"]).unwrap();
     assert_eq!(config.preset, Preset::Quick);
-    assert_eq!((config.classifier.width, config.classifier.epochs), (8, 4));
-    assert_eq!(config.classifier.learning_rate, 1.0);
-    assert_eq!(config.classifier.batch, classify::Settings::quick().batch);
+    assert_eq!(
+        (config.classifier.network().unwrap().width, config.classifier.network().unwrap().epochs),
+        (8, 4)
+    );
+    assert_eq!(config.classifier.network().unwrap().learning_rate, 1.0);
+    assert_eq!(config.classifier.network().unwrap().batch, classify::Settings::quick().batch);
     assert_eq!(config.name, "other");
 }
 
@@ -200,6 +203,43 @@ fn the_first_difference_names_key_and_both_values() {
     assert_eq!((key.as_str(), stored.as_str(), ours.as_str()), ("classifier.epochs", "7", "200"));
     let fewer = parse("", &["strategies=[random]"]).unwrap().to_toml().unwrap();
     assert!(config.first_difference(&fewer).unwrap().is_some());
+}
+
+#[test]
+fn features_come_with_the_linear_classifier_and_nothing_else() {
+    let features = "[data]\nkind = \"features\"\npath = \"a.npz\"\n";
+    let config = parse(features, &["classifier.l2=10"]).unwrap();
+    assert_eq!(config.classifier.linear().unwrap().l2, 10.0);
+    assert_eq!(config.classifier.kind(), "linear");
+    let printed = config.to_toml().unwrap();
+    assert!(printed.contains("kind = \"linear\"") && !printed.contains("epochs = 200"), "{printed}");
+    assert_eq!(Config::parse(&printed, "printed", "other", &[]).unwrap(), config);
+    let check = |sets: &[&str], parts: &[&str]| {
+        let complaint = complaint(features, sets);
+        for part in parts.iter().chain(&["hint: "]) {
+            assert!(complaint.contains(part), "{part:?} is not in:\n{complaint}");
+        }
+    };
+    check(&["classifier.kind=network"], &["classifier.kind", "\"linear\"", "got: \"network\""]);
+    check(&["strategies=[random,vaal]"], &["needs images", "got: \"vaal\""]);
+    check(&["classifier.epochs=3"], &["unknown setting", "classifier.epochs", "l2"]);
+    check(&["classifier.kind=forest"], &["classifier.kind", "\"network\" or \"linear\""]);
+    check(&["classifier.kind=3"], &["wrong type", "classifier.kind"]);
+    check(&["classifier.l2=0"], &["classifier.l2"]);
+    check(&["data.path="], &["data.path", "file of the arrays"]);
+    check(&["data.size=32"], &["data.size", "no images"]);
+    let error = parse("", &["classifier.kind=linear"]).unwrap_err().to_string();
+    assert!(error.contains("\"network\": the data are images"), "{error}");
+}
+
+#[test]
+fn a_configuration_from_before_there_were_kinds_is_that_of_the_network() {
+    let config = parse("", &[]).unwrap();
+    let printed = config.to_toml().unwrap();
+    let old = printed.replace("kind = \"network\"\n", "");
+    assert_ne!(old, printed);
+    assert_eq!(config.first_difference(&old).unwrap(), None);
+    assert_eq!(Config::parse(&old, "old", "other", &[]).unwrap(), config);
 }
 
 proptest! {

@@ -71,7 +71,7 @@ impl Slot {
         let (pool, all) = (header.pool as Id, images.len() as Id);
         let images = ImageSet::new(images, header.labels, header.classes).ok()?;
         let set =
-            DataSet { name: header.name, images, pool: (0..pool).collect(), test: (pool..all).collect() };
+            DataSet { name: header.name, items: images, pool: (0..pool).collect(), test: (pool..all).collect() };
         Some((set, header.warnings))
     }
 
@@ -114,7 +114,7 @@ impl Slot {
 
     /// Writes the images and their labels beside their place, then renames.
     pub(super) fn write_set(&self, set: &DataSet, warnings: &[String]) -> Result<()> {
-        let DataSet { name, images: ImageSet { images, labels, classes }, pool, .. } = set;
+        let DataSet { name, items: ImageSet { items: images, labels, classes }, pool, .. } = set;
         self.write(images, warnings, |header| Header {
             name: name.clone(),
             classes: classes.clone(),

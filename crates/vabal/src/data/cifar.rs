@@ -287,7 +287,7 @@ pub fn read(path: &Path, version: Version, progress: &mut Progress<'_>) -> Resul
     let test_start = origin.last().map_or(0, |(_, count)| total - count) as Id;
     Ok(DataSet {
         name: layout.name.into(),
-        images: ImageSet::new(Images::new(SHAPE, pixels, Origin::Records(origin))?, labels, names)?,
+        items: ImageSet::new(Images::new(SHAPE, pixels, Origin::Records(origin))?, labels, names)?,
         pool: (0..test_start).collect(),
         test: (test_start..total as Id).collect(),
     })
@@ -298,7 +298,7 @@ pub fn read(path: &Path, version: Version, progress: &mut Progress<'_>) -> Resul
 #[must_use]
 pub fn unofficial(set: &DataSet, version: Version) -> Option<String> {
     let layout = version.layout();
-    let Origin::Records(files) = &set.images.images.origin else { return None };
+    let Origin::Records(files) = &set.items.items.origin else { return None };
     let other: Vec<String> = files
         .iter()
         .filter_map(|(name, count)| {

@@ -127,7 +127,7 @@ pub fn read(
     let all = kept.len() as Id;
     let name = folder.file_name().map_or_else(|| "images".into(), |name| name.to_string_lossy().into_owned());
     let images = ImageSet::new(Images::new(shape, pixels, Origin::Paths(paths))?, labels, classes)?;
-    let set = DataSet { name, images, pool: (0..pool).collect(), test: (pool..all).collect() };
+    let set = DataSet { name, items: images, pool: (0..pool).collect(), test: (pool..all).collect() };
     for warning in &warnings {
         report(progress, Event::Warning(warning))?;
     }

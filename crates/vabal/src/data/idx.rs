@@ -167,7 +167,7 @@ fn assemble(name: &str, pairs: Vec<Pair<'_>>, classes: Vec<String>) -> Result<Da
     let end = labels.len() as Id;
     Ok(DataSet {
         name: name.into(),
-        images: ImageSet::new(Images::new(shape, pixels, Origin::Records(records))?, labels, classes)?,
+        items: ImageSet::new(Images::new(shape, pixels, Origin::Records(records))?, labels, classes)?,
         pool: (0..pool_end).collect(),
         test: (pool_end..end).collect(),
     })

@@ -8,7 +8,7 @@ use std::fmt;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::ImageSet;
+use super::{Items, Labelled};
 use crate::error::{Error, Result, nearest};
 use crate::rng::Seed;
 use crate::{Id, Label};
@@ -163,7 +163,7 @@ impl Imbalance {
     ///
     /// # Errors
     /// A class that the set does not have.
-    pub fn apply(&self, images: &ImageSet, pool: &[Id], seed: Seed) -> Result<Vec<Id>> {
+    pub fn apply<T: Items>(&self, images: &Labelled<T>, pool: &[Id], seed: Seed) -> Result<Vec<Id>> {
         let mut by_class = vec![Vec::new(); images.classes().len()];
         for &id in pool {
             by_class[images.label(id) as usize].push(id);

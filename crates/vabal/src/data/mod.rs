@@ -1,7 +1,7 @@
-//! What there is to label: images in memory as u8, once, and the lists of ids that take part.
+//! What there is to label: images in memory as u8, or rows of features, once, and the lists of ids that take part.
 //!
-//! Every reader fills one [`ImageSet`], or [`Images`] where nothing is known of them; splits and imbalance are lists of ids
-//! into it and copy no pixel.
+//! Every reader fills one [`Labelled`] set of [`Items`], or [`Images`] where nothing is known of them; splits and imbalance are
+//! lists of ids into it and copy nothing.
 //! Never here: networks, strategies, floats made from pixels (except in [`batch`]).
 
 pub mod batch;
@@ -9,13 +9,17 @@ mod cache;
 pub mod cifar;
 pub(crate) mod codec;
 pub mod demo;
+pub mod features;
 pub mod folder;
 pub mod idx;
 pub mod imbalance;
 pub mod source;
 pub mod split;
 
-pub use source::Source;
+pub use features::Features;
+pub use source::{Loaded, Source};
+
+use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
 use crate::{Id, Label};
@@ -165,24 +169,87 @@ impl Images {
     }
 }
 
-/// [`Images`], their labels and their class names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageSet {
-    images: Images,
+/// What a set is of: images, or rows of features. An [`Id`] is the row of one.
+pub trait Items {
+    /// What one is called, for messages.
+    const ONE: &'static str;
+    /// Several of them.
+    const SEVERAL: &'static str;
+
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// Where one came from.
+    ///
+    /// # Panics
+    /// If `id` is not of this set, as indexing does.
+    fn source(&self, id: Id) -> String;
+
+    /// The path of its file, or the name that stands for one.
+    ///
+    /// # Panics
+    /// If `id` is not of this set, as indexing does.
+    fn path(&self, id: Id) -> Option<&str>;
+
+    /// The picture to show of one, where it has one: [channels, height, width].
+    ///
+    /// # Panics
+    /// If `id` is not of this set, as indexing does.
+    fn picture(&self, id: Id) -> Option<(ImageShape, &[u8])>;
+
+    /// Adds what one consists of to a fingerprint of the data.
+    ///
+    /// # Panics
+    /// If `id` is not of this set, as indexing does.
+    fn digest(&self, id: Id, hash: &mut Sha256);
+}
+
+impl Items for Images {
+    const ONE: &'static str = "image";
+    const SEVERAL: &'static str = "images";
+
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn source(&self, id: Id) -> String {
+        self.source(id)
+    }
+
+    fn path(&self, id: Id) -> Option<&str> {
+        self.path(id)
+    }
+
+    fn picture(&self, id: Id) -> Option<(ImageShape, &[u8])> {
+        Some((self.shape, self.pixels(id)))
+    }
+
+    fn digest(&self, id: Id, hash: &mut Sha256) {
+        hash.update(self.pixels(id));
+    }
+}
+
+/// Items, their labels and their class names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Labelled<T> {
+    items: T,
     labels: Vec<Label>,
     classes: Vec<String>,
 }
 
-impl ImageSet {
-    /// Puts together images, the label of each (below the number of classes), and the names of the classes. Copies
+/// [`Images`], their labels and their class names.
+pub type ImageSet = Labelled<Images>;
+
+impl<T: Items> Labelled<T> {
+    /// Puts together items, the label of each (below the number of classes), and the names of the classes. Copies
     /// nothing.
     ///
     /// # Errors
-    /// Another number of labels than of images, fewer than two classes, two classes of one name, a label out of range.
-    pub fn new(images: Images, labels: Vec<Label>, classes: Vec<String>) -> Result<Self> {
-        if labels.len() != images.len() {
-            return Err(Error::input("images and labels do not fit together")
-                .expected(format!("{} labels, one per image", images.len()))
+    /// Another number of labels than of items, fewer than two classes, two classes of one name, a label out of range.
+    pub fn new(items: T, labels: Vec<Label>, classes: Vec<String>) -> Result<Self> {
+        if labels.len() != items.count() {
+            return Err(Error::input(format!("{} and labels do not fit together", T::SEVERAL))
+                .expected(format!("{} labels, one per {}", items.count(), T::ONE))
                 .got(labels.len())
                 .into());
         }
@@ -200,18 +267,18 @@ impl ImageSet {
         }
         if let Some(row) = labels.iter().position(|&label| label as usize >= classes.len()) {
             return Err(Error::input("label out of range")
-                .at(images.source(row as Id))
+                .at(items.source(row as Id))
                 .expected(format!("0 to {}", classes.len() - 1))
                 .got(labels[row])
                 .into());
         }
-        Ok(Self { images, labels, classes })
+        Ok(Self { items, labels, classes })
     }
 
-    /// The images, without what is known of them.
+    /// The items, without what is known of them.
     #[must_use]
-    pub fn images(&self) -> &Images {
-        &self.images
+    pub fn items(&self) -> &T {
+        &self.items
     }
 
     /// The name of every class; its length is C.
@@ -220,7 +287,7 @@ impl ImageSet {
         &self.classes
     }
 
-    /// The true label of an image.
+    /// The true label of an item.
     ///
     /// # Panics
     /// If `id` is not of this set, as indexing does.
@@ -230,26 +297,34 @@ impl ImageSet {
     }
 }
 
-/// A set of images and the part each plays in an experiment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DataSet {
+impl ImageSet {
+    /// The images, without what is known of them.
+    #[must_use]
+    pub fn images(&self) -> &Images {
+        &self.items
+    }
+}
+
+/// A set of items and the part each plays in an experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataSet<T = Images> {
     /// A short name, for titles.
     pub name: String,
-    /// Every image, of pool and test alike.
-    pub images: ImageSet,
+    /// Every image or row of features, of pool and test alike.
+    pub items: Labelled<T>,
     /// The ids that may be asked for, ascending, after imbalance.
     pub pool: Vec<Id>,
     /// The ids that accuracy is measured on, ascending, never asked for.
     pub test: Vec<Id>,
 }
 
-impl DataSet {
-    /// Images of each class among `ids`.
+impl<T: Items> DataSet<T> {
+    /// Items of each class among `ids`.
     #[must_use]
     pub fn class_counts(&self, ids: &[Id]) -> Vec<usize> {
-        let mut counts = vec![0; self.images.classes().len()];
+        let mut counts = vec![0; self.items.classes().len()];
         for &id in ids {
-            counts[self.images.label(id) as usize] += 1;
+            counts[self.items.label(id) as usize] += 1;
         }
         counts
     }
@@ -260,28 +335,31 @@ impl DataSet {
     /// An empty pool or test set, a class that the pool holds no image of.
     pub fn check(&self) -> Result<()> {
         if self.pool.is_empty() || self.test.is_empty() {
-            return Err(Error::input("a data set without images in its pool or its test set")
-                .at(&self.name)
-                .expected("at least one image in each")
-                .got(format!("{} in the pool, {} in the test set", self.pool.len(), self.test.len()))
-                .into());
+            return Err(Error::input(format!(
+                "a data set without {} in its pool or its test set",
+                T::SEVERAL
+            ))
+            .at(&self.name)
+            .expected(format!("at least one {} in each", T::ONE))
+            .got(format!("{} in the pool, {} in the test set", self.pool.len(), self.test.len()))
+            .into());
         }
         let counts = self.class_counts(&self.pool);
         let empty: Vec<_> = (0..counts.len()).filter(|&n| counts[n] == 0).collect();
         if let [first, ..] = empty[..] {
             let names: Vec<_> =
-                empty.iter().take(10).map(|&n| format!("\"{}\"", self.images.classes[n])).collect();
+                empty.iter().take(10).map(|&n| format!("\"{}\"", self.items.classes[n])).collect();
             let more = if empty.len() > names.len() { ", …" } else { "" };
-            return Err(Error::input("a class with no image in the pool")
+            return Err(Error::input(format!("a class with no {} in the pool", T::ONE))
                 .at(&self.name)
-                .expected("at least one image of every class")
+                .expected(format!("at least one {} of every class", T::ONE))
                 .got(format!(
                     "none of {}{more} ({} of {} classes)",
                     names.join(", "),
                     empty.len(),
                     counts.len()
                 ))
-                .hint(format!("add images of class {first}, or leave the class out"))
+                .hint(format!("add {} of class {first}, or leave the class out", T::SEVERAL))
                 .into());
         }
         Ok(())

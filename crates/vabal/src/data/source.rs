@@ -10,12 +10,12 @@ use super::cifar::{self, Labels};
 use super::folder::{Aspect, Colour, Reading};
 use super::imbalance::Imbalance;
 use super::split::HoldOut;
-use super::{DataSet, demo, folder, idx};
+use super::{DataSet, Features, Images, Items, demo, features, folder, idx};
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 use crate::rng::Seed;
 
-/// Where the images come from and what is done to the pool. Every key is always written out.
+/// Where the images or features come from and what is done to the pool. Every key is always written out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Source {
@@ -59,6 +59,17 @@ pub enum Kind {
     Idx,
     /// A folder with one sub-folder of images per class.
     Folder,
+    /// A file, or a folder of files, of arrays: a row of features for each item, and its label.
+    Features,
+}
+
+/// A data set of what there is to label.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Loaded {
+    /// Of images.
+    Images(DataSet<Images>),
+    /// Of rows of features.
+    Features(DataSet<Features>),
 }
 
 /// The largest `size`.
@@ -78,6 +89,7 @@ impl Kind {
             Kind::FashionMnist => "fashion-mnist",
             Kind::Idx => "idx",
             Kind::Folder => "folder",
+            Kind::Features => "features",
         }
     }
 }
@@ -93,6 +105,7 @@ impl Source {
         if self.size > MOST_SIZE || (self.size > 0 && self.kind != Kind::Folder) {
             let expected = match self.kind {
                 Kind::Folder => format!("0 to {MOST_SIZE}"),
+                Kind::Features => "0: features are no images".into(),
                 _ => format!("0: the images of {} have one size", self.kind.name()),
             };
             return Err(Error::input("a setting is out of range")
@@ -101,27 +114,32 @@ impl Source {
                 .got(self.size)
                 .into());
         }
-        if self.path.as_os_str().is_empty() && matches!(self.kind, Kind::Idx | Kind::Folder) {
+        if self.path.as_os_str().is_empty() && matches!(self.kind, Kind::Idx | Kind::Folder | Kind::Features)
+        {
+            let (what, name) = match self.kind {
+                Kind::Features => ("the file of the arrays, or their folder", "FILE"),
+                _ => ("the folder of the data", "FOLDER"),
+            };
             return Err(Error::input("a setting is missing")
                 .at("data.path")
-                .expected("the folder of the data")
+                .expected(what)
                 .got("\"\"")
-                .hint("write path = \"FOLDER\" below [data], or give --set data.path=FOLDER")
+                .hint(format!("write path = \"{name}\" below [data], or give --set data.path={name}"))
                 .into());
         }
         Ok(())
     }
 
-    /// Reads the images, holds out a test set where the data have none, and applies the imbalance to
+    /// Reads the images or features, holds out a test set where the data have none, and applies the imbalance to
     /// the pool. `data_dir` is where `vabal fetch` puts data sets, each in a folder of its name;
     /// decoded images of folders are kept in `cache` below it.
     ///
     /// # Errors
     /// What [`Source::check`] and the readers say, a class without an image, or [`Error::Stopped`].
-    pub fn load(&self, seed: Seed, data_dir: &Path, progress: &mut Progress<'_>) -> Result<DataSet> {
+    pub fn load(&self, seed: Seed, data_dir: &Path, progress: &mut Progress<'_>) -> Result<Loaded> {
         self.check()?;
         let path = self.place(data_dir);
-        let mut set = match self.kind {
+        let set = match self.kind {
             Kind::Demo => demo::read()?,
             Kind::Cifar10 => cifar::read(&path, cifar::Version::Ten, progress)?,
             Kind::Cifar100 => cifar::read(&path, cifar::Version::Hundred(self.labels), progress)?,
@@ -132,16 +150,13 @@ impl Source {
                 let reading = Reading { size, aspect, colour, skip_bad };
                 folder::read(&path, reading, Some(&data_dir.join("cache")), progress)?
             }
+            Kind::Features => {
+                let set = self.parted(features::read(&path, progress)?, seed)?;
+                warn_of_absent(&set, progress)?;
+                return Ok(Loaded::Features(set));
+            }
         };
-        let seed = seed.child("data", self.seed);
-        if set.test.is_empty() {
-            (set.pool, set.test) = self.holdout.split(&set.images, &set.pool, seed)?;
-        }
-        set.check()?;
-        if !self.imbalance.is_none() {
-            set.pool = self.imbalance.apply(&set.images, &set.pool, seed)?;
-            set.name = format!("{}, {}", set.name, self.imbalance);
-        }
+        let set = self.parted(set, seed)?;
         let version = match self.kind {
             Kind::Cifar10 => Some(cifar::Version::Ten),
             Kind::Cifar100 => Some(cifar::Version::Hundred(self.labels)),
@@ -150,10 +165,20 @@ impl Source {
         if let Some(text) = version.and_then(|version| cifar::unofficial(&set, version)) {
             report(progress, Event::Warning(&text))?;
         }
-        let absent = set.class_counts(&set.test).iter().filter(|&&count| count == 0).count();
-        if absent > 0 {
-            let text = format!("{absent} of the classes have no image in the test set");
-            report(progress, Event::Warning(&text))?;
+        warn_of_absent(&set, progress)?;
+        Ok(Loaded::Images(set))
+    }
+
+    /// With a test set, and without what the imbalance takes away.
+    fn parted<T: Items>(&self, mut set: DataSet<T>, seed: Seed) -> Result<DataSet<T>> {
+        let seed = seed.child("data", self.seed);
+        if set.test.is_empty() {
+            (set.pool, set.test) = self.holdout.split(&set.items, &set.pool, seed)?;
+        }
+        set.check()?;
+        if !self.imbalance.is_none() {
+            set.pool = self.imbalance.apply(&set.items, &set.pool, seed)?;
+            set.name = format!("{}, {}", set.name, self.imbalance);
         }
         Ok(set)
     }
@@ -169,6 +194,15 @@ impl Source {
         }
         data_dir.join(self.kind.name())
     }
+}
+
+fn warn_of_absent<T: Items>(set: &DataSet<T>, progress: &mut Progress<'_>) -> Result<()> {
+    let absent = set.class_counts(&set.test).iter().filter(|&&count| count == 0).count();
+    if absent > 0 {
+        let text = format!("{absent} of the classes have no {} in the test set", T::ONE);
+        report(progress, Event::Warning(&text))?;
+    }
+    Ok(())
 }
 
 fn folder_name(path: &Path) -> String {

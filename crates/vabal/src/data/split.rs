@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use rand::seq::{SliceRandom, index};
 use serde::{Deserialize, Serialize};
 
-use super::ImageSet;
+use super::{Items, Labelled};
 use crate::Id;
 use crate::error::{Error, Result};
 use crate::rng::Seed;
@@ -74,7 +74,7 @@ impl HoldOut {
     ///
     /// # Errors
     /// By group: images without a file of their own, or no group small enough.
-    pub fn split(&self, images: &ImageSet, ids: &[Id], seed: Seed) -> Result<Split> {
+    pub fn split<T: Items>(&self, images: &Labelled<T>, ids: &[Id], seed: Seed) -> Result<Split> {
         let mut ids = ids.to_vec();
         ids.sort_unstable();
         let mut test = match self.by {
@@ -105,12 +105,12 @@ impl HoldOut {
         index::sample(&mut rng, ids.len(), self.share(ids.len())).into_iter().map(|n| ids[n]).collect()
     }
 
-    fn groups(&self, images: &ImageSet, ids: &[Id], seed: Seed) -> Result<Vec<Id>> {
+    fn groups<T: Items>(&self, images: &Labelled<T>, ids: &[Id], seed: Seed) -> Result<Vec<Id>> {
         let mut groups: BTreeMap<&str, Vec<Id>> = BTreeMap::new();
         for &id in ids {
-            let path = images.images().path(id).ok_or_else(|| {
-                Error::input("images without a file of their own have no group")
-                    .at(images.images().source(id))
+            let path = images.items().path(id).ok_or_else(|| {
+                Error::input(format!("{} without a file of their own have no group", T::SEVERAL))
+                    .at(images.items().source(id))
                     .hint("use data.holdout.by = \"stratified\"")
             })?;
             let name = path.rsplit('/').next().unwrap_or(path);

@@ -65,7 +65,7 @@ fn an_image_knows_its_file_and_record() {
 
 #[test]
 fn a_class_without_an_image_in_the_pool_is_named() {
-    let set = DataSet { name: "set".into(), images: small_set(&[2, 2]), pool: vec![0, 1], test: vec![2] };
+    let set = DataSet { name: "set".into(), items: small_set(&[2, 2]), pool: vec![0, 1], test: vec![2] };
     assert_tells(&complaint(set.check()), &["a class with no image", "\"class 1\""]);
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -16,9 +17,11 @@ use super::observe::{EVALUATE, Event, FEATURES, Listener, Observer, SELECT, TRAI
 use super::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
 use super::store::{Progressed, Store};
 use super::thumbnail::{self, Thumbnail};
-use crate::active::{Classifier, HiddenLabels, Learner, Lens, Oracle, Pool, Trainer, choose, look};
-use crate::config::Config;
-use crate::data::DataSet;
+use crate::active::{
+    Classifier, Heads, HiddenLabels, Learner, Lens, Oracle, Pool, Role, Trainer, choose, look,
+};
+use crate::config::{self, Config};
+use crate::data::{DataSet, Items, Loaded};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::files;
@@ -70,31 +73,46 @@ pub fn run(
     let data = config.data.load(Seed::new(0), data_dir, &mut listen);
     // Warnings wait for the configuration: beside its error they would be noise. Beside an error of the data
     // they may be its reason.
-    let firsts = data.as_ref().ok().map(|data| first_pools(config, data)).transpose()?;
+    let firsts = match &data {
+        Ok(Loaded::Images(data)) => first_pools(config, data)?,
+        Ok(Loaded::Features(data)) => first_pools(config, data)?,
+        Err(_) => HashMap::new(),
+    };
     for text in &warnings {
         let event = progress::Event::Warning(text);
         if observer(Event::Work { at: None, whole: 0.0, event }) == Flow::Stop {
             return Err(Error::Stopped);
         }
     }
-    let (data, firsts) = (data?, firsts.unwrap_or_default());
-    let trainer = Trainer {
-        images: data.images.images(),
-        classes: data.images.classes(),
-        settings: &config.classifier,
-        device,
-    };
-    grid((config, firsts), store, out, device, &data, &trainer, observer)
+    match data? {
+        Loaded::Images(data) => {
+            let trainer = Trainer {
+                images: data.items.images(),
+                classes: data.items.classes(),
+                settings: config.classifier.network()?,
+                device,
+            };
+            grid((config, firsts), store, out, device, &data, &trainer, observer)
+        }
+        Loaded::Features(data) => {
+            let heads = Heads {
+                features: data.items.items(),
+                classes: data.items.classes().len(),
+                settings: config.classifier.linear()?,
+            };
+            grid((config, firsts), store, out, device, &data, &heads, observer)
+        }
+    }
 }
 
 /// The same with data and a learner of one's own, on the CPU.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_with(
+pub fn run_with<T: Items>(
     config: &Config,
     out: &Path,
-    data: &DataSet,
+    data: &DataSet<T>,
     learner: &dyn Learner,
     observer: &mut Observer<'_>,
 ) -> Result<Outcome> {
@@ -120,9 +138,9 @@ struct First<'a> {
 }
 
 /// What stays the same over the grid.
-struct Grid<'a> {
+struct Grid<'a, T> {
     config: &'a Config,
-    data: &'a DataSet,
+    data: &'a DataSet<T>,
     learner: &'a dyn Learner,
     out: PathBuf,
     weights: PathBuf,
@@ -133,12 +151,12 @@ struct Grid<'a> {
     total: f64,
 }
 
-fn grid(
+fn grid<T: Items>(
     (config, firsts): (&Config, HashMap<u64, Vec<Pick>>),
     mut store: Store,
     out: &Path,
     device: Device,
-    data: &DataSet,
+    data: &DataSet<T>,
     learner: &dyn Learner,
     observer: &mut Observer<'_>,
 ) -> Result<Outcome> {
@@ -196,16 +214,16 @@ fn grid(
 }
 
 /// The first pool of every seed: what of the configuration only the data can check.
-fn first_pools(config: &Config, data: &DataSet) -> Result<HashMap<u64, Vec<Pick>>> {
+fn first_pools<T: Items>(config: &Config, data: &DataSet<T>) -> Result<HashMap<u64, Vec<Pick>>> {
     config.seeds.iter().map(|&seed| Ok((seed, first_pool(config, data, seed)?))).collect()
 }
 
 /// The first pool of a seed, with its answers.
-fn first_pool(config: &Config, data: &DataSet, seed: u64) -> Result<Vec<Pick>> {
+fn first_pool<T: Items>(config: &Config, data: &DataSet<T>, seed: u64) -> Result<Vec<Pick>> {
     let ids = Pool::new(&data.pool)?.draw(config.rounds.initial, Seed::new(seed))?;
-    let labels = HiddenLabels(&data.images).label(&ids)?;
+    let labels = HiddenLabels(&data.items).label(&ids)?;
     if labels.iter().all(|label| Some(label) == labels.first()) {
-        let class = labels.first().map_or("", |&label| &data.images.classes()[label as usize]);
+        let class = labels.first().map_or("", |&label| &data.items.classes()[label as usize]);
         return Err(Error::input("the first pool holds one class only")
             .at(format!("seed {seed}"))
             .expected("images of at least two classes")
@@ -218,7 +236,12 @@ fn first_pool(config: &Config, data: &DataSet, seed: u64) -> Result<Vec<Pick>> {
 }
 
 /// Stores what the experiment is about, or checks that it is still about the same.
-fn describe(store: &mut Store, config: &Config, data: &DataSet, device: Device) -> Result<Summary> {
+fn describe<T: Items>(
+    store: &mut Store,
+    config: &Config,
+    data: &DataSet<T>,
+    device: Device,
+) -> Result<Summary> {
     let fingerprint = fingerprint(data);
     if let (Some(summary), Some(stored)) = (store.summary()?, store.value("data_sha256")?) {
         if stored != fingerprint {
@@ -236,7 +259,7 @@ fn describe(store: &mut Store, config: &Config, data: &DataSet, device: Device) 
     let summary = Summary {
         name: config.name.clone(),
         data: data.name.clone(),
-        classes: data.images.classes().to_vec(),
+        classes: data.items.classes().to_vec(),
         pool_counts: data.class_counts(&data.pool),
         test_counts: data.class_counts(&data.test),
         rare: data.rare_classes(),
@@ -247,21 +270,21 @@ fn describe(store: &mut Store, config: &Config, data: &DataSet, device: Device) 
     Ok(summary)
 }
 
-/// SHA-256 over the ids, labels and pixels of pool and test set.
-fn fingerprint(data: &DataSet) -> String {
+/// SHA-256 over the ids, labels and pixels or features of pool and test set.
+fn fingerprint<T: Items>(data: &DataSet<T>) -> String {
     let mut hash = Sha256::new();
     for ids in [&data.pool, &data.test] {
         hash.update((ids.len() as u64).to_le_bytes());
         for &id in ids {
             hash.update(id.to_le_bytes());
-            hash.update(data.images.label(id).to_le_bytes());
-            hash.update(data.images.images().pixels(id));
+            hash.update(data.items.label(id).to_le_bytes());
+            data.items.items().digest(id, &mut hash);
         }
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-impl<'a> Grid<'a> {
+impl<'a, T: Items> Grid<'a, T> {
     /// Labelled images that a round trains on.
     fn labelled(&self, round: usize) -> usize {
         let rounds = &self.config.rounds;
@@ -269,7 +292,7 @@ impl<'a> Grid<'a> {
     }
 
     /// The rounds of every run: as many as asked, unless the pool ends before.
-    fn rounds(&self) -> impl Iterator<Item = usize> + use<> {
+    fn rounds(&self) -> RangeInclusive<usize> {
         let (initial, budget) = (self.config.rounds.initial, self.config.rounds.budget);
         let left = self.data.pool.len().saturating_sub(initial);
         1..=self.config.rounds.count.min(1 + left.div_ceil(budget))
@@ -279,15 +302,14 @@ impl<'a> Grid<'a> {
         self.rounds().last() == Some(round)
     }
 
-    /// Image passes of training and measuring: a backward pass costs about two forward ones.
+    /// Image passes of training and measuring.
     fn train_cost(&self, round: usize) -> f64 {
-        let (classifier, labelled) = (&self.config.classifier, self.labelled(round));
-        let epochs = classifier.epochs_for(labelled.div_ceil(classifier.batch));
-        3.0 * epochs as f64 * labelled as f64 + self.data.test.len() as f64
+        self.config.classifier.passes(self.labelled(round)) + self.data.test.len() as f64
     }
 
-    /// Image passes of looking at both pools and choosing: (looking, choosing). A VAE costs about half a pass for each
-    /// image, VAAL's networks something like it; networks that are trained for the strategy alone cost what the classifier does.
+    /// Image passes of looking at both pools and choosing: (looking, choosing). A VAE costs about half a pass of a network
+    /// for each image, VAAL's networks something like it; classifiers that are trained for the strategy alone cost what the
+    /// round's own does.
     fn ask_cost(&self, strategy: &dyn Strategy, round: usize) -> (f64, f64) {
         let needs = strategy.needs();
         let pool = self.data.pool.len() as f64;
@@ -300,10 +322,19 @@ impl<'a> Grid<'a> {
         look += needs.committee as f64 * pool;
         if let Some(monte_carlo) = needs.monte_carlo {
             look += monte_carlo.draws as f64 * pool;
-            trained += f64::from(u8::from(monte_carlo.dropout != self.config.classifier.dropout));
+            trained += match &self.config.classifier {
+                config::Classifier::Network(network) => {
+                    f64::from(u8::from(monte_carlo.dropout != network.dropout))
+                }
+                config::Classifier::Linear(_) => monte_carlo.draws as f64,
+            };
         }
         look += trained * self.train_cost(round);
-        (look, if needs.stages || needs.images { 0.5 * pool } else { 0.0 })
+        let vae = match &self.config.classifier {
+            config::Classifier::Network(_) => 0.5,
+            config::Classifier::Linear(_) => 100.0,
+        };
+        (look, if needs.stages || needs.images { vae * pool } else { 0.0 })
     }
 
     fn round_cost(&self, strategy: &dyn Strategy, round: usize) -> f64 {
@@ -388,19 +419,19 @@ impl<'a> Grid<'a> {
             let (classifier, train) = measured(TRAIN, || {
                 listener.phase(TRAIN, 0.0, cost - test_cost);
                 let (ids, labels) = (pool.labelled(), pool.labels());
-                self.learner.train(ids, labels, None, seed, &mut |event| listener.hear(event))
+                self.learner.train(ids, labels, Role::Round, seed, &mut |event| listener.hear(event))
             })?;
             let (metrics, evaluate) = measured(EVALUATE, || {
                 listener.phase(EVALUATE, cost - test_cost, test_cost);
                 let test = &self.data.test;
                 let signals = classifier
                     .signals(test, Needs::PROBABILITIES, seed, &mut |event| listener.hear(event))?;
-                let labels: Vec<Label> = test.iter().map(|&id| self.data.images.label(id)).collect();
+                let labels: Vec<Label> = test.iter().map(|&id| self.data.items.label(id)).collect();
                 Ok(Metrics::of(signals.probabilities()?, &labels))
             })?;
             let record = RoundRecord {
                 round,
-                class_counts: pool.class_counts(self.data.images.classes().len()),
+                class_counts: pool.class_counts(self.data.items.classes().len()),
                 unlabelled: pool.unlabelled().len(),
                 metrics,
                 picks: Vec::new(),
@@ -454,7 +485,7 @@ impl<'a> Grid<'a> {
             let lens = Lens { learner: self.learner, classifier: &*classifier, seed };
             look(lens, pool, strategy, &mut |event| listener.hear(event))
         })?;
-        let classes = self.data.images.classes().len();
+        let classes = self.data.items.classes().len();
         let query_seed = Seed::new(seed).child("query", round as u64);
         let (selection, select) = measured(SELECT, || {
             listener.phase(SELECT, look_cost, choose_cost);
@@ -462,7 +493,7 @@ impl<'a> Grid<'a> {
             let budget = self.config.rounds.budget;
             choose(strategy, pool, signals, classes, budget, query_seed, &mut |event| listener.hear(event))
         })?;
-        let labels = HiddenLabels(&self.data.images).label(&selection.ids)?;
+        let labels = HiddenLabels(&self.data.items).label(&selection.ids)?;
         self.keep_pictures(seed, &selection.ids)?;
         if let Some(model) = &selection.model {
             files::write(&self.weights.join(format!("{name}-{seed}.model.safetensors")), model)?;
@@ -483,9 +514,10 @@ impl<'a> Grid<'a> {
         if self.config.seeds.iter().min() != Some(&seed) {
             return Ok(());
         }
-        let images = self.data.images.images();
         for &id in ids.iter().take(thumbnail::PER_ROUND) {
-            thumbnail::write(&self.out, id, &Thumbnail::of(images.shape(), images.pixels(id))?)?;
+            if let Some((shape, pixels)) = self.data.items.items().picture(id) {
+                thumbnail::write(&self.out, id, &Thumbnail::of(shape, pixels)?)?;
+            }
         }
         Ok(())
     }
@@ -505,7 +537,7 @@ impl<'a> Grid<'a> {
             Err(_) => {
                 let seed = Self::classifier_seed(so_far.seed, round);
                 let (ids, labels) = (pool.labelled(), pool.labels());
-                self.learner.train(ids, labels, None, seed, &mut |event| listener.hear(event))?
+                self.learner.train(ids, labels, Role::Round, seed, &mut |event| listener.hear(event))?
             }
         };
         Ok(classifier.into())

@@ -7,11 +7,12 @@ use ndarray::Array2;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::active::{Classifier, Learner};
+use crate::active::{Classifier, Heads, Learner, Role};
 use crate::config::Config;
-use crate::data::DataSet;
+use crate::data::{DataSet, Features, Labelled};
 use crate::error::Error;
 use crate::progress::{Flow, Progress, report};
+use crate::query::arrays::MonteCarlo;
 use crate::query::{Needs, Signals};
 use crate::rng::Seed;
 use crate::{Id, Label};
@@ -29,7 +30,7 @@ impl Learner for Digesting {
         &self,
         ids: &[Id],
         labels: &[Label],
-        dropout: Option<f64>,
+        role: Role,
         seed: Seed,
         progress: &mut Progress<'_>,
     ) -> Result<Box<dyn Classifier + '_>> {
@@ -38,7 +39,7 @@ impl Learner for Digesting {
             report(progress, event)?;
         }
         self.trained.set(self.trained.get() + 1);
-        let hash = Sha256::new().chain_update(format!("{ids:?} {labels:?} {dropout:?} {seed:?}"));
+        let hash = Sha256::new().chain_update(format!("{ids:?} {labels:?} {role:?} {seed:?}"));
         Ok(Box::new(Digested(hash.finalize().to_vec())))
     }
 
@@ -48,8 +49,8 @@ impl Learner for Digesting {
 }
 
 impl Classifier for Digested {
-    fn dropout(&self) -> f64 {
-        0.0
+    fn gives(&self, _: MonteCarlo) -> bool {
+        false
     }
 
     fn signals(
@@ -181,7 +182,7 @@ fn pictures_are_kept_of_the_first_picks_of_the_lowest_seed_and_of_no_others() {
     for id in shown {
         let kept = thumbnail::read(folder.path(), id).unwrap().unwrap();
         // Grey, and small enough to be kept as it is.
-        let pixels: Vec<u8> = data.images.images().pixels(id).iter().flat_map(|&value| [value; 3]).collect();
+        let pixels: Vec<u8> = data.items.images().pixels(id).iter().flat_map(|&value| [value; 3]).collect();
         assert_eq!(kept.rgb, pixels, "id {id}");
     }
 }
@@ -304,8 +305,8 @@ fn a_first_pool_of_one_class_or_larger_than_the_pool_is_refused_before_any_work(
     let folder = tempfile::tempdir().unwrap();
     let learner = Digesting::default();
     let mut one = data();
-    let class = one.images.label(one.pool[0]);
-    one.pool = one.pool.iter().copied().filter(|&id| one.images.label(id) == class).collect();
+    let class = one.items.label(one.pool[0]);
+    one.pool = one.pool.iter().copied().filter(|&id| one.items.label(id) == class).collect();
     let small = config(&["rounds.initial=5"]);
     let error = run_with(&small, folder.path(), &one, &learner, &mut go_on).unwrap_err().to_string();
     assert!(error.contains("one class only") && error.contains("seed 1"), "{error}");
@@ -314,4 +315,80 @@ fn a_first_pool_of_one_class_or_larger_than_the_pool_is_refused_before_any_work(
     let error = run_with(&large, other.path(), &data(), &learner, &mut go_on).unwrap_err().to_string();
     assert!(error.contains("at most 100") && error.contains("got: 101"), "{error}");
     assert_eq!(learner.trained.get(), 0);
+}
+
+/// Three classes of rows, two of them rare: 120 in the pool, 60 in the test set.
+fn rows() -> DataSet<Features> {
+    let class = |row: usize| [0, 1, 0, 2, 0][row % 5];
+    let noise = |row: usize, j: usize| ((row * 37 + j * 53 + row * j * 7) % 64) as f32 / 24.0;
+    let values =
+        Array2::from_shape_fn((180, 6), |(row, j)| noise(row, j) + f32::from(u8::from(j == class(row))));
+    let labels = (0..180).map(|row| class(row) as Label).collect();
+    let names = ["a", "b", "c"].map(String::from).to_vec();
+    let items = Labelled::new(Features::new(values, None).unwrap(), labels, names).unwrap();
+    DataSet { name: "rows".into(), items, pool: (0..120).collect(), test: (120..180).collect() }
+}
+
+const ON_FEATURES: [&str; 7] = [
+    "data.kind=features",
+    "data.path=unused",
+    "strategies=[random,margin,badge,bald,ensemble-vote-entropy,vabal]",
+    "strategy.bald.draws=5",
+    "strategy.vabal.epochs=2",
+    "strategy.vabal.minimum_steps=0",
+    "strategy.vabal.draws=3",
+];
+
+fn on_features(config: &Config, folder: &Path, observer: &mut Observer<'_>) -> Result<Outcome> {
+    let data = rows();
+    let heads = Heads {
+        features: data.items.items(),
+        classes: data.items.classes().len(),
+        settings: config.classifier.linear().unwrap(),
+    };
+    run_with(config, folder, &data, &heads, observer)
+}
+
+#[test]
+fn experiments_on_features_need_no_network_and_keep_no_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&ON_FEATURES);
+    let outcome = on_features(&config, folder.path(), &mut go_on).unwrap();
+    assert_eq!(outcome.runs.len(), 12);
+    for run in &outcome.runs {
+        assert_eq!(run.rounds.iter().map(record::RoundRecord::labelled).collect::<Vec<_>>(), [20, 35, 50]);
+        assert!(run.rounds[2].metrics.balanced_accuracy > 0.4, "{run:?}");
+    }
+    assert!(!folder.path().join("thumbnails").exists());
+    let name = outcome.runs[1].rounds[0].picks[0].terms.len();
+    assert!(name > 0, "picks carry their terms");
+}
+
+#[test]
+fn an_experiment_on_features_stopped_at_any_event_ends_as_if_it_had_not_been_stopped() {
+    let config = config(&[&ON_FEATURES[..], &["seeds=[1]"]].concat());
+    let whole = tempfile::tempdir().unwrap();
+    let mut events = 0;
+    let mut count = |_: Event<'_>| {
+        events += 1;
+        Flow::Continue
+    };
+    on_features(&config, whole.path(), &mut count).unwrap();
+    let expected = results(whole.path());
+    for stop in (1..events).step_by(events / 12) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut heard = 0;
+        let mut stop_once = |_: Event<'_>| {
+            heard += 1;
+            if heard == stop { Flow::Stop } else { Flow::Continue }
+        };
+        let stopped = on_features(&config, folder.path(), &mut stop_once);
+        assert!(matches!(stopped, Err(Error::Stopped)), "at event {stop}");
+        if stop % 2 == 0 {
+            // Lost weights are made again.
+            fs::remove_dir_all(folder.path().join("weights")).unwrap();
+        }
+        on_features(&config, folder.path(), &mut go_on).unwrap();
+        assert_eq!(results(folder.path()), expected, "at event {stop}");
+    }
 }

@@ -55,10 +55,10 @@ fn a_folder_is_read_in_the_order_of_its_files_and_the_last_is_the_test_set() {
     let folder = folder(&files());
     let set = read_ten(folder.path()).unwrap();
     assert_eq!((set.pool.len(), set.test.as_slice()), (10, [10, 11].as_slice()));
-    assert_eq!(set.images.classes()[0], "airplane");
-    assert_eq!((set.images.label(2), set.images.label(3)), (1, 8));
-    assert!(set.images.images().pixels(3).iter().all(|&value| value == 11));
-    assert_eq!(set.images.images().source(11), "test_batch.bin, record 1");
+    assert_eq!(set.items.classes()[0], "airplane");
+    assert_eq!((set.items.label(2), set.items.label(3)), (1, 8));
+    assert!(set.items.images().pixels(3).iter().all(|&value| value == 11));
+    assert_eq!(set.items.images().source(11), "test_batch.bin, record 1");
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn the_archive_gives_the_same_set_whatever_its_order() {
     let packed = tempfile::tempdir().unwrap();
     fs::write(packed.path().join("cifar-10-binary.tar.gz"), archive(&shuffled)).unwrap();
     let set = read_ten(packed.path()).unwrap();
-    assert_eq!(set.images.classes()[9], "name 9");
+    assert_eq!(set.items.classes()[9], "name 9");
     assert!(set == read_ten(folder.path()).unwrap());
     assert!(set == read_ten(&packed.path().join("cifar-10-binary.tar.gz")).unwrap());
 }
@@ -85,8 +85,8 @@ fn fine_and_coarse_labels_are_told_apart() {
     fs::write(folder.path().join("test.bin"), records(1, &[&[3, 7]])).unwrap();
     let labels = |labels| {
         let set = read(folder.path(), Version::Hundred(labels), &mut silent()).unwrap();
-        assert!(set.images.images().pixels(2).iter().all(|&value| value == 10));
-        (set.images.classes().len(), (0..3).map(|id| set.images.label(id)).collect::<Vec<_>>())
+        assert!(set.items.images().pixels(2).iter().all(|&value| value == 10));
+        (set.items.classes().len(), (0..3).map(|id| set.items.label(id)).collect::<Vec<_>>())
     };
     assert_eq!(labels(Labels::Fine), (100, vec![99, 42, 7]));
     assert_eq!(labels(Labels::Coarse), (20, vec![19, 0, 3]));

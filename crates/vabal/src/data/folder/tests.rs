@@ -61,7 +61,7 @@ impl Folder {
 }
 
 fn paths(set: &DataSet, ids: &[Id]) -> Vec<String> {
-    ids.iter().map(|&id| set.images.images().source(id)).collect()
+    ids.iter().map(|&id| set.items.images().source(id)).collect()
 }
 
 #[test]
@@ -70,10 +70,10 @@ fn classes_and_images_are_sorted_by_name() {
     folder.grey("bee/0.png", 30, 2, 2);
     folder.grey("ant/deep/er/9.bmp", 40, 2, 2);
     let set = folder.read(AS_IS).unwrap();
-    assert_eq!(set.images.classes(), ["ant", "bee"]);
+    assert_eq!(set.items.classes(), ["ant", "bee"]);
     assert_eq!(paths(&set, &set.pool), ["ant/1.png", "ant/deep/er/9.bmp", "bee/0.png", "bee/1.png"]);
     assert_eq!(set.class_counts(&set.pool), [2, 2]);
-    assert_eq!(set.images.images().pixels(2), [30; 4]);
+    assert_eq!(set.items.images().pixels(2), [30; 4]);
     assert!(set.test.is_empty());
 }
 
@@ -91,8 +91,8 @@ fn every_format_is_told_by_its_content() {
     }
     let set = folder.read(AS_IS).unwrap();
     assert_eq!(set.class_counts(&set.pool), [5, 5]);
-    for &id in set.pool.iter().filter(|&&id| !set.images.images().source(id).ends_with("1.png")) {
-        assert_eq!(set.images.images().pixels(id), [50; 4], "{}", set.images.images().source(id));
+    for &id in set.pool.iter().filter(|&&id| !set.items.images().source(id).ends_with("1.png")) {
+        assert_eq!(set.items.images().pixels(id), [50; 4], "{}", set.items.images().source(id));
     }
 }
 
@@ -100,14 +100,14 @@ fn every_format_is_told_by_its_content() {
 fn equal_channels_are_grey_and_one_colour_makes_all_of_three_channels() {
     let folder = Folder::two_classes();
     folder.rgb("ant/2.png", [7, 7, 7], 2, 2);
-    assert_eq!(folder.read(AS_IS).unwrap().images.images().shape().channels, 1);
+    assert_eq!(folder.read(AS_IS).unwrap().items.images().shape().channels, 1);
     folder.rgb("bee/2.png", [1, 2, 3], 2, 2);
     let set = folder.read(AS_IS).unwrap();
-    assert_eq!(set.images.images().shape(), ImageShape { channels: 3, height: 2, width: 2 });
-    assert_eq!(set.images.images().pixels(0), [10; 12]);
-    assert_eq!(set.images.images().pixels(3), [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]);
+    assert_eq!(set.items.images().shape(), ImageShape { channels: 3, height: 2, width: 2 });
+    assert_eq!(set.items.images().pixels(0), [10; 12]);
+    assert_eq!(set.items.images().pixels(3), [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]);
     let grey = folder.read(Reading { colour: Colour::Grey, ..AS_IS }).unwrap();
-    assert_eq!(grey.images.images().shape().channels, 1);
+    assert_eq!(grey.items.images().shape().channels, 1);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_photograph_taken_on_its_side_stands_upright() {
     fs::write(&path, jpeg).unwrap();
     let set = folder.read(Reading { size: 32, ..AS_IS }).unwrap();
     // 16 × 32 within 32 × 32: black beside it, dark above, bright below.
-    let pixel = |row: usize, column: usize| set.images.images().pixels(1)[row * 32 + column];
+    let pixel = |row: usize, column: usize| set.items.images().pixels(1)[row * 32 + column];
     assert_eq!((pixel(4, 16), pixel(28, 16), pixel(28, 2)), (0, 255, 0));
 }
 
@@ -136,7 +136,7 @@ fn alpha_is_dropped_and_sixteen_bits_become_eight() {
     deep.save(folder.path("ant/3.png")).unwrap();
     let set = folder.read(AS_IS).unwrap();
     assert_eq!(
-        (set.images.images().pixels(1), set.images.images().pixels(2)),
+        (set.items.images().pixels(1), set.items.images().pixels(2)),
         ([70; 4].as_slice(), [0x80; 4].as_slice())
     );
 }
@@ -149,8 +149,8 @@ fn images_of_different_sizes_ask_for_a_size() {
     assert_tells(&complaint(folder.read(AS_IS)), &expected);
     let pixels = |aspect| {
         let set = folder.read(Reading { size: 4, aspect, ..AS_IS }).unwrap();
-        assert_eq!(set.images.images().shape(), ImageShape { channels: 1, height: 4, width: 4 });
-        set.images.images().pixels(2).to_vec()
+        assert_eq!(set.items.images().shape(), ImageShape { channels: 1, height: 4, width: 4 });
+        set.items.images().pixels(2).to_vec()
     };
     assert_eq!(pixels(Aspect::Pad), [[0; 4], [99; 4], [99; 4], [0; 4]].concat());
     assert_eq!(pixels(Aspect::Crop), [99; 16]);
@@ -163,7 +163,7 @@ fn a_crop_is_the_middle() {
     let wide = GrayImage::from_fn(6, 2, |x, _| Luma([if (2..4).contains(&x) { 200 } else { 0 }]));
     wide.save(folder.path("ant/wide.png")).unwrap();
     let set = folder.read(Reading { size: 2, aspect: Aspect::Crop, ..AS_IS }).unwrap();
-    assert_eq!(set.images.images().pixels(1), [200; 4]);
+    assert_eq!(set.items.images().pixels(1), [200; 4]);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn train_and_test_are_pool_and_test_set_and_val_stands_in_for_test() {
 fn a_class_called_train_is_a_class() {
     let folder = Folder::two_classes();
     folder.grey("train/1.png", 1, 2, 2);
-    assert_eq!(folder.read(AS_IS).unwrap().images.classes(), ["ant", "bee", "train"]);
+    assert_eq!(folder.read(AS_IS).unwrap().items.classes(), ["ant", "bee", "train"]);
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn bad_images_are_left_out_on_request_with_a_warning_each() {
     let (set, heard) = folder.read_and_listen(Reading { skip_bad: true, ..AS_IS }, None);
     let set = set.unwrap();
     assert_eq!(paths(&set, &set.pool), ["ant/1.png", "bee/1.png"]);
-    assert_eq!(set.images.images().pixels(1), [20; 4]);
+    assert_eq!(set.items.images().pixels(1), [20; 4]);
     assert_eq!(heard.len(), bad_images().len());
     assert_tells(&heard.join("\n"), &["left out ant/empty.png: the file is empty", "left out ant/bomb.bmp"]);
 }
@@ -307,7 +307,7 @@ fn the_cache_gives_the_same_set_without_decoding_and_notices_changes() {
     touch(&good, time);
     // Another reading is another file.
     let (larger, _) = folder.read_and_listen(Reading { size: 4, ..reading }, Some(cache.path()));
-    assert_eq!(larger.unwrap().images.images().shape().height, 4);
+    assert_eq!(larger.unwrap().items.images().shape().height, 4);
     assert_eq!(read(), first);
     assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 2);
     // A new class without an image is noticed, though no file has changed.
@@ -390,6 +390,6 @@ proptest! {
         fs::write(&path, content).unwrap();
         let set = folder.read(Reading { size: 4, skip_bad: true, ..AS_IS }).unwrap();
         prop_assert!((2..=3).contains(&set.pool.len()));
-        prop_assert_eq!(set.images.label(0), 0);
+        prop_assert_eq!(set.items.label(0), 0);
     }
 }

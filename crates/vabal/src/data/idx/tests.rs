@@ -51,20 +51,18 @@ fn replace(name: &str, content: &[u8]) -> TempDir {
 fn plain_and_gzipped_files_give_the_same_set_whatever_their_names_say() {
     let plain = read_folder(&folder("", <[u8]>::to_vec)).unwrap();
     assert_eq!((plain.pool.as_slice(), plain.test.as_slice()), ([0, 1, 2, 3].as_slice(), [4].as_slice()));
-    assert_eq!(plain.images.classes(), ["0", "1", "2"]);
-    assert_eq!(plain.images.images().pixels(1), [6, 7, 8, 9, 10, 11]);
-    assert_eq!(plain.images.images().pixels(4), [9; 6]);
+    assert_eq!(plain.items.classes(), ["0", "1", "2"]);
+    assert_eq!(plain.items.images().pixels(1), [6, 7, 8, 9, 10, 11]);
+    assert_eq!(plain.items.images().pixels(4), [9; 6]);
     let gzipped = read_folder(&folder(".gz", gzip)).unwrap();
-    assert!(
-        plain.images.images().pixels(3) == gzipped.images.images().pixels(3) && plain.pool == gzipped.pool
-    );
+    assert!(plain.items.images().pixels(3) == gzipped.items.images().pixels(3) && plain.pool == gzipped.pool);
     assert!(read_folder(&folder("", gzip)).unwrap() == plain);
 }
 
 #[test]
 fn class_names_come_from_a_file_where_there_is_one() {
     let set = read_folder(&replace("classes.txt", b"ant\nbee\ncat\n")).unwrap();
-    assert_eq!(set.images.classes(), ["ant", "bee", "cat"]);
+    assert_eq!(set.items.classes(), ["ant", "bee", "cat"]);
     let text = complaint(read_folder(&replace("classes.txt", b"ant\nbee\n")));
     assert_tells(&text, &["label out of range", "train-images-idx3-ubyte, record 2", "0 to 1"]);
 }

@@ -6,7 +6,10 @@ use crate::progress::silent;
 
 fn load(text: &str, data_dir: &Path) -> Result<DataSet> {
     let source: Source = toml::from_str(text).unwrap();
-    source.load(Seed::new(0), data_dir, &mut silent())
+    match source.load(Seed::new(0), data_dir, &mut silent())? {
+        Loaded::Images(set) => Ok(set),
+        Loaded::Features(set) => panic!("features: {}", set.name),
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::super::tests::{assert_tells, complaint, small_set};
-use super::super::{ImageShape, Images, Origin};
+use super::super::{ImageSet, ImageShape, Images, Origin};
 use super::*;
 
 fn hold_out(by: By, fraction: f64) -> HoldOut {

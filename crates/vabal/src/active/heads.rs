@@ -1,0 +1,231 @@
+//! The linear classifier on features as the learner of a round, for experiments: a head a round, fitted from scratch.
+//!
+//! A head has no dropout. Where a strategy asks for passes under dropout, or for a committee, it gets heads that are fitted to
+//! bootstrap samples of the labelled rows, which differ as much as the labels leave open. Never here: how a head is fitted.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
+use rand::RngExt as _;
+use rayon::prelude::*;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+
+use super::{Classifier, Learner, Role};
+use crate::data::Features;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::progress::{Event, Progress, report, silent};
+use crate::query::arrays::MonteCarlo;
+use crate::query::head::{LinearHead, Settings};
+use crate::query::{Needs, Signals};
+use crate::rng::Seed;
+use crate::{Id, Label};
+
+/// The linear classifier as a [`Learner`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Heads<'a> {
+    pub(crate) features: &'a Features,
+    pub(crate) classes: usize,
+    pub(crate) settings: &'a Settings,
+}
+
+impl<'a> Heads<'a> {
+    /// The draws of a posterior over heads: each is fitted to a bootstrap sample of its own, from the head of all rows on.
+    fn draws(
+        &self,
+        rows: ArrayView2<'_, f32>,
+        labels: &[Label],
+        draws: usize,
+        seed: Seed,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<LinearHead>> {
+        let &Self { classes, settings, .. } = self;
+        let all = LinearHead::fit(rows, labels, classes, settings, None, None, progress)?;
+        let mut heads = Vec::with_capacity(draws);
+        let fit = |draw: usize| {
+            let weights = bootstrap(labels, seed.child("draw", draw as u64));
+            LinearHead::fit(rows, labels, classes, settings, Some(&weights), Some(&all), &mut silent())
+        };
+        // As many at a time as there are threads: between them it can be stopped.
+        let step = rayon::current_num_threads().max(1);
+        for first in (0..draws).step_by(step) {
+            let some: Vec<_> = (first..draws.min(first + step)).into_par_iter().map(fit).collect();
+            for head in some {
+                heads.push(head?);
+            }
+            let event =
+                Event::Progress { phase: "head", done: heads.len(), total: draws, unit: "head", loss: None };
+            report(progress, event)?;
+        }
+        Ok(heads)
+    }
+}
+
+impl Learner for Heads<'_> {
+    fn train(
+        &self,
+        ids: &[Id],
+        labels: &[Label],
+        role: Role,
+        seed: Seed,
+        progress: &mut Progress<'_>,
+    ) -> Result<Box<dyn Classifier + '_>> {
+        let &Self { features, classes, settings } = self;
+        let rows = features.rows(ids)?;
+        let rows = rows.view();
+        let mut fit = |weights: Option<&[f64]>| {
+            LinearHead::fit(rows, labels, classes, settings, weights, None, progress).map(|head| vec![head])
+        };
+        let (heads, draws) = match role {
+            Role::Round => (fit(None)?, false),
+            Role::Member => (fit(Some(&bootstrap(labels, seed)))?, false),
+            Role::Draws(MonteCarlo { draws, .. }) => (self.draws(rows, labels, draws, seed, progress)?, true),
+        };
+        Ok(Box::new(Frozen { features, heads, draws }))
+    }
+
+    fn load(&self, path: &Path) -> Result<Box<dyn Classifier + '_>> {
+        let head = load(path)?;
+        let (got, expected) = (head.weights().dim(), (self.classes, self.features.width()));
+        if got != expected {
+            return Err(foreign(path, format!("weights of shape {got:?}, not {expected:?}")));
+        }
+        Ok(Box::new(Frozen { features: self.features, heads: vec![head], draws: false }))
+    }
+}
+
+/// How often each row is in a bootstrap sample: as many draws as rows, with replacement, of two classes at least.
+fn bootstrap(labels: &[Label], seed: Seed) -> Vec<f64> {
+    let mut rng = seed.stream("bootstrap");
+    let alone = labels.iter().all(|label| Some(label) == labels.first());
+    loop {
+        let mut weights = vec![0.0; labels.len()];
+        (0..labels.len()).for_each(|_| weights[rng.random_range(0..labels.len())] += 1.0);
+        let mut drawn =
+            labels.iter().zip(&weights).filter(|(_, weight)| **weight > 0.0).map(|(label, _)| label);
+        let first = drawn.next();
+        // Else there is nothing to tell apart.
+        if alone || drawn.any(|label| Some(label) != first) {
+            return weights;
+        }
+    }
+}
+
+/// Fitted heads with the features that they are asked about: one, or those of Monte-Carlo draws.
+#[derive(Debug)]
+struct Frozen<'a> {
+    features: &'a Features,
+    heads: Vec<LinearHead>,
+    draws: bool,
+}
+
+impl Classifier for Frozen<'_> {
+    fn signals(
+        &self,
+        ids: &[Id],
+        needs: Needs,
+        _: Seed,
+        progress: &mut Progress<'_>,
+    ) -> Result<Signals<'static>> {
+        let rows = self.features.rows(ids)?;
+        let mut signals = Signals::new(ids.to_vec());
+        if needs.images {
+            let hint = "give images, or leave the strategy out";
+            return Err(Error::input("features have no images")
+                .expected("images")
+                .got("features")
+                .hint(hint)
+                .into());
+        }
+        if needs.probabilities || needs.predicted {
+            signals = signals.with_probabilities(self.heads[0].probabilities(rows.view())?)?;
+        }
+        if needs.monte_carlo.is_some() {
+            let classes = self.heads[0].bias().len();
+            let mut draws = Array3::zeros((ids.len(), self.heads.len(), classes));
+            for (draw, head) in self.heads.iter().enumerate() {
+                draws.index_axis_mut(Axis(1), draw).assign(&head.probabilities(rows.view())?);
+                let (done, total) = (draw + 1, self.heads.len());
+                report(
+                    progress,
+                    Event::Progress { phase: "features", done, total, unit: "pass", loss: None },
+                )?;
+            }
+            signals = signals.with_monte_carlo(draws)?;
+        }
+        if needs.embedding || needs.stages {
+            signals = signals.with_embedding(rows)?;
+        }
+        Ok(signals)
+    }
+
+    fn gives(&self, monte_carlo: MonteCarlo) -> bool {
+        self.draws && self.heads.len() == monte_carlo.draws
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        save(&self.heads[0], path)
+    }
+}
+
+/// The version this program writes, and the newest it reads.
+const FORMAT: &str = "1";
+const KEY: &str = "vabal.linear";
+
+fn save(head: &LinearHead, path: &Path) -> Result<()> {
+    let bytes =
+        |values: &mut dyn Iterator<Item = &f64>| values.flat_map(|value| value.to_le_bytes()).collect();
+    let (weights, bias) = (head.weights(), head.bias());
+    let (classes, width) = weights.dim();
+    let arrays: [(&str, Vec<usize>, Vec<u8>); 2] = [
+        ("bias", vec![classes], bytes(&mut bias.iter())),
+        ("weight", vec![classes, width], bytes(&mut weights.iter())),
+    ];
+    let views = arrays
+        .iter()
+        .map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F64, shape.clone(), bytes)?)));
+    let written = views
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+        .and_then(|views| serialize(views, Some(HashMap::from([(KEY.to_owned(), FORMAT.to_owned())]))));
+    let unwritable = |error| Error::input("the classifier cannot be written").at(path.display()).got(error);
+    files::write(path, &written.map_err(unwritable)?)
+}
+
+fn load(path: &Path) -> Result<LinearHead> {
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let torn = |error: safetensors::SafeTensorError| foreign(path, error);
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(torn)?;
+    let format = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+    if format.map(String::as_str) != Some(FORMAT) {
+        return Err(foreign(
+            path,
+            format.map_or_else(|| format!("no {KEY} in its metadata"), |f| format!("format {f}")),
+        ));
+    }
+    let tensors = SafeTensors::deserialize(&bytes).map_err(torn)?;
+    let values = |name: &str| -> Result<(Vec<usize>, Vec<f64>)> {
+        let tensor = tensors.tensor(name).map_err(torn)?;
+        if tensor.dtype() != Dtype::F64 {
+            return Err(foreign(path, format!("\"{name}\" as {:?}", tensor.dtype())));
+        }
+        let values = tensor.data().as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes));
+        Ok((tensor.shape().to_vec(), values.collect()))
+    };
+    let ((shape, weights), (_, bias)) = (values("weight")?, values("bias")?);
+    let &[classes, width] = &shape[..] else {
+        return Err(foreign(path, format!("weights of shape {shape:?}")));
+    };
+    let weights = Array2::from_shape_vec((classes, width), weights).map_err(|error| foreign(path, error))?;
+    LinearHead::of(weights, Array1::from_vec(bias)).map_err(|error| foreign(path, error))
+}
+
+fn foreign(path: &Path, got: impl std::fmt::Display) -> Error {
+    Error::input("this is no linear classifier of this experiment")
+        .at(path.display())
+        .expected(format!("a safetensors file written by vabal, format {FORMAT}"))
+        .got(got)
+        .hint("the file may be cut short or damaged: delete it, and it is made again")
+        .into()
+}
