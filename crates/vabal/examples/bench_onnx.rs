@@ -24,13 +24,13 @@ fn main() -> Result<()> {
     };
     let (depth, width, steps) = (number(depth)?, number(width)?, number(steps)?);
     let set = demo::read()?;
-    let images = set.images.images();
+    let images = set.items.images();
     let pool: Vec<Id> = set.pool.iter().copied().step_by(set.pool.len() / 640).take(16 * steps).collect();
-    let labels: Vec<_> = pool.iter().map(|&id| set.images.label(id)).collect();
+    let labels: Vec<_> = pool.iter().map(|&id| set.items.label(id)).collect();
     let settings = Settings { depth, width, epochs: 1, minimum_steps: 0, batch: 16, ..Settings::quick() };
     let training = Training {
         images,
-        classes: set.images.classes(),
+        classes: set.items.classes(),
         settings: &settings,
         device: Device::Cpu,
         seed: Seed::new(1),

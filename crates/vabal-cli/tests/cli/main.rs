@@ -5,6 +5,7 @@
 mod configuration;
 mod data;
 mod demo;
+mod features;
 mod help;
 mod labelling;
 mod project;

@@ -70,8 +70,12 @@ impl Slot {
         let (header, images) = self.read()?;
         let (pool, all) = (header.pool as Id, images.len() as Id);
         let images = ImageSet::new(images, header.labels, header.classes).ok()?;
-        let set =
-            DataSet { name: header.name, items: images, pool: (0..pool).collect(), test: (pool..all).collect() };
+        let set = DataSet {
+            name: header.name,
+            items: images,
+            pool: (0..pool).collect(),
+            test: (pool..all).collect(),
+        };
         Some((set, header.warnings))
     }
 

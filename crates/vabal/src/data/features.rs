@@ -145,7 +145,7 @@ impl Items for Features {
 /// No file of arrays, arrays that are missing, that are there twice, or of lengths that do not fit, labels that are none;
 /// [`Error::Stopped`].
 pub fn read(path: &Path, progress: &mut Progress<'_>) -> Result<DataSet<Features>> {
-    let mut arrays = Arrays::open(path)?;
+    let arrays = Arrays::open(path)?;
     let load = &mut Load::new(progress);
     let (pool_rows, place) = arrays.features("features", load)?;
     let pool_labels = arrays.labels("labels", pool_rows.nrows(), load)?;
@@ -243,8 +243,8 @@ impl Arrays {
     }
 
     /// [n, d] as f32, and where they are.
-    fn features(&mut self, name: &str, load: &mut Load<'_, '_>) -> Result<(Array2<f32>, String)> {
-        let entry = self.entries.remove(name).ok_or_else(|| self.missing(name, "[n, d], floats"))?;
+    fn features(&self, name: &str, load: &mut Load<'_, '_>) -> Result<(Array2<f32>, String)> {
+        let entry = self.entries.get(name).cloned().ok_or_else(|| self.missing(name, "[n, d], floats"))?;
         let &[n, d] = &entry.shape[..] else { return Err(shape(&entry, "[n, d], a row of numbers each")) };
         let values = entry.floats(load)?.to_vec();
         let rows = Array2::from_shape_vec((n, d), values)
@@ -253,9 +253,9 @@ impl Arrays {
     }
 
     /// [n], from 0.
-    fn labels(&mut self, name: &str, rows: usize, load: &mut Load<'_, '_>) -> Result<Vec<Label>> {
+    fn labels(&self, name: &str, rows: usize, load: &mut Load<'_, '_>) -> Result<Vec<Label>> {
         let entry =
-            self.entries.remove(name).ok_or_else(|| self.missing(name, "[n], whole numbers from 0"))?;
+            self.entries.get(name).cloned().ok_or_else(|| self.missing(name, "[n], whole numbers from 0"))?;
         if entry.shape.len() != 1 {
             return Err(shape(&entry, "[n], a class each"));
         }
@@ -283,10 +283,10 @@ impl Arrays {
     }
 
     /// Texts, or numbers as texts.
-    fn names(&mut self, load: &mut Load<'_, '_>) -> Result<Option<Vec<String>>> {
-        let Some(entry) = self.entries.remove("ids") else { return Ok(None) };
+    fn names(&self, load: &mut Load<'_, '_>) -> Result<Option<Vec<String>>> {
+        let Some(entry) = self.entries.get("ids") else { return Ok(None) };
         if entry.shape.len() != 1 {
-            return Err(shape(&entry, "[n], a whole number or a text each"));
+            return Err(shape(entry, "[n], a whole number or a text each"));
         }
         if !entry.dtype.is_whole() {
             return entry.texts(load).map(Some);
@@ -295,19 +295,19 @@ impl Arrays {
         Ok(Some(ids.into_iter().map(|id| id.unwrap_or_default().to_string()).collect()))
     }
 
-    fn classes(&mut self, load: &mut Load<'_, '_>) -> Result<Option<Vec<String>>> {
-        let Some(entry) = self.entries.remove("classes") else { return Ok(None) };
+    fn classes(&self, load: &mut Load<'_, '_>) -> Result<Option<Vec<String>>> {
+        let Some(entry) = self.entries.get("classes") else { return Ok(None) };
         if entry.shape.len() != 1 || !entry.dtype.is_text() {
-            return Err(shape(&entry, "[C], a text each"));
+            return Err(shape(entry, "[C], a text each"));
         }
         entry.texts(load).map(Some)
     }
 
     /// How many of the first rows are the pool.
-    fn train_rows(&mut self, rows: usize, load: &mut Load<'_, '_>) -> Result<Option<usize>> {
-        let Some(entry) = self.entries.remove("train_rows") else { return Ok(None) };
+    fn train_rows(&self, rows: usize, load: &mut Load<'_, '_>) -> Result<Option<usize>> {
+        let Some(entry) = self.entries.get("train_rows") else { return Ok(None) };
         if entry.count() != 1 {
-            return Err(shape(&entry, "one whole number"));
+            return Err(shape(entry, "one whole number"));
         }
         let expected = format!("1 to {}, one less than the rows", rows.saturating_sub(1));
         let value: Option<usize> = entry.integers(&expected, load)?.into_iter().next().flatten();

@@ -322,7 +322,7 @@ fn rows() -> DataSet<Features> {
     let class = |row: usize| [0, 1, 0, 2, 0][row % 5];
     let noise = |row: usize, j: usize| ((row * 37 + j * 53 + row * j * 7) % 64) as f32 / 24.0;
     let values =
-        Array2::from_shape_fn((180, 6), |(row, j)| noise(row, j) + f32::from(u8::from(j == class(row))));
+        Array2::from_shape_fn((180, 6), |(row, j)| noise(row, j) + if j == class(row) { 3.0 } else { 0.0 });
     let labels = (0..180).map(|row| class(row) as Label).collect();
     let names = ["a", "b", "c"].map(String::from).to_vec();
     let items = Labelled::new(Features::new(values, None).unwrap(), labels, names).unwrap();
