@@ -214,7 +214,14 @@ impl LinearHead {
                 .hint("give both as a head had them")
                 .into());
         }
-        Ok(Self { weights, bias, labelled: vec![true; classes], loss: f64::NAN, gap: f64::NAN, iterations: 0 })
+        Ok(Self {
+            weights,
+            bias,
+            labelled: vec![true; classes],
+            loss: f64::NAN,
+            gap: f64::NAN,
+            iterations: 0,
+        })
     }
 
     /// Weights and biases of the `present` classes for features less their `mean`. A class that had no labels starts as
