@@ -17,7 +17,7 @@ const FIXTURES: [&str; 10] =
     ["snappy", "zstd", "gzip", "brotli", "lz4", "plain", "second", "delta", "lengths", "prefixes"];
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/arrays/parquet/fixtures").join(format!("{name}.parquet"))
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/parquet/fixtures").join(format!("{name}.parquet"))
 }
 
 fn find<'e>(entries: &'e [Entry], name: &str) -> &'e Entry {
