@@ -17,7 +17,8 @@ export VABAL_LIBTORCH VABAL_REFERENCE
 "$python" crates/vabal-torch/tests/reference.py "$VABAL_REFERENCE"
 cargo clippy --locked --release --workspace --test torch -- -D warnings
 cargo test --locked --release --workspace --test torch
-cargo test --locked --release --package vabal --lib network::torch -- --ignored
+# The whole workspace, as in scripts/check.sh: by itself the package would be compiled anew, with other features of its dependencies.
+cargo test --locked --release --workspace --lib network::torch -- --ignored
 
 # The program, which asks python3 where its PyTorch is.
 PATH=$(dirname "$python"):$PATH env -u VABAL_LIBTORCH cargo run --locked --release --quiet --package vabal-cli -- demo --quiet \
