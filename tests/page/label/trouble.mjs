@@ -30,17 +30,23 @@ await check('the page does not move on before the server has the answer; keys me
   const page = await visit();
   const id = await shown(page);
   let sent = 0;
+  // The answer is held until it is let go, however slow the machine is.
+  let letGo;
+  const held = new Promise((resolve) => {
+    letGo = resolve;
+  });
+  const asked = page.waitForRequest('**/api/answers');
   await page.route('**/api/answers', async (route) => {
     sent += 1;
-    await new Promise((resolve) => {
-      setTimeout(resolve, 500);
-    });
+    await held;
     await route.continue();
   });
   await page.keyboard.press('1');
+  await asked;
   await page.waitForTimeout(200);
   assert.equal(await shown(page), id);
   await page.keyboard.press('2');
+  letGo();
   await movedOn(page, id);
   await page.waitForTimeout(100);
   assert.equal(sent, 1);
