@@ -1,3 +1,5 @@
+//! Loss, gradient and optimum against plain sums in f64 and finite differences; classes without labels, weights, warm starts.
+
 use ndarray::{Array1, Array2, concatenate, s};
 use proptest::prelude::*;
 

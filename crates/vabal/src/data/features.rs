@@ -142,7 +142,7 @@ impl Items for Features {
 /// Reads a file of arrays, or every such file of a folder.
 ///
 /// # Errors
-/// No file of arrays, arrays that are missing, that are there twice, or of lengths that do not fit, labels that are none;
+/// No file of arrays, arrays that are missing, that are there twice, or of lengths that do not fit, labels that are no class;
 /// [`Error::Stopped`].
 pub fn read(path: &Path, progress: &mut Progress<'_>) -> Result<DataSet<Features>> {
     let arrays = Arrays::open(path)?;

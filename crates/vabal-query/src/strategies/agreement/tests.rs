@@ -1,3 +1,5 @@
+//! Scores against the formulas by plain sums and elimination in f64, quotas against the ranking, and pools at the edges.
+
 use std::collections::HashMap;
 
 use ndarray::{Array1, Array2, Axis};
