@@ -267,6 +267,22 @@ mod tests {
     }
 
     #[test]
+    fn two_judges_that_disagree_are_named_with_what_each_says() {
+        let terms =
+            [("predicted", 0.0), ("corrected", 0.9), ("class", 1.0), ("support", 0.1), ("labelled", 3.0)];
+        let reasons = said(&terms);
+        assert_eq!(
+            reasons[0],
+            (ReasonKind::Unsure, "the classifier says scratch, its features say crack".into())
+        );
+        assert_eq!(reasons[1], (ReasonKind::RareClass, "might be crack, which has 3 labels".into()));
+        let agreed = [("predicted", 0.0), ("corrected", 0.55), ("class", 0.0), ("support", 0.9)];
+        assert!(
+            said(&agreed).iter().any(|(_, text)| text == "the model is only 55 % sure that it is scratch")
+        );
+    }
+
+    #[test]
     fn a_small_energy_is_typical_and_a_small_likelihood_is_unusual() {
         assert_eq!(said(&[("predicted", 0.0), ("energy", 0.1)])[0].0, ReasonKind::Typical);
         assert_eq!(said(&[("predicted", 0.0), ("likelihood", 0.1)])[0].0, ReasonKind::Unusual);

@@ -86,3 +86,27 @@ pub fn table(sections: &[&Section<'_>]) -> Option<Table> {
         rows,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::report::synthetic::{Shape, experiment};
+
+    #[test]
+    fn the_first_is_best_and_only_common_strategies_of_several_experiments_are_ranked() {
+        let of = |strategies: Vec<&'static str>| {
+            experiment(&Shape { strategies, seeds: 3, rounds: 3, classes: 4 })
+        };
+        let (one, other) = (of(vec!["random", "entropy", "vabal"]), of(vec!["random", "vabal"]));
+        let (one, other) = (Section::new(&one), Section::new(&other));
+        assert!(table(&[&one]).is_none());
+        let table = table(&[&one, &other]).unwrap();
+        let names: Vec<&str> = table.rows.iter().map(|row| row[0].text.as_str()).collect();
+        assert_eq!(names.len(), 2);
+        assert!(!names.contains(&"entropy"));
+        let ranks: Vec<f64> = table.rows.iter().map(|row| row[1].text.parse().unwrap()).collect();
+        assert!(ranks.is_sorted() && (ranks.iter().sum::<f64>() - 3.0).abs() < 0.011, "{ranks:?}");
+        let counts = table.rows[1][4].text.split(" / ").map(|n| n.parse::<usize>().unwrap());
+        assert_eq!(counts.sum::<usize>(), 2);
+    }
+}
