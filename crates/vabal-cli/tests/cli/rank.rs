@@ -234,9 +234,9 @@ fn a_pool_in_another_order_with_the_same_ids_gives_the_same_picks() {
         assert_eq!(ids("u.npz"), ids("turned.npz"));
         assert_eq!(ids("named.npz"), ids("named-turned.npz"));
         assert!(ids("named.npz").contains(",\"img,10"), "texts are written out, and quoted");
-        // All numbers have four digits: both orders are one.
+        // All numbers have four digits: both orders are one. What is drawn goes by the id itself.
         let plain = ids("named.npz").replace("\"img,", "").replace(".png\"", "");
-        assert_eq!(plain, ids("u.npz"));
+        assert_eq!(plain == ids("u.npz"), strategy == "margin");
     }
 }
 
