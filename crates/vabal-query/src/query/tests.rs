@@ -280,9 +280,9 @@ fn a_strategy_says_which_array_it_misses() {
         assert_eq!(STRATEGIES.by_name(name).unwrap().needs(), Needs::PROBABILITIES);
     }
     assert_eq!(STRATEGIES.by_name("random").unwrap().needs(), Needs::IDS);
-    let error = select("vabal", &ids, 1, 1).unwrap_err().to_string();
+    let error = select("vabal-paper", &ids, 1, 1).unwrap_err().to_string();
     assert!(error.contains("needs "), "{error}");
-    let needs = STRATEGIES.by_name("vabal").unwrap().needs();
+    let needs = STRATEGIES.by_name("vabal-paper").unwrap().needs();
     assert_eq!(needs, Needs::STAGES.and(Needs::PREDICTED));
     assert!(Signals::new(vec![1]).stages().is_err() && Signals::new(vec![1]).predicted().is_err());
 }
