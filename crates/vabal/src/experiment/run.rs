@@ -15,6 +15,7 @@ use std::vec;
 
 use sha2::{Digest, Sha256};
 
+use super::bound::{ClassBalanced, is_bound};
 use super::measure::{machine, measured};
 use super::observe::{EVALUATE, Event, FEATURES, Listener, Observer, Reporter, SELECT, TRAIN};
 use super::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
@@ -227,7 +228,7 @@ fn grid<T: Items>(
     };
     let mut total = 0.0;
     for name in &config.strategies {
-        let strategy = config.strategy(name)?;
+        let strategy = grid.strategy(name)?;
         total += grid.rounds().map(|round| grid.round_cost(&*strategy, round)).sum::<f64>()
             * config.seeds.len() as f64;
     }
@@ -354,6 +355,14 @@ impl<'a, T: Items> Grid<'a, T> {
         result
     }
 
+    /// The strategy called `name`, or the bound.
+    fn strategy(&self, name: &str) -> Result<Box<dyn Strategy + 'a>> {
+        if is_bound(name) {
+            return Ok(Box::new(ClassBalanced(&self.data.items)));
+        }
+        Ok(self.config.strategy(name)?)
+    }
+
     /// Labelled images that a round trains on.
     fn labelled(&self, round: usize) -> usize {
         let rounds = &self.config.rounds;
@@ -414,7 +423,7 @@ impl<'a, T: Items> Grid<'a, T> {
     /// One run, from where it stands to its last round.
     fn run(&self, progressed: Progressed, worker: &mut Worker<'a>) -> Result<()> {
         let Progressed { run, initial, mut record } = progressed;
-        let strategy = self.config.strategy(&record.strategy)?;
+        let strategy = self.strategy(&record.strategy)?;
         let mut pool = Pool::new(&self.data.pool)?;
         learn(&mut pool, &initial)?;
         for round in self.rounds() {

@@ -449,3 +449,24 @@ fn what_stops_one_worker_stops_all_and_is_what_is_said() {
     let trained = learner.trained.load(Ordering::SeqCst);
     assert!(trained < 4 * (1 + 2 * 5), "{trained}");
 }
+
+#[test]
+fn the_bound_asks_for_the_rarest_class_and_only_an_experiment_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&[&ON_FEATURES[..2], &["strategies=[random,class-balanced]", "seeds=[1]"]].concat());
+    let outcome = on_features(&config, folder.path(), &mut go_on).unwrap();
+    let counts = |name: &str| {
+        let run = outcome.runs.iter().find(|run| run.strategy == name).unwrap();
+        run.rounds.last().unwrap().class_counts.clone()
+    };
+    // 50 of 72, 24 and 24: random takes as there are, the bound as few of the first as it can.
+    let (random, bound) = (counts("random"), counts("class-balanced"));
+    assert!(bound.iter().max().unwrap() - bound.iter().min().unwrap() <= 1, "{bound:?}");
+    assert!(random[0] > bound[0] + 5, "{random:?}");
+    assert!(outcome.runs[1].rounds[0].picks.iter().all(|pick| pick.terms[0].1 == f64::from(pick.label)));
+
+    assert!(crate::STRATEGIES.named("class-balanced").is_none());
+    let text = "[strategy.class-balanced]\nkind = \"vabal\"\n";
+    let error = Config::parse(text, "test", "test", &[]).unwrap_err().to_string();
+    assert!(error.contains("the bound cannot be defined anew"), "{error}");
+}
