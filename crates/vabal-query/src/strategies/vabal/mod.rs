@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::balanced;
 use super::typiclust::TypiClust;
-use crate::error::{Error, Result, within};
+use crate::error::{Result, within};
 use crate::progress::Progress;
 use crate::term;
 use crate::{Column, Label, Needs, Query, Selection, Strategy, StrategySettings, Table, available};
@@ -162,7 +162,7 @@ impl Prediction {
             labelled.iter().map(|&count| ((count + 1) as f64 / total).powf(-tau)).collect();
         let mut all =
             Self { class: Vec::with_capacity(p.nrows()), confidence: Vec::with_capacity(p.nrows()) };
-        for (row, p) in p.rows().into_iter().enumerate() {
+        for p in p.rows() {
             let (mut sum, mut best) = (0.0, (0, f64::NEG_INFINITY));
             for (class, (&p, factor)) in p.iter().zip(&factor).enumerate() {
                 let corrected = f64::from(p) * factor;
@@ -170,14 +170,6 @@ impl Prediction {
                 if corrected > best.1 {
                     best = (class, corrected);
                 }
-            }
-            if sum <= 0.0 {
-                return Err(Error::input("the probabilities of a row are all 0")
-                    .at(format!("id {}", query.unlabelled.ids()[row]))
-                    .expected("a sum of 1")
-                    .got(0)
-                    .hint("give the softmax over all classes, not a score for each")
-                    .into());
             }
             all.class.push(best.0 as Label);
             all.confidence.push(best.1 / sum);

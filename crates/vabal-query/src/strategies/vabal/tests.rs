@@ -338,28 +338,6 @@ fn where_all_candidates_are_predicted_one_class_the_others_are_asked_for_first()
 }
 
 #[test]
-fn a_row_of_zeros_is_named() {
-    let mut made = made(8, 6, 2, 4, 3);
-    made.p.row_mut(4).fill(0.0);
-    let unlabelled = Signals::new((10..16).collect())
-        .with_probabilities(made.p.clone())
-        .unwrap()
-        .with_embedding(made.features.clone())
-        .unwrap();
-    let labelled = Signals::new(vec![1, 2]).with_embedding(made.labelled.clone()).unwrap();
-    let query = Query {
-        unlabelled: &unlabelled,
-        labelled: &labelled,
-        labels: &made.labels,
-        classes: 3,
-        n: 2,
-        seed: Seed::new(1),
-    };
-    let error = Vabal::default().select(&query, &mut silent()).unwrap_err().to_string();
-    assert!(error.contains("id 14") && error.contains("all 0"), "{error}");
-}
-
-#[test]
 fn settings_out_of_range_are_named_by_their_key() {
     for (settings, key) in [
         (Settings { prior_correction: 1.5, ..Settings::default() }, "prior_correction"),

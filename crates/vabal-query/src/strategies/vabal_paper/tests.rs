@@ -429,6 +429,32 @@ fn the_same_seed_gives_the_same_picks_bit_for_bit_with_any_threads_and_any_order
 }
 
 #[test]
+fn scores_belong_to_images_bit_for_bit_whatever_row_they_stand_in() {
+    // One more than a chunk, and more columns than one sum of a product has.
+    let (n, width) = (33, 768);
+    let x = normal(n, width, "x").mapv(|x| x as f32);
+    let p = Array2::from_shape_fn((n, 2), |(row, n)| if n == row % 2 { 0.75 } else { 0.25 });
+    let of = |order: &[usize]| {
+        Signals::new(order.iter().map(|&row| row as Id).collect())
+            .with_probabilities(p.select(Axis(0), order))
+            .and_then(|s| s.with_embedding(x.select(Axis(0), order)))
+            .unwrap()
+    };
+    let select = |order: Vec<usize>| {
+        let (unlabelled, labelled) = (of(&order), Signals::default());
+        let chosen = VabalPaper::new(quick()).unwrap();
+        let chosen = chosen.select(&query(&unlabelled, &labelled, &[], 2, n), &mut silent()).unwrap();
+        (chosen.ids, chosen.scores, chosen.terms)
+    };
+    let first = select((0..n).collect());
+    for turn in [1, 8, 32] {
+        let mut order: Vec<usize> = (0..n).collect();
+        order.rotate_left(turn);
+        assert_eq!(first, select(order), "turned by {turn}");
+    }
+}
+
+#[test]
 fn a_model_read_back_chooses_the_same() {
     let (unlabelled, _) = planted(&[30, 20], 0);
     let (labelled, labels) = planted(&[5, 5], 100);
