@@ -1,4 +1,4 @@
-"""`vabal rank --strategy vabal` as a whole command against the same mathematics in PyTorch eager, on the same threads.
+"""`vabal rank --strategy vabal-paper` as a whole command against the same mathematics in PyTorch eager, on the same threads.
 
     pip install torch numpy safetensors
     python bench/rank.py                       # 50,000 × 512 features, 10 classes (every class summed) and 100 (the predicted)
@@ -106,7 +106,7 @@ def main():
                 folder = pathlib.Path(name)
                 arrays(folder, rows, classes)
                 pool = lambda name, of: [f"{array}={folder}/{name}-{array}.npy" for array in of]  # noqa: E731
-                command = [program, "rank", "--quiet", "--strategy", "vabal", "-n", str(N), *sets]
+                command = [program, "rank", "--quiet", "--strategy", "vabal-paper", "--set", "preset=cross", "-n", str(N), *sets]
                 command += ["--unlabelled", *pool("unlabelled", ["features", "probs"])]
                 command += ["--labelled", *pool("labelled", ["features", "labels"]), "--out", folder / "picks.csv"]
                 seconds, peak, _ = timed(command, RAYON_NUM_THREADS=threads)

@@ -329,7 +329,7 @@ fn rows() -> DataSet<Features> {
     DataSet { name: "rows".into(), items, pool: (0..120).collect(), test: (120..180).collect() }
 }
 
-const ON_FEATURES: [&str; 7] = [
+const ON_FEATURES: [&str; 6] = [
     "data.kind=features",
     "data.path=unused",
     "strategies=[random,margin,badge,bald,ensemble-vote-entropy,vabal]",

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Every comparison of the VaB-AL paper on features of a pretrained network, with a linear classifier: figures and tables, by their numbers.
+
+    python experiments/paper.py DIR --out runs/paper
+
+DIR holds neu.npz, cifar10.npz and cifar100.npz as for study.py. Each comparison is a run of `vabal run` for each of its data sets, resumed
+where it stopped; the table printed at the end has balanced accuracy in percent, average over the rounds after the first and of the last round,
+mean over data sets and seeds. Draws of BALD are heads on 20 bootstrap samples.
+"""
+import argparse
+import csv
+import pathlib
+import statistics
+import subprocess
+import sys
+
+DOMINANT, RARE = 'kind = "dominant", classes = [{}], keep = 0.1', 'kind = "rare", classes = [{}], keep = 0.1'
+PLUS = [("cifar10", DOMINANT.format(k)) for k in (0, 4, 9)]
+MINUS = [("cifar10", RARE.format(k)) for k in (0, 4, 9)]
+ALL = ["random", "core-set", "bald", "vabal-paper", "vabal-official", "vabal"]
+PAPER = 'kind = "vabal-paper"\n'
+VARIANTS = {
+    "bald": "draws = 20",
+    "neither": PAPER + 'prior = "off"\ndifficulty = false',
+    "prior-only": PAPER + "difficulty = false",
+    "difficulty-only": PAPER + 'prior = "off"',
+    "both": PAPER,
+    "sigmoid": PAPER + 'absence = "sigmoid"',
+    "abs": PAPER + 'absence = "abs"',
+    "square": PAPER + 'absence = "square"',
+    **{f"lambda-{value}": PAPER + f"lambda = {value}" for value in ("0.0", "0.0005", "0.005", "0.05", "0.5")},
+}
+LAMBDAS = [name for name in VARIANTS if name.startswith("lambda")]
+# Comparison: data sets, first labels and budget, rounds, strategies, seeds. Pools of 45,000 images and more have one seed.
+COMPARISONS = {
+    "fig3a": ([("neu", "")], 250, 5, ALL, 3),
+    "fig3b": (PLUS, 500, 6, ALL, 3),
+    "fig3c": ([("cifar100", 'kind = "dominant", classes = ["44..54"], keep = 0.6')], 1000, 5, ALL, 1),
+    "fig4a": (MINUS, 500, 6, ALL, 1),
+    "fig4b": ([("cifar10", "")], 500, 6, ALL, 1),
+    "fig4c": ([("cifar100", "")], 1000, 5, ALL, 1),
+    "table1": (PLUS[:1], 500, 6, ["neither", "prior-only", "difficulty-only", "both"], 3),
+    "table2": (PLUS, 500, 6, ["random", "sigmoid", "abs", "square"], 1),
+    "fig7a-250": (PLUS[:1], 250, 11, ["random", "bald", "vabal-paper", "vabal"], 1),
+    "fig7a-1000": (PLUS[:1], 1000, 3, ["random", "bald", "vabal-paper", "vabal"], 3),
+    "fig7b": (PLUS[:1], 500, 6, ["random", *LAMBDAS], 3),
+}
+
+
+def run(args, name):
+    """The folders of one comparison."""
+    sets, budget, count, strategies, seeds = COMPARISONS[name]
+    folders = []
+    for number, (file, imbalance) in enumerate(sets):
+        folder = args.out / f"{name}-{number + 1}"
+        config = folder.with_suffix(".toml")
+        tables = [f"[strategy.{strategy}]\n{VARIANTS[strategy]}\n" for strategy in strategies if strategy in VARIANTS]
+        names = ", ".join(f'"{strategy}"' for strategy in strategies)
+        config.write_text(
+            f'name = "{folder.name}"\nseeds = {list(range(201, 201 + seeds))}\nstrategies = [{names}]\n'
+            f"rounds = {{ initial = {budget}, budget = {budget}, count = {count} }}\n\n"
+            f'[data]\nkind = "features"\npath = "{(args.data / file).resolve()}.npz"\nimbalance = {{ {imbalance} }}\n\n'
+            f'[classifier]\nkind = "linear"\n\n' + "\n".join(tables)
+        )
+        print(folder.name, file=sys.stderr, flush=True)
+        done = subprocess.run([args.vabal, "run", str(config), "--out", str(folder), "--quiet"])
+        if done.returncode:
+            sys.exit(done.returncode)
+        folders.append(folder)
+    report = args.out / f"{name}.html"
+    subprocess.run([args.vabal, "report", *map(str, folders), "--out", str(report), "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    return args.out / f"{name}-files"
+
+
+def table(name, files):
+    """Strategy, average and final balanced accuracy, share of rare classes among the labels of the last round, VAE's agreement."""
+    rounds = {}
+    with open(files / "rounds.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            rounds.setdefault(row["strategy"], []).append(row)
+    last = COMPARISONS[name][2]
+    mean = lambda rows, key: statistics.mean(float(row[key]) for row in rows if row.get(key)) if any(row.get(key) for row in rows) else None
+    show = lambda value: "" if value is None else f"{100 * value:.1f}"
+    for strategy, rows in rounds.items():
+        later = [row for row in rows if int(row["round"]) > 1]
+        final = [row for row in rows if int(row["round"]) == last]
+        cells = [mean(later, "balanced_accuracy"), mean(final, "balanced_accuracy"), mean(final, "rare_share"), mean(rows, "vae_agreement_unlabelled")]
+        print(f"| {name} | {strategy} | " + " | ".join(map(show, cells)) + " |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=pathlib.Path, metavar="DIR", help="folder of the features")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/paper"), help="folder for runs and reports")
+    parser.add_argument("--vabal", default="target/release/vabal", help="the program")
+    parser.add_argument("--only", nargs="+", choices=COMPARISONS, default=list(COMPARISONS), help="comparisons; all if not given")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    print("| comparison | strategy | average | final | rare classes among the labels | VAE agrees |\n|---|---|---|---|---|---|", flush=True)
+    for name in args.only:
+        table(name, run(args, name))
+
+
+if __name__ == "__main__":
+    main()
