@@ -68,7 +68,7 @@ fn main() -> Result<()> {
     }
     println!(
         "{{\"seconds\": {seconds:?}, \"loss\": {:?}, \"iterations\": {}, \"weights\": {:?}, \"bias\": {:?}, \"version\": \"{}\"}}",
-        head.loss(),
+        head.loss().unwrap_or_default(),
         head.iterations(),
         head.weights().iter().collect::<Vec<_>>(),
         head.bias().iter().collect::<Vec<_>>(),

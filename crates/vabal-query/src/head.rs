@@ -87,6 +87,12 @@ pub struct LinearHead {
     bias: Array1<f64>,
     /// Whether a class had labels.
     labelled: Vec<bool>,
+    found: Option<Found>,
+}
+
+/// Where a search ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Found {
     loss: f64,
     gap: f64,
     iterations: usize,
@@ -188,9 +194,7 @@ impl LinearHead {
             // The logits of a row add up to 0, so that the sum of their powers is C at least.
             bias: Array1::from_elem(classes, (ABSENT * present.len() as f64 / total).ln()),
             labelled: counts.iter().map(|&count| count > 0.0).collect(),
-            loss: search.loss,
-            gap: search.gap,
-            iterations: search.iterations,
+            found: Some(Found { loss: search.loss, gap: search.gap, iterations: search.iterations }),
         };
         for (at, &class) in present.iter().enumerate() {
             head.weights.row_mut(class).assign(&found.row(at));
@@ -199,7 +203,7 @@ impl LinearHead {
         Ok(head)
     }
 
-    /// A head of weights W [C, d] and biases b \[C\] that were kept. Its loss and gap are not known, NaN; its iterations are 0.
+    /// A head of weights W [C, d] and biases b \[C\] that were kept.
     ///
     /// # Errors
     /// Another number of biases than of rows, fewer than two classes, no column, values that are not finite.
@@ -214,14 +218,7 @@ impl LinearHead {
                 .hint("give both as a head had them")
                 .into());
         }
-        Ok(Self {
-            weights,
-            bias,
-            labelled: vec![true; classes],
-            loss: f64::NAN,
-            gap: f64::NAN,
-            iterations: 0,
-        })
+        Ok(Self { weights, bias, labelled: vec![true; classes], found: None })
     }
 
     /// Weights and biases of the `present` classes for features less their `mean`. A class that had no labels starts as
@@ -302,23 +299,23 @@ impl LinearHead {
         self.bias.view()
     }
 
-    /// The objective's value where the search ended, over the classes with labels.
+    /// The objective's value where the search ended, over the classes with labels; of a head that was fitted here.
     #[must_use]
-    pub fn loss(&self) -> f64 {
-        self.loss
+    pub fn loss(&self) -> Option<f64> {
+        self.found.map(|found| found.loss)
     }
 
     /// How far the loss is from the least one, at most, relative to itself: ‖g‖² / 2·l2 of the gradient by the weights, and
-    /// g² / 2h of that by each bias, h being the second derivative there.
+    /// g² / 2h of that by each bias, h being the second derivative there. Of a head that was fitted here.
     #[must_use]
-    pub fn gap(&self) -> f64 {
-        self.gap
+    pub fn gap(&self) -> Option<f64> {
+        self.found.map(|found| found.gap)
     }
 
-    /// Iterations that the fit took.
+    /// Iterations that the fit took; 0 of a head that was kept.
     #[must_use]
     pub fn iterations(&self) -> usize {
-        self.iterations
+        self.found.map_or(0, |found| found.iterations)
     }
 }
 

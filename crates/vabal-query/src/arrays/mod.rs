@@ -33,6 +33,7 @@ mod classes;
 mod group;
 mod ids;
 mod pool;
+mod probabilities;
 mod rows;
 mod signals;
 
@@ -41,5 +42,5 @@ pub use classes::Classes;
 pub use group::Group;
 pub use ids::Names;
 pub use pool::Pool;
-pub(crate) use signals::PROBABILITIES;
+pub(crate) use probabilities::PROBABILITIES;
 pub use signals::{Dense, MonteCarlo, Needs, Signals, argmax};

@@ -8,20 +8,16 @@ mod tests;
 
 use std::collections::HashMap;
 
-use ndarray::{ArrayView1, Dimension, Ix2, Ix3, Ix4};
+use ndarray::{Dimension, Ix2, Ix3, Ix4};
 use rayon::prelude::*;
 
 use super::array::layout;
 use super::group::Arrays;
 use super::rows::Rows;
-use super::signals::is_probability;
 use super::{Array, Classes, Dense, Group, Name, Names, Needs, Signals};
 use crate::error::{Complaint, Error, Result};
-use crate::progress::Progress;
-use crate::{Id, Label, Query, Seed};
-
-/// How far the probabilities of a row may be from 1 in sum: what 16 bits round off.
-const TOLERANCE: f32 = 0.01;
+use crate::progress::{Event, Progress, report};
+use crate::{Id, Label, Query, Seed, Strategy};
 
 /// Arrays of a pool, which of its rows are labelled, and how many classes there are. Made once, asked any number of times;
 /// features, probabilities and images are read when they are needed.
@@ -159,6 +155,30 @@ impl Pool {
         }
     }
 
+    /// The strategy, with its name, that chooses in the place of `strategy` where nothing is labelled and what that needs of a
+    /// classifier is not there; says so.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub fn cold_start(
+        &self,
+        strategy: &dyn Strategy,
+        progress: &mut Progress<'_>,
+    ) -> Result<Option<(&'static str, Box<dyn Strategy>)>> {
+        let knows = |needs| self.groups.first().is_some_and(|group| group.missing(needs).is_empty());
+        if !self.labels.is_empty() || knows(strategy.needs()) {
+            return Ok(None);
+        }
+        let cold = strategy.cold_start();
+        if let Some((name, _)) = cold.as_ref().filter(|(_, cold)| knows(cold.needs())) {
+            let text = format!(
+                "no labels and no predictions yet: {name} chooses the first images by their features"
+            );
+            report(progress, Event::Warning(&text))?;
+        }
+        Ok(cold)
+    }
+
     /// What a strategy may look at, of the candidates and of what is labelled: of the arrays that are needed those that are
     /// there, every value checked. Rows that follow one another are read where they lie, others are gathered.
     ///
@@ -192,7 +212,7 @@ impl Pool {
         let mut signals = Signals::new(part.ids.clone());
         let stages = group.stages(needs);
         if !stages.is_empty() {
-            let read = |array: &Array| part.floats::<Ix2>(group, array, FEATURES, progress);
+            let read = |array: &Array| part.features(group, array, progress);
             signals = signals.with_stages(stages.into_iter().map(read).collect::<Result<_>>()?)?;
         }
         let given = group.arrays.contains_key(&Name::Probabilities);
@@ -212,16 +232,18 @@ impl Pool {
         }
         let instead = needs.predicted && group.predicted.is_none();
         let asked = needs.probabilities || needs.prediction || instead;
+        let place = |array: &Array, row: usize| format!("{}, {}", array.place, group.row(part.rows.get(row)));
         if let Some(array) = array(Name::Probabilities, asked) {
-            signals =
-                signals.with_probabilities(part.floats::<Ix2>(group, array, PROBABILITIES, progress)?)?;
+            let p = part.floats::<Ix2>(array, progress)?;
+            signals = signals.with_probabilities_at(p, Some(&|row| place(array, row)))?;
         }
         if let Some(array) = array(Name::MonteCarlo, needs.monte_carlo.is_some()) {
-            signals =
-                signals.with_monte_carlo(part.floats::<Ix3>(group, array, PROBABILITIES, progress)?)?;
+            let draws = part.floats::<Ix3>(array, progress)?;
+            signals = signals.with_monte_carlo_at(draws, Some(&|row| place(array, row)))?;
         }
         if let Some(array) = array(Name::Committee, needs.committee > 0) {
-            signals = signals.with_committee(part.floats::<Ix3>(group, array, PROBABILITIES, progress)?)?;
+            let members = part.floats::<Ix3>(array, progress)?;
+            signals = signals.with_committee_at(members, Some(&|row| place(array, row)))?;
         }
         if let Some(array) = array(Name::Images, needs.images) {
             let bytes = array.bytes(progress)?;
@@ -246,71 +268,39 @@ struct Part {
 }
 
 impl Part {
-    /// The rows of an array, every value checked.
+    /// The rows of an array.
     fn floats<D: Dimension>(
         &self,
-        group: &Arrays,
         array: &Array,
-        check: Check,
         progress: &mut Progress<'_>,
     ) -> Result<Dense<'static, f32, D>> {
         let values = array.floats(progress)?;
         let mut shape = D::zeros(array.shape.len());
         shape.slice_mut().copy_from_slice(&array.shape);
         shape[0] = self.rows.len();
-        let dense = self.rows.of(values, shape, progress)?;
-        let width = array.shape[1..].iter().product();
-        let columns = array.shape[array.shape.len() - 1];
-        let view = dense.view();
-        let rows = view.as_slice().unwrap_or_default().par_chunks(width).with_min_len(1024);
-        let wrong = rows.enumerate().find_map_first(|(n, row)| {
-            let wrong = row.chunks(columns).find(|values| !(check.good)(values))?;
-            Some((n, (check.complaint)(wrong)))
-        });
-        match wrong {
-            None => Ok(dense),
-            Some((n, complaint)) => {
-                let row = group.row(self.rows.get(n));
-                Err(complaint.at(format!("{}, {row}", array.place)).into())
-            }
-        }
+        self.rows.of(values, shape, progress)
     }
-}
 
-/// What is checked of every row along the last dimension.
-#[derive(Clone, Copy)]
-struct Check {
-    good: fn(&[f32]) -> bool,
-    complaint: fn(&[f32]) -> Complaint,
-}
-
-// Without an early end, so that whole vectors are looked at.
-const FEATURES: Check = Check {
-    good: |row| row.iter().fold(true, |good, value| good & value.is_finite()),
-    complaint: |row| {
-        Error::input("a feature is not finite")
+    /// The rows of an array of features, every value checked.
+    fn features(
+        &self,
+        group: &Arrays,
+        array: &Array,
+        progress: &mut Progress<'_>,
+    ) -> Result<Dense<'static, f32, Ix2>> {
+        let dense = self.floats(array, progress)?;
+        let view = dense.view();
+        let rows = view.as_slice().unwrap_or_default().par_chunks(array.shape[1]).with_min_len(1024);
+        // Without an early end, so that whole vectors are looked at.
+        let good = |row: &[f32]| row.iter().fold(true, |good, value| good & value.is_finite());
+        let Some((n, row)) = rows.enumerate().find_first(|(_, row)| !good(row)) else { return Ok(dense) };
+        Err(Error::input("a feature is not finite")
+            .at(format!("{}, {}", array.place, group.row(self.rows.get(n))))
             .expected("finite numbers")
             .got(row.iter().find(|value| !value.is_finite()).unwrap_or(&f32::NAN))
             .hint("look for divisions by zero or an overflow in the network that made the features")
-    },
-};
-
-const PROBABILITIES: Check = Check {
-    good: |row| row.iter().fold(true, |good, p| good & is_probability(p)) && sums_to_one(row),
-    complaint: |row| match row.iter().find(|p| !is_probability(p)) {
-        Some(p) => Error::input("a probability is out of range")
-            .expected("numbers from 0 to 1")
-            .got(p)
-            .hint("give probabilities (after the softmax), not logits"),
-        None => Error::input("the probabilities of a row do not sum to 1")
-            .expected("1, a rounding error apart")
-            .got(ArrayView1::from(row).sum())
-            .hint("give the softmax over all classes, not a score for each; or divide each row by its sum"),
-    },
-};
-
-fn sums_to_one(row: &[f32]) -> bool {
-    (ArrayView1::from(row).sum() - 1.0).abs() <= TOLERANCE
+            .into())
+    }
 }
 
 /// The ids of the rows of each group. Over all groups, so that a name has the id that it would have in one; where only the

@@ -1,7 +1,8 @@
 //! What a strategy may look at: ids always, every other array only when asked for.
 //!
 //! The loop fills [`Signals`] from the frozen classifier; other front ends fill it from the user's own arrays, which
-//! it borrows where it can. Shapes are checked once, here; values where they are read, by the accessors called `checked`.
+//! it borrows where it can. Shapes and probabilities are checked once, here; features where they are read, by the accessors called
+//! `checked`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,6 +12,7 @@ use ndarray::{Array, ArrayView, ArrayView2, ArrayView3, ArrayView4, Dimension, I
 use rayon::prelude::*;
 
 use super::Store;
+use super::probabilities::{PROBABILITIES, wrong};
 use crate::error::{Error, Result};
 use crate::{Id, Label};
 
@@ -161,6 +163,9 @@ impl<'a, T: Clone, D: Dimension> From<ArrayView<'a, T, D>> for Dense<'a, T, D> {
     }
 }
 
+/// Where a row stands, for messages.
+pub(super) type Place<'p> = Option<&'p dyn Fn(usize) -> String>;
+
 /// One pool as the strategies see it: row i of every array belongs to `ids()[i]`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Signals<'a> {
@@ -191,33 +196,59 @@ impl<'a> Signals<'a> {
         Ok(self)
     }
 
-    /// Adds class probabilities [n, C]; rows need not sum to exactly 1.
+    /// Adds class probabilities [n, C]; a row sums to 1, within 0.01.
     ///
     /// # Errors
-    /// A number of rows that is not the number of ids, fewer than two columns.
-    pub fn with_probabilities(mut self, probabilities: impl Into<Dense<'a, f32, Ix2>>) -> Result<Self> {
-        let probabilities = probabilities.into();
-        self.check_rows("probabilities", probabilities.shape[0])?;
-        check_classes("probabilities", probabilities.shape[1])?;
+    /// A number of rows that is not the number of ids, fewer than two columns; the first row that is no distribution, by its
+    /// id.
+    pub fn with_probabilities(self, probabilities: impl Into<Dense<'a, f32, Ix2>>) -> Result<Self> {
+        self.with_probabilities_at(probabilities.into(), None)
+    }
+
+    /// Adds the class probabilities of T passes under dropout, [n, T, C], each of which sums to 1, within 0.01.
+    ///
+    /// # Errors
+    /// As of [`Signals::with_probabilities`]; no draw.
+    pub fn with_monte_carlo(self, draws: impl Into<Dense<'a, f32, Ix3>>) -> Result<Self> {
+        self.with_monte_carlo_at(draws.into(), None)
+    }
+
+    /// Adds the class probabilities of M classifiers, [n, M, C], each of which sums to 1, within 0.01.
+    ///
+    /// # Errors
+    /// As of [`Signals::with_probabilities`]; no member.
+    pub fn with_committee(self, members: impl Into<Dense<'a, f32, Ix3>>) -> Result<Self> {
+        self.with_committee_at(members.into(), None)
+    }
+
+    /// As [`Signals::with_probabilities`], with `place` for a row in messages, else its id.
+    pub(super) fn with_probabilities_at(
+        mut self,
+        probabilities: Dense<'a, f32, Ix2>,
+        place: Place<'_>,
+    ) -> Result<Self> {
+        self.check_distributions("probabilities", &probabilities, place)?;
         self.probabilities = Some(probabilities);
         Ok(self)
     }
 
-    /// Adds the class probabilities of T passes under dropout, [n, T, C].
-    ///
-    /// # Errors
-    /// A number of rows that is not the number of ids, no draw, fewer than two classes.
-    pub fn with_monte_carlo(mut self, draws: impl Into<Dense<'a, f32, Ix3>>) -> Result<Self> {
-        self.monte_carlo = Some(self.check_draws("Monte-Carlo probabilities", draws.into())?);
+    pub(super) fn with_monte_carlo_at(
+        mut self,
+        draws: Dense<'a, f32, Ix3>,
+        place: Place<'_>,
+    ) -> Result<Self> {
+        self.check_distributions("Monte-Carlo probabilities", &draws, place)?;
+        self.monte_carlo = Some(draws);
         Ok(self)
     }
 
-    /// Adds the class probabilities of M classifiers, [n, M, C].
-    ///
-    /// # Errors
-    /// A number of rows that is not the number of ids, no member, fewer than two classes.
-    pub fn with_committee(mut self, members: impl Into<Dense<'a, f32, Ix3>>) -> Result<Self> {
-        self.committee = Some(self.check_draws("committee probabilities", members.into())?);
+    pub(super) fn with_committee_at(
+        mut self,
+        members: Dense<'a, f32, Ix3>,
+        place: Place<'_>,
+    ) -> Result<Self> {
+        self.check_distributions("committee probabilities", &members, place)?;
+        self.committee = Some(members);
         Ok(self)
     }
 
@@ -278,14 +309,27 @@ impl<'a> Signals<'a> {
             .into())
     }
 
-    fn check_draws(&self, name: &str, draws: Dense<'a, f32, Ix3>) -> Result<Dense<'a, f32, Ix3>> {
-        let (rows, count, classes) = draws.shape.into_pattern();
+    /// Checks an array whose last dimension is over classes and its first over rows.
+    fn check_distributions<D: Dimension>(
+        &self,
+        name: &str,
+        array: &Dense<'_, f32, D>,
+        place: Place<'_>,
+    ) -> Result<()> {
+        let view = array.view();
+        let &[rows, ref draws @ .., classes] = view.shape() else { return Ok(()) };
         self.check_rows(name, rows)?;
         check_classes(name, classes)?;
-        if count == 0 {
+        let draws: usize = draws.iter().product();
+        if draws == 0 {
             return Err(Error::input(format!("{name} without a draw")).expected("[n, draws, C]").into());
         }
-        Ok(draws)
+        let Some((at, complaint)) = wrong(view.as_slice().unwrap_or_default(), classes) else {
+            return Ok(());
+        };
+        let row = at / draws;
+        let place = place.map_or_else(|| format!("id {}", self.ids[row]), |place| place(row));
+        Err(complaint.at(place).into())
     }
 
     /// Number of images n.
@@ -409,20 +453,12 @@ impl<'a> Signals<'a> {
         self.all_classes().next()
     }
 
-    /// The probabilities [n, C], each from 0 to 1.
+    /// As [`Signals::probabilities`], which were checked when they were given.
     ///
     /// # Errors
-    /// They were not given; the first value that is wrong, by the id of its row.
+    /// They were not given.
     pub fn checked_probabilities(&self) -> Result<ArrayView2<'_, f32>> {
-        let p = self.probabilities()?;
-        let bad = (0..p.nrows())
-            .into_par_iter()
-            .with_min_len(1024)
-            .find_first(|&row| !p.row(row).iter().all(is_probability));
-        match bad {
-            None => Ok(p),
-            Some(row) => Err(self.bad_probability(row, p.row(row).iter())),
-        }
+        self.probabilities()
     }
 
     /// The embedding [n, d], every value finite.
@@ -452,7 +488,7 @@ impl<'a> Signals<'a> {
         Error::input("a probability is out of range")
             .at(format!("id {}", self.ids[row]))
             .expected("numbers from 0 to 1")
-            .got(values.find(|p| !is_probability(p)).copied().unwrap_or(f32::NAN))
+            .got(values.find(|p| !PROBABILITIES.contains(*p)).copied().unwrap_or(f32::NAN))
             .hint("give probabilities (after the softmax), not logits")
             .into()
     }
@@ -471,15 +507,6 @@ impl<'a> Signals<'a> {
             .hint("look for divisions by zero or an overflow in the network that made the features")
             .into())
     }
-}
-
-/// What may stand for a probability, give or take what rounding adds; NaN may not.
-pub(crate) const PROBABILITIES: std::ops::RangeInclusive<f32> = 0.0..=1.0001;
-
-/// Whether a value may stand for a probability.
-#[inline(always)]
-pub(crate) fn is_probability(p: &f32) -> bool {
-    PROBABILITIES.contains(p)
 }
 
 fn check_classes(name: &str, classes: usize) -> Result<()> {

@@ -1,5 +1,7 @@
 //! The minimum of the objective: L-BFGS (Nocedal 1980), preconditioned by the inverse of the second derivatives averaged
-//! over the classes. That is built where it costs less than some steps, and again after twice as many as before.
+//! over the classes. That is built where it costs less than some steps, and again after twice as many as before. With few
+//! parameters the inverse of all second derivatives takes its place as soon as steps have cost as much, again and again:
+//! Newton's method, where that is cheap, for features on whose scale classes lie apart.
 //!
 //! Never here: features as given, classes without labels.
 
@@ -8,7 +10,7 @@ use std::collections::VecDeque;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::Settings;
-use super::objective::{Objective, Power, add, dot};
+use super::objective::{LEAST_SPREAD, Objective, Power, add, dot};
 use crate::error::Result;
 use crate::kernels::Factor;
 use crate::kernels::{Threads, matmul};
@@ -19,9 +21,6 @@ const MEMORY: usize = 10;
 
 /// Evaluations that a search takes at least, nearly always: what the first guess may cost.
 const PASSES: f64 = 32.0;
-
-/// Keeps the guess for the biases finite where every row is certain.
-const LEAST_SPREAD: f64 = 1e-9;
 
 /// Where the search is.
 pub struct Search {
@@ -41,20 +40,35 @@ struct Step {
     inverse: f64,
 }
 
-/// A guess of the inverse of the second derivatives by the weights of one class.
+/// A guess of the inverse of the second derivatives by the weights of one class, or by all parameters.
 enum Guess {
     None,
     Scalar(f64),
     Matrix(Array2<f64>),
+    All(Array2<f64>),
+}
+
+/// The inverse of a matrix of which the lower triangle is read.
+fn inverse(matrix: Array2<f64>) -> Option<Array2<f64>> {
+    let Factor { inverse, .. } = Factor::of(matrix)?;
+    let mut matrix = Array2::zeros(inverse.dim());
+    matmul(inverse.t(), inverse.view(), 0.0, matrix.view_mut(), Threads::All);
+    Some(matrix)
 }
 
 impl Guess {
     /// H₀·v for a vector in the form of the parameters, into `out`.
     fn apply(&self, v: &[f64], out: &mut [f64], (classes, width): (usize, usize), spread: &[f64]) {
+        if let Self::All(matrix) = self {
+            for (out, row) in out.iter_mut().zip(matrix.rows()) {
+                *out = dot(row.to_slice().expect("row-major"), v);
+            }
+            return;
+        }
         let (v, biases) = v.split_at(classes * width);
         let (out, out_biases) = out.split_at_mut(classes * width);
         match self {
-            Self::None => out.copy_from_slice(v),
+            Self::None | Self::All(_) => out.copy_from_slice(v),
             Self::Scalar(scalar) => out.iter_mut().zip(v).for_each(|(out, &v)| *out = scalar * v),
             Self::Matrix(matrix) => {
                 let v = ArrayView2::from_shape((classes, width), v).expect("of this length");
@@ -100,18 +114,31 @@ impl Search {
         let (mut next, mut next_gradient) = (vec![0.0; size], vec![0.0; size]);
         let (pass, build) = objective.cost();
         let (mut spent, mut worth) = (PASSES * pass, build);
+        let (all, mut since) = (objective.cost_of_all(), PASSES * pass);
+        // The least loss so far, and the steps since it last fell by more than rounding changes.
+        let (mut least, mut idle) = (f64::INFINITY, 0);
         loop {
             self.gap = bound(objective, &gradient) / self.loss.max(f64::MIN_POSITIVE);
             let (done, total) = (self.iterations, settings.iterations);
             if self.gap <= settings.tolerance || done >= total {
                 return Ok(());
             }
+            idle = if self.loss < least * (1.0 - rounding) { 0 } else { idle + 1 };
+            least = least.min(self.loss);
+            if idle > MEMORY {
+                return Ok(());
+            }
             let loss = Some(self.loss);
             report(progress, Event::Progress { phase: "head", done, total, unit: "iteration", loss })?;
-            if spent >= worth {
-                if let Some(Factor { inverse, .. }) = Factor::of(objective.curvature()) {
-                    let mut matrix = Array2::zeros(inverse.dim());
-                    matmul(inverse.t(), inverse.view(), 0.0, matrix.view_mut(), Threads::All);
+            if since >= all {
+                if let Some(matrix) = inverse(objective.second_derivatives()) {
+                    self.guess = Guess::All(matrix);
+                    // They are of other places.
+                    self.steps.clear();
+                }
+                since = 0.0;
+            } else if spent >= worth && !matches!(self.guess, Guess::All(_)) {
+                if let Some(matrix) = inverse(objective.curvature()) {
                     self.guess = Guess::Matrix(matrix);
                 }
                 worth *= 2.0;
@@ -125,6 +152,7 @@ impl Search {
                 add(-length, &direction, &mut next);
                 let loss = objective.evaluate(&next, &mut next_gradient);
                 spent += pass;
+                since += pass;
                 if loss <= self.loss + 1e-4 * length * slope + rounding * self.loss {
                     break Some(loss);
                 }

@@ -20,6 +20,12 @@ const WORTH_SHARING: f64 = 2e6;
 /// Columns of the matrix of second moments that one task computes.
 const PANEL: usize = 32;
 
+/// Parameters up to which all second derivatives are looked at.
+const MOST: usize = 512;
+
+/// What is taken for the second derivative by a bias at least, so that steps are finite where every row is certain.
+pub const LEAST_SPREAD: f64 = 1e-9;
+
 /// Rows together, filled up to whole vectors with rows of weight 0.
 struct Tile<T> {
     /// [r, rows] and [rows, r]: a product of either with few columns is fastest where its result's columns are along memory.
@@ -146,6 +152,65 @@ impl<T: Power> Objective<T> {
         matrix
     }
 
+    /// Multiplications of [`Objective::second_derivatives`] and its inverse; infinite where that is no small matrix.
+    pub fn cost_of_all(&self) -> f64 {
+        let (classes, width) = self.dim();
+        let (n, all): (f64, _) =
+            (self.tiles().map(|tile| tile.weights.len() as f64).sum(), classes * (width + 1));
+        if all > MOST { f64::INFINITY } else { 0.5 * n * (all * all) as f64 + (all * all * all) as f64 }
+    }
+
+    /// The second derivatives by all parameters, [P, P], where the objective was computed last, and a little more on the
+    /// diagonal and where all biases change alike, in which the loss does not change.
+    pub fn second_derivatives(&self) -> Array2<f64> {
+        let (classes, width) = self.dim();
+        let all = classes * (width + 1);
+        let place = |class: usize, column: usize| {
+            if column < width { class * width + column } else { classes * width + class }
+        };
+        let mut matrix = Array2::<f64>::zeros((all, all));
+        for tile in self.tiles() {
+            let mut p = tile.probabilities();
+            let x = |row: usize, column: usize| {
+                if column < width { tile.features[1][[row, column]].wide() } else { 1.0 }
+            };
+            // Σ_i w·diag(p) ⊗ x·xᵀ, class by class, less Σ_i w·(p ⊗ x)·(p ⊗ x)ᵀ.
+            let (rows, mut product) = (p.ncols(), Array2::<f64>::zeros((width + 1, width + 1)));
+            let plain = Array2::from_shape_fn((rows, width + 1), |(row, column)| x(row, column));
+            for class in 0..classes {
+                let p = p.row(class);
+                let scaled = Array2::from_shape_fn((rows, width + 1), |(row, column)| {
+                    tile.weights[row].wide() * p[row] * x(row, column)
+                });
+                matmul(plain.t(), scaled.view(), 0.0, product.view_mut(), Threads::One);
+                for ((a, b), &value) in product.indexed_iter() {
+                    matrix[[place(class, a), place(class, b)]] += value;
+                }
+            }
+            for (mut p, &weight) in p.columns_mut().into_iter().zip(&tile.weights) {
+                p *= weight.wide().sqrt();
+            }
+            let mut both = Array2::zeros((rows, all));
+            for class in 0..classes {
+                for column in 0..=width {
+                    for row in 0..rows {
+                        both[[row, place(class, column)]] = p[[class, row]] * x(row, column);
+                    }
+                }
+            }
+            let negative = both.mapv(|v: f64| -v);
+            matmul(negative.t(), both.view(), 1.0, matrix.view_mut(), Threads::All);
+        }
+        let biases = classes * width;
+        let spread = self.spread.iter().sum::<f64>() / classes as f64;
+        matrix.slice_mut(s![biases.., biases..]).mapv_inplace(|v| v + spread.max(LEAST_SPREAD));
+        let least = 4.0 * f64::EPSILON * matrix.diag().sum();
+        for (at, v) in matrix.diag_mut().iter_mut().enumerate() {
+            *v += least + if at < biases { self.l2 } else { LEAST_SPREAD };
+        }
+        matrix
+    }
+
     /// The mean of the diagonal of [`Objective::curvature`].
     pub fn mean_curvature(&self) -> f64 {
         let (classes, width) = self.dim();
@@ -183,6 +248,19 @@ impl<T: Power> Part<T> {
 }
 
 impl<T: Power> Tile<T> {
+    /// p of each row that has a weight, [C, rows], where the residuals were computed last.
+    fn probabilities(&self) -> Array2<f64> {
+        let mut p = Array2::zeros((self.scores.nrows(), self.labels.len()));
+        for (row, (mut p, &label)) in p.columns_mut().into_iter().zip(&self.labels).enumerate() {
+            p.zip_mut_with(&self.scores.column(row), |p, score| *p = score.wide());
+            p[label] += self.weights[row].wide();
+            p.mapv_inplace(|p| p.max(0.0));
+            let sum = p.sum();
+            p /= sum;
+        }
+        p
+    }
+
     fn new(features: ArrayView2<'_, f64>, rows: &[Row], classes: usize) -> Self {
         let count = rows.len().next_multiple_of(LANES);
         let mut across = Array2::zeros((count, features.ncols()));

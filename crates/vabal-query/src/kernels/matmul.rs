@@ -1,7 +1,7 @@
 //! Matrix products over the `gemm` crate, with shapes and strides taken from `ndarray` views so that
 //! the call is safe.
 
-use ndarray::{ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 
 use super::Real;
 
@@ -19,8 +19,15 @@ pub enum Threads {
     All,
 }
 
+/// Summands up to which gemm adds an element up in one go, whatever the shape.
+const DEPTH: usize = 512;
+
+/// Elements up to which gemm may add them up in another order, where both operands lie along the sum.
+const FEW: usize = 256;
+
 /// `c = keep · c + a · b`, for a [m, k], b [k, n], c [m, n]. The sums of one element run in one order
-/// whatever the number of threads.
+/// whatever the number of threads, m and n: a row of c has the same bits alone and among others, so that
+/// where a caller cuts its rows into chunks changes nothing.
 pub fn matmul<T: Real>(
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
@@ -39,10 +46,47 @@ pub fn matmul<T: Real>(
         );
         return;
     }
+    // gemm has paths of its own for one row and for one column: there are two, the second of which is left.
+    if m == 1 {
+        let mut two = Array2::zeros((2, n));
+        if !keep.is_zero() {
+            two.row_mut(0).assign(&c.row(0));
+        }
+        let twice = a.broadcast((2, k)).expect("one row may be any number of rows");
+        matmul(twice, b, keep, two.view_mut(), threads);
+        return c.row_mut(0).assign(&two.row(0));
+    }
+    if n == 1 {
+        return matmul(b.reversed_axes(), a.reversed_axes(), keep, c.reversed_axes(), threads);
+    }
+    // And one for few elements, which it takes where neither operand has to be rearranged.
+    let rearranged =
+        (m * n <= FEW && a.strides()[1] == 1 && b.strides()[0] == 1).then(|| b.as_standard_layout());
+    let b = rearranged.as_ref().map_or(b, |b| b.view());
+    // And it cuts the sums of many summands into blocks whose length depends on m and n.
+    let step = k.div_ceil(k.div_ceil(DEPTH).max(1)).max(1);
     let parallelism = match threads {
         Threads::All if m * n * k >= WORTH_SHARING => gemm::Parallelism::Rayon(0),
         _ => gemm::Parallelism::None,
     };
+    let mut keep = keep;
+    for first in (0..k.max(1)).step_by(step) {
+        let along = s![.., first..k.min(first + step)];
+        product(a.slice(along), b.t().slice(along).reversed_axes(), keep, c.view_mut(), parallelism);
+        keep = T::one();
+    }
+}
+
+/// As [`matmul`], by gemm.
+fn product<T: Real>(
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    keep: T,
+    mut c: ArrayViewMut2<'_, T>,
+    parallelism: gemm::Parallelism,
+) {
+    let ((m, k), n) = (a.dim(), b.ncols());
+    assert!(k == b.nrows() && c.dim() == (m, n), "of one shape");
     let [c_rows, c_columns] = [c.strides()[0], c.strides()[1]];
     #[expect(
         unsafe_code,
@@ -78,7 +122,6 @@ pub fn matmul<T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::{Array2, s};
     use proptest::prelude::*;
 
     fn filled(rows: usize, columns: usize, salt: usize) -> Array2<f64> {
@@ -101,6 +144,30 @@ mod tests {
                 let mut c = before.clone();
                 matmul(a.view(), b.view(), keep, c.view_mut(), threads);
                 prop_assert!((&c - &expected).iter().all(|d| d.abs() < 1e-12));
+            }
+        }
+
+        #[test]
+        fn an_element_has_the_same_bits_whatever_rows_and_columns_are_beside_it(
+            m in 1_usize..90, n in prop::sample::select(vec![1_usize, 2, 5, 10, 64, 65, 130]),
+            k in prop::sample::select(vec![1_usize, 2, 3, 40, 512, 513, 768, 1100]),
+            transpose in any::<(bool, bool, bool)>(), keep in prop::sample::select(vec![0.0_f32, 1.0]),
+            rows in 1_usize..90, columns in 1_usize..140,
+        ) {
+            let salted = |rows, columns, salt| filled(rows, columns, salt).mapv(|v| (v * 1.1).sin() as f32);
+            let a = if transpose.0 { salted(k, m, 1).reversed_axes() } else { salted(m, k, 1) };
+            let b = if transpose.1 { salted(n, k, 2).reversed_axes() } else { salted(k, n, 2) };
+            let before = if transpose.2 { salted(n, m, 3).reversed_axes() } else { salted(m, n, 3) };
+            let product = |rows: usize, columns: usize, count: usize, broad: usize| {
+                let (rows, columns) = (s![rows..rows + count, ..], s![.., columns..columns + broad]);
+                let mut c = before.slice(rows).slice(columns).to_owned();
+                matmul(a.slice(rows), b.slice(columns), keep, c.view_mut(), Threads::One);
+                c
+            };
+            let whole = product(0, 0, m, n);
+            for (count, broad) in [(1, n), (m, 1), (1, 1), (rows.min(m), columns.min(n))] {
+                let part = product(m - count, n - broad, count, broad);
+                prop_assert_eq!(part, whole.slice(s![m - count.., n - broad..]), "{} x {}", count, broad);
             }
         }
     }

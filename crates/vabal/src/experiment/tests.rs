@@ -157,7 +157,7 @@ fn an_experiment_stopped_at_any_event_ends_as_if_it_had_not_been_stopped() {
 #[test]
 fn no_name_of_a_strategy_takes_the_place_of_the_shared_weights() {
     let folder = tempfile::tempdir().unwrap();
-    let variant = "strategy.first={ kind = \"vabal\", epochs = 1, draws = 2 }";
+    let variant = "strategy.first={ kind = \"vabal-paper\", epochs = 1, draws = 2 }";
     let config = config(&["strategies=[first,entropy]", "seeds=[1]", variant]);
     run_with(&config, folder.path(), &data(), &Digesting::default(), &mut go_on).unwrap();
     let files = fs::read_dir(folder.path().join("weights")).unwrap();
@@ -334,9 +334,8 @@ const ON_FEATURES: [&str; 7] = [
     "data.path=unused",
     "strategies=[random,margin,badge,bald,ensemble-vote-entropy,vabal]",
     "strategy.bald.draws=5",
-    "strategy.vabal.epochs=2",
-    "strategy.vabal.minimum_steps=0",
-    "strategy.vabal.draws=3",
+    "strategy.vabal-official.epochs=2",
+    "strategy.vabal-official.draws=3",
 ];
 
 fn on_features(config: &Config, folder: &Path, observer: &mut Observer<'_>) -> Result<Outcome> {

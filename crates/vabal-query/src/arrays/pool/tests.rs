@@ -224,7 +224,7 @@ fn a_value_that_is_wrong_is_named_by_array_row_and_id() {
         (p(0.5, f32::NAN), "where: probs, row 1, id b; expected: numbers from 0 to 1; got: NaN"),
         (
             p(0.7, 0.7),
-            "do not sum to 1; where: probs, row 1, id b; expected: 1, a rounding error apart; got: 1.4",
+            "do not sum to 1; where: probs, row 1, id b; expected: a sum of 1, within 0.01; got: 1.4",
         ),
         (draws("mc_probs", 0.9), "do not sum to 1; where: mc_probs, row 2, id c"),
         (

@@ -185,10 +185,8 @@ fn nothing_asked_nothing_left_and_more_than_is_left() {
 
 #[test]
 fn values_that_are_wrong_are_named_by_their_id_and_missing_arrays_by_their_name() {
-    let p = [vec![0.5, 0.5], vec![0.2, 0.8]];
-    for (p_bad, x_bad) in [(f32::NAN, 1.0), (1.5, 1.0), (0.5, f32::NAN), (0.5, f32::INFINITY)] {
-        let pool =
-            signals(vec![4, 8], &[p[0].clone(), vec![p_bad, 0.5]], &[vec![1.0, 1.0], vec![0.0, x_bad]]);
+    for bad in [f32::NAN, f32::INFINITY] {
+        let pool = signals(vec![4, 8], &[vec![0.5, 0.5], vec![0.5, 0.5]], &[vec![1.0, 1.0], vec![0.0, bad]]);
         let error = select(&pool, 1, 1).unwrap_err().to_string();
         assert!(error.contains("id 8"), "{error}");
     }

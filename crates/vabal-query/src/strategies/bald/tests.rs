@@ -201,15 +201,7 @@ fn votes_are_counted_by_hand() {
 }
 
 #[test]
-fn a_draw_that_is_no_probability_is_named_by_its_id() {
-    for bad in [f32::NAN, -0.5, 7.0] {
-        let mut p = any_draws(3, 4, 3, 1);
-        p[[1, 2, 0]] = bad;
-        for strategy in [&Bald::default() as &dyn Strategy, &BatchBald::default(), &Committee::default()] {
-            let text = ask(strategy, &pool(vec![7, 8, 9], p.clone()), 1, 1).unwrap_err().to_string();
-            assert!(text.contains("id 8") && text.contains("not logits"), "{text}");
-        }
-    }
+fn draws_that_are_missing_are_named() {
     let nothing = Signals::new(vec![1]);
     assert!(ask(&Bald::default(), &nothing, 1, 1).unwrap_err().to_string().contains("needs Monte-Carlo"));
     assert!(ask(&Committee::default(), &nothing, 1, 1).unwrap_err().to_string().contains("needs committee"));

@@ -148,7 +148,7 @@ fn a_line_is_bisected_towards_where_the_classifier_changes_its_mind() {
 fn rare_classes_get_their_turn_first_and_classes_without_labels_a_draw() {
     // Of 5 classes, 3 has no label, 2 has one, 0 and 1 two and three.
     let p =
-        Array2::from_shape_fn((60, 5), |(i, class)| if i % 5 == class { 0.6 } else { 0.1 } + i as f32 * 1e-4);
+        Array2::from_shape_fn((60, 5), |(i, class)| if i % 5 == class { 0.6 } else { 0.1 } + i as f32 * 1e-5);
     let mut labels = vec![None; 60];
     for (i, label) in [(0, 0), (5, 0), (1, 1), (6, 1), (11, 1), (2, 2), (4, 4), (9, 4)] {
         labels[i] = Some(label);
