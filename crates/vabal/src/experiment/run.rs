@@ -360,7 +360,7 @@ impl<'a, T: Items> Grid<'a, T> {
         if is_bound(name) {
             return Ok(Box::new(ClassBalanced(&self.data.items)));
         }
-        Ok(self.config.strategy(name)?)
+        self.config.strategy(name)
     }
 
     /// Labelled images that a round trains on.
