@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Compares strategies on features of pretrained networks, over many data sets, and writes one report.
+"""Compares strategies on features of pretrained networks, over many data sets, and writes a report for each part.
 
     python experiments/study.py DIR --out runs/study
 
 DIR holds neu.npz, cifar10.npz, cifar100.npz and fashion.npz, as far as they are wanted: `features` [n, d], `labels` [n], and
-`train_rows` where the rows behind it are the test set. Every data set is a run of `vabal run`, resumed where it stopped; the report
-ranks the strategies over all of them.
+`train_rows` where the rows behind it are the test set. Every data set, with the budgets of the paper and with small ones (50 images
+first, then 50), is a run of `vabal run`, resumed where it stopped. The settings of `vabal` were chosen on the sets of the part
+`tuned` with seeds 1 to 36: what it is worth, the part `untuned` says, with other sets and other seeds.
 """
 import argparse
 import pathlib
@@ -13,24 +14,71 @@ import subprocess
 import sys
 
 # Name: file, imbalance of the pool, labels to begin with and asked in each of five rounds.
+DOMINANT, RARE = 'kind = "dominant", classes = [{}], keep = 0.1', 'kind = "rare", classes = [{}], keep = 0.1'
 SETS = {
     "neu": ("neu", "", 100),
     "cifar10": ("cifar10", "", 500),
-    "cifar10-plus-1": ("cifar10", 'kind = "dominant", classes = [0], keep = 0.1', 500),
-    "cifar10-plus-5": ("cifar10", 'kind = "dominant", classes = [4], keep = 0.1', 500),
-    "cifar10-plus-10": ("cifar10", 'kind = "dominant", classes = [9], keep = 0.1', 500),
-    "cifar10-minus-1": ("cifar10", 'kind = "rare", classes = [0], keep = 0.1', 500),
-    "cifar10-minus-5": ("cifar10", 'kind = "rare", classes = [4], keep = 0.1', 500),
-    "cifar10-minus-10": ("cifar10", 'kind = "rare", classes = [9], keep = 0.1', 500),
+    "cifar10-plus-1": ("cifar10", DOMINANT.format(0), 500),
+    "cifar10-plus-5": ("cifar10", DOMINANT.format(4), 500),
+    "cifar10-plus-10": ("cifar10", DOMINANT.format(9), 500),
+    "cifar10-minus-1": ("cifar10", RARE.format(0), 500),
+    "cifar10-minus-5": ("cifar10", RARE.format(4), 500),
+    "cifar10-minus-10": ("cifar10", RARE.format(9), 500),
     "cifar10-tail-10": ("cifar10", 'kind = "long-tail", keep = 0.1', 500),
     "cifar10-tail-100": ("cifar10", 'kind = "long-tail", keep = 0.01', 500),
     "fashion": ("fashion", "", 60),
-    "fashion-plus-1": ("fashion", 'kind = "dominant", classes = [0], keep = 0.1', 60),
+    "fashion-plus-1": ("fashion", DOMINANT.format(0), 60),
     "cifar100": ("cifar100", "", 500),
     "cifar100-plus-45-55": ("cifar100", 'kind = "dominant", classes = ["44..54"], keep = 0.6', 500),
 }
-# Those that fit no network of their own.
-STRATEGIES = "random,entropy,margin,least-confidence,core-set,badge,typiclust,galaxy,balanced-entropy,agreement"
+SMALL = 50
+TUNED = ["neu", "cifar10-plus-1", "cifar10-plus-5", "cifar10-tail-100", "fashion-plus-1"]
+UNTUNED = [name for name in SETS if name not in TUNED]
+
+# Those that fit no network of their own, and the bound.
+QUICK = (
+    "random, entropy, margin, least-confidence, core-set, badge, typiclust, probcover, galaxy, similar, balanced-entropy, vabal, class-balanced"
+).split(", ")
+SLOW = (
+    "bald, power-bald, batch-bald, learning-loss, ensemble-variation-ratio, ensemble-vote-entropy, ensemble-mutual-information, "
+    "no-quotas, vae, vabal-paper, vabal-official, cross"
+).split(", ")
+VARIANTS = {
+    "bald": "draws = 20",
+    "power-bald": "draws = 20",
+    "batch-bald": "draws = 20",
+    "no-quotas": 'kind = "vabal"\nquotas = false',
+    "vae": 'kind = "vabal"\nmodel = "vae"',
+    "cross": 'kind = "vabal-paper"\npreset = "cross"',
+}
+# Part: data sets, whether the small budgets too, strategies, seeds.
+PARTS = {
+    "untuned": (UNTUNED, True, QUICK, range(101, 111)),
+    "tuned": (TUNED, True, QUICK, range(101, 111)),
+    "every": (["neu", "cifar10-plus-1", "cifar10-tail-10", "fashion"], False, QUICK + SLOW, range(101, 104)),
+}
+
+
+def run(args, part, name, budget):
+    """One data set with one budget; gives its folder."""
+    _, _, strategies, seeds = PARTS[part]
+    file, imbalance, _ = SETS[name]
+    name = f"{name}-{budget}"
+    folder = args.out / part / name
+    config = folder.with_suffix(".toml")
+    tables = [f"[strategy.{strategy}]\n{VARIANTS[strategy]}\n" for strategy in strategies if strategy in VARIANTS]
+    names = ", ".join(f'"{strategy}"' for strategy in strategies)
+    config.write_text(
+        f'name = "{name}"\nseeds = {args.seeds or list(seeds)}\nstrategies = [{names}]\n'
+        f"rounds = {{ initial = {budget}, budget = {budget}, count = 6 }}\n\n"
+        f'[data]\nkind = "features"\npath = "{(args.data / file).resolve()}.npz"\nimbalance = {{ {imbalance} }}\n\n'
+        f'[classifier]\nkind = "linear"\n\n' + "\n".join(tables)
+    )
+    print(part, name, flush=True)
+    done = subprocess.run([args.vabal, "run", str(config), "--out", str(folder), "--quiet"])
+    if done.returncode:
+        sys.exit(done.returncode)
+    return str(folder)
 
 
 def seeds(text):
@@ -41,32 +89,24 @@ def seeds(text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=pathlib.Path, metavar="DIR", help="folder of the features")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/study"), help="folder for runs and report")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/study"), help="folder for runs and reports")
     parser.add_argument("--vabal", default="target/release/vabal", help="the program")
-    parser.add_argument("--sets", default=",".join(SETS), help="names of data sets, with commas between them")
-    parser.add_argument("--strategies", default=STRATEGIES, help="names of strategies, with commas between them")
-    parser.add_argument("--seeds", type=seeds, default="11-20", metavar="FIRST-LAST")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="parts of the study; all if not given")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="data sets; all if not given")
+    parser.add_argument("--seeds", type=seeds, metavar="FIRST-LAST", help="other seeds than those of the parts")
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    folders = []
-    for name in args.sets.split(","):
-        if name not in SETS:
-            sys.exit(f"error: unknown data set\n  expected: {', '.join(SETS)}\n  got: {name}")
-        file, imbalance, budget = SETS[name]
-        strategies = ", ".join(f'"{strategy}"' for strategy in args.strategies.split(","))
-        config = args.out / f"{name}.toml"
-        config.write_text(
-            f'name = "{name}"\nseeds = {args.seeds}\nstrategies = [{strategies}]\n'
-            f"rounds = {{ initial = {budget}, budget = {budget}, count = 6 }}\n\n"
-            f'[data]\nkind = "features"\npath = "{(args.data / file).resolve()}.npz"\nimbalance = {{ {imbalance} }}\n\n'
-            f'[classifier]\nkind = "linear"\n'
-        )
-        folders.append(str(args.out / name))
-        print(name, flush=True)
-        done = subprocess.run([args.vabal, "run", str(config), "--out", folders[-1], "--quiet"])
-        if done.returncode:
-            sys.exit(done.returncode)
-    sys.exit(subprocess.run([args.vabal, "report", *folders, "--out", str(args.out / "report.html")]).returncode)
+    for part in args.parts:
+        names, small, _, _ = PARTS[part]
+        (args.out / part).mkdir(parents=True, exist_ok=True)
+        folders = [
+            run(args, part, name, budget)
+            for name in names
+            if name in args.sets
+            for budget in ([SETS[name][2], SMALL] if small else [SETS[name][2]])
+        ]
+        if folders:
+            report = [args.vabal, "report", *folders, "--out", str(args.out / f"{part}.html")]
+            subprocess.run(report, check=True)
 
 
 if __name__ == "__main__":

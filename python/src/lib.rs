@@ -72,8 +72,10 @@ fn select(
 ) -> PyResult<Answer> {
     let built = STRATEGIES.build(&settings::spec(strategy, settings)?).map_err(raise)?;
     let pool = pool.get();
-    let (selection, warnings) = pool
-        .ask(py, (strategy, &*built), n, seed, progress, |query, progress| built.select(query, progress))?;
+    let (selection, warnings) =
+        pool.ask(py, (strategy, &*built), n, seed, progress, |strategy, query, progress| {
+            strategy.select(query, progress)
+        })?;
     Answer::new(py, pool, selection, warnings)
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use vabal_query::strategies::vabal as method;
+use vabal_query::strategies::vabal_paper as method;
 
 use crate::complain::raise;
 use crate::pool::Pool;
@@ -28,9 +28,9 @@ impl Model {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Self, Vec<String>)> {
         let settings = read_settings(settings)?;
-        let vabal = method::VaBal::new(settings.clone()).map_err(raise)?;
+        let vabal = method::VabalPaper::new(settings.clone()).map_err(raise)?;
         let (model, warnings) =
-            pool.get().ask(py, ("vabal", &vabal), 0, seed, progress, |query, progress| {
+            pool.get().ask(py, ("vabal-paper", &vabal), 0, seed, progress, |_, query, progress| {
                 method::Model::fit(&settings, query.unlabelled, query.classes, query.seed, progress)
             })?;
         Ok((Self(model), warnings))
@@ -46,9 +46,9 @@ impl Model {
         seed: u64,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Answer> {
-        let (pool, vabal) = (pool.get(), method::VaBal::new(self.0.settings().clone()).map_err(raise)?);
+        let (pool, vabal) = (pool.get(), method::VabalPaper::new(self.0.settings().clone()).map_err(raise)?);
         let (selection, warnings) =
-            pool.ask(py, ("vabal", &vabal), n, seed, progress, |query, progress| {
+            pool.ask(py, ("vabal-paper", &vabal), n, seed, progress, |_, query, progress| {
                 self.0.select(query, progress)
             })?;
         Answer::new(py, pool, selection, warnings)
@@ -96,11 +96,11 @@ impl Model {
 }
 
 fn read_settings(settings: &str) -> PyResult<method::Settings> {
-    let bundle: method::Bundle = settings::spec("vabal", settings)?.settings().map_err(raise)?;
+    let bundle: method::Bundle = settings::spec("vabal-paper", settings)?.settings().map_err(raise)?;
     Ok(bundle.settings)
 }
 
-/// All settings of VaB-AL, as JSON, with `settings`, JSON too, laid over them.
+/// All settings of the paper's VaB-AL, as JSON, with `settings`, JSON too, laid over them.
 #[pyfunction]
 pub fn vabal_settings(settings: &str) -> PyResult<String> {
     serde_json::to_string(&read_settings(settings)?).map_err(|error| PyValueError::new_err(error.to_string()))

@@ -53,7 +53,8 @@ impl Pool {
 }
 
 impl Pool {
-    /// Calls `work` with the question that a strategy, under a name, is asked; gives back the warnings too.
+    /// Calls `work` with the question that a strategy, under a name, is asked, and that strategy, or the one of its cold start;
+    /// gives back the warnings too.
     ///
     /// # Errors
     /// `TypeError` that names all arrays that are missing, as of any argument in Python; what the arrays and `work` raise.
@@ -64,21 +65,23 @@ impl Pool {
         n: usize,
         seed: u64,
         progress: Option<Py<PyAny>>,
-        work: impl FnOnce(&Query<'_>, &mut Progress<'_>) -> Result<T> + Send,
+        work: impl FnOnce(&dyn Strategy, &Query<'_>, &mut Progress<'_>) -> Result<T> + Send,
     ) -> PyResult<(T, Vec<String>)> {
+        let mut watch = Watch::new(progress);
+        let cold = self.0.cold_start(strategy, &mut |event| watch.hear(event)).map_err(raise)?;
+        let (name, strategy) = cold.as_ref().map_or((name, strategy), |(name, cold)| (*name, &**cold));
         let (needs, of_labelled) = (strategy.needs(), strategy.needs_of_labelled());
         let hint =
             "help(vabal.select) says what they are called, vabal.strategies() what each strategy needs";
         let missing = self.0.require(name, needs, of_labelled);
         missing.map_err(|complaint| PyTypeError::new_err(complaint.hint(hint).to_string()))?;
-        let mut watch = Watch::new(progress);
         let result = py.detach(|| {
             with_workers(|| {
                 let mut hear = |event: Event<'_>| watch.hear(event);
                 let signals = self.0.signals(needs, of_labelled, &mut hear)?;
                 let query = self.0.query(&signals, n, Seed::new(seed));
                 query.check(strategy)?;
-                work(&query, &mut hear)
+                work(strategy, &query, &mut hear)
             })
         });
         watch.finish(result)

@@ -11,8 +11,8 @@ import pytest
 
 import vabal
 
-FEW: dict[str, Any] = {"minimum_steps": 200, "epochs": 1, "draws": 8}
-"""Settings with which VaB-AL takes a blink."""
+FEW: dict[str, Any] = {"preset": "cross", "minimum_steps": 200, "epochs": 1, "draws": 8}
+"""Settings with which the VAE of "vabal-paper" takes a blink."""
 
 
 NEED_LABELS = {"learning-loss"}

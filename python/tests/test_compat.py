@@ -11,11 +11,11 @@ from conftest import FEW, Known, pool
 import vabal
 from vabal import compat
 
-STRATEGIES = ["vabal", "entropy", "balanced-entropy", "random"]
+STRATEGIES = ["vabal", "vabal-paper", "entropy", "balanced-entropy", "random"]
 
 
 def settings(strategy: str) -> dict[str, Any]:
-    return FEW if strategy == "vabal" else {}
+    return FEW if strategy == "vabal-paper" else {}
 
 
 # scikit-activeml
@@ -74,7 +74,7 @@ def test_scikit_learn_with_names_for_classes(known: Known) -> None:
     sklearn_base = pytest.importorskip("sklearn.base")
     names = np.array(["axolotl", "bee", "cat"])
     y = np.array([None if label < 0 else names[label] for label in known.labels], dtype=object)
-    query = compat.PoolQuery("vabal", missing_label=None, **FEW)
+    query = compat.PoolQuery("vabal-paper", missing_label=None, **FEW)
     chosen = query.query(known.features, y, linear.LogisticRegression(), batch_size=4)
     assert len(chosen) == 4
     copied = sklearn_base.clone(query)
@@ -92,7 +92,7 @@ def test_features_of_the_callers_own(known: Known) -> None:
     def two_stages(clf: Any, X: Any) -> list[Any]:
         return [X[:, :4], clf.decision_function(X)]
 
-    query = compat.PoolQuery("vabal", features=two_stages, **FEW)
+    query = compat.PoolQuery("vabal-paper", features=two_stages, **FEW)
     assert len(query.query(known.features, y, linear.LogisticRegression(), batch_size=4)) == 4
 
 
@@ -133,7 +133,7 @@ def test_modal_without_training_data_and_with_stages(known: Known) -> None:
     models = pytest.importorskip("modAL.models")
     linear = pytest.importorskip("sklearn.linear_model")
     estimator = linear.LogisticRegression().fit(known.features, known.truth)
-    strategy = compat.modal_query("vabal", features=lambda clf, X: [X[:, :3], X], **FEW)
+    strategy = compat.modal_query("vabal-paper", features=lambda clf, X: [X[:, :3], X], **FEW)
     learner = models.ActiveLearner(estimator=estimator, query_strategy=strategy)
     assert len(learner.query(known.features, n_instances=3)[0]) == 3
 
@@ -181,12 +181,12 @@ def test_a_loop_of_baals(known: Known) -> None:
     def predictions(pool: Any) -> Any:
         return draws[dataset._pool_to_oracle_index(list(range(len(pool))))]
 
-    for strategy in ("bald", "batch-bald", "entropy", "random", "vabal"):
+    for strategy in ("bald", "batch-bald", "entropy", "random", "vabal", "vabal-paper"):
 
         def context() -> dict[str, Any]:
             return {"features": known.features[dataset._pool_to_oracle_index(list(range(len(dataset.pool))))]}
 
-        more = {"context": context, **FEW} if strategy == "vabal" else {}
+        more = {"context": context, **FEW} if strategy == "vabal-paper" else {}
         heuristic = compat.Heuristic(strategy, num_samples=12, **more)
         loop = active.ActiveLearningLoop(dataset, predictions, heuristic, query_size=12)
         before = len(dataset)
@@ -241,9 +241,9 @@ def test_small_text_takes_a_classifiers_own_embedding(known: Known) -> None:
             return known.features
 
     rows = np.arange(400)
-    query = compat.TextQuery("vabal", **FEW)
+    query = compat.TextQuery("vabal-paper", **FEW)
     chosen = query.query(Embedding(), object(), rows[60:], rows[:60], known.truth[:60], n=9)
-    expected = vabal.select("vabal", known.features, known.probs, known.labels, n=9, **FEW)
+    expected = vabal.select("vabal-paper", known.features, known.probs, known.labels, n=9, **FEW)
     np.testing.assert_array_equal(chosen, expected.ids)
     cold = query.query(Embedding(), object(), rows, rows[:0], None, n=9)
     assert len(set(cold)) == 9

@@ -16,7 +16,7 @@ from vabal import _arrays
 
 
 def chosen(known: Known, features: Any, probs: Any, labels: Any) -> list[int]:
-    return list(vabal.select("vabal", features, probs, labels, n=10, **FEW).ids)
+    return list(vabal.select("vabal-paper", features, probs, labels, n=10, **FEW).ids)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_pandas(known: Known, expected: list[int]) -> None:
     ids = pd.Series([f"image {row}" for row in range(400)])
     assert list(vabal.select("margin", probs=probs, ids=ids, n=2).ids)[0].startswith("image ")
     names = pd.Series(labels.map({0: "a", 1: "b", 2: "c"}), dtype="category")
-    by_name = vabal.select("vabal", features, probs, names, classes=["a", "b", "c"], n=10, **FEW)
+    by_name = vabal.select("vabal-paper", features, probs, names, classes=["a", "b", "c"], n=10, **FEW)
     assert list(by_name.ids) == expected
     embeddings = pd.DataFrame({"embedding": list(known.features)})["embedding"]  # a column of arrays
     assert chosen(known, embeddings, probs, labels) == expected

@@ -20,7 +20,7 @@ def arrays(known: Known) -> dict[str, Any]:
 
 
 def test_two_steps_are_one(arrays: dict[str, Any]) -> None:
-    at_once = vabal.select("vabal", **arrays, n=12, seed=4, **FEW)
+    at_once = vabal.select("vabal-paper", **arrays, n=12, seed=4, **FEW)
     model = vabal.VaBAL(**FEW).fit(**arrays, seed=4)
     assert model.health is None
     in_two = model.select(**arrays, n=12, seed=4)
@@ -55,7 +55,7 @@ def test_a_model_is_kept_in_every_way(arrays: dict[str, Any], tmp_path: Path) ->
     assert unpickled.health is not None and model.health is not None
     empty = pickle.loads(pickle.dumps(vabal.VaBAL(draws=3)))
     assert not empty.fitted and empty.settings["draws"] == 3
-    chosen = vabal.select("vabal", **arrays, n=3, **FEW)
+    chosen = vabal.select("vabal-paper", **arrays, n=3, **FEW)
     again = pickle.loads(pickle.dumps(chosen))
     np.testing.assert_array_equal(again.ids, chosen.ids)
 

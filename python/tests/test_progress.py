@@ -16,14 +16,14 @@ from conftest import Known, pool
 
 import vabal
 
-LONG: dict[str, Any] = {"epochs": 100_000, "minimum_steps": 1_000_000}
+LONG: dict[str, Any] = {"preset": "cross", "epochs": 100_000, "minimum_steps": 1_000_000}
 
 
 def test_a_callback_hears_every_phase_but_not_too_often(known: Known) -> None:
     heard: list[vabal.Progress] = []
     start = time.perf_counter()
-    of: dict[str, Any] = {"n": 5, "progress": heard.append, "minimum_steps": 1000, "draws": 50}
-    vabal.select("vabal", known.features, known.probs, known.labels, **of)
+    of: dict[str, Any] = {"n": 5, "progress": heard.append, "preset": "cross", "minimum_steps": 1000, "draws": 50}
+    vabal.select("vabal-paper", known.features, known.probs, known.labels, **of)
     phases = list(dict.fromkeys(event.phase for event in heard))
     assert phases[0] == "vae" and "score" in phases
     for phase in phases:
@@ -42,14 +42,14 @@ def test_what_a_callback_raises_stops_the_work(known: Known) -> None:
             raise Enough
 
     with pytest.raises(Enough):
-        vabal.select("vabal", known.features, known.probs, n=1, progress=stop, **LONG)
+        vabal.select("vabal-paper", known.features, known.probs, n=1, progress=stop, **LONG)
     with pytest.raises(TypeError, match="neither a callable"):
         vabal.select("random", known.features, n=1, progress="yes")  # type: ignore[arg-type]
 
 
 def test_bars(known: Known, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("tqdm")
-    vabal.select("vabal", known.features, known.probs, n=1, progress=True, minimum_steps=100, draws=2)
+    vabal.select("vabal-paper", known.features, known.probs, n=1, progress=True, preset="cross", minimum_steps=100, draws=2)
     shown = capsys.readouterr().err
     assert "vae" in shown and "100%" in shown
 
@@ -61,7 +61,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the backgro
 probs = np.full((2000, 2), 0.5, dtype=np.float32)
 print("ready", flush=True)
 try:
-    vabal.select("vabal", np.ones((2000, 64), dtype=np.float32), probs, n=1, **{LONG!r})
+    vabal.select("vabal-paper", np.ones((2000, 64), dtype=np.float32), probs, n=1, **{LONG!r})
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
@@ -85,7 +85,7 @@ def test_other_threads_run_meanwhile() -> None:
     thread = threading.Thread(target=count)
     thread.start()
     before = counted
-    vabal.select("vabal", known.features, known.probs, known.labels, n=5, minimum_steps=2000, draws=20)
+    vabal.select("vabal-paper", known.features, known.probs, known.labels, n=5, preset="cross", minimum_steps=2000, draws=20)
     meanwhile = counted - before
     done.set()
     thread.join()

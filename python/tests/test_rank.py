@@ -53,5 +53,5 @@ def test_names_of_rows_change_no_pick(tmp_path: Path) -> None:
         "labels": known.labels,
         "ids": np.array([f"image-{row:02}" for row in order]),
     }
-    chosen = vabal.select("vabal", **arrays, n=7, seed=3, **FEW)  # type: ignore[arg-type]
-    assert list(chosen.ids) == rank(tmp_path, "vabal", FEW, arrays)
+    chosen = vabal.select("vabal-paper", **arrays, n=7, seed=3, **FEW)  # type: ignore[arg-type]
+    assert list(chosen.ids) == rank(tmp_path, "vabal-paper", FEW, arrays)

@@ -95,11 +95,23 @@ def test_a_cold_start_and_the_ends_of_the_pool(strategy: vabal.Strategy, known: 
 
 def test_vabal_says_why_and_how_it_is() -> None:
     known = pool(n=900, labelled=90)
-    chosen = vabal.select("vabal", features=known.features, probs=known.probs, labels=known.labels, n=90, draws=20)
+    of: dict[str, Any] = {"features": known.features, "probs": known.probs, "labels": known.labels, "n": 90}
+    chosen = vabal.select("vabal", **of)
+    assert chosen.terms.keys() == {"predicted", "corrected", "class", "support", "labelled"}
+    np.testing.assert_allclose(chosen.scores, 1 - chosen.terms["corrected"] * chosen.terms["support"])
+    chosen = vabal.select("vabal-paper", **of, preset="cross", draws=20)
     assert chosen.terms.keys() == {"predicted", "vae-predicted", "energy"}
     assert chosen.health is not None and chosen.health.warning is None
     assert chosen.health.difficulty.shape == chosen.health.prior.shape == (3,)
     assert chosen.model is not None and chosen.model.fitted
+
+
+def test_vabal_begins_without_labels_and_predictions(known: Known) -> None:
+    with pytest.warns(vabal.VabalWarning, match="typiclust chooses the first images"):
+        first = vabal.select("vabal", known.features, classes=3, n=9)
+    np.testing.assert_array_equal(first.ids, vabal.select("typiclust", known.features, classes=3, n=9).ids)
+    with pytest.raises(TypeError, match="probs"):
+        vabal.select("vabal", known.features, labels=known.labels, n=9)
 
 
 def test_seeds_differ(known: Known) -> None:
@@ -129,11 +141,11 @@ def test_names_of_classes(known: Known) -> None:
     names = ["cat", "dog", "axolotl"]
     spelt = [names[label] if label >= 0 else None for label in known.labels]
     of: dict[str, Any] = {"features": known.features, "n": 9} | FEW
-    by_number = vabal.select("vabal", probs=known.probs, labels=known.labels, **of)
-    by_name = vabal.select("vabal", probs=known.probs, labels=spelt, classes=names, **of)
+    by_number = vabal.select("vabal-paper", probs=known.probs, labels=known.labels, **of)
+    by_name = vabal.select("vabal-paper", probs=known.probs, labels=spelt, classes=names, **of)
     np.testing.assert_array_equal(by_number.ids, by_name.ids)
     predicted = [names[label] for label in known.probs.argmax(1)]
-    by_predicted = vabal.select("vabal", predicted=predicted, labels=spelt, classes=names, **of)
+    by_predicted = vabal.select("vabal-paper", predicted=predicted, labels=spelt, classes=names, **of)
     np.testing.assert_array_equal(by_number.ids, by_predicted.ids)
     with pytest.raises(ValueError, match=r"labels=, row 0\n  expected: 'cat', 'dog', 'axolotl'\n  got: 'cow'"):
         vabal.select("entropy", probs=known.probs, labels=["cow"] * 400, classes=names, n=1)
@@ -166,7 +178,7 @@ def test_equal_scores_go_by_the_lowest_id() -> None:
 def test_duplicate_rows_are_two_images() -> None:
     known = pool(n=80, labelled=10)
     features, probs = np.tile(known.features, (2, 1)), np.tile(known.probs, (2, 1))
-    chosen = vabal.select("vabal", features, probs, np.tile(known.labels, 2), n=140, **FEW)
+    chosen = vabal.select("vabal-paper", features, probs, np.tile(known.labels, 2), n=140, **FEW)
     assert len(set(chosen.ids)) == 140 and np.isfinite(chosen.scores).all()
 
 
@@ -174,9 +186,9 @@ def test_one_candidate_a_thousand_classes_and_a_missing_class() -> None:
     rng = np.random.default_rng(0)
     probs = rng.dirichlet(np.full(1000, 0.1), size=50).astype(np.float32)
     labels = np.where(np.arange(50) < 49, np.arange(50), -1)
-    for strategy in ("entropy", "margin", "least-confidence", "balanced-entropy", "vabal"):
-        settings: dict[str, Any] = {"epochs": 1, "minimum_steps": 0, "draws": 2} if strategy == "vabal" else {}
-        with pytest.warns(vabal.VabalWarning) if strategy == "vabal" else _nothing():
+    for strategy in ("entropy", "margin", "least-confidence", "balanced-entropy", "vabal-paper", "vabal"):
+        settings: dict[str, Any] = {"epochs": 1, "draws": 2} if strategy == "vabal-paper" else {}
+        with pytest.warns(vabal.VabalWarning) if strategy == "vabal-paper" else _nothing():
             chosen = vabal.select(strategy, rng.normal(size=(50, 4)), probs, labels, n=1, **settings)
         assert chosen.ids.tolist() == [49]
 
@@ -189,34 +201,34 @@ def _nothing() -> Any:
 
 def test_stages_are_features_side_by_side(known: Known) -> None:
     of: dict[str, Any] = {"probs": known.probs, "labels": known.labels, "n": 5} | FEW
-    one = vabal.select("vabal", features=known.features, **of)
-    np.testing.assert_array_equal(vabal.select("vabal", stages=[known.features], **of).ids, one.ids)
-    two = vabal.select("vabal", stages=[known.features[:, :5], known.features], **of)
+    one = vabal.select("vabal-paper", features=known.features, **of)
+    np.testing.assert_array_equal(vabal.select("vabal-paper", stages=[known.features], **of).ids, one.ids)
+    two = vabal.select("vabal-paper", stages=[known.features[:, :5], known.features], **of)
     assert two.model is not None and "widths [5, 12]" in repr(two.model)
 
 
 def test_settings_are_keywords(known: Known) -> None:
     of: dict[str, Any] = {"features": known.features, "probs": known.probs, "labels": known.labels, "n": 3}
-    chosen = vabal.select("vabal", **of, preset="paper", epochs=np.int64(1), draws=2, lambda_=1)
+    chosen = vabal.select("vabal-paper", **of, preset="paper", epochs=np.int64(1), draws=2, lambda_=1)
     assert chosen.model is not None
     assert chosen.model.settings["likelihood"] == "exp" and chosen.model.settings["lambda"] == 1.0
     with pytest.raises(
-        TypeError, match='unknown setting\n  where: drawz=, of vabal\n(.|\n)*hint: did you mean "draws"'
+        TypeError, match='unknown setting\n  where: drawz=, of vabal-paper\n(.|\n)*hint: did you mean "draws"'
     ):
-        vabal.select("vabal", **of, drawz=2)
+        vabal.select("vabal-paper", **of, drawz=2)
     with pytest.raises(TypeError, match="where: draws=, of entropy\n  expected: no key here"):
         vabal.select("entropy", probs=known.probs, n=1, draws=2)
     with pytest.raises(ValueError, match="out of range\n  where: draws\n  expected: 1 to 100000\n  got: 0"):
-        vabal.select("vabal", **of, draws=0)
+        vabal.select("vabal-paper", **of, draws=0)
     for value in (2.5, "many", None, [1], True):
         with pytest.raises(ValueError, match="where: draws=\n  expected: a whole number, such as 100"):
-            vabal.select("vabal", **of, draws=value)
+            vabal.select("vabal-paper", **of, draws=value)
     with pytest.raises(ValueError, match="where: absence=\n  expected: .*square"):
-        vabal.select("vabal", **of, absence="cubed")
-    with pytest.raises(ValueError, match="where: preset=\n  expected: default, paper"):
-        vabal.select("vabal", **of, preset="best")
+        vabal.select("vabal-paper", **of, absence="cubed")
+    with pytest.raises(ValueError, match="where: preset=\n  expected: paper, official, cross"):
+        vabal.select("vabal-paper", **of, preset="best")
     with pytest.raises(TypeError, match="a type that is not understood"):
-        vabal.select("vabal", **of, draws=object())
+        vabal.select("vabal-paper", **of, draws=object())
     for name in ("kind", "preset"):
         with pytest.raises(TypeError, match="unknown setting"):
             setting: dict[str, Any] = {name: "paper"}
@@ -237,7 +249,7 @@ def test_errors_name_the_keyword(known: Known) -> None:
     ):
         vabal.select("entropy", probs=known.probs, labels=[0] * 9, n=1)
     with pytest.raises(ValueError, match=r"another shape\n  where: features=\n  expected: \[n, d\].*\n  got: \[400\]"):
-        vabal.select("vabal", known.truth, known.probs, n=1)
+        vabal.select("vabal-paper", known.truth, known.probs, n=1)
     with pytest.raises(TypeError, match="probs= holds <U1, not numbers"):
         vabal.select("entropy", probs=[["a", "b"]], n=1)
     with pytest.raises(ValueError, match="labels=, row 3\n  expected: 0 to 2, for 3 classes\n  got: 3"):
@@ -259,7 +271,7 @@ def test_errors_name_the_keyword(known: Known) -> None:
     with pytest.raises(ValueError, match=r"where: probs=\n  expected: \[n, C\], C of 2"):
         vabal.select("entropy", probs=known.probs[:, :1], n=1)
     with pytest.raises(ValueError, match="candidate without a predicted class\n  where: predicted=, row 60"):
-        vabal.select("vabal", known.features, predicted=known.labels, labels=known.labels, n=1)
+        vabal.select("vabal-paper", known.features, predicted=known.labels, labels=known.labels, n=1)
     with pytest.raises(ValueError, match="number of classes"):
         vabal.select("entropy", probs=known.probs, classes=5, n=1)
 
@@ -269,11 +281,11 @@ def test_values_that_are_wrong_are_named_by_their_row(known: Known) -> None:
     broken[100, 3] = np.nan
     with pytest.raises(ValueError, match="a feature is not finite\n  where: features=, row 100, id 100.png"):
         ids = [f"{row}.png" for row in range(400)]
-        vabal.select("vabal", broken, known.probs, known.labels, ids=ids, n=1, **FEW)
+        vabal.select("vabal-paper", broken, known.probs, known.labels, ids=ids, n=1, **FEW)
     huge = known.features.astype(np.float64)
     huge[100, 3] = 1e300  # beyond float32
     with pytest.raises(ValueError, match="a feature is not finite\n  where: features=, row 100"):
-        vabal.select("vabal", huge, known.probs, known.labels, n=1, **FEW)
+        vabal.select("vabal-paper", huge, known.probs, known.labels, n=1, **FEW)
     with pytest.raises(ValueError, match="not logits"):
         vabal.select("entropy", probs=known.probs * 5, n=1)
     with pytest.raises(ValueError, match="do not sum to 1\n  where: probs=, row 0"):
@@ -285,7 +297,7 @@ def test_strategies_say_what_they_need() -> None:
     assert by_name["random"].needs == () and by_name["entropy"].needs == ("probs",)
     assert by_name["vabal"].needs_of_labelled == ("features",)
     assert by_name["batch-bald"].is_batch and by_name["bald"].needs == ("mc_probs",)
-    assert by_name["vabal"].settings["draws"] == 100 and by_name["vabal-paper"].settings["likelihood"] == "exp"
+    assert by_name["vabal"].settings["ridge"] == 0.1 and by_name["vabal-paper"].settings["likelihood"] == "exp"
 
 
 def test_the_demo_is_whole() -> None:

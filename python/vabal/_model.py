@@ -1,4 +1,4 @@
-"""VaB-AL in two steps, for whoever wants its model: fitted once, then scored, kept, loaded."""
+"""VaB-AL as published in two steps, for whoever wants its model: fitted once, then scored, kept, loaded."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from ._select import LARGEST, Health, Selection, answer, as_json, tell
 
 
 class VaBAL:
-    """The generative model of VaB-AL: how hard and how rare each class is, and how typical each image is of it.
+    """The generative model of VaB-AL as published: how hard and how rare each class is, and how typical each image is of it.
 
-    ``select("vabal", …)`` fits and scores in one call; this is for keeping the model. The same arrays and seed give the
+    ``select("vabal-paper", …)`` fits and scores in one call; this is for keeping the model. The same arrays and seed give the
     same ids either way. Can be pickled, also after fitting.
 
     Args:
-        **settings: as of the strategy, such as ``draws=50`` or ``preset="paper"``; all of them: :attr:`settings`.
+        **settings: as of the strategy, such as ``draws=50`` or ``preset="cross"``; all of them: :attr:`settings`.
 
     >>> import numpy as np, vabal
     >>> rng = np.random.default_rng(0)
     >>> predicted = np.arange(60) % 3
     >>> features = np.eye(8)[predicted] + 0.1 * rng.normal(size=(60, 8))
     >>> labels = np.where(np.arange(60) < 20, predicted, -1)
-    >>> model = vabal.VaBAL(minimum_steps=400, draws=10)
+    >>> model = vabal.VaBAL(preset="cross", minimum_steps=400, draws=10)
     >>> model.fit(features, predicted=predicted, labels=labels)
-    VaBAL(draws=10, minimum_steps=400) fitted to features of widths [8], 3 classes
+    VaBAL(draws=10, minimum_steps=400, preset='cross') fitted to features of widths [8], 3 classes
     >>> scores = model.score(features, predicted=predicted, labels=labels)
     >>> scores.shape, bool(np.isnan(scores[:20]).all()), model.health.warning
     ((60,), True, None)
@@ -167,7 +167,7 @@ class VaBAL:
         model, seed = self._fitted(), _arrays.whole(seed, "seed", 2**64 - 1)
         with telling(progress) as told:
             raw = model.select(arrays.pool, n, seed, told)
-        chosen = answer("vabal", raw, arrays)
+        chosen = answer("vabal-paper", raw, arrays)
         self._health = chosen.health
         return chosen
 
@@ -185,8 +185,9 @@ class VaBAL:
             self._model = _vabal.Model.from_bytes(state["model"])
 
     def __repr__(self) -> str:
-        default = json.loads(_vabal.vabal_settings("{}"))
-        changed = {name: value for name, value in self._settings.items() if value != default[name]}
+        preset = {name: value for name, value in self._given.items() if name == "preset"}
+        default = json.loads(_vabal.vabal_settings(as_json(preset)))
+        changed = preset | {name: value for name, value in self._settings.items() if value != default[name]}
         keywords = [f"{name}{'_' * keyword.iskeyword(name)}={value!r}" for name, value in sorted(changed.items())]
         text = f"VaBAL({', '.join(keywords)})"
         if self._model is None:

@@ -156,7 +156,7 @@ def select(
         features: what a network makes of the images, [n, d].
         probs: class probabilities (after the softmax), [n, C].
         labels: the known labels, [n]: a class from 0 on, and −1, NaN or None where there is none. Without it
-            nothing is labelled yet: a cold start.
+            nothing is labelled yet. Without ``probs`` and ``predicted`` too, "vabal" lets "typiclust" begin.
         n: how many to choose. Where fewer candidates are left, all of them, with a warning.
         seed: of every random draw. The same arrays and seed give the same ids, whatever the number of threads.
         stages: the features of several stages of the network, shallow to deep, each [n, d_l], instead of ``features``.
@@ -169,7 +169,7 @@ def select(
             hold names then. Without it: as many as columns, else 1 + the largest label.
         progress: True for bars of tqdm, if it is installed; or a callable that is given a :class:`Progress`. The arrays
             above are read meanwhile, from their own memory: neither it nor another thread may write into them.
-        **settings: of the strategy, such as ``draws=50`` or ``preset="paper"``; ``lambda_=`` is λ.
+        **settings: of the strategy, such as ``ridge=1.0`` of "vabal" or ``preset="cross"`` of "vabal-paper"; ``lambda_=`` is λ.
 
     Returns:
         A :class:`Selection`: ``ids``, ``scores``, ``terms``, and of a strategy with a VAE its ``health``.
@@ -232,7 +232,7 @@ def strategies() -> list[Strategy]:
     """Every strategy with what it needs.
 
     >>> {s.name: s.needs for s in strategies()}["vabal"]
-    ('features', 'predicted')
+    ('features', 'probs')
     """
     return [
         Strategy(name, tuple(needs), tuple(of_labelled), is_batch, json.loads(settings))

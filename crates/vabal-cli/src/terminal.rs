@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use vabal::experiment::bound::{CLASS_BALANCED, is_bound};
 use vabal::experiment::record::{RoundRecord, Summary};
 use vabal::experiment::summary::{self, Figure, Measure, Spread};
 use vabal::experiment::{Event, Outcome};
@@ -351,6 +352,7 @@ fn spread(spread: Spread) -> String {
 /// Mean and spread over seeds, and the difference from random, seed by seed.
 fn result_table(outcome: &Outcome) -> Vec<String> {
     let strategies = summary::strategies(&outcome.runs);
+    let bound = strategies.iter().any(|name| is_bound(name));
     let width = strategies.iter().map(|name| name.chars().count()).max().unwrap_or(8).max(8);
     let mut lines = Vec::new();
     for measure in [Measure::Accuracy, Measure::BalancedAccuracy] {
@@ -375,6 +377,9 @@ fn result_table(outcome: &Outcome) -> Vec<String> {
             lines.push(line);
         }
     }
+    if bound {
+        lines.push(format!("\n{CLASS_BALANCED} knows the labels: a bound and no strategy"));
+    }
     lines
 }
 
@@ -386,8 +391,8 @@ fn results(outcome: &Outcome) -> Vec<Value> {
                 let Some(value) = summary::spread(&outcome.runs, strategy, measure, figure) else { continue };
                 let pair = summary::against(&outcome.runs, strategy, "random", measure, figure)
                     .filter(|_| strategy != "random");
-                lines.push(json!({ "event": "result", "strategy": strategy, "measure": measure,
-                    "figure": figure, "seeds": value.count, "mean": value.mean, "sd": value.sd,
+                lines.push(json!({ "event": "result", "strategy": strategy, "bound": is_bound(strategy),
+                    "measure": measure, "figure": figure, "seeds": value.count, "mean": value.mean, "sd": value.sd,
                     "against_random": pair.map(|pair| json!({ "mean": pair.spread.mean, "sd": pair.spread.sd,
                         "won": pair.won, "seeds": pair.spread.count, "interval": pair.interval })) }));
             }

@@ -13,7 +13,7 @@ use ndarray::Array2;
 use rand_distr::{Distribution, StandardNormal};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use vabal_query::progress::silent;
-use vabal_query::strategies::vabal::{ClassSum, Likelihood, Model, Preset, Settings};
+use vabal_query::strategies::vabal_paper::{ClassSum, Likelihood, Model, Preset, Settings};
 use vabal_query::{Error, Label, Query, Result, Seed, Signals};
 
 const WIDTHS: [usize; 4] = [64, 128, 256, 512];
@@ -33,7 +33,7 @@ fn main() -> Result<()> {
     let settings = Settings {
         class_sum: if sum == "all" { ClassSum::All } else { ClassSum::Predicted },
         likelihood: if sum == "all" { Likelihood::Energy } else { Likelihood::Inverse },
-        ..Settings::preset(Preset::Default)
+        ..Settings::preset(Preset::Cross)
     };
 
     let (unlabelled, _) = pool(0, rows, classes)?;

@@ -129,6 +129,11 @@ pub trait Strategy: Send + Sync {
         false
     }
 
+    /// The strategy, with its name, that is to choose in its place while nothing is labelled and nothing predicted.
+    fn cold_start(&self) -> Option<(&'static str, Box<dyn Strategy>)> {
+        None
+    }
+
     /// Chooses `query.n` ids, or all of them where fewer are left.
     ///
     /// # Errors

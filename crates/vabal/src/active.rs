@@ -53,8 +53,8 @@ pub enum Role {
     Draws(MonteCarlo),
 }
 
-/// Makes classifiers.
-pub trait Learner {
+/// Makes classifiers, on several threads at a time where experiments are shared out.
+pub trait Learner: Sync {
     /// Trains from scratch on `ids` with their `labels`; every random draw comes from `seed`.
     ///
     /// # Errors
@@ -473,7 +473,7 @@ mod tests {
 
     /// What a [`Learner`] was asked to train: dropout and seed.
     #[derive(Default)]
-    struct Noting(std::cell::RefCell<Vec<(Role, Seed)>>);
+    struct Noting(std::sync::Mutex<Vec<(Role, Seed)>>);
 
     /// Knows its dropout, and tells of it in every probability.
     struct Dropping(f64);
@@ -487,10 +487,10 @@ mod tests {
             seed: Seed,
             _: &mut Progress<'_>,
         ) -> Result<Box<dyn Classifier + '_>> {
-            self.0.borrow_mut().push((role, seed));
+            self.0.lock().unwrap().push((role, seed));
             Ok(Box::new(Dropping(match role {
                 Role::Draws(monte_carlo) => monte_carlo.dropout,
-                _ => 0.1 * self.0.borrow().len() as f64,
+                _ => 0.1 * self.0.lock().unwrap().len() as f64,
             })))
         }
 
@@ -543,7 +543,7 @@ mod tests {
             let draws = unlabelled.monte_carlo().unwrap();
             assert_eq!((draws.dim(), draws[[0, 0, 0]]), ((2, 4, 2), expected));
             assert!(labelled.monte_carlo().is_err(), "BALD looks at the unlabelled pool alone");
-            let trained = learner.0.into_inner();
+            let trained = learner.0.into_inner().unwrap();
             // On the same labels from the same seed, or not at all where the round's own will do.
             let another = if of_round == 0.25 {
                 Vec::new()
@@ -564,7 +564,7 @@ mod tests {
         let (unlabelled, _) = look(lens, &pool, &strategy, &mut silent()).unwrap();
         let members = unlabelled.committee().unwrap();
         assert_eq!(members.slice(ndarray::s![1, .., 0]).to_vec(), [0.9, 0.1, 0.2]);
-        let trained = learner.0.into_inner();
+        let trained = learner.0.into_inner().unwrap();
         assert!(trained.iter().all(|(role, seed)| *role == Role::Member && *seed != Seed::new(3)));
         assert!(trained.len() == 2 && trained[0].1 != trained[1].1);
     }

@@ -14,6 +14,7 @@ use crate::STRATEGIES;
 use crate::classify;
 use crate::data::source::{Kind, Source};
 use crate::error::{Error, Result, unknown};
+use crate::experiment::bound::{CLASS_BALANCED, is_bound};
 use crate::query::{Spec, Strategy, head};
 pub use resolve::strategy;
 
@@ -27,7 +28,7 @@ pub struct Config {
     pub preset: Preset,
     /// One run of every strategy for each.
     pub seeds: Vec<u64>,
-    /// The strategies to compare: names of [`STRATEGIES`] or of a table `[strategy.NAME]`.
+    /// The strategies to compare: names of [`STRATEGIES`] or of a table `[strategy.NAME]`, and the bound `class-balanced`.
     pub strategies: Vec<String>,
     /// How many labels, and how often.
     pub rounds: Rounds,
@@ -205,7 +206,7 @@ impl Config {
         } else {
             self.classifier.network()?;
         }
-        for name in &self.strategies {
+        for name in self.strategies.iter().filter(|name| !is_bound(name)) {
             let strategy = self.strategy(name)?;
             let needs = strategy.needs().and(strategy.needs_of_labelled());
             if features && needs.images {
@@ -229,6 +230,7 @@ impl Config {
             return STRATEGIES.build(&spec);
         }
         let mut known = STRATEGIES.names();
+        known.push(CLASS_BALANCED);
         let mine = self.strategy.keys().map(String::as_str).filter(|name| STRATEGIES.named(name).is_none());
         known.extend(mine);
         let otherwise = format!("define it as a table [strategy.{name}], or see docs/strategies.md");
@@ -256,6 +258,14 @@ fn check_name(key: &str, name: &str) -> Result<()> {
 /// A table takes the place of the strategy of its name, so that one called "random" would not be random: one for a
 /// built-in may set what that has to set, and nothing else.
 fn check_table(name: &str, kind: Option<&str>) -> Result<()> {
+    if is_bound(name) {
+        return Err(Error::input("the bound cannot be defined anew")
+            .at(format!("strategy.{name}"))
+            .expected("a name that is not taken")
+            .got(format!("[strategy.{name}]; {name} has no settings"))
+            .hint("give the table a name of its own, and write that name into strategies")
+            .into());
+    }
     let Some(built_in) = STRATEGIES.named(name) else { return Ok(()) };
     if built_in.has_settings() && kind.is_none_or(|kind| kind == built_in.kind()) {
         return Ok(());

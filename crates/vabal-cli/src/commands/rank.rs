@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use vabal::query::arrays::{Classes, Names, Pool};
-use vabal::query::strategies::vabal::{Bundle, KIND, Model, VaBal};
+use vabal::query::strategies::vabal_paper::{Bundle, KIND, Model, VabalPaper};
 use vabal::query::{Needs, Query, Strategy, summary};
 use vabal::{Error, Event, Flow, Result, STRATEGIES, Seed, Selection, config, files};
 
@@ -37,7 +37,7 @@ use show::Show;
     verbatim_doc_comment,
     after_help = "Examples:\n  vabal rank --unlabelled pool.npz --labelled labelled.npz -n 500 --out picks.csv\n  \
     vabal rank --unlabelled features=f.npy probs=p.npy -n 100 --strategy entropy\n  \
-    vabal rank --unlabelled all.npz -n 100 --set preset=paper --model-out vae.safetensors"
+    vabal rank --unlabelled all.npz -n 100 --strategy vabal-paper --model-out vae.safetensors"
 )]
 pub struct Rank {
     /// Files with the arrays to choose from; NAME=FILE says which array the one of a file is
@@ -81,7 +81,7 @@ pub struct Rank {
 /// What chooses: a strategy, or a VAE that was fitted before.
 enum Chooser {
     Strategy(Box<dyn Strategy>),
-    Model(Box<Model>, VaBal),
+    Model(Box<Model>, VabalPaper),
 }
 
 impl Chooser {
@@ -89,15 +89,15 @@ impl Chooser {
         let spec = config::strategy(&args.strategy, &args.set)?;
         match (&args.model, spec.kind() == KIND) {
             (None, false) if args.model_out.is_some() => {
-                Err(no_vae(args, "--model-out", "leave out --model-out, or choose the strategy vabal"))
+                Err(no_vae(args, "--model-out", "leave out --model-out, or choose the strategy vabal-paper"))
             }
             (None, _) => Ok(Self::Strategy(STRATEGIES.build(&spec)?)),
             (Some(path), true) => {
                 let Bundle { settings, .. } = spec.settings()?;
-                Ok(Self::Model(Box::new(Model::load(path)?), VaBal::new(settings)?))
+                Ok(Self::Model(Box::new(Model::load(path)?), VabalPaper::new(settings)?))
             }
             (Some(_), false) => {
-                Err(no_vae(args, "--model", "leave out --model, or choose the strategy vabal"))
+                Err(no_vae(args, "--model", "leave out --model, or choose the strategy vabal-paper"))
             }
         }
     }
@@ -120,7 +120,7 @@ impl Chooser {
 fn no_vae(args: &Rank, option: &str, hint: &str) -> Error {
     Error::input("the strategy has no VAE")
         .at(option)
-        .expected("the strategy vabal, vabal-paper or vabal-official")
+        .expected("the strategy vabal-paper or vabal-official")
         .got(&args.strategy)
         .hint(hint)
         .into()
@@ -189,10 +189,15 @@ struct Chosen {
 }
 
 fn choose(args: &Rank, chooser: &Chooser, progress: &mut vabal::Progress<'_>) -> Result<Chosen> {
+    let pool = pool(args, chooser, progress)?;
+    let (name, cold) = match pool.cold_start(chooser.strategy(), progress)? {
+        Some((name, strategy)) => (name, Some(Chooser::Strategy(strategy))),
+        None => (args.strategy.as_str(), None),
+    };
+    let chooser = cold.as_ref().unwrap_or(chooser);
     let strategy = chooser.strategy();
     let (needs, of_labelled) = (strategy.needs(), strategy.needs_of_labelled());
-    let pool = pool(args, chooser, progress)?;
-    pool.require(&args.strategy, needs, of_labelled)?;
+    pool.require(name, needs, of_labelled)?;
     if pool.candidates() == 0 {
         return Err(Error::input("there is no row to choose from")
             .at("--unlabelled")
@@ -211,7 +216,7 @@ fn choose(args: &Rank, chooser: &Chooser, progress: &mut vabal::Progress<'_>) ->
     let facts = Facts {
         unlabelled: pool.candidates(),
         labelled: pool.labels().len(),
-        strategy: args.strategy.clone(),
+        strategy: name.to_owned(),
         seed: args.seed,
         classes: summary::classes(&query, &selection)?,
     };

@@ -7,15 +7,7 @@ use crate::support::{Place, succeeded};
 #[test]
 fn the_demo_needs_no_data_and_ends_with_a_report_of_random_entropy_and_vabal() {
     let place = Place::new();
-    let sets = [
-        "classifier.width=2",
-        "classifier.epochs=1",
-        "classifier.minimum_steps=0",
-        "rounds.count=2",
-        "strategy.vabal.epochs=1",
-        "strategy.vabal.minimum_steps=0",
-        "strategy.vabal.draws=2",
-    ];
+    let sets = ["classifier.width=2", "classifier.epochs=1", "classifier.minimum_steps=0", "rounds.count=2"];
     let mut command = place.vabal(&["demo", "--out", "shown"]);
     let said = succeeded(command.args(sets.iter().flat_map(|set| ["--set", set])).output().unwrap());
     assert!(said.contains("1680 images to choose from, 1000 to test on"), "{said}");

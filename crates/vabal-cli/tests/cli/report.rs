@@ -122,7 +122,7 @@ fn a_run_that_was_cut_short_is_reported_as_far_as_it_came() {
     let place = Place::new();
     // The first strategy needs no VAE; the second has one that cannot be trained.
     let lines =
-        "strategies = [\"random\", \"wild\"]\n[strategy.wild]\nkind = \"vabal\"\nlearning_rate = 1e300";
+        "strategies = [\"random\", \"wild\"]\n[strategy.wild]\nkind = \"vabal-paper\"\nlearning_rate = 1e300";
     place.configure(lines);
     refused(&place, &mut place.run(&["--quiet"]));
     succeeded(place.vabal(&["report", "out"]).output().unwrap());

@@ -59,7 +59,7 @@ impl Place {
              [rounds]\ninitial = 12\nbudget = 8\ncount = 3\n\
              [data]\nkind = \"idx\"\npath = '{}'\n\
              [classifier]\nwidth = 2\nepochs = 2\nminimum_steps = 0\nbatch = 8\n\
-             [strategy.vabal]\nepochs = 2\nminimum_steps = 0\ndraws = 5\n",
+             [strategy.vabal-official]\nepochs = 2\ndraws = 5\n",
             self.path().display()
         );
         fs::write(self.path().join("tiny.toml"), text).unwrap();

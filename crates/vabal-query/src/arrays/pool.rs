@@ -16,8 +16,8 @@ use super::group::Arrays;
 use super::rows::Rows;
 use super::{Array, Classes, Dense, Group, Name, Names, Needs, Signals};
 use crate::error::{Complaint, Error, Result};
-use crate::progress::Progress;
-use crate::{Id, Label, Query, Seed};
+use crate::progress::{Event, Progress, report};
+use crate::{Id, Label, Query, Seed, Strategy};
 
 /// Arrays of a pool, which of its rows are labelled, and how many classes there are. Made once, asked any number of times;
 /// features, probabilities and images are read when they are needed.
@@ -153,6 +153,30 @@ impl Pool {
             Some((group, missing)) => Err(group.lacks(&missing, &why)),
             None => Ok(()),
         }
+    }
+
+    /// The strategy, with its name, that chooses in the place of `strategy` where nothing is labelled and what that needs of a
+    /// classifier is not there; says so.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub fn cold_start(
+        &self,
+        strategy: &dyn Strategy,
+        progress: &mut Progress<'_>,
+    ) -> Result<Option<(&'static str, Box<dyn Strategy>)>> {
+        let knows = |needs| self.groups.first().is_some_and(|group| group.missing(needs).is_empty());
+        if !self.labels.is_empty() || knows(strategy.needs()) {
+            return Ok(None);
+        }
+        let cold = strategy.cold_start();
+        if let Some((name, _)) = cold.as_ref().filter(|(_, cold)| knows(cold.needs())) {
+            let text = format!(
+                "no labels and no predictions yet: {name} chooses the first images by their features"
+            );
+            report(progress, Event::Warning(&text))?;
+        }
+        Ok(cold)
     }
 
     /// What a strategy may look at, of the candidates and of what is labelled: of the arrays that are needed those that are

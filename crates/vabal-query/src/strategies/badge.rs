@@ -22,7 +22,7 @@ use crate::kernels::dot_products;
 use crate::progress::{Event, Progress, report};
 use crate::rng::Rng;
 use crate::term;
-use crate::{Column, Needs, Query, Selection, Strategy, available};
+use crate::{Column, Id, Needs, Query, Selection, Strategy, available};
 
 /// Draws a batch by the seeding of k-means++ in the space of gradients.
 ///
@@ -63,7 +63,10 @@ impl Strategy for Badge {
         let p = query.unlabelled.checked_probabilities()?;
         let ([x], scale) = Rows::of([query.unlabelled])?;
         let p = Rows::over(p);
-        let mut seeding = Seeding::new(&p, &x, query.unlabelled.rows_by_id());
+        // In a random order that goes by the ids: an interval of it that is drawn from again has nothing to do with what is next to
+        // what in the list.
+        let order = query.seed.order("badge", query.unlabelled.ids());
+        let mut seeding = Seeding::new(&p, &x, order, query.unlabelled.ids());
         let mut rng = query.seed.stream("badge");
         let mut distances = Vec::with_capacity(n);
         // From no gradient at all.
@@ -98,7 +101,7 @@ impl Strategy for Badge {
     }
 }
 
-/// The candidates, by their place in the order of their ids, and the gradients chosen.
+/// The candidates, by their place in an order of their own, and the gradients chosen.
 struct Seeding<'a> {
     /// Class probabilities.
     p: &'a Rows<'a>,
@@ -106,6 +109,8 @@ struct Seeding<'a> {
     x: &'a Rows<'a>,
     /// The row of each place.
     order: Vec<usize>,
+    /// The id of each row.
+    ids: &'a [Id],
     /// ŷ
     predicted: Vec<u32>,
     /// ‖g‖²
@@ -125,7 +130,7 @@ struct Seeding<'a> {
 }
 
 impl<'a> Seeding<'a> {
-    fn new(p: &'a Rows<'a>, x: &'a Rows<'a>, order: Vec<usize>) -> Self {
+    fn new(p: &'a Rows<'a>, x: &'a Rows<'a>, order: Vec<usize>, ids: &'a [Id]) -> Self {
         let of = |a: &mut Vec<f32>, &row: &usize| {
             a.resize(p.width(), 0.0);
             let predicted = argmax(p.row(row).iter().copied());
@@ -139,6 +144,7 @@ impl<'a> Seeding<'a> {
             p,
             x,
             order,
+            ids,
             predicted,
             size,
             bound: vec![f64::INFINITY; n],
@@ -156,7 +162,8 @@ impl<'a> Seeding<'a> {
         let mut is_left = vec![true; self.order.len()];
         self.chosen.iter().for_each(|&place| is_left[place] = false);
         let mut left: Vec<usize> = (0..self.order.len()).filter(|&place| is_left[place]).collect();
-        left.par_sort_by(|&a, &b| self.size[b].total_cmp(&self.size[a]));
+        let id = |place: usize| self.ids[self.order[place]];
+        left.par_sort_unstable_by(|&a, &b| self.size[b].total_cmp(&self.size[a]).then(id(a).cmp(&id(b))));
         left
     }
 

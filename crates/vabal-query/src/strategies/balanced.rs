@@ -256,7 +256,7 @@ mod tests {
             let error = Settings { of: of.into() }.build(STRATEGIES).err().unwrap().to_string();
             assert!(error.contains(part), "{error}");
         }
-        let vabal = Settings { of: "vabal".into() }.build(STRATEGIES).unwrap();
+        let vabal = Settings { of: "vabal-paper".into() }.build(STRATEGIES).unwrap();
         assert_eq!(vabal.needs(), Needs::STAGES.and(Needs::PREDICTED));
         assert_eq!(vabal.needs_of_labelled(), Needs::STAGES);
     }

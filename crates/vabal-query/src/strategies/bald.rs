@@ -16,7 +16,7 @@ use crate::progress::{Event, Progress, report};
 use crate::rng::Rng;
 use crate::term;
 use crate::{
-    Column, MonteCarlo, Needs, Query, Selection, Signals, Strategy, StrategySettings, Table, available,
+    Column, Id, MonteCarlo, Needs, Query, Selection, Signals, Strategy, StrategySettings, Table, available,
 };
 
 /// Images looked at between two reports of progress.
@@ -240,20 +240,19 @@ impl Strategy for PowerBald {
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         let of = disagreement(query.unlabelled, query.unlabelled.monte_carlo()?, "score", progress)?;
         // The largest of log(score^β) plus Gumbel noise, one by one, is drawing without replacement (Gumbel top-k).
-        // Noise by id, so that the order in which a pool is listed changes nothing.
-        let mut rng = query.seed.stream("gumbel");
-        let mut scores = vec![0.0; of.len()];
-        for row in query.unlabelled.rows_by_id() {
-            let gumbel = -(-uniform(&mut rng).ln()).ln();
-            scores[row] = of[row].information.max(1e-12).ln() + gumbel / self.0.beta;
-        }
+        // Noise by a key of the id, so that neither the order nor the rest of the pool changes it.
+        let score = |(of, &id): (&Disagreement, &Id)| {
+            let gumbel = -(-uniform(query.seed.key("gumbel", id)).ln()).ln();
+            of.information.max(1e-12).ln() + gumbel / self.0.beta
+        };
+        let scores: Vec<f64> = of.iter().zip(query.unlabelled.ids()).map(score).collect();
         Selection::top(query, &scores, columns(&of), progress)
     }
 }
 
-/// In (0, 1).
-fn uniform(rng: &mut Rng) -> f64 {
-    rng.random::<f64>().clamp(f64::MIN_POSITIVE, 1.0 - f64::EPSILON)
+/// A key as a number in (0, 1).
+fn uniform(key: u64) -> f64 {
+    ((key >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
 }
 
 /// The batch so far, as far as the joint entropy with one more image goes by it.

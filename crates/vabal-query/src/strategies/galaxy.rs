@@ -7,7 +7,6 @@
 use std::cmp::Ordering;
 
 use ndarray::ArrayView1;
-use rand::seq::SliceRandom as _;
 use rayon::prelude::*;
 
 use crate::arrays::argmax;
@@ -41,9 +40,9 @@ impl Strategy for Galaxy {
         }
         let images = images(query)?;
         let mut lines = lines(&images, query, n, progress)?;
-        let mut at_random: Vec<usize> = (0..images.len()).filter(|&i| images[i].label.is_none()).collect();
-        at_random.shuffle(&mut query.seed.stream("galaxy"));
-        let mut at_random = at_random.into_iter();
+        let ids: Vec<Id> = images.iter().map(|image| image.id).collect();
+        let at_random = query.seed.order("galaxy", &ids);
+        let mut at_random = at_random.into_iter().filter(|&image| images[image].label.is_none());
 
         let mut chosen = vec![false; images.len()];
         let mut picks: Vec<Pick> = Vec::with_capacity(n);

@@ -4,7 +4,6 @@
 
 #[doc(hidden)]
 pub mod adam;
-pub mod agreement;
 pub mod badge;
 pub mod balanced;
 pub mod bald;
@@ -25,3 +24,4 @@ pub mod table;
 pub mod typiclust;
 pub mod uncertainty;
 pub mod vabal;
+pub mod vabal_paper;

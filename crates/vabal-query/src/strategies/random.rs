@@ -1,7 +1,5 @@
 //! Uniform random choice without replacement: the baseline every other strategy must beat.
 
-use rand::seq::index;
-
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::{Needs, Query, Selection, Strategy, available};
@@ -17,11 +15,10 @@ impl Strategy for Random {
 
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         let n = available(query, progress)?;
-        // By id, not by row, so that the order in which a pool is listed changes nothing.
-        let mut ids = query.unlabelled.ids().to_vec();
-        ids.sort_unstable();
-        let mut rng = query.seed.stream("random");
-        let ids: Vec<_> = index::sample(&mut rng, ids.len(), n).into_iter().map(|row| ids[row]).collect();
+        // By a key of each id: with the same seed, the next round goes on where this one stopped, and no pick has to do with
+        // the place of another in the list.
+        let ids = query.unlabelled.ids();
+        let ids: Vec<_> = query.seed.order("random", ids).into_iter().take(n).map(|row| ids[row]).collect();
         Ok(Selection { scores: vec![0.0; ids.len()], ids, ..Selection::default() })
     }
 }

@@ -19,6 +19,12 @@ pub(super) const PRESET: &str = "preset";
 
 /// The settings of a strategy, which [`Row`](super::table::Row) registers.
 pub trait StrategySettings: Serialize + DeserializeOwned {
+    /// The bundles of settings that its key `preset` stands for, where it has that key.
+    #[must_use]
+    fn presets() -> Vec<Self> {
+        Vec::new()
+    }
+
     /// The strategy itself. `table` is for strategies that wrap another one.
     ///
     /// # Errors

@@ -9,7 +9,6 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
 use ndarray::{Array2, ArrayView2, s};
-use rand::seq::index;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +18,7 @@ use crate::error::{Result, within};
 use crate::kernels::{Threads, matmul, wide};
 use crate::progress::{Event, Progress, report};
 use crate::term;
-use crate::{Column, Needs, Query, Selection, Strategy, StrategySettings, Table, available};
+use crate::{Column, Id, Needs, Query, Selection, Strategy, StrategySettings, Table, available};
 
 /// Of [`Similar`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -94,8 +93,9 @@ impl Strategy for Similar {
         let picks = if queries.is_empty() {
             let mut seen = candidates.clone();
             if seen.len() > REPRESENTED {
-                let drawn = index::sample(&mut query.seed.stream("represented"), seen.len(), REPRESENTED);
-                seen = drawn.into_iter().map(|i| candidates[i]).collect();
+                let ids: Vec<Id> = candidates.iter().map(|&i| images[i].0).collect();
+                let drawn = query.seed.order("represented", &ids).into_iter().take(REPRESENTED);
+                seen = drawn.map(|i| candidates[i]).collect();
                 seen.sort_unstable();
             }
             let mut cover = Cover::new(directions(&seen), rows.nrows());

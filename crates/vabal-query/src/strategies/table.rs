@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::settings::{PRESET, Spec, StrategySettings, Values, refused, values};
 use super::uncertainty::{Measure, Uncertainty};
-use super::vabal::{self, Bundle, Preset};
+use super::vabal_paper::{self, Bundle, Preset};
 use super::{
-    agreement, badge, balanced, bald, committee, core_set, galaxy, learning_loss, probcover, random, similar,
-    typiclust,
+    badge, balanced, bald, committee, core_set, galaxy, learning_loss, probcover, random, similar, typiclust,
+    vabal,
 };
 use crate::Strategy;
 use crate::error::{Complaint, Error, Result, unknown};
@@ -23,7 +23,7 @@ const PAGE: &str = "see docs/strategies.md";
 pub struct Row {
     /// What users call it.
     pub name: &'static str,
-    /// What `kind` of a table `[strategy.NAME]` says. Presets of a strategy share one; the first has its defaults.
+    /// What `kind` of a table `[strategy.NAME]` says. Presets of a strategy share one; the first row has its defaults.
     pub kind: &'static str,
     body: Body,
 }
@@ -34,6 +34,7 @@ enum Body {
     Plain(fn() -> Box<dyn Strategy>),
     WithSettings {
         defaults: fn() -> Values,
+        presets: fn() -> Vec<Values>,
         read: fn(&Values) -> Result<(), serde_json::Error>,
         build: fn(&Spec, Table) -> Result<Box<dyn Strategy>>,
     },
@@ -61,6 +62,7 @@ impl Row {
     ) -> Self {
         let body = Body::WithSettings {
             defaults,
+            presets: || S::presets().iter().map(values).collect(),
             read: |values| serde_json::from_value::<S>(Value::Object(values.clone())).map(drop),
             build: |spec, table| spec.settings::<S>()?.build(table),
         };
@@ -120,10 +122,9 @@ pub const STRATEGIES: Table = Table {
         Row::preset::<balanced::Settings>("balanced-entropy", balanced::KIND, || {
             values(&balanced::Settings::default())
         }),
-        Row::new::<agreement::Settings>("agreement"),
-        Row::preset::<Bundle>("vabal", vabal::KIND, || bundle(Preset::Default)),
-        Row::preset::<Bundle>("vabal-paper", vabal::KIND, || bundle(Preset::Paper)),
-        Row::preset::<Bundle>("vabal-official", vabal::KIND, || bundle(Preset::Official)),
+        Row::new::<vabal::Settings>("vabal"),
+        Row::preset::<Bundle>("vabal-paper", vabal_paper::KIND, || bundle(Preset::Paper)),
+        Row::preset::<Bundle>("vabal-official", vabal_paper::KIND, || bundle(Preset::Official)),
     ],
     more: &[],
 };
@@ -183,13 +184,12 @@ impl Table {
         if !spec.values.contains_key(PRESET) {
             return Ok(spec);
         }
-        let specs: Vec<Spec> = self.rows().filter(|row| row.kind == spec.kind).map(Row::spec).collect();
-        let known = |spec: &Spec| spec.values[PRESET].clone();
-        if let Some(found) = specs.iter().find(|spec| known(spec) == *preset) {
-            return Ok(found.clone());
+        let Body::WithSettings { presets, .. } = self.row_of(&spec.kind)?.body else { return Ok(spec) };
+        let presets = presets();
+        if let Some(values) = presets.iter().find(|values| values[PRESET] == *preset) {
+            return Ok(Spec { values: values.clone(), ..spec });
         }
-        let known: Vec<String> =
-            specs.iter().filter_map(|spec| Some(known(spec).as_str()?.to_owned())).collect();
+        let known: Vec<&str> = presets.iter().filter_map(|values| values[PRESET].as_str()).collect();
         Err(refused(preset, &known.join(", ")))
     }
 

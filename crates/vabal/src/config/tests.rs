@@ -1,7 +1,7 @@
 //! Configurations resolved: presets under files under `--set`, and every refusal by its key.
 
 use super::*;
-use crate::query::strategies::vabal;
+use crate::query::strategies::vabal_paper as vabal;
 use proptest::prelude::*;
 
 fn parse(text: &str, sets: &[&str]) -> Result<Config> {
@@ -61,20 +61,20 @@ fn set_takes_bare_words_lists_and_tables() {
 
 #[test]
 fn a_strategy_table_is_a_preset_with_differences() {
-    let text = "strategies = [\"no-prior\", \"vabal\"]\n[strategy.no-prior]\nkind = \"vabal\"\npreset = \"paper\"\n\
+    let text = "strategies = [\"no-prior\", \"vabal-official\"]\n[strategy.no-prior]\nkind = \"vabal-paper\"\npreset = \"paper\"\n\
                 prior = \"off\"\n";
     let config = parse(text, &[]).unwrap();
     let expected =
         vabal::Settings { prior: vabal::Prior::Off, ..vabal::Settings::preset(vabal::Preset::Paper) };
     assert_eq!(settings(&config, "no-prior"), expected);
-    assert_eq!(settings(&config, "vabal"), vabal::Settings::preset(vabal::Preset::Default));
+    assert_eq!(settings(&config, "vabal-official"), vabal::Settings::preset(vabal::Preset::Official));
     assert!(config.strategy("no-prior").is_ok());
 }
 
 #[test]
 fn a_table_never_takes_the_place_of_a_built_in_strategy_of_another_kind() {
     for name in ["random", "entropy", "margin", "least-confidence"] {
-        for kind in ["kind = \"vabal\"", "preset = \"paper\"", ""] {
+        for kind in ["kind = \"vabal-paper\"", "preset = \"paper\"", ""] {
             let refusal = complaint(&format!("[strategy.{name}]\n{kind}"), &[]);
             for part in [
                 "a built-in strategy cannot be defined anew",
@@ -92,9 +92,9 @@ fn a_table_never_takes_the_place_of_a_built_in_strategy_of_another_kind() {
         assert!(config.check().is_err(), "{name}");
     }
     assert!(complaint("", &["strategy.random.kind=vabal"]).contains("strategy.random"));
-    for name in ["vabal", "vabal-paper", "vabal-official"] {
+    for name in ["vabal-paper", "vabal-official"] {
         let config =
-            parse("", &[&format!("strategy.{name}.kind=vabal"), &format!("strategy.{name}.draws=7")]);
+            parse("", &[&format!("strategy.{name}.kind=vabal-paper"), &format!("strategy.{name}.draws=7")]);
         assert_eq!(settings(&config.unwrap(), name).draws, 7);
     }
 }
@@ -103,12 +103,12 @@ fn a_table_never_takes_the_place_of_a_built_in_strategy_of_another_kind() {
 fn every_setting_of_the_strategies_in_use_stands_in_the_resolved_configuration() {
     // Else a run folder would silently change its meaning when a default changes.
     let text = parse("", &[]).unwrap().to_toml().unwrap();
-    assert!(text.contains("[strategy.vabal]") && text.contains("draws = 100"), "{text}");
+    assert!(text.contains("[strategy.vabal]") && text.contains("ridge = 0.1"), "{text}");
 }
 
 #[test]
 fn the_resolved_configuration_resolves_to_itself() {
-    let variant = "strategies = [\"x\", \"entropy\", \"vabal-official\"]\n[strategy.x]\nkind = \"vabal\"\nlambda = 0\n\
+    let variant = "strategies = [\"x\", \"entropy\", \"vabal-official\"]\n[strategy.x]\nkind = \"vabal-paper\"\nlambda = 0\n\
                    [data.imbalance]\nkind = \"dominant\"\nclasses = [0, \"bag\", \"3..4\"]\n";
     for (text, sets) in [("", vec![]), ("preset = \"quick\"", vec!["rounds.count=2"]), (variant, vec![])] {
         let config = parse(text, &sets).unwrap();
@@ -133,7 +133,7 @@ fn wrong_keys_and_values_are_named_with_both_values() {
     check("[classifier]\nepoch = 1", &[], &["classifier.epoch,", "did you mean \"epochs\"?"]);
     check("[data.imbalance]\nkeeps = 1", &[], &["data.imbalance.keeps,", "\"keep\""]);
     check("", &["rounds.budgte=1"], &["rounds.budgte, in --set rounds.budgte=1", "\"budget\""]);
-    check("[strategy.vabal]\nlamda = 1", &[], &["strategy.vabal.lamda", "\"lambda\""]);
+    check("[strategy.vabal-paper]\nlamda = 1", &[], &["strategy.vabal-paper.lamda", "\"lambda\""]);
     check("", &["classifier.epochs=many"], &["wrong type", "a whole number", "got: \"many\", a text"]);
     check("[classifier]\nepochs = 2.5", &[], &["wrong type", "classifier.epochs", "got: 2.5, a number"]);
     check("classifier = 3", &[], &["wrong type", "a table"]);
@@ -142,12 +142,16 @@ fn wrong_keys_and_values_are_named_with_both_values() {
     check("seeds = [1, \"two\"]", &[], &["wrong value", "seeds"]);
     check("", &["data.kind=cifar11"], &["data.kind", "cifar100", "did you mean \"cifar10\"?"]);
     check("preset = \"fast\"", &[], &["preset, in test.toml", "paper or quick", "\"fast\""]);
-    check("", &["strategy.vabal.preset=papr"], &["strategy.vabal.preset", "did you mean \"paper\"?"]);
-    check("", &["strategy.vabal.prior=of"], &["strategy.vabal.prior", "did you mean \"off\"?"]);
     check(
         "",
-        &["strategy.vabal.draws=0"],
-        &["out of range", "strategy.vabal.draws", "1 to 100000", "got: 0"],
+        &["strategy.vabal-paper.preset=papr"],
+        &["strategy.vabal-paper.preset", "did you mean \"paper\"?"],
+    );
+    check("", &["strategy.vabal-paper.prior=of"], &["strategy.vabal-paper.prior", "did you mean \"off\"?"]);
+    check(
+        "",
+        &["strategy.vabal-paper.draws=0"],
+        &["out of range", "strategy.vabal-paper.draws", "1 to 100000", "got: 0"],
     );
     check("", &["rounds.budget=0"], &["out of range", "rounds.budget", "at least 1", "got: 0"]);
     check("", &["data.imbalance.keep=2"], &["data.imbalance.keep", "got: 2"]);
@@ -168,9 +172,11 @@ fn a_strategy_by_name_takes_the_settings_laid_over_it_and_refuses_what_it_does_n
         super::strategy(name, &sets.iter().map(|set| (*set).to_string()).collect::<Vec<_>>())
     };
     assert_eq!(Some(of("entropy", &[]).unwrap()), STRATEGIES.named("entropy"));
-    assert_eq!(of("vabal-paper", &[]).unwrap(), of("vabal", &["preset=paper"]).unwrap());
+    assert_eq!(of("vabal-paper", &[]).unwrap(), of("vabal-official", &["preset=paper"]).unwrap());
+    let cross = of("vabal-paper", &["preset=cross"]).unwrap().settings::<vabal::Bundle>().unwrap();
+    assert_eq!(cross.settings, vabal::Settings::preset(vabal::Preset::Cross));
     // The preset comes first, wherever it stands.
-    let spec = of("vabal", &["draws=7", "preset=official", "lambda=1"]).unwrap();
+    let spec = of("vabal-paper", &["draws=7", "preset=official", "lambda=1"]).unwrap();
     let official = vabal::Settings::preset(vabal::Preset::Official);
     let settings = spec.settings::<vabal::Bundle>().unwrap().settings;
     assert_eq!(settings, vabal::Settings { draws: 7, lambda: 1.0, ..official });
@@ -178,15 +184,15 @@ fn a_strategy_by_name_takes_the_settings_laid_over_it_and_refuses_what_it_does_n
     assert_eq!(balanced.values()["of"], "margin");
     for (name, set, parts) in [
         ("entrpy", "a=1", &["unknown strategy", "did you mean \"entropy\"?"] as &[&str]),
-        ("vabal", "draw=1", &["unknown setting", "draw, in --set draw=1", "did you mean \"draws\"?"]),
-        ("vabal", "draws=many", &["wrong type", "draws, in --set", "a whole number"]),
-        ("vabal", "draws=0", &["out of range", "1 to 100000", "got: 0", "docs/strategies.md"]),
-        ("vabal", "prior=of", &["wrong value", "did you mean \"off\"?"]),
-        ("vabal", "preset=papr", &["preset, in --set", "did you mean \"paper\"?"]),
-        ("vabal", "kind=entropy", &["unknown setting", "kind"]),
-        ("vabal", "draws.x=1", &["wrong type"]),
+        ("vabal-paper", "draw=1", &["unknown setting", "draw, in --set draw=1", "did you mean \"draws\"?"]),
+        ("vabal-paper", "draws=many", &["wrong type", "draws, in --set", "a whole number"]),
+        ("vabal-paper", "draws=0", &["out of range", "1 to 100000", "got: 0", "docs/strategies.md"]),
+        ("vabal-paper", "prior=of", &["wrong value", "did you mean \"off\"?"]),
+        ("vabal-paper", "preset=papr", &["preset, in --set", "did you mean \"paper\"?"]),
+        ("vabal-paper", "kind=entropy", &["unknown setting", "kind"]),
+        ("vabal-paper", "draws.x=1", &["wrong type"]),
         ("random", "beta=1", &["unknown setting", "no key here"]),
-        ("vabal", "draws", &["key=value"]),
+        ("vabal-paper", "draws", &["key=value"]),
     ] {
         let error = of(name, &[set]).unwrap_err().to_string();
         for part in parts.iter().chain(&["hint: "]) {

@@ -170,7 +170,7 @@ impl Images {
 }
 
 /// What a set is of: images, or rows of features. An [`Id`] is the row of one.
-pub trait Items {
+pub trait Items: Sync {
     /// What one is called, for messages.
     const ONE: &'static str;
     /// Several of them.

@@ -2,6 +2,7 @@
 //!
 //! Never here: how a strategy chooses, how a classifier trains.
 
+pub mod bound;
 mod measure;
 mod observe;
 pub mod ranking;

@@ -2,6 +2,8 @@
 //!
 //! Never here: what the phases do, how a front end shows them.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use super::record::{RoundRecord, Summary};
 use crate::progress::{self, Flow};
 
@@ -47,15 +49,83 @@ pub enum Event<'a> {
     },
 }
 
-/// The callback that an experiment reports to.
-pub type Observer<'a> = dyn FnMut(Event<'_>) -> Flow + 'a;
+/// The callback that an experiment reports to: by one thread at a time, but not always the same.
+pub type Observer<'a> = dyn FnMut(Event<'_>) -> Flow + Send + 'a;
+
+/// Where all workers report: how much of the whole is done, and the one observer that hears of it.
+pub(super) struct Reporter<'o> {
+    /// Image passes of the whole experiment.
+    pub(super) total: f64,
+    state: Mutex<State<'o>>,
+}
+
+struct State<'o> {
+    observer: &'o mut Observer<'o>,
+    /// Image passes of the steps that are over.
+    done: f64,
+    /// Image passes of the step that each worker is at, as far as it has come.
+    under_way: Vec<f64>,
+    stopped: bool,
+}
+
+impl State<'_> {
+    fn whole(&self, total: f64) -> f64 {
+        ((self.done + self.under_way.iter().sum::<f64>()) / total).min(1.0)
+    }
+
+    /// After the first [`Flow::Stop`] the observer hears no more, and every worker stops.
+    fn tell(&mut self, event: Event<'_>) -> Flow {
+        self.stopped = self.stopped || (self.observer)(event) == Flow::Stop;
+        if self.stopped { Flow::Stop } else { Flow::Continue }
+    }
+}
+
+impl<'o> Reporter<'o> {
+    /// For so many workers.
+    pub(super) fn new(observer: &'o mut Observer<'o>, workers: usize) -> Self {
+        let state = State { observer, done: 0.0, under_way: vec![0.0; workers], stopped: false };
+        Self { total: 1.0, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<'o>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Passes an event on; the answer is the observer's.
+    pub(super) fn tell(&self, event: Event<'_>) -> Flow {
+        self.state().tell(event)
+    }
+
+    /// A step of a worker is over, or was before this start: what it cost.
+    pub(super) fn finish(&self, worker: usize, cost: f64) {
+        let mut state = self.state();
+        state.done += cost;
+        state.under_way[worker] = 0.0;
+    }
+
+    /// A round is trained, measured and stored.
+    pub(super) fn round(&self, strategy: &str, seed: u64, record: &RoundRecord, rare_share: f64) -> Flow {
+        let mut state = self.state();
+        let whole = state.whole(self.total);
+        state.tell(Event::Round { strategy, seed, record, rare_share, whole })
+    }
+
+    /// Lets every worker stop at its next report.
+    pub(super) fn stop(&self) {
+        self.state().stopped = true;
+    }
+
+    /// Whether the observer or a worker has stopped the experiment.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.state().stopped
+    }
+}
 
 /// Passes a phase's events on, with its place in the whole, and keeps its warnings for the store.
 pub(super) struct Listener<'l, 'o> {
-    observer: &'l mut Observer<'o>,
+    reporter: &'l Reporter<'o>,
+    worker: usize,
     at: (&'l str, u64, usize),
-    done: f64,
-    total: f64,
     phase: &'static str,
     /// Image passes of this step before the phase, and of the phase.
     span: (f64, f64),
@@ -66,13 +136,9 @@ pub(super) struct Listener<'l, 'o> {
 }
 
 impl<'l, 'o> Listener<'l, 'o> {
-    /// Listens to one step at strategy, seed and round; `done` of `total` image passes are over before it.
-    pub(super) fn new(
-        (done, total): (f64, f64),
-        at: (&'l str, u64, usize),
-        observer: &'l mut Observer<'o>,
-    ) -> Self {
-        Self { observer, at, done, total, phase: TRAIN, span: (0.0, 0.0), share: 0.0, warnings: Vec::new() }
+    /// Listens to one step of a worker, at strategy, seed and round.
+    pub(super) fn new(reporter: &'l Reporter<'o>, worker: usize, at: (&'l str, u64, usize)) -> Self {
+        Self { reporter, worker, at, phase: TRAIN, span: (0.0, 0.0), share: 0.0, warnings: Vec::new() }
     }
 
     /// A phase begins: the image passes of the step before it, and its own.
@@ -96,7 +162,9 @@ impl<'l, 'o> Listener<'l, 'o> {
             }
             _ => event,
         };
-        let whole = (self.done + self.span.0 + self.span.1 * self.share) / self.total;
-        (self.observer)(Event::Work { at: Some(self.at), whole: whole.min(1.0), event })
+        let mut state = self.reporter.state();
+        state.under_way[self.worker] = self.span.0 + self.span.1 * self.share;
+        let whole = state.whole(self.reporter.total);
+        state.tell(Event::Work { at: Some(self.at), whole, event })
     }
 }

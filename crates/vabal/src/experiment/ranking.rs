@@ -1,5 +1,8 @@
-//! Strategies compared over several data sets: mean ranks, the Friedman test, Nemenyi's critical difference, and Holm's
-//! correction (Demšar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 2006).
+//! Strategies compared over several data sets: mean ranks, the Friedman test, Nemenyi's critical difference, the Wilcoxon
+//! signed-rank test, and Holm's correction (Demšar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 2006).
+//!
+//! A pair is tested by Wilcoxon and not by its mean ranks, which depend on the other strategies too (Benavoli, Corani & Mangili,
+//! "Should We Really Use Post-Hoc Tests Based on Mean-Ranks?", JMLR 2016).
 //!
 //! Never here: which figure of a run is compared; tables and drawings.
 
@@ -44,24 +47,73 @@ impl Ranking {
         Some(Self { mean_ranks, sets, friedman, critical_difference })
     }
 
-    /// For each strategy the p of its mean rank being that of the strategy `control`, two-sided, by the normal
-    /// approximation and corrected by Holm for as many comparisons as there are others; 1 for `control` itself.
-    ///
-    /// # Panics
-    /// If there is no such strategy, as indexing does.
+    /// The strategies in the order of their mean ranks, best first; equal ones in their order.
     #[must_use]
-    pub fn against(&self, control: usize) -> Vec<f64> {
-        let error = standard_error(self.mean_ranks.len(), self.sets);
-        let others: Vec<usize> = (0..self.mean_ranks.len()).filter(|&k| k != control).collect();
-        let p: Vec<f64> = (others.iter())
-            .map(|&k| erfc((self.mean_ranks[k] - self.mean_ranks[control]).abs() / error / SQRT_2))
-            .collect();
-        let mut all = vec![1.0; self.mean_ranks.len()];
-        for (k, p) in others.into_iter().zip(holm(&p)) {
-            all[k] = p;
-        }
-        all
+    pub fn order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.mean_ranks.len()).collect();
+        order.sort_by(|&a, &b| self.mean_ranks[a].total_cmp(&self.mean_ranks[b]));
+        order
     }
+
+    /// The groups of strategies that are not told apart, each as its first and its last place in [`Ranking::order`]: at least
+    /// two, and none within another.
+    #[must_use]
+    pub fn groups(&self) -> Vec<(usize, usize)> {
+        let ranks: Vec<f64> = self.order().into_iter().map(|k| self.mean_ranks[k]).collect();
+        let mut groups: Vec<(usize, usize)> = Vec::new();
+        for first in 0..ranks.len() {
+            let near = |&last: &usize| ranks[last] - ranks[first] <= self.critical_difference;
+            let last = (first..ranks.len()).take_while(near).last().unwrap_or(first);
+            if last > first && groups.last().is_none_or(|&(_, before)| last > before) {
+                groups.push((first, last));
+            }
+        }
+        groups
+    }
+}
+
+/// For each strategy of a quality [N, k] the p of the Wilcoxon signed-rank test against the strategy `control`, corrected by Holm
+/// for as many comparisons as there are others; 1 for `control` itself.
+///
+/// # Panics
+/// If there is no such strategy, as indexing does.
+#[must_use]
+pub fn against(quality: &[Vec<f64>], control: usize) -> Vec<f64> {
+    let k = quality.first().map_or(0, Vec::len);
+    let others: Vec<usize> = (0..k).filter(|&other| other != control).collect();
+    let test =
+        |&other: &usize| wilcoxon(&quality.iter().map(|row| row[other] - row[control]).collect::<Vec<f64>>());
+    let p: Vec<f64> = others.iter().map(test).collect();
+    let mut all = vec![1.0; k];
+    for (other, p) in others.into_iter().zip(holm(&p)) {
+        all[other] = p;
+    }
+    all
+}
+
+/// The two-sided p of the Wilcoxon signed-rank test that differences are symmetric around 0. Differences of 0 are left out, and
+/// equal sizes share the mean of their ranks. Exact, also with ties: of the ranks that there are, every choice of signs is as
+/// likely as another.
+#[must_use]
+pub fn wilcoxon(differences: &[f64]) -> f64 {
+    let differences: Vec<f64> = differences.iter().copied().filter(|&d| d != 0.0).collect();
+    let sizes: Vec<f64> = differences.iter().map(|d| d.abs()).collect();
+    // Doubled, ranks are whole; 1 for the smallest.
+    let twice: Vec<usize> =
+        ranks(&sizes).into_iter().map(|rank| 2 * (sizes.len() + 1) - (2.0 * rank) as usize).collect();
+    let total: usize = twice.iter().sum();
+    let above: usize = twice.iter().zip(&differences).filter(|(_, d)| **d > 0.0).map(|(rank, _)| rank).sum();
+    // The probability of each sum of the ranks with a sign of their own.
+    let mut probability = vec![0.0; total + 1];
+    probability[0] = 1.0;
+    for rank in twice {
+        for sum in (0..=total).rev() {
+            let with = if sum >= rank { probability[sum - rank] } else { 0.0 };
+            probability[sum] = (probability[sum] + with) / 2.0;
+        }
+    }
+    let tail: f64 = probability[..=above.min(total - above)].iter().sum();
+    (2.0 * tail).min(1.0)
 }
 
 /// The standard deviation of the difference of two mean ranks where all strategies are equal.
@@ -200,10 +252,79 @@ mod tests {
         assert!((ranking.critical_difference - 2.569 * (20.0_f64 / 84.0).sqrt()).abs() < 1e-3);
         // χ² = 9.28 with 3 degrees of freedom.
         assert!((ranking.friedman - 0.0258).abs() < 5e-4, "{}", ranking.friedman);
-        // z of the first against the third: 0.25 / 0.488.
-        let p = erfc(0.25 / (20.0_f64 / 84.0).sqrt() / SQRT_2);
-        assert_eq!(ranking.against(0)[0], 1.0);
-        assert!(ranking.against(0)[2] >= p);
+        assert_eq!(ranking.order(), [3, 1, 2, 0]);
+        // 3.143 − 1.964 is less than 1.25: none is told apart from another.
+        assert_eq!(ranking.groups(), [(0, 3)]);
+        // The pair of the paper's Table 2, which it tells apart at 5 %.
+        let differences: Vec<f64> = quality.iter().map(|row| row[1] - row[0]).collect();
+        let p = wilcoxon(&differences);
+        assert!((p - enumerated(&differences)).abs() < 1e-12 && p < 0.02, "{p}");
+        let all = against(&quality, 0);
+        assert!(all[0] == 1.0 && (all[1] - 3.0 * p).abs() < 1e-12, "{all:?}");
+    }
+
+    /// By every choice of signs of the ranks.
+    fn enumerated(differences: &[f64]) -> f64 {
+        let all: Vec<f64> = differences.iter().copied().filter(|&d| d != 0.0).collect();
+        let below = |d: f64| all.iter().filter(|other| other.abs() < d.abs()).count() as f64;
+        let equal = |d: f64| all.iter().filter(|other| other.abs() == d.abs()).count() as f64;
+        let ranks: Vec<f64> = all.iter().map(|&d| below(d) + (equal(d) + 1.0) / 2.0).collect();
+        let middle = ranks.iter().sum::<f64>() / 2.0;
+        let ours: f64 = ranks.iter().zip(&all).filter(|(_, d)| **d > 0.0).map(|(rank, _)| rank).sum();
+        let sum =
+            |signs: u32| -> f64 { (0..all.len()).filter(|n| signs >> n & 1 == 1).map(|n| ranks[n]).sum() };
+        let far = |signs: &u32| (sum(*signs) - middle).abs() >= (ours - middle).abs();
+        (0..1_u32 << all.len()).filter(far).count() as f64 / f64::from(1_u32 << all.len())
+    }
+
+    #[test]
+    fn wilcoxon_is_that_of_published_tables() {
+        // The largest W whose p is at most 5 % in Wilcoxon's table, where W is the smaller sum of ranks.
+        for (n, critical) in [(6, 0), (7, 2), (8, 3), (9, 5), (10, 8), (14, 21), (20, 52), (25, 89)] {
+            // Signs that give the sum W: the largest ranks first.
+            let of = |w: i32| {
+                let mut left = w;
+                let sign = |rank: i32| {
+                    if rank <= left {
+                        left -= rank;
+                        -1.0
+                    } else {
+                        1.0
+                    }
+                };
+                let mut signs: Vec<f64> = (1..=n).rev().map(sign).collect();
+                signs.iter_mut().zip((1..=n).rev()).for_each(|(d, rank)| *d *= f64::from(rank));
+                assert_eq!(left, 0);
+                wilcoxon(&signs)
+            };
+            assert!(of(critical) <= 0.05 && of(critical + 1) > 0.05, "{n}");
+        }
+        assert!((wilcoxon(&[1.0, 2.0, 3.0, 4.0, 5.0]) - 2.0 / 32.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn wilcoxon_is_exact_with_ties_and_leaves_zeros_out() {
+        for differences in [
+            vec![0.5, -0.5, 1.0, 1.0, -2.0, 3.0, 3.0, 3.0, 0.0],
+            vec![-1.0, -1.0, -1.0, -1.0, 2.0],
+            vec![3.0, 0.0, 0.0, -1.0, 2.0, 2.0, -2.0, 7.0, 5.0, 5.0],
+        ] {
+            let p = wilcoxon(&differences);
+            assert!((p - enumerated(&differences)).abs() < 1e-12, "{differences:?}: {p}");
+            let turned: Vec<f64> = differences.iter().map(|d| -d).collect();
+            assert_eq!(wilcoxon(&turned), p);
+        }
+        assert_eq!([wilcoxon(&[]), wilcoxon(&[0.0, 0.0]), wilcoxon(&[1.0])], [1.0; 3]);
+    }
+
+    #[test]
+    fn groups_join_what_is_within_the_critical_difference_and_no_group_is_in_another() {
+        let of = |mean_ranks: Vec<f64>| {
+            Ranking { mean_ranks, sets: 9, friedman: 0.01, critical_difference: 1.0 }.groups()
+        };
+        assert_eq!(of(vec![3.0, 1.0, 1.5, 2.25, 4.5]), [(0, 1), (1, 2), (2, 3)]);
+        assert_eq!(of(vec![1.0, 1.2, 1.4, 3.0, 3.5]), [(0, 2), (3, 4)]);
+        assert_eq!(of(vec![1.0, 3.0]), []);
     }
 
     #[test]

@@ -2,18 +2,22 @@
 //!
 //! A round is two steps: a classifier trained and measured; images asked. Both are functions of the
 //! configuration, the seed and what the store holds, so a run that was killed goes on as if it had not
-//! been. Never here: how the store keeps its promise, what a front end shows.
+//! been. The runs of linear classifiers, which are short and do not depend on one another, are shared out over
+//! threads; networks are trained one after another. Never here: how the store keeps its promise, what a front end shows.
 
 use std::collections::HashMap;
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::vec;
 
 use sha2::{Digest, Sha256};
 
+use super::bound::{ClassBalanced, is_bound};
 use super::measure::{machine, measured};
-use super::observe::{EVALUATE, Event, FEATURES, Listener, Observer, SELECT, TRAIN};
+use super::observe::{EVALUATE, Event, FEATURES, Listener, Observer, Reporter, SELECT, TRAIN};
 use super::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
 use super::store::{Progressed, Store};
 use super::thumbnail::{self, Thumbnail};
@@ -130,29 +134,59 @@ fn outcome(store: &Store, already: bool) -> Result<Outcome> {
     Ok(Outcome { summary, runs: store.runs()?.into_iter().map(|run| run.record).collect(), already })
 }
 
-/// The first round of a seed, which all strategies share: same pool, same weights, same quality.
-struct First<'a> {
-    record: RoundRecord,
-    /// In memory, where this process trained or read it.
-    classifier: Option<Rc<dyn Classifier + 'a>>,
-}
-
-/// What stays the same over the grid.
+/// What stays the same over the grid, and what its workers share.
 struct Grid<'a, T> {
     config: &'a Config,
     data: &'a DataSet<T>,
     learner: &'a dyn Learner,
     out: PathBuf,
     weights: PathBuf,
-    store: Store,
     summary: Summary,
-    /// Image passes done and in all.
-    done: f64,
-    total: f64,
+    ledger: Mutex<Ledger>,
+    /// The first round of every seed, which all strategies share: same pool, same weights, same quality. Held by the
+    /// worker that trains it; the others wait.
+    firsts: HashMap<u64, Mutex<Option<RoundRecord>>>,
+    reporter: Reporter<'a>,
+}
+
+/// The store, and the runs that nobody has taken yet.
+struct Ledger {
+    store: Store,
+    /// Strategy and seed, in the order in which runs begin.
+    runs: vec::IntoIter<(String, u64)>,
+    /// Runs as an earlier start left them.
+    stored: HashMap<(String, u64), Progressed>,
+    /// The first pool of every seed.
+    pools: HashMap<u64, Vec<Pick>>,
+}
+
+impl Ledger {
+    /// The next run, begun where it had not been: runs begin in the same order whoever takes them.
+    fn next(&mut self) -> Result<Option<Progressed>> {
+        let Some((strategy, seed)) = self.runs.next() else { return Ok(None) };
+        if let Some(progressed) = self.stored.remove(&(strategy.clone(), seed)) {
+            return Ok(Some(progressed));
+        }
+        let initial = self.pools.get(&seed).cloned().unwrap_or_default();
+        let run = self.store.begin(&strategy, seed, &initial)?;
+        Ok(Some(Progressed { run, initial, record: RunRecord { strategy, seed, rounds: Vec::new() } }))
+    }
+}
+
+/// Who takes runs, one after another.
+struct Worker<'a> {
+    /// Counted from 0.
+    number: usize,
+    /// The classifier of a seed's first round, where this worker trained or read it.
+    first: Option<(u64, Rc<dyn Classifier + 'a>)>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn grid<T: Items>(
-    (config, firsts): (&Config, HashMap<u64, Vec<Pick>>),
+    (config, pools): (&Config, HashMap<u64, Vec<Pick>>),
     mut store: Store,
     out: &Path,
     device: Device,
@@ -167,49 +201,46 @@ fn grid<T: Items>(
     for run in store.runs()? {
         stored.insert((run.record.strategy.clone(), run.record.seed), run);
     }
-
+    let done = stored.values().map(|run| run.record.rounds.len()).sum();
+    let first = |&seed: &u64| {
+        let run = stored.values().filter(|run| run.record.seed == seed);
+        (seed, Mutex::new(run.filter_map(|run| run.record.rounds.first()).next().cloned()))
+    };
+    let firsts = config.seeds.iter().map(first).collect();
+    let runs: Vec<(String, u64)> = (config.seeds.iter())
+        .flat_map(|&seed| config.strategies.iter().map(move |name| (name.clone(), seed)))
+        .collect();
+    let workers = match config.classifier {
+        config::Classifier::Linear(_) => rayon::current_num_threads().clamp(1, runs.len()),
+        config::Classifier::Network(_) => 1,
+    };
+    let count = runs.len();
     let mut grid = Grid {
         config,
         data,
         learner,
         out: out.to_path_buf(),
         weights,
-        store,
-        summary,
-        done: 0.0,
-        total: 0.0,
+        summary: summary.clone(),
+        ledger: Mutex::new(Ledger { store, runs: runs.into_iter(), stored, pools }),
+        firsts,
+        reporter: Reporter::new(observer, workers),
     };
+    let mut total = 0.0;
     for name in &config.strategies {
-        let strategy = config.strategy(name)?;
-        grid.total += grid.rounds().map(|round| grid.round_cost(&*strategy, round)).sum::<f64>()
+        let strategy = grid.strategy(name)?;
+        total += grid.rounds().map(|round| grid.round_cost(&*strategy, round)).sum::<f64>()
             * config.seeds.len() as f64;
     }
-    let rounds = grid.rounds().count() * config.strategies.len() * config.seeds.len();
-    let done = stored.values().map(|run| run.record.rounds.len()).sum();
-    let summary = grid.summary.clone();
-    if observer(Event::Begun { summary: &summary, done, rounds }) == Flow::Stop {
+    grid.reporter.total = total;
+    let rounds = grid.rounds().count() * count;
+    if grid.reporter.tell(Event::Begun { summary: &summary, done, rounds }) == Flow::Stop {
         return Err(Error::Stopped);
     }
-    for &seed in &config.seeds {
-        let record = config.strategies.iter().find_map(|name| {
-            stored.get(&(name.clone(), seed)).and_then(|run| run.record.rounds.first().cloned())
-        });
-        let mut first = record.map(|record| First { record, classifier: None });
-        for name in &config.strategies {
-            let progressed = match stored.remove(&(name.clone(), seed)) {
-                Some(progressed) => progressed,
-                None => {
-                    let initial = firsts.get(&seed).cloned().unwrap_or_default();
-                    let run = grid.store.begin(name, seed, &initial)?;
-                    let record = RunRecord { strategy: name.clone(), seed, rounds: Vec::new() };
-                    Progressed { run, initial, record }
-                }
-            };
-            grid.run(progressed, &mut first, observer)?;
-        }
-    }
-    let outcome = outcome(&grid.store, false)?;
-    grid.store.finish()?;
+    grid.share_out(workers)?;
+    let Ledger { store, .. } = grid.ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let outcome = outcome(&store, false)?;
+    store.finish()?;
     Ok(outcome)
 }
 
@@ -285,6 +316,53 @@ fn fingerprint<T: Items>(data: &DataSet<T>) -> String {
 }
 
 impl<'a, T: Items> Grid<'a, T> {
+    /// Lets so many workers take runs until there are none.
+    fn share_out(&self, workers: usize) -> Result<()> {
+        if workers == 1 {
+            // On this thread, to which a device may belong.
+            return self.work(0);
+        }
+        // Threads of their own and not the pool's: one of the pool that waits for a first round might be given work by
+        // the one that trains it, and wait for itself.
+        let results: Vec<Result<()>> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..workers).map(|n| scope.spawn(move || self.work(n))).collect();
+            let ends = workers.into_iter().map(|worker| worker.join());
+            ends.map(|end| end.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        });
+        // One that only stopped did so because of another, which says why.
+        let errors = results.into_iter().filter_map(Result::err);
+        let error = errors.reduce(|one, other| if matches!(one, Error::Stopped) { other } else { one });
+        error.map_or(Ok(()), Err)
+    }
+
+    /// Takes runs until there are none. An error stops the other workers too.
+    fn work(&self, number: usize) -> Result<()> {
+        let mut worker = Worker { number, first: None };
+        let next = || match self.reporter.is_stopped() {
+            true => Err(Error::Stopped),
+            false => lock(&self.ledger).next(),
+        };
+        let mut all = || {
+            while let Some(progressed) = next()? {
+                self.run(progressed, &mut worker)?;
+            }
+            Ok(())
+        };
+        let result = all();
+        if result.is_err() {
+            self.reporter.stop();
+        }
+        result
+    }
+
+    /// The strategy called `name`, or the bound.
+    fn strategy(&self, name: &str) -> Result<Box<dyn Strategy + 'a>> {
+        if is_bound(name) {
+            return Ok(Box::new(ClassBalanced(&self.data.items)));
+        }
+        Ok(self.config.strategy(name)?)
+    }
+
     /// Labelled images that a round trains on.
     fn labelled(&self, round: usize) -> usize {
         let rounds = &self.config.rounds;
@@ -343,34 +421,29 @@ impl<'a, T: Items> Grid<'a, T> {
     }
 
     /// One run, from where it stands to its last round.
-    fn run(
-        &mut self,
-        progressed: Progressed,
-        first: &mut Option<First<'a>>,
-        observer: &mut Observer<'_>,
-    ) -> Result<()> {
+    fn run(&self, progressed: Progressed, worker: &mut Worker<'a>) -> Result<()> {
         let Progressed { run, initial, mut record } = progressed;
-        let strategy = self.config.strategy(&record.strategy)?;
+        let strategy = self.strategy(&record.strategy)?;
         let mut pool = Pool::new(&self.data.pool)?;
         learn(&mut pool, &initial)?;
         for round in self.rounds() {
             let mut classifier = None;
             if record.rounds.len() < round {
-                let (made, frozen) = self.train(run, &record, round, &pool, first, observer)?;
+                let (made, frozen) = self.train(run, &record, round, &pool, worker)?;
                 record.rounds.push(made);
                 classifier = frozen;
             } else {
-                self.done += self.train_cost(round);
+                self.reporter.finish(worker.number, self.train_cost(round));
             }
             if self.is_last(round) {
                 break;
             }
             if record.rounds[round - 1].picks.is_empty() {
-                let asked = self.ask(run, &record, round, &pool, (&*strategy, classifier), observer)?;
+                let asked = self.ask(run, &record, round, &pool, (&*strategy, classifier), worker)?;
                 record.rounds[round - 1] = asked;
             } else {
                 let (look, choose) = self.ask_cost(&*strategy, round);
-                self.done += look + choose;
+                self.reporter.finish(worker.number, look + choose);
             }
             learn(&mut pool, &record.rounds[round - 1].picks)?;
         }
@@ -392,28 +465,29 @@ impl<'a, T: Items> Grid<'a, T> {
 
     /// The first step of a round: trains, measures, stores.
     fn train(
-        &mut self,
+        &self,
         run: i64,
         so_far: &RunRecord,
         round: usize,
         pool: &Pool,
-        first: &mut Option<First<'a>>,
-        observer: &mut Observer<'_>,
+        worker: &mut Worker<'a>,
     ) -> Result<(RoundRecord, Option<Rc<dyn Classifier + 'a>>)> {
         let (name, seed) = (so_far.strategy.as_str(), so_far.seed);
         let cost = self.train_cost(round);
-        let shared = first.as_ref().filter(|_| round == 1);
+        let mut first = self.firsts.get(&seed).filter(|_| round == 1).map(lock);
+        let shared = first.as_deref().and_then(Option::as_ref);
         let (record, classifier, warnings) = if let Some(shared) = shared {
             // What this strategy would have paid on its own stays in its record.
             let record = RoundRecord {
                 picks: Vec::new(),
                 vae: None,
-                phases: shared.record.phases.iter().filter(|phase| own(phase)).cloned().collect(),
-                ..shared.record.clone()
+                phases: shared.phases.iter().filter(|phase| own(phase)).cloned().collect(),
+                ..shared.clone()
             };
-            (record, shared.classifier.clone(), Vec::new())
+            first = None;
+            (record, None, Vec::new())
         } else {
-            let mut listener = Listener::new((self.done, self.total), (name, seed, round), observer);
+            let mut listener = Listener::new(&self.reporter, worker.number, (name, seed, round));
             let seed = Self::classifier_seed(seed, round);
             let test_cost = self.data.test.len() as f64;
             let (classifier, train) = measured(TRAIN, || {
@@ -443,19 +517,14 @@ impl<'a, T: Items> Grid<'a, T> {
             let classifier: Rc<dyn Classifier + 'a> = classifier.into();
             (record, Some(classifier), listener.warnings)
         };
-        self.store.put_round(run, &record, &self.summary.rare, &warnings)?;
-        self.done += cost;
-        if round == 1 && first.is_none() {
-            *first = Some(First { record: record.clone(), classifier: classifier.clone() });
+        lock(&self.ledger).store.put_round(run, &record, &self.summary.rare, &warnings)?;
+        if let Some(mut first) = first {
+            worker.first = classifier.clone().map(|classifier| (seed, classifier));
+            *first = Some(record.clone());
         }
-        let event = Event::Round {
-            strategy: name,
-            seed,
-            record: &record,
-            rare_share: super::summary::rare_share(&record, &self.summary.rare),
-            whole: self.done / self.total,
-        };
-        if observer(event) == Flow::Stop {
+        let rare_share = super::summary::rare_share(&record, &self.summary.rare);
+        self.reporter.finish(worker.number, cost);
+        if self.reporter.round(name, seed, &record, rare_share) == Flow::Stop {
             return Err(Error::Stopped);
         }
         Ok((record, classifier))
@@ -464,21 +533,25 @@ impl<'a, T: Items> Grid<'a, T> {
     /// The second step of a round: looks at both pools, chooses, asks, stores. Gives back the round's record
     /// with what was asked.
     fn ask(
-        &mut self,
+        &self,
         run: i64,
         so_far: &RunRecord,
         round: usize,
         pool: &Pool,
         (strategy, classifier): (&dyn Strategy, Option<Rc<dyn Classifier + 'a>>),
-        observer: &mut Observer<'_>,
+        worker: &mut Worker<'a>,
     ) -> Result<RoundRecord> {
         let (name, seed) = (so_far.strategy.as_str(), so_far.seed);
         let (look_cost, choose_cost) = self.ask_cost(strategy, round);
-        let mut listener = Listener::new((self.done, self.total), (name, seed, round), observer);
-        let classifier = match classifier {
+        let mut listener = Listener::new(&self.reporter, worker.number, (name, seed, round));
+        let known = worker.first.as_ref().filter(|(of, _)| round == 1 && *of == seed);
+        let classifier = match classifier.or_else(|| known.map(|(_, classifier)| classifier.clone())) {
             Some(classifier) => classifier,
             None => self.again(so_far, round, pool, &mut listener)?,
         };
+        if round == 1 {
+            worker.first = Some((seed, classifier.clone()));
+        }
         let ((unlabelled, labelled), features) = measured(FEATURES, || {
             listener.phase(FEATURES, 0.0, look_cost);
             let seed = Self::classifier_seed(seed, round);
@@ -504,8 +577,8 @@ impl<'a, T: Items> Grid<'a, T> {
         record.phases.extend(phases.iter().cloned());
         record.vae = selection.health.clone();
         record.picks = picks(&selection, &labels);
-        self.store.put_picks(run, &record, &phases, &warnings)?;
-        self.done += look_cost + choose_cost;
+        lock(&self.ledger).store.put_picks(run, &record, &phases, &warnings)?;
+        self.reporter.finish(worker.number, look_cost + choose_cost);
         Ok(record)
     }
 
@@ -514,6 +587,8 @@ impl<'a, T: Items> Grid<'a, T> {
         if self.config.seeds.iter().min() != Some(&seed) {
             return Ok(());
         }
+        // Strategies ask for the same images: one writes a picture at a time.
+        let _ledger = lock(&self.ledger);
         for &id in ids.iter().take(thumbnail::PER_ROUND) {
             if let Some((shape, pixels)) = self.data.items.items().picture(id) {
                 thumbnail::write(&self.out, id, &Thumbnail::of(shape, pixels)?)?;

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bound::is_bound;
 use super::record::{RoundRecord, RunRecord};
 use crate::Label;
 use crate::metrics::{Metrics, mean};
@@ -224,6 +225,39 @@ pub fn against(
     Some(pair)
 }
 
+/// How far a strategy goes from the baseline to the bound, as a fraction: the sum of its differences from the baseline divided by
+/// that of the bound's, of pairs as [`beside_bound`] gives them. A quotient of sums, because that of a single pair means nothing
+/// where the bound is hardly better than the baseline; `None` where it is not better on the whole.
+#[must_use]
+pub fn way(pairs: &[(f64, f64)]) -> Option<f64> {
+    let (ours, bounds) = pairs.iter().fold((0.0, 0.0), |(a, b), pair| (a + pair.0, b + pair.1));
+    (bounds > 0.0).then(|| ours / bounds)
+}
+
+/// The mean differences from the baseline of (a strategy, the bound) over the seeds that all three have, the sign turned where less
+/// is better; `None` where there is no such seed, and of the two themselves.
+#[must_use]
+pub fn beside_bound(
+    runs: &[RunRecord],
+    strategy: &str,
+    baseline: &str,
+    measure: Measure,
+    figure: Figure,
+) -> Option<(f64, f64)> {
+    let bound = strategies(runs).into_iter().find(|name| is_bound(name))?;
+    if strategy == bound || strategy == baseline {
+        return None;
+    }
+    let differences = |of: &str| against(runs, of, baseline, measure, figure).map(|pair| pair.differences);
+    let (ours, bounds) = (differences(strategy)?, differences(bound)?);
+    let find = |seed: u64| bounds.iter().find(|(other, _)| *other == seed).map(|&(_, bound)| bound);
+    let pairs: Vec<(f64, f64)> =
+        ours.into_iter().filter_map(|(seed, ours)| Some((ours, find(seed)?))).collect();
+    let sign = if measure.lower_is_better() { -1.0 } else { 1.0 };
+    let mean = |of: fn(&(f64, f64)) -> f64| sign * mean(pairs.iter().map(of));
+    (!pairs.is_empty()).then(|| (mean(|pair| pair.0), mean(|pair| pair.1)))
+}
+
 /// The 97.5 % quantile of Student's t: a table up to 10 degrees of freedom, beyond it the
 /// Cornish-Fisher expansion (Abramowitz and Stegun 26.7.5), good to four decimals there.
 fn student_t_975(freedom: usize) -> f64 {
@@ -341,6 +375,35 @@ mod tests {
         assert_eq!(pair.differences.len(), 1);
         near(pair.spread.mean, 0.4);
         assert_eq!(against(&runs, "vabal", "entropy", Measure::Accuracy, Figure::Final), None);
+    }
+
+    #[test]
+    fn the_way_to_the_bound_is_a_quotient_of_sums_over_common_seeds() {
+        let runs = [
+            run("random", 1, &[0.2]),
+            run("random", 2, &[0.4]),
+            run("class-balanced", 1, &[0.8]),
+            run("class-balanced", 2, &[0.6]),
+            run("margin", 1, &[0.5]),
+            run("margin", 2, &[0.7]),
+            run("margin", 3, &[0.9]),
+            run("entropy", 3, &[0.9]),
+        ];
+        let way_of = |runs: &[RunRecord], name: &str, measure| {
+            beside_bound(runs, name, "random", measure, Figure::Final).and_then(|pair| way(&[pair]))
+        };
+        let of = |name: &str| way_of(&runs, name, Measure::Accuracy);
+        // (0.3 + 0.3) / (0.6 + 0.2)
+        near(of("margin").unwrap(), 0.75);
+        assert_eq!([of("entropy"), of("random"), of("class-balanced")], [None; 3]);
+        assert_eq!(way(&[(0.1, 0.0)]), None);
+        assert_eq!(way_of(&runs[..2], "random", Measure::Accuracy), None);
+        // Of the calibration error less is better.
+        let mut runs = runs;
+        for (run, error) in runs.iter_mut().zip([0.4, 0.4, 0.2, 0.2, 0.3, 0.3]) {
+            run.rounds[0].metrics.calibration_error = error;
+        }
+        near(way_of(&runs, "margin", Measure::CalibrationError).unwrap(), 0.5);
     }
 
     #[test]

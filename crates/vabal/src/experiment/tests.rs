@@ -1,7 +1,7 @@
 //! The grid with a learner that needs no network: sharing, resuming, and what a folder refuses.
 
-use std::cell::Cell;
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::Array2;
 use sha2::{Digest, Sha256};
@@ -20,7 +20,7 @@ use crate::{Id, Label};
 /// "Trains" to a digest of everything that a training may depend on.
 #[derive(Default)]
 struct Digesting {
-    trained: Cell<usize>,
+    trained: AtomicUsize,
 }
 
 struct Digested(Vec<u8>);
@@ -38,7 +38,7 @@ impl Learner for Digesting {
             let event = crate::Event::Progress { phase: "train", done, total: 2, unit: "step", loss: None };
             report(progress, event)?;
         }
-        self.trained.set(self.trained.get() + 1);
+        self.trained.fetch_add(1, Ordering::SeqCst);
         let hash = Sha256::new().chain_update(format!("{ids:?} {labels:?} {role:?} {seed:?}"));
         Ok(Box::new(Digested(hash.finalize().to_vec())))
     }
@@ -61,10 +61,13 @@ impl Classifier for Digested {
         progress: &mut Progress<'_>,
     ) -> Result<Signals<'static>> {
         report(progress, crate::Event::Warning("a digest is no classifier"))?;
-        let p = Array2::from_shape_fn((ids.len(), 10), |(row, class)| {
+        let mut p = Array2::from_shape_fn((ids.len(), 10), |(row, class)| {
             let digest = Sha256::new().chain_update(&self.0).chain_update(ids[row].to_le_bytes()).finalize();
-            (1.0 + f32::from(digest[class])) / 2570.0
+            1.0 + f32::from(digest[class])
         });
+        for mut row in p.rows_mut() {
+            row /= row.sum();
+        }
         let stages = if needs.stages { vec![p.clone(); 4] } else { vec![p.clone()] };
         Signals::new(ids.to_vec()).with_probabilities(p)?.with_stages(stages)
     }
@@ -108,7 +111,7 @@ fn every_strategy_starts_from_the_same_pool_and_the_same_first_classifier_of_its
     let outcome = run_with(&config(&[]), folder.path(), &data(), &learner, &mut go_on).unwrap();
     assert_eq!(outcome.runs.len(), 6);
     // 2 first rounds, and 2 more rounds of 3 strategies with 2 seeds.
-    assert_eq!(learner.trained.get(), 2 + 2 * 3 * 2);
+    assert_eq!(learner.trained.load(Ordering::SeqCst), 2 + 2 * 3 * 2);
     for runs in outcome.runs.chunks(3) {
         for run in runs {
             let labelled: Vec<usize> = run.rounds.iter().map(record::RoundRecord::labelled).collect();
@@ -157,7 +160,7 @@ fn an_experiment_stopped_at_any_event_ends_as_if_it_had_not_been_stopped() {
 #[test]
 fn no_name_of_a_strategy_takes_the_place_of_the_shared_weights() {
     let folder = tempfile::tempdir().unwrap();
-    let variant = "strategy.first={ kind = \"vabal\", epochs = 1, draws = 2 }";
+    let variant = "strategy.first={ kind = \"vabal-paper\", epochs = 1, draws = 2 }";
     let config = config(&["strategies=[first,entropy]", "seeds=[1]", variant]);
     run_with(&config, folder.path(), &data(), &Digesting::default(), &mut go_on).unwrap();
     let files = fs::read_dir(folder.path().join("weights")).unwrap();
@@ -192,10 +195,10 @@ fn a_finished_experiment_is_not_run_again() {
     let folder = tempfile::tempdir().unwrap();
     let learner = Digesting::default();
     let first = run_with(&config(&[]), folder.path(), &data(), &learner, &mut go_on).unwrap();
-    let trained = learner.trained.get();
+    let trained = learner.trained.load(Ordering::SeqCst);
     let again = run_with(&config(&[]), folder.path(), &data(), &learner, &mut go_on).unwrap();
     assert!(again.already && !first.already);
-    assert_eq!((again.runs, learner.trained.get()), (first.runs, trained));
+    assert_eq!((again.runs, learner.trained.load(Ordering::SeqCst)), (first.runs, trained));
 }
 
 #[test]
@@ -314,7 +317,7 @@ fn a_first_pool_of_one_class_or_larger_than_the_pool_is_refused_before_any_work(
     let other = tempfile::tempdir().unwrap();
     let error = run_with(&large, other.path(), &data(), &learner, &mut go_on).unwrap_err().to_string();
     assert!(error.contains("at most 100") && error.contains("got: 101"), "{error}");
-    assert_eq!(learner.trained.get(), 0);
+    assert_eq!(learner.trained.load(Ordering::SeqCst), 0);
 }
 
 /// Three classes of rows, two of them rare: 120 in the pool, 60 in the test set.
@@ -334,9 +337,8 @@ const ON_FEATURES: [&str; 7] = [
     "data.path=unused",
     "strategies=[random,margin,badge,bald,ensemble-vote-entropy,vabal]",
     "strategy.bald.draws=5",
-    "strategy.vabal.epochs=2",
-    "strategy.vabal.minimum_steps=0",
-    "strategy.vabal.draws=3",
+    "strategy.vabal-official.epochs=2",
+    "strategy.vabal-official.draws=3",
 ];
 
 fn on_features(config: &Config, folder: &Path, observer: &mut Observer<'_>) -> Result<Outcome> {
@@ -391,4 +393,82 @@ fn an_experiment_on_features_stopped_at_any_event_ends_as_if_it_had_not_been_sto
         on_features(&config, folder.path(), &mut go_on).unwrap();
         assert_eq!(results(folder.path()), expected, "at event {stop}");
     }
+}
+
+/// Lets so many workers share the runs.
+fn with_workers<T: Send>(workers: usize, work: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(workers).build().unwrap().install(work)
+}
+
+#[test]
+fn runs_shared_out_give_the_picks_and_metrics_of_runs_one_after_another() {
+    let config = config(&[&ON_FEATURES[..], &["seeds=[1, 2, 3]"]].concat());
+    let results = [1, 2, 5].map(|workers| {
+        let folder = tempfile::tempdir().unwrap();
+        with_workers(workers, || on_features(&config, folder.path(), &mut go_on)).unwrap();
+        results(folder.path())
+    });
+    assert_eq!(results[0].len(), 18);
+    assert_eq!(results[0], results[1]);
+    assert_eq!(results[0], results[2]);
+}
+
+#[test]
+fn workers_train_the_first_round_of_a_seed_once_and_run_at_the_same_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&[&ON_FEATURES[..2], &["strategies=[random,entropy,margin,core-set]"]].concat());
+    let learner = Digesting::default();
+    let mut done = 0.0;
+    let (mut last, mut other) = (None, 0);
+    let mut watch = |event: Event<'_>| {
+        if let Event::Work { at: Some((name, seed, _)), whole, .. } = event {
+            assert!((0.0..=1.0).contains(&whole));
+            let at = Some((name.to_owned(), seed));
+            other += usize::from(at != last);
+            last = at;
+        }
+        if let Event::Round { whole, .. } = event {
+            done = whole;
+        }
+        Flow::Continue
+    };
+    with_workers(4, || run_with(&config, folder.path(), &data(), &learner, &mut watch)).unwrap();
+    assert_eq!(learner.trained.load(Ordering::SeqCst), 2 + 2 * 2 * 4);
+    assert!((done - 1.0).abs() < 1e-9, "{done}");
+    assert!(other >= 8, "{other}");
+}
+
+#[test]
+fn what_stops_one_worker_stops_all_and_is_what_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let sets = ["strategies=[random,entropy,core-set,margin,bald]", "seeds=[1, 2, 3, 4]"];
+    let config = config(&[&ON_FEATURES[..2], &sets[..]].concat());
+    let learner = Digesting::default();
+    // A digest has no Monte-Carlo draws.
+    let run = || run_with(&config, folder.path(), &data(), &learner, &mut go_on);
+    let error = with_workers(3, run).unwrap_err();
+    assert!(!matches!(error, Error::Stopped), "{error}");
+    let trained = learner.trained.load(Ordering::SeqCst);
+    assert!(trained < 4 * (1 + 2 * 5), "{trained}");
+}
+
+#[test]
+fn the_bound_asks_for_the_rarest_class_and_only_an_experiment_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&[&ON_FEATURES[..2], &["strategies=[random,class-balanced]", "seeds=[1]"]].concat());
+    let outcome = on_features(&config, folder.path(), &mut go_on).unwrap();
+    let counts = |name: &str| {
+        let run = outcome.runs.iter().find(|run| run.strategy == name).unwrap();
+        run.rounds.last().unwrap().class_counts.clone()
+    };
+    // 50 of 72, 24 and 24: random takes as there are, the bound as few of the first as it can.
+    let (random, bound) = (counts("random"), counts("class-balanced"));
+    assert!(bound.iter().max().unwrap() - bound.iter().min().unwrap() <= 1, "{bound:?}");
+    assert!(random[0] > bound[0] + 5, "{random:?}");
+    assert!(outcome.runs[1].rounds[0].picks.iter().all(|pick| pick.terms[0].1 == f64::from(pick.label)));
+
+    assert!(crate::STRATEGIES.named("class-balanced").is_none());
+    let text = "[strategy.class-balanced]\nkind = \"vabal\"\n";
+    let error = Config::parse(text, "test", "test", &[]).unwrap_err().to_string();
+    assert!(error.contains("the bound cannot be defined anew"), "{error}");
 }

@@ -1,330 +1,179 @@
-//! VaB-AL: asks for the images that the classifier is most likely to mislabel, by Bayes' rule over how
-//! hard a class is, how likely the image is under it, and how abundant it is (Choi, Yi et al., CVPR 2021).
+//! VaB-AL by agreement, the default: asks for images of which the classifier and a generative model of their features do not
+//! both say the same class, of each class as many as bring the labels nearest to balance.
 //!
-//! One file per idea. No tensor framework: the VAE is small, and written by hand it is faster than with a
-//! framework, the same bit for bit with any number of threads, and usable on features from anywhere.
+//! It is Eq. 3 of VaB-AL (CVPR 2021) read as a probability, without the two approximations of the paper. Eq. 4 drops p(x), and so
+//! ranks by how typical an image is; kept, it makes the likelihood a posterior over classes. Eq. 5 drops what the classifier says
+//! of the image itself. With both kept, for class c predicted by the corrected classifier,
+//!
+//! > s(x) = 1 − p~(c | x) · g(c | x), where p~(n | x) ∝ p(n | x) / π(n)^τ and g(n | x) ∝ p(x | n).
+//!
+//! π has the class shares of the labelled pool, one imaginary label a class added. g is fitted to P_U by predicted and to P_L
+//! by given classes, with a uniform prior: every class is to be right. See docs/strategies.md.
+//!
+//! Never here: how classifiers are trained; what a generative model is made of.
 
-mod fit;
-mod loss;
-mod posterior;
-mod score;
-pub mod settings;
+mod gaussian;
+mod generative;
 #[cfg(test)]
 mod tests;
 mod vae;
-mod weights;
 
-use std::path::Path;
+use serde::{Deserialize, Serialize};
 
-use ndarray::ArrayView2;
-
-pub use settings::{Absence, Adapter, Bundle, ClassSum, Hidden, KIND, Likelihood, Preset, Prior, Settings};
-
-use crate::Signals;
-use crate::error::{Error, Result};
-use crate::progress::{Event, Progress, report};
-use crate::query::MOST_CLASSES;
-use crate::rng::Seed;
+use super::balanced;
+use super::typiclust::TypiClust;
+use crate::error::{Result, within};
+use crate::progress::Progress;
 use crate::term;
-use crate::{Column, Health, Needs, Query, Selection, Strategy};
+use crate::{Column, Label, Needs, Query, Selection, Strategy, StrategySettings, Table, available};
+use gaussian::Gaussian;
+use generative::{Candidates, Generative};
 
-/// The strategy.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VaBal {
-    settings: Settings,
+/// The generative model of the features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Model {
+    /// One Gaussian a class with one covariance, of the features of the last stage.
+    Gaussian,
+    /// The paper's VAE, of the features of all stages, with p(x) kept.
+    Vae,
 }
 
-impl VaBal {
-    /// The strategy with these settings.
-    ///
-    /// # Errors
-    /// A setting out of range.
-    pub fn new(settings: Settings) -> Result<Self> {
-        settings.check()?;
-        Ok(Self { settings })
+/// Of [`Vabal`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// What g comes from.
+    pub model: Model,
+    /// τ, the power of the class shares that the classifier's probabilities are divided by: 0 leaves them as they are, 1
+    /// takes the prior of the labelled pool out altogether.
+    pub prior_correction: f64,
+    /// What is added to the diagonal of the Gaussian's covariance, as a multiple of its mean.
+    pub ridge: f64,
+    /// Whether each class is asked for until its labels are as many as those of the others. Without, the largest scores
+    /// are taken, whatever their class.
+    pub quotas: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { model: Model::Gaussian, prior_correction: 0.5, ridge: 0.1, quotas: true }
     }
 }
 
-impl Strategy for VaBal {
+impl Settings {
+    /// Checks every value's range.
+    ///
+    /// # Errors
+    /// The first value out of range, by its key.
+    pub fn check(&self) -> Result<()> {
+        within("prior_correction", self.prior_correction, 0.0..=1.0)?;
+        within("ridge", self.ridge, 1e-6..=1e6)
+    }
+}
+
+impl StrategySettings for Settings {
+    fn build(self, _: Table) -> Result<Box<dyn Strategy>> {
+        self.check()?;
+        Ok(Box::new(Vabal(self)))
+    }
+}
+
+/// Asks where classifier and features disagree, class by class.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Vabal(pub Settings);
+
+impl Strategy for Vabal {
     fn needs(&self) -> Needs {
-        Needs::STAGES.and(Needs::PREDICTED)
+        Needs::PREDICTION.and(self.needs_of_labelled())
     }
 
     fn needs_of_labelled(&self) -> Needs {
-        Needs::STAGES
+        match self.0.model {
+            Model::Gaussian => Needs::EMBEDDING,
+            Model::Vae => Needs::STAGES,
+        }
+    }
+
+    fn is_batch(&self) -> bool {
+        self.0.quotas
+    }
+
+    /// TypiClust: docs/strategies.md has the measurements.
+    fn cold_start(&self) -> Option<(&'static str, Box<dyn Strategy>)> {
+        Some(("typiclust", Box::new(TypiClust::default())))
     }
 
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
-        if query.unlabelled.is_empty() || query.n == 0 {
-            return Selection::top(query, &vec![0.0; query.unlabelled.len()], Vec::new(), progress);
+        let n = available(query, progress)?;
+        if n == 0 {
+            return Ok(Selection::default());
         }
-        let model = Model::fit(&self.settings, query.unlabelled, query.classes, query.seed, progress)?;
-        model.select(query, progress)
-    }
-}
-
-/// A VAE fitted to one unlabelled pool, with the settings it was fitted and will score by.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Model {
-    settings: Settings,
-    fitted: fit::Fitted,
-}
-
-impl Model {
-    /// Fits a VAE to the stage features of `unlabelled` and the classifier's predictions on it: Eqs. 7–10.
-    ///
-    /// # Errors
-    /// Missing arrays, a pool without images, fewer than two classes, a prediction that is not below `classes`,
-    /// features that are not finite, [`Error::Diverged`], [`Error::Stopped`].
-    pub fn fit(
-        settings: &Settings,
-        unlabelled: &Signals<'_>,
-        classes: usize,
-        seed: Seed,
-        progress: &mut Progress<'_>,
-    ) -> Result<Self> {
-        settings.check()?;
-        if unlabelled.is_empty() {
-            return Err(Error::input("the unlabelled pool is empty").expected("at least one image").into());
-        }
-        let columns = unlabelled.classes().unwrap_or(classes);
-        if !(2..=MOST_CLASSES).contains(&classes) || columns != classes {
-            return Err(Error::input("the number of classes does not fit")
-                .expected("2 or more, one column of probabilities each")
-                .got(format!("{classes} classes and {columns} columns"))
-                .into());
-        }
-        let predicted = unlabelled.predicted()?;
-        if let Some(row) = predicted.iter().position(|&label| label as usize >= classes) {
-            return Err(Error::input("a predicted label is out of range")
-                .at(format!("id {}", unlabelled.ids()[row]))
-                .expected(format!("0 to {}", classes - 1))
-                .got(predicted[row])
-                .into());
-        }
-        // Batch normalisation divides by what they vary.
-        let constant = |stage: &ArrayView2<'_, f32>| stage.rows().into_iter().all(|row| row == stage.row(0));
-        if unlabelled.len() > 1 && unlabelled.stages()?.iter().all(constant) {
-            return Err(Error::input("the features are constant")
-                .at("features")
-                .expected("rows that differ")
-                .got(format!("{} equal rows", unlabelled.len()))
-                .hint(
-                    "look at how they were made: a layer that is dead, an array that was never filled; entropy, margin and \
-                     others do without features",
-                )
-                .into());
-        }
-        let fitted = fit::fit(settings, unlabelled, classes, seed, progress)?;
-        Ok(Self { settings: settings.clone(), fitted })
-    }
-
-    /// Chooses `query.n` of the unlabelled pool by Eqs. 6, 11 and 12.
-    ///
-    /// # Errors
-    /// Missing arrays or arrays of other widths than the VAE was fitted to, another number of classes, labels out of
-    /// range, [`Error::Stopped`].
-    pub fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
-        for signals in [query.unlabelled, query.labelled] {
-            self.check_widths(signals)?;
-        }
-        let classes = self.classes();
-        if query.classes != classes {
-            return Err(Error::input("another number of classes than the VAE was fitted to")
-                .expected(classes)
-                .got(query.classes)
-                .hint("score the classes that it was fitted to, or fit a VAE anew")
-                .into());
-        }
-        if let Some(row) = query.labels.iter().position(|&label| label as usize >= classes) {
-            return Err(Error::input("a label is out of range")
-                .at(format!("id {}", query.labelled.ids()[row]))
-                .expected(format!("0 to {}", classes - 1))
-                .got(query.labels[row])
-                .into());
-        }
-        let frozen = posterior::Frozen::new(&self.fitted.vae, &self.settings, query.seed);
-        let votes_labelled = frozen.votes(query.labelled, "difficulty", progress)?;
-        let draws = frozen.draws();
-        let measured = posterior::class_terms(&votes_labelled, query.labels, classes, draws);
-        let Settings { class_sum, likelihood, .. } = self.settings;
-        let drawn = score::drawn(&frozen, (class_sum, likelihood), query.unlabelled, progress)?;
-        let mut terms = measured.clone();
-        match self.settings.prior {
-            Prior::Labelled => {}
-            Prior::Unlabelled => {
-                terms.prior = posterior::prior(drawn.iter().map(|drawn| &drawn.votes), classes, draws);
+        let mut labelled = vec![0_usize; query.classes];
+        query.labels.iter().for_each(|&label| labelled[label as usize] += 1);
+        let prediction = Prediction::of(query, &labelled, self.0.prior_correction)?;
+        let candidates = Candidates::of(query)?;
+        let model: Box<dyn Generative> = match self.0.model {
+            Model::Gaussian => {
+                Box::new(Gaussian::fit(&candidates, &prediction.class, self.0.ridge, progress)?)
             }
-            Prior::Off => terms.prior.fill(1.0),
-        }
-        if !self.settings.difficulty {
-            terms.difficulty.fill(1.0);
-        }
-        let scored = score::score(&drawn, &terms, class_sum, draws);
-
-        let prior = if self.settings.prior == Prior::Off { &measured.prior } else { &terms.prior };
-        let health = self.health(query, &votes_labelled, &drawn, &measured.difficulty, prior)?;
-        if let Some(warning) = &health.warning {
-            report(progress, Event::Warning(warning))?;
-        }
-        let columns = self.columns(query.unlabelled, &terms, &drawn, &scored)?;
-        let scores: Vec<f64> = scored.iter().map(|s| s.score).collect();
-        let mut selection = Selection::top(query, &scores, columns, progress)?;
-        selection.health = Some(health);
-        selection.model = Some(weights::to_bytes(self)?);
-        Ok(selection)
-    }
-
-    /// The terms behind the scores, as far as they take part: the classifier's prediction, the VAE's; d and π of
-    /// that class where the sum is over it alone; ℓ, called "energy" where it is L itself.
-    fn columns(
-        &self,
-        unlabelled: &Signals<'_>,
-        terms: &posterior::ClassTerms,
-        drawn: &[score::Drawn],
-        scored: &[score::Scored],
-    ) -> Result<Vec<Column>> {
-        let Settings { class_sum, likelihood, prior, difficulty, .. } = self.settings;
-        let of_predicted = |name, value: &dyn Fn(usize) -> f64| Column {
-            name,
-            values: drawn.iter().map(|drawn| value(drawn.votes.most())).collect(),
+            Model::Vae => Box::new(vae::Fitted::fit(query, &prediction.class, progress)?),
         };
-        let predicted = unlabelled.predicted()?.into_iter().map(f64::from).collect();
-        let mut columns = vec![
-            Column { name: term::PREDICTED, values: predicted },
-            of_predicted(term::VAE_PREDICTED, &|n| n as f64),
+        let seen = model.posterior(&candidates, &prediction.class, progress)?;
+
+        let product = prediction.confidence.iter().zip(&seen.support);
+        let scores: Vec<f64> = product.map(|(confidence, support)| 1.0 - confidence * support).collect();
+        let classes = |classes: &[Label]| classes.iter().map(|&class| f64::from(class)).collect();
+        let terms = vec![
+            Column { name: term::PREDICTED, values: classes(&prediction.class) },
+            Column { name: term::CORRECTED, values: prediction.confidence },
+            Column { name: term::CLASS, values: classes(&seen.class) },
+            Column { name: term::SUPPORT, values: seen.support },
+            Column {
+                name: term::LABELLED,
+                values: seen.class.iter().map(|&class| labelled[class as usize] as f64).collect(),
+            },
         ];
-        let of_one_class = class_sum == ClassSum::Predicted;
-        if of_one_class && difficulty {
-            columns.push(of_predicted(term::DIFFICULTY, &|n| terms.difficulty[n]));
-        }
-        if of_one_class && prior != Prior::Off {
-            columns.push(of_predicted(term::PRIOR, &|n| terms.prior[n]));
-        }
-        if likelihood != Likelihood::None {
-            let name = if likelihood == Likelihood::Energy { term::ENERGY } else { term::LIKELIHOOD };
-            let values = scored.iter().map(|s| s.likelihood.unwrap_or(f64::NAN)).collect();
-            columns.push(Column { name, values });
-        }
-        Ok(columns)
-    }
-
-    fn check_widths(&self, signals: &Signals<'_>) -> Result<()> {
-        if signals.is_empty() {
-            return Ok(());
-        }
-        let got: Vec<usize> = signals.stages()?.iter().map(|stage| stage.ncols()).collect();
-        let expected = &self.fitted.vae.architecture.stages;
-        if &got == expected {
-            return Ok(());
-        }
-        Err(Error::input("stage features of other widths than the VAE was fitted to")
-            .expected(format!("{expected:?}"))
-            .got(format!("{got:?}"))
-            .hint("give the features it was fitted to, or fit a VAE anew")
-            .into())
-    }
-
-    fn health(
-        &self,
-        query: &Query<'_>,
-        votes_labelled: &[posterior::Votes],
-        drawn: &[score::Drawn],
-        difficulty: &[f64],
-        prior: &[f64],
-    ) -> Result<Health> {
-        let classes = self.fitted.vae.architecture.classes;
-        let draws = f64::from(u32::try_from(self.settings.draws).unwrap_or(u32::MAX));
-        let predicted = query.unlabelled.predicted()?;
-        let n = drawn.len() as f64;
-        let (mut means, mut agree) = (vec![0.0; classes], 0.0);
-        for (drawn, &label) in drawn.iter().zip(&predicted) {
-            agree += f64::from(drawn.votes.of(label)) / draws / n;
-            means[label as usize] += 1.0 / n;
-        }
-        let says = posterior::said(drawn.iter().map(|drawn| &drawn.votes), classes);
-        let says = says.iter().map(|&said| said as f64 / draws / n);
-        let right = votes_labelled.iter().zip(query.labels);
-        let right = right.map(|(votes, &label)| f64::from(votes.of(label)) / draws);
-        let losses = self.fitted.losses;
-        // Cohen's kappa: agreement beyond what two independent answers with these shares would reach.
-        let chance: f64 = says.zip(&means).map(|(a, b)| a * b).sum();
-        let kappa = if chance < 1.0 { (agree - chance) / (1.0 - chance) } else { 1.0 };
-        let warning = if kappa < 0.1 {
-            Some(format!(
-                "the VAE has not learnt the classes: its prediction agrees with the classifier's on {:.0} % of the \
-                 unlabelled pool, where chance gives {:.0} %; raise epochs, learning_rate or lambda",
-                100.0 * agree,
-                100.0 * chance
-            ))
-        } else if losses.reconstruction >= self.fitted.target_variance {
-            Some(format!(
-                "the VAE has not learnt the features: its reconstruction error {:.3} is no better than answering \
-                 with the mean ({:.3}); raise epochs or learning_rate",
-                losses.reconstruction, self.fitted.target_variance
-            ))
+        if self.0.quotas {
+            balanced::top(query, &scores, &seen.class, n, &terms)
         } else {
-            None
-        };
-        Ok(Health {
-            reconstruction: losses.reconstruction,
-            kl: losses.kl,
-            class_loss: losses.class,
-            agreement_unlabelled: agree,
-            agreement_labelled: crate::metrics::mean(right),
-            warning,
-            difficulty: difficulty.to_vec(),
-            prior: prior.to_vec(),
-        })
+            Selection::top(query, &scores, terms, progress)
+        }
     }
+}
 
-    /// Writes networks, settings and shapes as safetensors, names and layout as PyTorch's.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<()> {
-        weights::save(self, path)
-    }
+/// What the classifier says of each candidate, corrected for its prior.
+struct Prediction {
+    class: Vec<Label>,
+    /// p~ of that class.
+    confidence: Vec<f64>,
+}
 
-    /// Reads what [`Model::save`] wrote.
-    ///
-    /// # Errors
-    /// A file that is missing, torn, of another kind, or from a newer version.
-    pub fn load(path: &Path) -> Result<Self> {
-        weights::load(path)
-    }
-
-    /// The bytes of the file that [`Model::save`] writes.
-    ///
-    /// # Errors
-    /// None for a model that was fitted or read.
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        weights::to_bytes(self)
-    }
-
-    /// Reads what [`Model::to_bytes`] gave.
-    ///
-    /// # Errors
-    /// As [`Model::load`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        weights::from_bytes(bytes, "bytes in memory")
-    }
-
-    /// What it was fitted by and will score by.
-    #[must_use]
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// C, the number of classes that it was fitted to.
-    #[must_use]
-    pub fn classes(&self) -> usize {
-        self.fitted.vae.architecture.classes
-    }
-
-    /// d_l, the width of every stage's features.
-    #[must_use]
-    pub fn widths(&self) -> &[usize] {
-        &self.fitted.vae.architecture.stages
+impl Prediction {
+    /// Where there are no probabilities, the predicted label is taken for certain.
+    fn of(query: &Query<'_>, labelled: &[usize], tau: f64) -> Result<Self> {
+        if !query.unlabelled.has_probabilities() {
+            let class = query.unlabelled.predicted()?;
+            return Ok(Self { confidence: vec![1.0; class.len()], class });
+        }
+        let p = query.unlabelled.checked_probabilities()?;
+        let total = (labelled.iter().sum::<usize>() + labelled.len()) as f64;
+        let factor: Vec<f64> =
+            labelled.iter().map(|&count| ((count + 1) as f64 / total).powf(-tau)).collect();
+        let mut all =
+            Self { class: Vec::with_capacity(p.nrows()), confidence: Vec::with_capacity(p.nrows()) };
+        for p in p.rows() {
+            let (mut sum, mut best) = (0.0, (0, f64::NEG_INFINITY));
+            for (class, (&p, factor)) in p.iter().zip(&factor).enumerate() {
+                let corrected = f64::from(p) * factor;
+                sum += corrected;
+                if corrected > best.1 {
+                    best = (class, corrected);
+                }
+            }
+            all.class.push(best.0 as Label);
+            all.confidence.push(best.1 / sum);
+        }
+        Ok(all)
     }
 }

@@ -1,640 +1,349 @@
-//! The method against itself written out: Eqs. 6, 7, 11 and 12 by brute force in f64, planted
-//! clusters, and what happens at the edges.
+//! Scores against the formulas by plain sums and elimination in f64, quotas against the ranking, and pools at the edges.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
-use rand_distr::{Distribution, StandardNormal};
+use std::collections::HashMap;
 
-use super::posterior::{Frozen, Votes, class_terms};
-use super::vae::{AdapterLayer, Vae};
+use ndarray::{Array1, Array2, Axis};
+use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
+use rand::RngExt as _;
+
+use super::gaussian::Statistics;
 use super::*;
-use crate::progress::{Flow, silent};
-use crate::term;
-use crate::{Id, Label};
+use crate::progress::silent;
+use crate::rng::Seed;
+use crate::strategies::rows::Rows;
+use crate::{Id, Signals};
 
-pub(super) fn normal(rows: usize, columns: usize, name: &str) -> Array2<f64> {
-    let mut rng = Seed::new(5).stream(name);
-    Array2::from_shape_simple_fn((rows, columns), || StandardNormal.sample(&mut rng))
-}
-
-/// Features of two stages around one centre per class, with one-hot-like probabilities of the true class.
-fn planted(counts: &[usize], first_id: Id) -> (Signals<'static>, Vec<Label>) {
-    let classes = counts.len();
-    let labels: Vec<Label> =
-        counts.iter().enumerate().flat_map(|(n, &count)| std::iter::repeat_n(n as Label, count)).collect();
-    let stage = |width: usize, name: &str| {
-        let centres = normal(classes, width, name);
-        let noise = normal(labels.len(), width, &format!("{name} noise {first_id}"));
-        Array2::from_shape_fn((labels.len(), width), |(i, j)| {
-            (3.0 * centres[[labels[i] as usize, j]] + 0.5 * noise[[i, j]]) as f32
-        })
-    };
-    let probabilities = Array2::from_shape_fn((labels.len(), classes), |(i, n)| {
-        if n == labels[i] as usize { 0.9 } else { 0.1 / (classes - 1) as f32 }
-    });
-    let signals = Signals::new((first_id..).take(labels.len()).collect())
-        .with_probabilities(probabilities)
-        .and_then(|s| s.with_stages(vec![stage(6, "a"), stage(9, "b")]))
-        .unwrap();
-    (signals, labels)
-}
-
-fn query<'a>(
-    u: &'a Signals<'a>,
-    l: &'a Signals<'a>,
-    labels: &'a [Label],
+/// A pool with made features: class c lies about its own corner, some rows far out.
+struct Made {
+    features: Array2<f32>,
+    p: Array2<f32>,
+    labelled: Array2<f32>,
+    labels: Vec<Label>,
     classes: usize,
-    n: usize,
-) -> Query<'a> {
-    Query { unlabelled: u, labelled: l, labels, classes, n, seed: Seed::new(11) }
 }
 
-/// The text's reading of the score, fitted for long enough that the VAE learns a small pool.
-fn learnt() -> Settings {
-    let text = Settings::preset(Preset::Paper);
-    Settings {
-        epochs: 60,
-        batch: 16,
-        learning_rate: 2e-3,
-        mask_in_training: true,
-        lambda: 1.0,
-        draws: 20,
-        ..text
-    }
-}
-
-fn quick() -> Settings {
-    Settings { epochs: 3, minimum_steps: 0, batch: 16, draws: 7, ..Settings::preset(Preset::Default) }
-}
-
-/// The VAE in evaluation mode, layer by layer, in f64, nothing folded.
-struct Reference<'a>(&'a Vae<f32>);
-
-impl Reference<'_> {
-    fn linear(&self, layer: crate::strategies::layers::Linear, x: &Array1<f64>) -> Array1<f64> {
-        let weight = layer.weight(&self.0.parameters).mapv(f64::from);
-        let bias = Array1::from_iter(layer.bias(&self.0.parameters).iter().map(|&b| f64::from(b)));
-        weight.dot(x) + bias
-    }
-
-    fn norm(&self, layer: crate::strategies::layers::Norm, x: &Array1<f64>) -> Array1<f64> {
-        let (p, running) = (&self.0.parameters, &self.0.running);
-        Array1::from_shape_fn(layer.width, |j| {
-            let (mean, variance) =
-                (f64::from(running[layer.mean + j]), f64::from(running[layer.variance + j]));
-            let normalised = (x[j] - mean) / (variance + 1e-5).sqrt();
-            normalised * f64::from(p[layer.weight + j]) + f64::from(p[layer.bias + j])
-        })
-    }
-
-    fn hidden(&self, layer: &crate::strategies::layers::HiddenLayer, x: &Array1<f64>) -> Array1<f64> {
-        let y = self.linear(layer.linear, x).mapv(|v| v.max(0.0));
-        layer.norm.map_or(y.clone(), |norm| self.norm(norm, &y))
-    }
-
-    /// x, μ, log σ² of one image.
-    fn encode(&self, stages: &[ArrayView2<'_, f32>], row: usize) -> (Array1<f64>, Array1<f64>, Array1<f64>) {
-        let mut x = Vec::new();
-        for (layer, stage) in self.0.adapters.iter().zip(stages) {
-            let features = stage.row(row).mapv(f64::from);
-            x.extend(match layer {
-                AdapterLayer::Sigmoid { norm, linear } => {
-                    self.linear(*linear, &self.norm(*norm, &features)).mapv(|v| 1.0 / (1.0 + (-v).exp()))
-                }
-                AdapterLayer::Relu(hidden) => self.hidden(hidden, &features),
-            });
-        }
-        let x = Array1::from(x);
-        let h = self.0.encoder.iter().fold(x.clone(), |h, layer| self.hidden(layer, &h));
-        let (mean, log_variance) = (self.linear(self.0.mean, &h), self.linear(self.0.log_variance, &h));
-        (x, mean, log_variance)
-    }
-
-    fn decode(&self, z: &Array1<f64>) -> Array1<f64> {
-        let h = self.0.decoder.iter().fold(z.clone(), |h, layer| self.hidden(layer, &h));
-        self.linear(self.0.output, &h)
-    }
-}
-
-pub(super) fn reference_w(absence: Absence, z: &Array1<f64>, latents: usize) -> Vec<f64> {
-    let measure = |z: f64| match absence {
-        Absence::Square => z * z,
-        Absence::Abs => z.abs(),
-        Absence::Sigmoid => 1.0 / (1.0 + (-z).exp()),
+fn made(seed: u64, n: usize, m: usize, d: usize, classes: usize) -> Made {
+    let mut rng = Seed::new(seed).stream("test");
+    let mut features = |rows: usize| {
+        let of: Vec<usize> = (0..rows).map(|_| rng.random_range(0..classes)).collect();
+        let noise = Array2::from_shape_fn((rows, d), |(i, j)| {
+            rng.random_range(-1.0..1.0) + if of[i] % d == j { 1.5 } else { 0.0 }
+        });
+        (noise, of)
     };
-    z.to_vec().chunks(latents).map(|block| block.iter().map(|&z| measure(z)).sum()).collect()
+    let (features, of) = features(n + m);
+    let mut p = Array2::from_shape_fn((n, classes), |(i, c)| {
+        f32::from(of[i] == c) * 0.5 + rng.random_range(0.01..1.0)
+    });
+    for mut row in p.rows_mut() {
+        row /= row.sum();
+    }
+    let (features, labelled) = features.view().split_at(Axis(0), n);
+    let labels = of[n..].iter().map(|&c| c as Label).collect();
+    Made { features: features.to_owned(), p, labelled: labelled.to_owned(), labels, classes }
 }
 
-/// Eqs. 6, 7, 11 and 12 as they are written, with no saving: S encodes' worth of draws, C decodes each.
-fn brute_force(model: &Model, query: &Query<'_>) -> Vec<f64> {
-    let (settings, vae) = (&model.settings, &model.fitted.vae);
-    let (classes, latents, draws) = (query.classes, settings.latents, settings.draws);
-    let reference = Reference(vae);
-    let draw_all = |signals: &Signals<'_>, row: usize| {
-        let (x, mean, log_variance) = reference.encode(&signals.stages().unwrap(), row);
-        let mut rng = query.seed.child("vae-draws", signals.ids()[row]).stream("z");
-        let z: Vec<Array1<f64>> = (0..draws)
-            .map(|_| {
-                Array1::from_shape_fn(mean.len(), |j| {
-                    let noise: f32 = StandardNormal.sample(&mut rng);
-                    mean[j] + (0.5 * log_variance[j]).exp() * f64::from(noise)
-                })
+impl Made {
+    fn ask(&self, settings: Settings, n: usize, order: &[usize]) -> Selection {
+        let rows = self.features.select(Axis(0), order);
+        let unlabelled = Signals::new(order.iter().map(|&row| row as Id).collect())
+            .with_probabilities(self.p.select(Axis(0), order))
+            .unwrap()
+            .with_embedding(rows)
+            .unwrap();
+        self.ask_of(&unlabelled, settings, n)
+    }
+
+    fn ask_of(&self, unlabelled: &Signals<'_>, settings: Settings, n: usize) -> Selection {
+        let first = 1 << 40;
+        let labelled = Signals::new((first..first + self.labels.len() as Id).collect())
+            .with_embedding(self.labelled.clone())
+            .unwrap();
+        let query = Query {
+            unlabelled,
+            labelled: &labelled,
+            labels: &self.labels,
+            classes: self.classes,
+            n,
+            seed: Seed::new(1),
+        };
+        let strategy = Vabal(settings);
+        query.check(&strategy).unwrap();
+        strategy.select(&query, &mut silent()).unwrap()
+    }
+
+    fn rows(&self) -> Vec<usize> {
+        (0..self.features.nrows()).collect()
+    }
+
+    /// Score and class by g of every row, as the formulas are written: sums over rows, Gauss's elimination.
+    fn by_the_book(&self, tau: f64, ridge: f64) -> Vec<(f64, usize)> {
+        let (n, classes, d) = (self.p.nrows(), self.classes, self.features.ncols());
+        let mut count = vec![1.0; classes];
+        self.labels.iter().for_each(|&label| count[label as usize] += 1.0);
+        let total: f64 = count.iter().sum();
+        let corrected: Vec<Vec<f64>> = (self.p.rows().into_iter())
+            .map(|p| {
+                let p: Vec<f64> =
+                    p.iter().zip(&count).map(|(&p, n)| f64::from(p) / (n / total).powf(tau)).collect();
+                p.iter().map(|v| v / p.iter().sum::<f64>()).collect()
             })
             .collect();
-        let kl = -0.5 * (1.0 + &log_variance - &mean * &mean - log_variance.mapv(f64::exp)).mean().unwrap();
-        (x, z, kl)
-    };
-    let says = |z: &Array1<f64>| {
-        let w = reference_w(settings.absence, z, latents);
-        (0..classes).min_by(|&a, &b| w[a].total_cmp(&w[b])).unwrap()
-    };
-    let share = 1.0 / classes as f64;
-    let count = |signals: &Signals<'_>, labels: &[Label]| {
-        let (mut said, mut right) = (vec![0.0; classes], vec![0.0; classes]);
-        for row in 0..signals.len() {
-            for z in draw_all(signals, row).1 {
-                let n = says(&z);
-                said[n] += 1.0 / draws as f64;
-                right[n] += if labels.get(row) == Some(&(n as Label)) { 1.0 / draws as f64 } else { 0.0 };
-            }
-        }
-        let difficulty: Vec<f64> =
-            (0..classes).map(|n| (right[n] + share * share) / (said[n] + share)).collect();
-        let prior: Vec<f64> = said.iter().map(|said| (said + share) / (signals.len() as f64 + 1.0)).collect();
-        (difficulty, prior)
-    };
-    let (difficulty, labelled_prior) = count(query.labelled, query.labels);
-    let difficulty = if settings.difficulty { difficulty } else { vec![1.0; classes] };
-    let prior = match settings.prior {
-        Prior::Labelled => labelled_prior,
-        Prior::Unlabelled => count(query.unlabelled, &[]).1,
-        Prior::Off => vec![1.0; classes],
-    };
-    (0..query.unlabelled.len())
-        .map(|row| {
-            let (x, z, kl) = draw_all(query.unlabelled, row);
-            let mut sum = 0.0;
-            for z in &z {
-                for n in 0..classes {
-                    if settings.class_sum == ClassSum::Predicted && n != says(z) {
-                        continue;
-                    }
-                    let mut masked = z.clone();
-                    masked.slice_mut(ndarray::s![n * latents..(n + 1) * latents]).fill(0.0);
-                    let loss = (reference.decode(&masked) - &x).mapv(|d| d * d).mean().unwrap() + kl;
-                    let likelihood = match settings.likelihood {
-                        Likelihood::Exp => (-loss).exp(),
-                        Likelihood::Inverse => 1.0 / loss,
-                        Likelihood::Energy => loss,
-                        Likelihood::None => 1.0,
-                    };
-                    sum += difficulty[n] * likelihood * prior[n];
-                }
-            }
-            -sum / draws as f64
-        })
-        .collect()
-}
-
-#[test]
-fn scores_are_equations_6_to_12_written_out_for_every_switch() {
-    let (unlabelled, _) = planted(&[9, 7, 5], 0);
-    let (labelled, labels) = planted(&[5, 3, 2], 100);
-    let networks = [
-        (Adapter::Sigmoid, Hidden::Plain, Absence::Square),
-        (Adapter::Relu, Hidden::Normalised, Absence::Abs),
-        (Adapter::Sigmoid, Hidden::Normalised, Absence::Sigmoid),
-    ];
-    for (adapter, hidden, absence) in networks {
-        let settings =
-            Settings { adapter, hidden, absence, latents: 2, epochs: 2, batch: 8, draws: 5, ..quick() };
-        let query = query(&unlabelled, &labelled, &labels, 3, 21);
-        let fitted = Model::fit(&settings, &unlabelled, 3, query.seed, &mut silent()).unwrap();
-        for class_sum in [ClassSum::Predicted, ClassSum::All] {
-            for likelihood in [Likelihood::Exp, Likelihood::Inverse, Likelihood::Energy, Likelihood::None] {
-                for prior in [Prior::Labelled, Prior::Unlabelled, Prior::Off] {
-                    for difficulty in [false, true] {
-                        let settings =
-                            Settings { class_sum, likelihood, prior, difficulty, ..settings.clone() };
-                        let model = Model { settings: settings.clone(), ..fitted.clone() };
-                        let expected = brute_force(&model, &query);
-                        let selection = model.select(&query, &mut silent()).unwrap();
-                        assert_eq!(selection.ids.len(), 21);
-                        for (&id, &score) in selection.ids.iter().zip(&selection.scores) {
-                            let row = unlabelled.ids().iter().position(|&other| other == id).unwrap();
-                            assert!(
-                                (score - expected[row]).abs() < 1e-5 * (1.0 + expected[row].abs()),
-                                "{settings:?}, id {id}: {score} is not {}",
-                                expected[row]
-                            );
-                        }
-                    }
+        let largest = |p: &[f64]| (0..p.len()).fold(0, |best, c| if p[c] > p[best] { c } else { best });
+        let predicted: Vec<usize> = corrected.iter().map(|p| largest(p)).collect();
+        let x: Vec<Array1<f64>> = self
+            .features
+            .rows()
+            .into_iter()
+            .chain(self.labelled.rows())
+            .map(|row| row.mapv(f64::from))
+            .collect();
+        let class: Vec<usize> =
+            predicted.iter().copied().chain(self.labels.iter().map(|&label| label as usize)).collect();
+        let middle = x[..n].iter().fold(Array1::zeros(d), |sum, x| sum + x) / n as f64;
+        let means: Vec<Array1<f64>> = (0..classes)
+            .map(|c| {
+                let own: Vec<_> = (0..x.len()).filter(|&i| class[i] == c).collect();
+                (own.iter().fold(middle.clone(), |sum, &i| sum + &x[i])) / (own.len() + 1) as f64
+            })
+            .collect();
+        // Σ n_c of the reference: the second moment less that of the means.
+        let mut s = Array2::<f64>::zeros((d, d));
+        for (x, &c) in x.iter().zip(&class) {
+            let (x, m) = (x - &middle, &means[c] - &middle);
+            for i in 0..d {
+                for j in 0..d {
+                    s[[i, j]] += (x[i] * x[j] - m[i] * m[j]) / self.total();
                 }
             }
         }
+        let trace: f64 = s.diag().sum();
+        s.diag_mut().iter_mut().for_each(|v| *v += trace / d as f64 * ridge);
+        let distance = |x: &Array1<f64>, c: usize| {
+            let difference = x - &means[c];
+            difference.dot(&solve(s.clone(), difference.clone()))
+        };
+        (0..n)
+            .map(|i| {
+                let logits: Vec<f64> = (0..classes).map(|c| -0.5 * distance(&x[i], c)).collect();
+                let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let sum: f64 = logits.iter().map(|z| (z - most).exp()).sum();
+                let g: Vec<f64> = logits.iter().map(|z| (z - most).exp() / sum).collect();
+                (1.0 - corrected[i][predicted[i]] * g[predicted[i]], largest(&g))
+            })
+            .collect()
+    }
+
+    fn total(&self) -> f64 {
+        (self.features.nrows() + self.labels.len()) as f64
     }
 }
 
-#[test]
-fn the_terms_of_a_score_are_those_that_take_part_and_give_it_back() {
-    let (unlabelled, _) = planted(&[9, 7, 5], 0);
-    let (labelled, labels) = planted(&[5, 3, 2], 100);
-    let query = query(&unlabelled, &labelled, &labels, 3, 21);
-    // With one draw the score is the product of its terms, not a mean of products.
-    let settings =
-        Settings { latents: 2, epochs: 2, batch: 8, draws: 1, class_sum: ClassSum::Predicted, ..quick() };
-    let fitted = Model::fit(&settings, &unlabelled, 3, query.seed, &mut silent()).unwrap();
-    for likelihood in [Likelihood::Exp, Likelihood::Inverse, Likelihood::Energy, Likelihood::None] {
-        for prior in [Prior::Labelled, Prior::Unlabelled, Prior::Off] {
-            for difficulty in [false, true] {
-                let settings = Settings { likelihood, prior, difficulty, ..settings.clone() };
-                let selection = Model { settings, ..fitted.clone() }.select(&query, &mut silent()).unwrap();
-                assert_eq!(selection.term(term::DIFFICULTY).is_some(), difficulty);
-                assert_eq!(selection.term(term::PRIOR).is_some(), prior != Prior::Off);
-                assert_eq!(selection.term(term::ENERGY).is_some(), likelihood == Likelihood::Energy);
-                let classes = unlabelled.predicted().unwrap();
-                for row in 0..21 {
-                    let at = unlabelled.ids().iter().position(|id| *id == selection.ids[row]).unwrap();
-                    assert_eq!(selection.term(term::PREDICTED).unwrap()[row], f64::from(classes[at]));
-                    let factors = ["difficulty", "prior", "likelihood", "energy"];
-                    let product: f64 =
-                        factors.iter().filter_map(|name| Some(selection.term(name)?[row])).product();
-                    assert!((product + selection.scores[row]).abs() < 1e-12);
-                }
+fn solve(mut a: Array2<f64>, mut b: Array1<f64>) -> Array1<f64> {
+    let d = b.len();
+    for k in 0..d {
+        let pivot = (k..d).max_by(|&i, &j| a[[i, k]].abs().total_cmp(&a[[j, k]].abs())).unwrap();
+        for j in 0..d {
+            a.swap([k, j], [pivot, j]);
+        }
+        b.swap(k, pivot);
+        for i in k + 1..d {
+            let factor = a[[i, k]] / a[[k, k]];
+            for j in k..d {
+                a[[i, j]] -= factor * a[[k, j]];
             }
+            b[i] -= factor * b[k];
         }
     }
-    let settings =
-        Settings { class_sum: ClassSum::All, prior: Prior::Unlabelled, difficulty: false, ..settings };
-    let selection = Model { settings, ..fitted }.select(&query, &mut silent()).unwrap();
-    assert!(selection.term(term::PRIOR).is_none(), "a sum over all classes is not of one class's prior");
-    let health = selection.health.unwrap();
-    let weight: f64 = health.prior.iter().sum();
-    for (likelihood, score) in selection.terms[2].values.iter().zip(&selection.scores) {
-        assert!((likelihood * weight + score).abs() < 1e-12);
+    for k in (0..d).rev() {
+        let sum: f64 = (k + 1..d).map(|j| a[[k, j]] * b[j]).sum();
+        b[k] = (b[k] - sum) / a[[k, k]];
+    }
+    b
+}
+
+#[test]
+fn scores_and_classes_are_those_of_the_formulas() {
+    for (seed, d, classes) in [(1, 3, 2), (2, 5, 4), (3, 70, 3), (4, 130, 12)] {
+        let made = made(seed, 300, 40, d, classes);
+        let settings = Settings { quotas: false, ..Settings::default() };
+        let all = made.ask(settings, 300, &made.rows());
+        let expected = made.by_the_book(settings.prior_correction, settings.ridge);
+        assert!(all.scores.is_sorted_by(|a, b| a >= b));
+        for ((&id, &score), &class) in all.ids.iter().zip(&all.scores).zip(all.term(term::CLASS).unwrap()) {
+            let (right, of) = expected[id as usize];
+            assert!((score - right).abs() < 2e-5, "id {id}, d {d}: {score}, not {right}");
+            assert_eq!(class, of as f64, "id {id}, d {d}");
+        }
+        let parts = all.term(term::CORRECTED).unwrap().iter().zip(all.term(term::SUPPORT).unwrap());
+        assert!(all.scores.iter().zip(parts).all(|(score, (p, g))| (score - (1.0 - p * g)).abs() < 1e-12));
     }
 }
 
 #[test]
-fn three_planted_clusters_are_separated_and_the_rare_one_is_asked_first() {
-    let (unlabelled, _) = planted(&[300, 60, 60], 0);
-    let (labelled, labels) = planted(&[40, 8, 2], 1000);
-    let query = query(&unlabelled, &labelled, &labels, 3, 40);
-    let selection = VaBal::new(learnt()).unwrap().select(&query, &mut silent()).unwrap();
-    let health = selection.health.unwrap();
-    assert_eq!(health.warning, None);
-    assert!(health.agreement_unlabelled > 0.9, "{health:?}");
-    assert!(health.agreement_labelled > 0.9, "{health:?}");
-    assert!(health.prior[0] > health.prior[1] && health.prior[1] > health.prior[2], "{health:?}");
-    let dominant = selection.ids.iter().filter(|&&id| id < 300).count();
-    assert!(dominant < 4, "{dominant} of 40 picks are of the dominant class, which fills 71 % of the pool");
+fn each_class_gets_what_it_lacks_and_gives_its_largest_scores() {
+    let made = made(5, 400, 30, 6, 4);
+    let ranked = made.ask(Settings { quotas: false, ..Settings::default() }, 400, &made.rows());
+    let picked = made.ask(Settings::default(), 40, &made.rows());
+    let class_of: HashMap<Id, f64> =
+        ranked.ids.iter().copied().zip(ranked.term(term::CLASS).unwrap().iter().copied()).collect();
+    let mut labelled = [0_usize; 4];
+    made.labels.iter().for_each(|&label| labelled[label as usize] += 1);
+    let before = labelled;
+    for (class, labelled) in labelled.iter_mut().enumerate() {
+        let of = |selection: &Selection| -> Vec<Id> {
+            selection.ids.iter().copied().filter(|id| class_of[id] == f64::from(class as u8)).collect()
+        };
+        let mine = of(&picked);
+        assert_eq!(mine, of(&ranked)[..mine.len()], "class {class}");
+        let counts = picked.term(term::LABELLED).unwrap();
+        for (id, &count) in picked.ids.iter().zip(counts) {
+            assert_eq!(count, before[class_of[id] as usize] as f64);
+        }
+        *labelled += mine.len();
+    }
+    assert!(labelled.iter().max().unwrap() - labelled.iter().min().unwrap() <= 1, "{labelled:?}");
+}
+
+/// Sums over rows, written out about their own mean.
+fn plain(rows: &Array2<f32>, labels: &[Label], classes: usize) -> (Vec<f64>, Array2<f64>, Array2<f64>) {
+    let x = rows.mapv(f64::from);
+    let mean = x.mean_axis(Axis(0)).unwrap();
+    let x = x - &mean;
+    let mut sums = Array2::zeros((classes, rows.ncols()));
+    for (x, &label) in x.rows().into_iter().zip(labels) {
+        let mut sum = sums.row_mut(label as usize);
+        sum += &x;
+    }
+    (mean.to_vec(), sums, x.t().dot(&x))
 }
 
 #[test]
-fn a_vae_that_has_not_learnt_says_so() {
-    let (unlabelled, _) = planted(&[100, 100, 100], 0);
-    let (labelled, labels) = planted(&[5, 5, 5], 1000);
-    let settings = Settings { epochs: 1, learning_rate: 1e-9, ..quick() };
-    let mut warnings = Vec::new();
-    let selection = VaBal::new(settings)
-        .unwrap()
-        .select(&query(&unlabelled, &labelled, &labels, 3, 5), &mut |event: Event<'_>| {
-            if let Event::Warning(text) = event {
-                warnings.push(text.to_string());
-            }
-            Flow::Continue
-        })
-        .unwrap();
-    assert_eq!(selection.health.unwrap().warning.as_ref(), warnings.first());
-    assert!(warnings[0].contains("has not learnt"), "{warnings:?}");
+fn statistics_of_parts_merge_to_those_of_the_whole_in_any_order() {
+    // Sorted by a column, so that the parts lie apart.
+    let mut made = made(6, 5000, 10, 12, 4);
+    made.features.column_mut(0).iter_mut().enumerate().for_each(|(row, x)| *x += row as f32 * 0.01);
+    let labels: Vec<Label> = (0..5000).map(|row| row as Label * 7 % 4).collect();
+    let rows = Rows::over(made.features.view());
+    let of = |range: std::ops::Range<usize>| {
+        Statistics::of(&rows, &range.collect::<Vec<_>>(), &labels, 4, &mut silent()).unwrap()
+    };
+    let (mean, sums, moments) = plain(&made.features, &labels, 4);
+    let near = |all: Statistics| {
+        let all = all.about(&mean);
+        assert_eq!(all.counts.sum(), 5000.0);
+        let scale = moments[[0, 0]];
+        assert!((&all.sums - &sums).iter().all(|d| d.abs() < 1e-6 * scale));
+        for (i, j) in (0..12).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+            assert!((all.moments[[i, j]] - moments[[i, j]]).abs() < 1e-5 * scale, "{i} {j}");
+        }
+    };
+    near(of(0..5000));
+    near(of(0..1500).merge(of(1500..1501)).merge(of(1501..5000)));
+    near(of(1501..5000).merge(of(0..1500).merge(of(1500..1501))));
+    assert!(of(0..5000).mean().iter().zip(&mean).all(|(a, b)| (a - b).abs() < 1e-6));
 }
 
 #[test]
-fn class_terms_are_counts_smoothed_by_one_imaginary_image() {
-    // Three images, four draws each; class 2 is never predicted.
-    let votes = [[0, 0, 0, 0], [1, 0, 1, 1], [1, 1, 1, 1]];
-    let votes = votes.map(|predicted| Votes::count(predicted.into_iter(), &mut [0; 3]));
-    assert_eq!(votes[1].0[..], [(0, 1), (1, 3)]);
-    let terms = class_terms(&votes, &[0, 0, 2], 3, 4);
-    let third = 1.0 / 3.0;
-    assert!((terms.difficulty[0] - (1.25 + third * third) / (1.25 + third)).abs() < 1e-12);
-    assert!((terms.difficulty[1] - (third * third) / (1.75 + third)).abs() < 1e-12);
-    assert!((terms.difficulty[2] - third).abs() < 1e-12, "never predicted: as hard as a guess");
-    assert!((terms.prior[2] - third / 4.0).abs() < 1e-12, "never predicted: the smallest prior, not zero");
-    assert!((terms.prior.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-    let cold = class_terms(&[], &[], 3, 4);
-    assert_eq!(cold.prior, [third; 3], "no labels: all classes are equal");
+fn the_vae_tells_classes_apart_that_lie_apart() {
+    let mut made = made(11, 600, 30, 6, 3);
+    // Predicted by the corner that the features are nearest to.
+    for (mut p, x) in made.p.rows_mut().into_iter().zip(made.features.rows()) {
+        let nearest = (0..3).fold(0, |best, class| if x[class] > x[best] { class } else { best });
+        p.fill(0.02);
+        p[nearest] = 0.96;
+    }
+    let settings = Settings { model: Model::Vae, quotas: false, ..Settings::default() };
+    let all = made.ask(settings, 600, &made.rows());
+    assert!(all.scores.iter().all(|score| (0.0..=1.0).contains(score)));
+    let pairs = all.term(term::PREDICTED).unwrap().iter().zip(all.term(term::CLASS).unwrap());
+    let same = pairs.filter(|(a, b)| a == b).count();
+    assert!(same > 480, "the VAE says the predicted class of {same} of 600");
+    assert!(all.term(term::SUPPORT).unwrap().iter().sum::<f64>() > 450.0);
 }
 
 #[test]
-fn a_class_missing_from_the_labelled_pool_is_asked_first() {
-    let (unlabelled, _) = planted(&[100, 100, 20], 0);
-    let (labelled, labels) = planted(&[20, 20, 0], 1000);
-    let selection = VaBal::new(learnt())
-        .unwrap()
-        .select(&query(&unlabelled, &labelled, &labels, 3, 15), &mut silent())
-        .unwrap();
-    let missing = selection.ids.iter().filter(|&&id| id >= 200).count();
-    assert!(missing >= 13, "{missing} of 15 picks are of the class without a label");
+fn a_cold_start_is_offered_while_nothing_is_known() {
+    let (name, strategy) = Vabal::default().cold_start().unwrap();
+    assert_eq!((name, strategy.needs()), ("typiclust", Needs::EMBEDDING));
 }
 
-#[test]
-fn two_classes_and_a_thousand_both_work_with_finite_scores() {
-    for classes in [2, 1000] {
-        let counts: Vec<usize> =
-            (0..classes).map(|n| if n < 2 { 9 } else { usize::from(n % 50 == 0) }).collect();
-        let (unlabelled, _) = planted(&counts, 0);
-        let (labelled, labels) =
-            planted(&counts[..2].iter().map(|_| 2).chain(vec![0; classes - 2]).collect::<Vec<_>>(), 5000);
-        for class_sum in [ClassSum::All, ClassSum::Predicted] {
-            let settings = Settings { epochs: 1, draws: 2, class_sum, ..quick() };
-            let query = query(&unlabelled, &labelled, &labels, classes, 5);
-            let selection = VaBal::new(settings).unwrap().select(&query, &mut silent()).unwrap();
-            assert_eq!(selection.ids.len(), 5);
-            assert!(selection.scores.iter().all(|score| score.is_finite()));
+proptest! {
+    #[test]
+    fn the_order_of_the_pool_changes_no_bit(seed in 0_u64..1000, n in 2_usize..600, keep in prop::sample::select(vec![1, 2, 70])) {
+        let made = made(seed, n, 20, keep, 3);
+        let mut order = made.rows();
+        order.rotate_left(n / 3);
+        order.swap(0, n - 1);
+        let (one, other) = (made.ask(Settings::default(), n / 2, &made.rows()), made.ask(Settings::default(), n / 2, &order));
+        prop_assert_eq!(one, other);
+    }
+
+    #[test]
+    fn every_pool_gets_as_many_finite_scores_as_asked(
+        (seed, n, m) in (0_u64..1000, 1_usize..80, 0_usize..5),
+        d in prop::sample::select(vec![2, 17, 200]),
+        classes in prop::sample::select(vec![2, 9, 1000]),
+        scale in prop::sample::select(vec![0.0, 1e-20, 1.0, 1e20]),
+    ) {
+        let mut made = made(seed, n, m, d, classes);
+        made.features *= scale;
+        made.labelled *= scale;
+        for quotas in [true, false] {
+            let picked = made.ask(Settings { quotas, ..Settings::default() }, n, &made.rows());
+            prop_assert_eq!(picked.ids.len(), n);
+            prop_assert!(picked.scores.iter().all(|s| (0.0..=1.0).contains(s)));
+            prop_assert!(picked.scores.is_sorted_by(|a, b| a >= b));
         }
     }
 }
 
 #[test]
-fn the_edges_of_the_pool_are_answered() {
-    let (unlabelled, _) = planted(&[3, 2], 0);
-    let (empty, none) = planted(&[0, 0], 100);
-    let strategy = VaBal::new(quick()).unwrap();
-    let mut said = Vec::new();
-    let selection = strategy
-        .select(&query(&unlabelled, &empty, &none, 2, 50), &mut |event: Event<'_>| {
-            if let Event::Warning(text) = event {
-                said.push(text.to_string());
-            }
-            Flow::Continue
-        })
-        .unwrap();
-    let mut ids = selection.ids.clone();
-    ids.sort_unstable();
-    assert_eq!(ids, [0, 1, 2, 3, 4], "more asked than left: all of them, once");
-    assert!(said.iter().any(|text| text.contains("asked for 50 images but 5 are left")), "{said:?}");
-
-    let (one, _) = planted(&[1, 0], 7);
-    let selection =
-        strategy.select(&query(&one, &unlabelled, &[0, 0, 0, 1, 1], 2, 1), &mut silent()).unwrap();
-    assert_eq!(selection.ids, [7]);
-    let selection =
-        strategy.select(&query(&empty, &unlabelled, &[0, 0, 0, 1, 1], 2, 1), &mut silent()).unwrap();
-    assert!(selection.ids.is_empty());
-}
-
-#[test]
-fn duplicate_images_get_equal_terms_and_the_lowest_id_wins() {
-    let (unlabelled, _) = planted(&[30, 30], 0);
-    let stages = unlabelled.stages().unwrap();
-    let probabilities = unlabelled.probabilities().unwrap();
-    let twice = |array: &ArrayView2<'_, f32>| ndarray::concatenate(Axis(0), &[*array, *array]).unwrap();
-    let doubled = Signals::new((0..120).rev().collect())
-        .with_probabilities(twice(&probabilities))
-        .and_then(|s| s.with_stages(stages.iter().map(twice).collect()))
-        .unwrap();
-    // Without a likelihood and with every class summed, all scores are the same number.
-    let settings = Settings { likelihood: Likelihood::None, class_sum: ClassSum::All, ..quick() };
-    let (labelled, labels) = planted(&[4, 4], 1000);
-    let selection = VaBal::new(settings)
-        .unwrap()
-        .select(&query(&doubled, &labelled, &labels, 2, 10), &mut silent())
-        .unwrap();
-    assert_eq!(selection.ids, (0..10).collect::<Vec<Id>>());
-}
-
-#[test]
-fn the_same_seed_gives_the_same_picks_bit_for_bit_with_any_threads_and_any_order_of_the_pool() {
-    let (unlabelled, _) = planted(&[70, 40, 30], 0);
-    let (labelled, labels) = planted(&[10, 10, 5], 1000);
-    let select = |unlabelled: &Signals<'_>, threads: usize| {
+fn threads_change_no_bit() {
+    let made = made(9, 3000, 50, 140, 5);
+    let with = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let query = query(unlabelled, &labelled, &labels, 3, 50);
-        pool.install(|| VaBal::new(quick()).unwrap().select(&query, &mut silent()).unwrap())
+        pool.install(|| made.ask(Settings::default(), 100, &made.rows()))
     };
-    let first = select(&unlabelled, 1);
-    for threads in [1, 2, 3] {
-        assert_eq!(first, select(&unlabelled, threads), "{threads} threads");
-    }
-    let order: Vec<usize> = (0..unlabelled.len()).map(|i| (i * 37) % unlabelled.len()).collect();
-    let listed_otherwise = Signals::new(order.iter().map(|&row| unlabelled.ids()[row]).collect())
-        .with_probabilities(unlabelled.probabilities().unwrap().select(Axis(0), &order))
-        .and_then(|s| {
-            s.with_stages(
-                unlabelled.stages().unwrap().iter().map(|stage| stage.select(Axis(0), &order)).collect(),
-            )
-        })
-        .unwrap();
-    assert_eq!(first.ids, select(&listed_otherwise, 2).ids);
+    assert_eq!(with(1), with(3));
 }
 
 #[test]
-fn constant_features_are_said_to_be() {
-    let of = |n: usize| {
-        let p = Array2::from_elem((n, 2), 0.5);
-        Signals::new((0..n as Id).collect())
-            .with_probabilities(p)
-            .and_then(|s| s.with_embedding(Array2::from_elem((n, 4), 1.0)))
-            .unwrap()
-    };
-    let select = |n: usize| {
-        let (unlabelled, labelled) = (of(n), Signals::default());
-        VaBal::new(quick()).unwrap().select(&query(&unlabelled, &labelled, &[], 2, 2), &mut silent())
-    };
-    let error = select(20).unwrap_err().to_string();
-    assert!(error.contains("the features are constant") && error.contains("got: 20 equal rows"), "{error}");
-    assert_eq!(select(1).unwrap().ids, [0]);
-}
-
-#[test]
-fn scores_belong_to_images_bit_for_bit_whatever_row_they_stand_in() {
-    // One more than a chunk, and more columns than one sum of a product has.
-    let (n, width) = (33, 768);
-    let x = normal(n, width, "x").mapv(|x| x as f32);
-    let p = Array2::from_shape_fn((n, 2), |(row, n)| if n == row % 2 { 0.75 } else { 0.25 });
-    let of = |order: &[usize]| {
-        Signals::new(order.iter().map(|&row| row as Id).collect())
-            .with_probabilities(p.select(Axis(0), order))
-            .and_then(|s| s.with_embedding(x.select(Axis(0), order)))
-            .unwrap()
-    };
-    let select = |order: Vec<usize>| {
-        let (unlabelled, labelled) = (of(&order), Signals::default());
-        let chosen = VaBal::new(quick()).unwrap();
-        let chosen = chosen.select(&query(&unlabelled, &labelled, &[], 2, n), &mut silent()).unwrap();
-        (chosen.ids, chosen.scores, chosen.terms)
-    };
-    let first = select((0..n).collect());
-    for turn in [1, 8, 32] {
-        let mut order: Vec<usize> = (0..n).collect();
-        order.rotate_left(turn);
-        assert_eq!(first, select(order), "turned by {turn}");
-    }
-}
-
-#[test]
-fn a_model_read_back_chooses_the_same() {
-    let (unlabelled, _) = planted(&[30, 20], 0);
-    let (labelled, labels) = planted(&[5, 5], 100);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("vae.safetensors");
-    for preset in [Preset::Default, Preset::Paper, Preset::Official] {
-        let settings = Settings { epochs: 2, minimum_steps: 0, draws: 5, ..Settings::preset(preset) };
-        let model = Model::fit(&settings, &unlabelled, 2, Seed::new(1), &mut silent()).unwrap();
-        model.save(&path).unwrap();
-        let again = Model::load(&path).unwrap();
-        assert_eq!(again, model);
-        let bytes = model.to_bytes().unwrap();
-        assert_eq!(bytes, std::fs::read(&path).unwrap());
-        assert_eq!(Model::from_bytes(&bytes).unwrap(), model);
-        assert_eq!((model.settings(), model.classes()), (&settings, 2));
-        let query = query(&unlabelled, &labelled, &labels, 2, 9);
-        assert_eq!(
-            again.select(&query, &mut silent()).unwrap(),
-            model.select(&query, &mut silent()).unwrap()
-        );
-    }
-    let whole = std::fs::read(&path).unwrap();
-    for length in [0, 7, 8, 100, whole.len() - 1] {
-        std::fs::write(&path, &whole[..length]).unwrap();
-        let message = Model::load(&path).unwrap_err().to_string();
-        assert!(
-            message.contains("not a VAE that can be read") && message.contains("hint:"),
-            "{length}: {message}"
-        );
-    }
-}
-
-#[test]
-fn before_the_first_label_the_labelled_pool_needs_no_arrays() {
-    let (unlabelled, _) = planted(&[20, 10], 0);
-    let selection = VaBal::new(quick())
+fn predicted_labels_alone_are_taken_for_certain() {
+    let made = made(7, 100, 10, 4, 3);
+    let predicted: Vec<Label> = (0..100).map(|row| row % 3).collect();
+    let unlabelled = Signals::new((0..100).collect())
+        .with_predicted(predicted.clone())
         .unwrap()
-        .select(&query(&unlabelled, &Signals::default(), &[], 2, 4), &mut silent())
+        .with_embedding(made.features.clone())
         .unwrap();
-    assert_eq!(selection.ids.len(), 4);
-    let health = selection.health.unwrap();
-    assert_eq!(health.agreement_labelled, 0.0);
-    assert!(health.difficulty.iter().all(|&d| d == health.difficulty[0]));
-}
-
-#[test]
-fn a_model_scores_the_classes_and_widths_that_it_was_fitted_to_and_no_other() {
-    let (unlabelled, _) = planted(&[20, 10], 0);
-    let empty = Signals::default();
-    let model = Model::fit(&quick(), &unlabelled, 2, Seed::new(1), &mut silent()).unwrap();
-    assert_eq!(model.classes(), 2);
-    let text = model.select(&query(&unlabelled, &empty, &[], 3, 4), &mut silent()).unwrap_err().to_string();
-    assert!(text.contains("another number of classes") && text.contains("got: 3"), "{text}");
-    let narrow = Signals::new(vec![1, 2])
-        .with_predicted(vec![0, 1])
-        .and_then(|signals| signals.with_embedding(Array2::zeros((2, 3))))
-        .unwrap();
-    let text = model.select(&query(&narrow, &empty, &[], 2, 1), &mut silent()).unwrap_err().to_string();
-    assert!(text.contains("other widths") && text.contains("got: [3]"), "{text}");
-}
-
-#[test]
-fn bad_input_is_named() {
-    let (unlabelled, _) = planted(&[10, 10], 0);
-    let (labelled, labels) = planted(&[2, 2], 100);
-    let message = |query: &Query<'_>, settings: Settings| {
-        VaBal::new(settings).and_then(|vabal| vabal.select(query, &mut silent())).unwrap_err().to_string()
-    };
-    let mut stages: Vec<_> = unlabelled.stages().unwrap().iter().map(|stage| stage.to_owned()).collect();
-    stages[1][[4, 2]] = f32::NAN;
-    let broken = Signals::new(unlabelled.ids().to_vec())
-        .with_probabilities(unlabelled.probabilities().unwrap().to_owned())
-        .and_then(|s| s.with_stages(stages))
-        .unwrap();
-    let text = message(&query(&broken, &labelled, &labels, 2, 3), quick());
-    assert!(text.contains("id 4, stage 2") && text.contains("NaN"), "{text}");
-
-    let text = message(&query(&unlabelled, &labelled, &[0, 1, 2, 0], 2, 3), quick());
-    assert!(text.contains("id 102") && text.contains("0 to 1"), "{text}");
-
-    let text = message(&query(&Signals::new(vec![1, 2]), &labelled, &labels, 2, 1), quick());
-    assert!(text.contains("needs"), "{text}");
-
-    let text =
-        message(&query(&unlabelled, &labelled, &labels, 2, 3), Settings { learning_rate: 1e30, ..quick() });
-    assert!(text.contains("the loss of the VAE became") && text.contains("learning rate 1000"), "{text}");
-
-    let text = message(&query(&unlabelled, &labelled, &labels, 2, 3), Settings { draws: 0, ..quick() });
-    assert!(text.contains("where: draws") && text.contains("1 to 100000"), "{text}");
-    let huge = Settings { epochs: usize::MAX, ..quick() };
-    let text = message(&query(&unlabelled, &labelled, &labels, 2, 3), huge);
-    assert!(text.contains("where: epochs") && text.contains("1 to 100000"), "{text}");
-}
-
-#[test]
-fn stopping_stops_in_every_phase() {
-    let (unlabelled, _) = planted(&[40, 40], 0);
-    let (labelled, labels) = planted(&[5, 5], 100);
-    for stop_in in ["vae", "difficulty", "score"] {
-        let mut seen = Vec::new();
-        let result = VaBal::new(quick()).unwrap().select(
-            &query(&unlabelled, &labelled, &labels, 2, 3),
-            &mut |event: Event<'_>| match event {
-                Event::Progress { phase, .. } => {
-                    seen.push(phase.to_string());
-                    if phase == stop_in { Flow::Stop } else { Flow::Continue }
-                }
-                _ => Flow::Continue,
-            },
-        );
-        assert!(matches!(result, Err(Error::Stopped)), "{stop_in}");
-        assert_eq!(seen.last().map(String::as_str), Some(stop_in));
+    let picked = made.ask_of(&unlabelled, Settings::default(), 10);
+    for ((&id, score), support) in
+        picked.ids.iter().zip(&picked.scores).zip(picked.term(term::SUPPORT).unwrap())
+    {
+        assert_eq!(*score, 1.0 - support);
+        let place = picked.ids.iter().position(|&other| other == id).unwrap();
+        assert_eq!(picked.term(term::PREDICTED).unwrap()[place], f64::from(predicted[id as usize]));
     }
 }
 
 #[test]
-fn the_draws_have_the_mean_and_deviation_of_the_encoder() {
-    let (unlabelled, _) = planted(&[10, 10], 0);
-    let settings = Settings { draws: 4000, ..quick() };
-    let model = Model::fit(&settings, &unlabelled, 2, Seed::new(1), &mut silent()).unwrap();
-    let frozen = Frozen::new(&model.fitted.vae, &settings, Seed::new(2));
-    let encoded = frozen.encode(&unlabelled.stages().unwrap(), 0..20);
-    let mut z = Array2::zeros((settings.draws, frozen.architecture.code()));
-    frozen.draw(&encoded, 3, 3, &mut z);
-    for j in 0..frozen.architecture.code() {
-        let (mean, deviation) = (z.column(j).mean().unwrap(), z.column(j).std(0.0));
-        let sigma = encoded.deviation[[3, j]];
-        assert!((mean - encoded.mean[[3, j]]).abs() < 5.0 * sigma / 4000_f32.sqrt());
-        assert!((deviation / sigma - 1.0).abs() < 0.06);
-    }
+fn where_all_candidates_are_predicted_one_class_the_others_are_asked_for_first() {
+    let mut made = made(8, 60, 12, 4, 3);
+    made.p.fill(0.1);
+    made.p.column_mut(1).fill(0.8);
+    let picked = made.ask(Settings::default(), 60, &made.rows());
+    assert_eq!(picked.ids.len(), 60);
+    assert!(picked.term(term::PREDICTED).unwrap().iter().all(|&class| class == 1.0));
 }
 
 #[test]
-fn a_small_pool_gets_the_minimum_of_steps() {
-    let (unlabelled, _) = planted(&[30, 20], 0);
-    let (labelled, labels) = planted(&[5, 5], 100);
-    let mut steps = 0;
-    let settings = Settings { epochs: 2, minimum_steps: 30, ..quick() };
-    let mut count = |event: Event<'_>| {
-        if let Event::Progress { phase: "vae", done, total, .. } = event {
-            steps += 1;
-            assert_eq!((done, total), (steps, 32), "eight epochs of four batches are the first to reach 30");
-        }
-        Flow::Continue
-    };
-    VaBal::new(settings).unwrap().select(&query(&unlabelled, &labelled, &labels, 2, 3), &mut count).unwrap();
-    assert_eq!(steps, 32);
-}
-
-#[test]
-fn presets_are_what_their_documents_say() {
-    let paper = Settings::preset(Preset::Paper);
-    assert_eq!((paper.lambda, paper.latents, paper.draws, paper.epochs), (0.005, 10, 100, 20));
-    assert_eq!(
-        (paper.class_sum, paper.likelihood, paper.prior),
-        (ClassSum::Predicted, Likelihood::Exp, Prior::Labelled)
-    );
-    assert!((paper.learning_rate - 1e-4).abs() < 1e-12 && paper.difficulty && !paper.mask_in_training);
-    let official = Settings::preset(Preset::Official);
-    assert_eq!((official.class_sum, official.likelihood), (ClassSum::All, Likelihood::Energy));
-    assert!(!official.difficulty && official.mask_in_training && official.adapter == Adapter::Relu);
-    for preset in [Preset::Default, Preset::Paper, Preset::Official] {
-        Settings::preset(preset).check().unwrap();
+fn settings_out_of_range_are_named_by_their_key() {
+    for (settings, key) in [
+        (Settings { prior_correction: 1.5, ..Settings::default() }, "prior_correction"),
+        (Settings { ridge: 0.0, ..Settings::default() }, "ridge"),
+        (Settings { ridge: f64::NAN, ..Settings::default() }, "ridge"),
+    ] {
+        assert!(settings.check().unwrap_err().to_string().contains(key));
     }
 }

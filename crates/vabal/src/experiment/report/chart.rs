@@ -346,6 +346,83 @@ impl Chart for Bars {
     }
 }
 
+/// Mean ranks on an axis, as Demšar draws them (JMLR 2006, Figure 1): the best at the left, names at both sides, bars that join what
+/// is not told apart; two columns wide.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ranks {
+    /// The strategies with their mean ranks, best first.
+    pub rows: Vec<(Entry, f64)>,
+    /// Of each group that is not told apart the first and the last of `rows`.
+    pub groups: Vec<(usize, usize)>,
+    /// How far apart mean ranks must be.
+    pub critical_difference: f64,
+}
+
+impl Ranks {
+    const AXIS: f64 = 54.0;
+    const ROW: f64 = 16.0;
+    const BAR: f64 = 6.0;
+
+    /// Where the first name stands: below the bars.
+    fn names(&self) -> f64 {
+        Self::AXIS + 18.0 + Self::BAR * self.groups.len() as f64
+    }
+}
+
+impl Chart for Ranks {
+    fn size(&self) -> (f64, f64) {
+        (TWO_COLUMNS, self.names() + Self::ROW * self.rows.len().div_ceil(2) as f64)
+    }
+
+    fn draw(&self, svg: &mut Svg) -> Result<()> {
+        let names: Vec<String> = self
+            .rows
+            .iter()
+            .map(|((name, _), rank)| format!("{} {rank:.2}", fit(name, SIZE, 140.0)))
+            .collect();
+        let room = names.iter().map(|name| text_width(name, SIZE)).fold(30.0, f64::max) + 12.0;
+        let (left, right, y) = (room, svg.width - room, Self::AXIS);
+        // With few data sets the difference may be longer than the ranks go.
+        let high = (self.rows.len() as f64).max(1.0 + self.critical_difference);
+        let axis = Axis::with_ticks(1.0, high, (1..=self.rows.len()).map(|rank| rank as f64).collect());
+        let place = |rank: f64| axis.place(rank, left, right);
+
+        let difference = (place(1.0), place(1.0 + self.critical_difference));
+        svg.line((difference.0, 18.0), (difference.1, 18.0), Ink::Text, 1.0, "");
+        for x in [difference.0, difference.1] {
+            svg.line((x, 14.0), (x, 22.0), Ink::Text, 1.0, "");
+        }
+        let text = format!("critical difference {:.2}", self.critical_difference);
+        svg.text((difference.0, 10.0), &text, SMALL, Anchor::Start, Ink::Muted);
+
+        svg.line((left, y), (right, y), Ink::Muted, 0.8, "");
+        for &tick in &axis.ticks {
+            svg.line((place(tick), y - 4.0), (place(tick), y), Ink::Muted, 0.8, "");
+            svg.text((place(tick), y - 8.0), &axis.label(tick), SMALL, Anchor::Middle, Ink::Muted);
+        }
+        for (n, &(first, last)) in self.groups.iter().enumerate() {
+            let y = y + 8.0 + Self::BAR * n as f64;
+            let [from, to] = [first, last].map(|row| place(self.rows[row].1));
+            svg.line((from - 3.0, y), (to + 3.0, y), Ink::Text, 2.6, "");
+        }
+        // The better half at the left, the other at the right, the outermost on top: no line crosses another.
+        let half = self.rows.len().div_ceil(2);
+        for (n, (((name, style), rank), text)) in self.rows.iter().zip(&names).enumerate() {
+            let (row, end, anchor, away) = match n < half {
+                true => (n, left, Anchor::End, -4.0),
+                false => (self.rows.len() - 1 - n, right, Anchor::Start, 4.0),
+            };
+            let (x, at) = (place(*rank), self.names() + Self::ROW * row as f64);
+            svg.tipped(&format!("{name}: mean rank {rank:.2}"), |svg| {
+                svg.polyline(&[(x, y), (x, at), (end, at)], style.ink, 0.9, "");
+                svg.marker((x, y), *style, 3.0);
+                svg.text((end + away, at + 3.5), text, SIZE, anchor, Ink::Text);
+            });
+        }
+        Ok(())
+    }
+}
+
 /// Rows of pictures with two lines of words under each; two columns wide.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pictures {

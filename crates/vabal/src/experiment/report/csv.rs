@@ -3,8 +3,9 @@
 use super::section::{Experiment, Section};
 use super::tables::best;
 use crate::csv::push_line;
+use crate::experiment::bound::is_bound;
 use crate::experiment::record::{RoundRecord, RunRecord};
-use crate::experiment::summary::{Figure, Measure, against, rare_share, spread};
+use crate::experiment::summary::{Figure, Measure, against, beside_bound, rare_share, spread, way};
 
 use super::section::BASELINE;
 
@@ -155,6 +156,8 @@ pub fn results(experiments: &[Experiment]) -> String {
         "interval_high",
         "seeds_won",
         "seeds_paired",
+        "bound",
+        "way_to_bound",
     ]);
     for experiment in experiments {
         let section = Section::new(experiment);
@@ -165,6 +168,7 @@ pub fn results(experiments: &[Experiment]) -> String {
                     .then(|| against(&section.judged, name, BASELINE, measure, figure))
                     .flatten();
                 let pair = pair.as_ref();
+                let way_of = beside_bound(&section.judged, name, BASELINE, measure, figure);
                 csv.row(
                     [
                         experiment.summary.name.clone(),
@@ -175,13 +179,16 @@ pub fn results(experiments: &[Experiment]) -> String {
                         value.count.to_string(),
                         value.mean.to_string(),
                         optional(value.sd),
-                        (best(&section, (measure, figure)) == Some(value.mean)).to_string(),
+                        (!is_bound(name) && best(&section, (measure, figure)) == Some(value.mean))
+                            .to_string(),
                         optional(pair.map(|pair| pair.spread.mean)),
                         optional(pair.and_then(|pair| pair.spread.sd)),
                         optional(pair.and_then(|pair| pair.interval).map(|interval| interval.0)),
                         optional(pair.and_then(|pair| pair.interval).map(|interval| interval.1)),
                         optional(pair.map(|pair| pair.won)),
                         optional(pair.map(|pair| pair.spread.count)),
+                        is_bound(name).to_string(),
+                        optional(way_of.and_then(|pair| way(&[pair]))),
                     ]
                     .into_iter(),
                 );

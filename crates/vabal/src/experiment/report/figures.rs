@@ -13,6 +13,8 @@ use crate::experiment::thumbnail::PER_ROUND;
 /// The part of the page that a figure belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
+    /// Several experiments together.
+    Across,
     /// Learning curves.
     Curves,
     /// Share of rare classes.
@@ -37,7 +39,8 @@ pub struct Figure {
     pub title: String,
     /// How to read it.
     pub caption: String,
-    chart: Box<dyn Chart>,
+    /// What is drawn.
+    pub chart: Box<dyn Chart>,
 }
 
 impl Figure {

@@ -65,19 +65,25 @@ pub fn make(experiments: &[Experiment], files: &str) -> Result<Report> {
     ]
     .map(|(name, text)| (name.to_owned(), text.into_bytes()))
     .to_vec();
+    let mut draw = |folder: &str, figure: &figures::Figure| -> Result<()> {
+        let svg = figure.draw(Theme::Paper)?;
+        let text = svg.finish(&figure.slug, &figure.title, &figure.caption);
+        let png = raster::png(&svg, &text)?;
+        out.push((format!("{folder}{}.svg", figure.slug), text.into_bytes()));
+        out.push((format!("{folder}{}.png", figure.slug), png));
+        Ok(())
+    };
+    let all: Vec<&Section<'_>> = sections.iter().map(|(section, _)| section).collect();
+    if let Some(figure) = across::figure(&all) {
+        draw("", &figure)?;
+    }
     for (n, (section, figures)) in sections.iter().enumerate() {
         // One experiment needs no folder of its own; among several, the number keeps equal names apart.
         let folder = match sections.len() {
             1 => String::new(),
             _ => format!("{}-{}/", n + 1, text::slug(&section.experiment.summary.name)),
         };
-        for figure in figures {
-            let svg = figure.draw(Theme::Paper)?;
-            let text = svg.finish(&figure.slug, &figure.title, &figure.caption);
-            let png = raster::png(&svg, &text)?;
-            out.push((format!("{folder}{}.svg", figure.slug), text.into_bytes()));
-            out.push((format!("{folder}{}.png", figure.slug), png));
-        }
+        figures.iter().try_for_each(|figure| draw(&folder, figure))?;
     }
     Ok(Report { page: page::html(&sections, files)?, files: out })
 }

@@ -53,6 +53,9 @@ pub fn html(sections: &[(Section<'_>, Vec<Figure>)], files: &str) -> Result<Stri
     let all: Vec<&Section<'_>> = sections.iter().map(|(section, _)| section).collect();
     if let Some(table) = across::table(&all) {
         body.push_str("<section>\n<h2>Across data sets</h2>\n");
+        if let Some(figure) = across::figure(&all) {
+            write_figure(&mut body, &figure, "across")?;
+        }
         write_table(&mut body, &table);
         body.push_str("</section>\n");
     }
@@ -175,6 +178,19 @@ fn write_table(out: &mut String, table: &Table) {
         out.push_str("</tr>\n");
     }
     out.push_str("</tbody>\n</table>\n</div>\n");
+}
+
+/// A figure; its ids begin with `prefix`.
+fn write_figure(out: &mut String, figure: &Figure, prefix: &str) -> Result<()> {
+    let id = format!("{prefix}-{}", figure.slug);
+    let svg = figure.draw(Theme::Page)?.finish(&id, &figure.title, &figure.caption);
+    let _ = writeln!(
+        out,
+        "<figure>\n{svg}<figcaption><strong>{}.</strong> {}</figcaption>\n</figure>",
+        escape(&figure.title),
+        escape(&figure.caption)
+    );
+    Ok(())
 }
 
 struct Writer<'a> {
@@ -311,17 +327,7 @@ impl Writer<'_> {
         }
         let _ = writeln!(self.out, "<div class=\"{class}\">");
         for figure in figures.iter().filter(|figure| figure.part == part) {
-            let svg = figure.draw(Theme::Page)?.finish(
-                &format!("e{}-{}", self.n, figure.slug),
-                &figure.title,
-                &figure.caption,
-            );
-            let _ = writeln!(
-                self.out,
-                "<figure>\n{svg}<figcaption><strong>{}.</strong> {}</figcaption>\n</figure>",
-                escape(&figure.title),
-                escape(&figure.caption)
-            );
+            write_figure(&mut self.out, figure, &format!("e{}", self.n))?;
         }
         self.out.push_str("</div>\n");
         Ok(())

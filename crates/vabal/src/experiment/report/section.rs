@@ -7,6 +7,7 @@ use super::chart::Entry;
 use super::svg::Style;
 use super::text::{enumerate, plural};
 use crate::Id;
+use crate::experiment::bound::is_bound;
 use crate::experiment::record::{Phase, RoundRecord, RunRecord, Summary};
 use crate::experiment::summary::{Measure, Spread, strategies};
 use crate::experiment::thumbnail::Thumbnail;
@@ -127,6 +128,12 @@ impl<'a> Section<'a> {
                 );
             }
         }
+        if let Some((name, _)) = self.strategies.iter().find(|(name, _)| is_bound(name)) {
+            self.notes.push(format!(
+                "{name} is a bound and no strategy: it knows the labels, and asks for as many of each class as it can. It \
+                 is not compared: no best is marked, and no rank given, for it."
+            ));
+        }
         if self.balanced_test() {
             self.notes.push(
                 "The test set holds equally many images of each class, so that accuracy and balanced accuracy are the \
@@ -156,6 +163,17 @@ impl<'a> Section<'a> {
     pub fn measures(&self) -> &'static [Measure] {
         const BOTH: [Measure; 2] = [Measure::Accuracy, Measure::BalancedAccuracy];
         if self.balanced_test() { &BOTH[..1] } else { &BOTH }
+    }
+
+    /// The strategies that take part in comparisons: all but a bound.
+    pub fn compared(&self) -> impl Iterator<Item = &str> {
+        self.strategies.iter().map(|(name, _)| name.as_str()).filter(|name| !is_bound(name))
+    }
+
+    /// What a strategy is called in tables: a bound says what it is.
+    #[must_use]
+    pub fn called(name: &str) -> String {
+        if is_bound(name) { format!("{name} (knows the labels)") } else { name.to_owned() }
     }
 
     /// The strategies with a judged run.

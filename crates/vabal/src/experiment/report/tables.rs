@@ -4,8 +4,9 @@
 
 use super::section::{BASELINE, Section};
 use super::text::{
-    capital, count, duration, enumerate, markdown_cell, percent, plural, points, spread, term,
+    capital, count, duration, enumerate, markdown_cell, percent, plural, points, spread, term, whole_percent,
 };
+use crate::experiment::bound::is_bound;
 use crate::experiment::record::RoundRecord;
 use crate::experiment::summary::{self, Figure, Measure, Paired, Spread};
 use crate::query::Health;
@@ -105,9 +106,11 @@ fn quality(section: &Section<'_>, measures: [Measure; 2], caption: String) -> Ta
     };
     let best: Vec<Option<f64>> = columns.iter().map(|&column| best(section, column)).collect();
     let rows = section.strategies.iter().map(|(name, _)| {
-        let mut row = vec![Cell::from(name.clone()), Cell::from(seeds(section, name))];
+        let mut row = vec![Cell::from(Section::called(name)), Cell::from(seeds(section, name))];
         row.extend(columns.iter().zip(&best).map(|(&column, &best)| match of(name, column) {
-            Some(value) => Cell { text: spread(value), best: best == Some(value.mean), bad: false },
+            Some(value) => {
+                Cell { text: spread(value), best: !is_bound(name) && best == Some(value.mean), bad: false }
+            }
             None => "–".into(),
         }));
         row
@@ -173,13 +176,12 @@ pub fn recall(section: &Section<'_>) -> Option<Table> {
     })
 }
 
-/// The best mean of a column, where there are several to choose from.
+/// The best mean of a column, where there are several to choose from. A bound is none of them.
 #[must_use]
 pub fn best(section: &Section<'_>, (measure, figure): (Measure, Figure)) -> Option<f64> {
     let means: Vec<f64> = section
-        .strategies
-        .iter()
-        .filter_map(|(name, _)| Some(summary::spread(&section.judged, name, measure, figure)?.mean))
+        .compared()
+        .filter_map(|name| Some(summary::spread(&section.judged, name, measure, figure)?.mean))
         .collect();
     let better = if measure.lower_is_better() { f64::min } else { f64::max };
     if means.len() > 1 { means.into_iter().reduce(better) } else { None }
@@ -220,6 +222,7 @@ pub fn verdict(paired: &Paired) -> Cell {
 #[must_use]
 pub fn comparison(section: &Section<'_>) -> Option<Table> {
     let mut rows = Vec::new();
+    let bound = section.judged.iter().any(|run| is_bound(&run.strategy));
     for (name, _) in section.strategies.iter().filter(|(name, _)| name != BASELINE) {
         for (measure, figure) in
             section.measures().iter().flat_map(|&m| [Figure::Average, Figure::Final].map(|f| (m, f)))
@@ -231,26 +234,38 @@ pub fn comparison(section: &Section<'_>) -> Option<Table> {
             let interval = paired
                 .interval
                 .map_or("–".to_owned(), |(low, high)| format!("{} to {}", points(low), points(high)));
-            rows.push(vec![
-                name.clone().into(),
+            let mut row = vec![
+                Section::called(name).into(),
                 format!("{}, {}", capital(measure.name()), figure.name()).into(),
                 format!("{}{sd}", points(paired.spread.mean)).into(),
                 interval.into(),
                 format!("{} of {}", paired.won, paired.spread.count).into(),
-                verdict(&paired),
-            ]);
+            ];
+            if bound {
+                let pair = summary::beside_bound(&section.judged, name, BASELINE, measure, figure);
+                let way = pair.and_then(|pair| summary::way(&[pair]));
+                row.push(way.map_or("–".into(), whole_percent).into());
+            }
+            row.push(match is_bound(name) {
+                // Not the word for a strategy that is better.
+                true => "bound".into(),
+                false => verdict(&paired),
+            });
+            rows.push(row);
         }
     }
-    let head = ["Strategy", "Measure", "Difference, points", "95 % interval", "Seeds won", "Against random"];
-    (!rows.is_empty()).then(|| Table {
-        caption: "Each strategy against random choice in percentage points, paired by seed: both began with the \
-                  same labels and the same initial weights. Mean ± standard deviation of the differences; the \
-                  interval is that of the paired t-test and is given from three seeds on. The intervals are not \
-                  corrected for the number of comparisons."
-            .into(),
-        head: head.map(String::from).to_vec(),
-        rows,
-    })
+    let mut head = ["Strategy", "Measure", "Difference, points", "95 % interval", "Seeds won"].to_vec();
+    let mut caption = "Each strategy against random choice in percentage points, paired by seed: both began with the \
+                       same labels and the same initial weights. Mean ± standard deviation of the differences; the \
+                       interval is that of the paired t-test and is given from three seeds on. The intervals are not \
+                       corrected for the number of comparisons."
+        .to_owned();
+    if bound {
+        head.push("Way to the bound, %");
+        caption += " The way to the bound is the mean difference divided by that of the bound, which knows the labels.";
+    }
+    head.push("Against random");
+    (!rows.is_empty()).then(|| Table { caption, head: head.into_iter().map(String::from).collect(), rows })
 }
 
 /// Images of each class in pool and test set, and among the labels at the end.
@@ -399,21 +414,20 @@ pub fn findings(section: &Section<'_>) -> Vec<String> {
         let column = (measure, Figure::Average);
         let Some(best) = best(section, column) else { continue };
         let winners: Vec<String> = section
-            .strategies
-            .iter()
-            .filter_map(|(name, _)| {
+            .compared()
+            .filter_map(|name| {
                 let value = summary::spread(&section.judged, name, measure, Figure::Average)?;
                 (value.mean == best).then(|| format!("{name} ({} %)", spread(value)))
             })
             .collect();
         out.push(format!("Highest {}, average over rounds: {}.", measure.name(), enumerate(&winners)));
     }
-    let others = || section.strategies.iter().filter(|(name, _)| name != BASELINE);
+    let others = || section.compared().filter(|name| *name != BASELINE);
     let compared: Vec<(&str, Paired)> = others()
-        .filter_map(|(name, _)| {
+        .filter_map(|name| {
             let paired =
                 summary::against(&section.judged, name, BASELINE, Measure::Accuracy, Figure::Average)?;
-            Some((name.as_str(), paired))
+            Some((name, paired))
         })
         .collect();
     if compared.is_empty() {

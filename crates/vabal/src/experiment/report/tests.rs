@@ -74,11 +74,11 @@ fn results_agree_with_a_case_worked_by_hand() {
     let sd = (2.0_f64 * 0.046_875 * 0.046_875).sqrt();
     assert_eq!(
         line("small,toy,random,accuracy,average"),
-        format!("small,toy,random,accuracy,average,2,0.515625,{sd},false,,,,,,")
+        format!("small,toy,random,accuracy,average,2,0.515625,{sd},false,,,,,,,false,")
     );
     assert_eq!(
         line("small,toy,vabal,accuracy,average"),
-        format!("small,toy,vabal,accuracy,average,2,0.640625,{sd},true,0.125,0,,,2,2")
+        format!("small,toy,vabal,accuracy,average,2,0.640625,{sd},true,0.125,0,,,2,2,false,")
     );
     assert!(line("small,toy,vabal,accuracy,final").contains(",2,0.84375,"));
     let markdown = file(&report, "results.md");
@@ -280,6 +280,36 @@ fn the_lowest_calibration_error_is_the_best() {
 }
 
 #[test]
+fn a_bound_is_marked_and_never_best_and_tells_how_far_the_others_go() {
+    let mut made = small();
+    made.runs.push(run("class-balanced", 1, [1.0, 1.0]));
+    made.runs.push(run("class-balanced", 2, [1.0, 1.0]));
+    let report = make(&[made], "files").unwrap();
+    let markdown = file(&report, "results.md");
+    // In the last round random has accuracies of 0.5 and 0.6875, vabal 0.75 and 0.9375, the bound 1 and 1: 0.5 / 0.8125.
+    for part in [
+        "| class-balanced (knows the labels) | 2 | 71.9 ± 0.0 |",
+        "| vabal | 2 | **64.1 ± 6.6** |",
+        "| vabal | Accuracy, final | +25.0 ± 0.0 | – | 2 of 2 | 62 | ▲ ahead (2 seeds, may be chance) |",
+        "| class-balanced (knows the labels) | Accuracy, final | +40.6 ± 13.3 | – | 2 of 2 | – | bound |",
+        "Way to the bound, %",
+        "class-balanced is a bound and no strategy: it knows the labels",
+        "Highest accuracy, average over rounds: vabal (",
+    ] {
+        assert!(markdown.contains(part), "{part} is not in\n{markdown}");
+    }
+    assert!(
+        !markdown.contains("Ahead of random in average accuracy: vabal (+12.5 points) and"),
+        "{markdown}"
+    );
+    let csv = file(&report, "results.csv");
+    let line = |start: &str| csv.lines().find(|line| line.starts_with(start)).unwrap();
+    assert!(line("small,toy,vabal,accuracy,final").ends_with(&format!(",false,{}", 0.5 / 0.8125)));
+    let bound = line("small,toy,class-balanced,accuracy,final");
+    assert!(bound.contains(",2,1,0,false,") && bound.ends_with(",true,"), "{bound}");
+}
+
+#[test]
 fn long_tables_are_folded() {
     let made = |classes| experiment(&Shape { strategies: vec!["random"], seeds: 1, rounds: 2, classes });
     let folded = "<summary>Recall of every class as a table</summary>";
@@ -394,6 +424,9 @@ fn experiments_of_one_name_keep_their_files_apart() {
     let names: std::collections::BTreeSet<_> = report.files.iter().map(|(name, _)| name).collect();
     assert_eq!(names.len(), report.files.len());
     assert!(names.contains(&"2-small/accuracy.svg".to_owned()));
+    let (_, svg) = report.files.iter().find(|(name, _)| name == "critical-difference.svg").unwrap();
+    assert!(resvg::usvg::roxmltree::Document::parse(std::str::from_utf8(svg).unwrap()).is_ok());
+    assert!(report.page.contains("id=\"across-critical-difference-title\""));
 }
 
 #[test]

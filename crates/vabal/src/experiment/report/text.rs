@@ -46,6 +46,13 @@ pub fn percent(value: f64) -> String {
     minus(format!("{:.1}", 100.0 * value))
 }
 
+/// A fraction as a whole percentage, where a decimal would say more than is known: 0.5449 is "54".
+#[must_use]
+pub fn whole_percent(value: f64) -> String {
+    let text = format!("{:.0}", 100.0 * value);
+    if text == "-0" { "0".into() } else { minus(text) }
+}
+
 /// A difference of fractions in percentage points, with its sign: "+4.3", "−1.2".
 #[must_use]
 pub fn points(value: f64) -> String {
@@ -173,6 +180,7 @@ mod tests {
     #[test]
     fn numbers_read_as_people_write_them() {
         assert_eq!((percent(0.5449), percent(-0.012)), ("54.5".into(), "−1.2".into()));
+        assert_eq!([0.5449, -0.52, -0.001].map(whole_percent), ["54", "−52", "0"]);
         assert_eq!([0.043, -0.012, -0.0001].map(points), ["+4.3", "−1.2", "0.0"]);
         assert_eq!([1, 999, 1589, 1_000_000].map(count), ["1", "999", "1,589", "1,000,000"]);
         assert_eq!([0.42, 12.4, 200.0, 7500.0].map(duration), ["0.4 s", "12 s", "3 min 20 s", "2 h 5 min"]);

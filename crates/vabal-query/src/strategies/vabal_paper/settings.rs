@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::VaBal;
+use super::VabalPaper;
 use crate::error::{Error, Result};
 use crate::{Strategy, StrategySettings, Table};
 
@@ -118,17 +118,17 @@ pub enum Prior {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// A cross of the two to start from: the text's adapter with the rest of the authors' code, at a tenth of its
-    /// learning rate. The experiments of this repository have yet to decide it.
-    Default,
     /// The text to the letter.
     Paper,
     /// The authors' code.
     Official,
+    /// A cross of the two: the text's adapter with the rest of the authors' code, at a tenth of its learning rate and on small
+    /// pools with more steps.
+    Cross,
 }
 
-/// What a table `[strategy.NAME]` calls VaB-AL.
-pub const KIND: &str = "vabal";
+/// What a table `[strategy.NAME]` calls the paper's VaB-AL.
+pub const KIND: &str = "vabal-paper";
 
 /// The settings of VaB-AL, and the preset that they were made from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -147,8 +147,12 @@ impl From<Preset> for Bundle {
 }
 
 impl StrategySettings for Bundle {
+    fn presets() -> Vec<Self> {
+        [Preset::Paper, Preset::Official, Preset::Cross].map(Self::from).into()
+    }
+
     fn build(self, _: Table) -> Result<Box<dyn Strategy>> {
-        Ok(Box::new(VaBal::new(self.settings)?))
+        Ok(Box::new(VabalPaper::new(self.settings)?))
     }
 }
 
@@ -190,7 +194,7 @@ impl Settings {
         };
         match preset {
             Preset::Paper => paper,
-            Preset::Default => {
+            Preset::Cross => {
                 Self { adapter: Adapter::Sigmoid, learning_rate: 1e-3, minimum_steps: 1400, ..official }
             }
             Preset::Official => official,
@@ -234,7 +238,7 @@ mod tests {
     #[test]
     fn the_table_of_strategies_md_is_the_presets() {
         let page = include_str!("../../../../../docs/strategies.md");
-        let presets = [Preset::Default, Preset::Paper, Preset::Official];
+        let presets = [Preset::Paper, Preset::Official, Preset::Cross];
         let presets = presets.map(|preset| toml::Table::try_from(Settings::preset(preset)).unwrap());
         for (column, preset) in presets.iter().enumerate() {
             for (key, value) in preset {

@@ -5,7 +5,7 @@
 //! reconstruction, since ‖W h + b − x‖² = ‖R h + Qᵀ(b − x)‖² + ‖(I − QQᵀ)(b − x)‖² with W = QR, where R is
 //! [H, H] and the rest is once per image. No sum over draws is stored. Never here: fitting.
 
-use ndarray::{Array2, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, s};
 
 use super::posterior::{ClassTerms, Encoded, Frozen, Votes, add_bias};
 use super::settings::{ClassSum, Likelihood};
@@ -78,6 +78,38 @@ pub(super) fn drawn(
         Drawn { votes, likelihoods }
     };
     frozen.for_each_image(unlabelled, "score", progress, || Workspace::new(frozen.draws(), classes), each)
+}
+
+/// Calls `each` on every row of `unlabelled` with ln p(x | n) of all classes n, but for what is the same for all: the mean over
+/// draws of exp(−‖x̂ − x‖² / 2σ²), with the block of class n zeroed before decoding and σ² = `variance`.
+pub(super) fn log_likelihoods<R: Send>(
+    frozen: &Frozen,
+    variance: f64,
+    unlabelled: &Signals<'_>,
+    each: impl Fn(usize, ArrayViewMut1<'_, f64>) -> R + Sync,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<R>> {
+    let decoder = Decoder::new(frozen);
+    let (classes, draws) = (frozen.architecture.classes, frozen.draws());
+    let halved = -0.5 / variance.max(f64::MIN_POSITIVE);
+    let of = |work: &mut Workspace, row, encoded: &Encoded, at: usize, z: &mut Array2<f32>| {
+        let target = decoder.target(encoded, at);
+        let mut logs = Array2::zeros((classes, draws));
+        let mut draw = vec![0; classes];
+        decoder.every_class(z, &target, work, |n, error| {
+            logs[[n, draw[n]]] = halved * f64::from(error);
+            draw[n] += 1;
+        });
+        let mut of_classes: Array1<f64> = logs.rows().into_iter().map(log_mean_exp).collect();
+        each(row, of_classes.view_mut())
+    };
+    frozen.for_each_image(unlabelled, "posterior", progress, || Workspace::new(draws, classes), of)
+}
+
+/// ln of the mean of exp.
+fn log_mean_exp(values: ArrayView1<'_, f64>) -> f64 {
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    most + (values.iter().map(|value| (value - most).exp()).sum::<f64>() / values.len() as f64).ln()
 }
 
 /// Eq. 6.
@@ -312,6 +344,14 @@ mod tests {
             assert!((dot - unit).abs() < 1e-5, "q{i}·q{j} = {dot}");
             assert!(j <= i || r[[i, j]] == 0.0);
         }
+    }
+
+    #[test]
+    fn log_mean_exp_is_that_and_holds_where_exp_would_not() {
+        let of = |values: &[f64]| log_mean_exp(ArrayView1::from(values));
+        assert!((of(&[1.0_f64.ln(), 3.0_f64.ln()]) - 2.0_f64.ln()).abs() < 1e-12);
+        assert!((of(&[-2000.0, -2000.0]) + 2000.0).abs() < 1e-12);
+        assert!((of(&[-3000.0, -1000.0]) - (-1000.0 - 2.0_f64.ln())).abs() < 1e-12);
     }
 
     #[test]

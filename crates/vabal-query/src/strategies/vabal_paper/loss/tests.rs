@@ -5,9 +5,9 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::*;
 use crate::rng::Seed;
-use crate::strategies::vabal::tests::{normal, reference_w};
-use crate::strategies::vabal::vae::Architecture;
-use crate::strategies::vabal::{Adapter, Hidden};
+use crate::strategies::vabal_paper::tests::{normal, reference_w};
+use crate::strategies::vabal_paper::vae::Architecture;
+use crate::strategies::vabal_paper::{Adapter, Hidden};
 
 #[test]
 fn the_gradient_is_the_slope_of_the_loss_for_every_switch() {
