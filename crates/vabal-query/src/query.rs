@@ -217,7 +217,7 @@ impl Selection {
                 .at(format!("id {}", ids[row]))
                 .expected("a finite number")
                 .got(scores[row])
-                .hint("look for NaN or infinite values in the features or probabilities of this row")
+                .hint("look at the features of this row beside the others: very large, or hardly different from row to row?")
                 .into());
         }
         let mut order: Vec<usize> = (0..ids.len()).collect();

@@ -21,8 +21,9 @@ use parquet::data_type::{
     BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FixedLenByteArrayType, FloatType, Int32Type,
     Int64Type,
 };
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, KeyValue, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
+use vabal_query::arrays::Name;
 use vabal_query::{Error, Result};
 
 use super::mapped::Map;
@@ -51,6 +52,8 @@ pub struct Column {
     width: usize,
     /// Values in an innermost list.
     inner: usize,
+    /// Whether the number of values says that rows have different lengths.
+    ragged: bool,
     place: String,
 }
 
@@ -110,7 +113,25 @@ fn columns(map: &Arc<Map>, path: &Path) -> Result<Vec<Entry>> {
         };
         entries.push(entry);
     }
+    // The ids of a table of pandas, if it has no others, are its index.
+    let index = meta.file_metadata().key_value_metadata().and_then(|pairs| pandas_index(pairs));
+    if !entries.iter().any(|entry| Name::of(&entry.name) == Some(Name::Ids))
+        && let Some(entry) = entries.iter_mut().find(|entry| Some(&entry.name) == index.as_ref())
+        && (Name::of(&entry.name).is_none() && (entry.dtype.is_whole() || entry.dtype.is_text()))
+    {
+        entry.name = Name::Ids.to_string();
+    }
     Ok(entries)
+}
+
+/// The column that pandas keeps the index of a table in, where it is one.
+fn pandas_index(pairs: &[KeyValue]) -> Option<String> {
+    let pandas = pairs.iter().find(|pair| pair.key == "pandas")?;
+    let pandas: serde_json::Value = serde_json::from_str(pandas.value.as_deref()?).ok()?;
+    match pandas.get("index_columns")?.as_array()?.as_slice() {
+        [index] => index.as_str().map(str::to_owned),
+        _ => None,
+    }
 }
 
 /// Where the footer is.
@@ -165,20 +186,23 @@ impl Found<'_> {
         }
         let values = chunks.iter().try_fold(0_usize, |sum, chunk| sum.checked_add(chunk.values));
         let values = values.ok_or("more values than can be")?;
-        let width = values.checked_div(self.rows).unwrap_or(0);
-        if width.checked_mul(self.rows) != Some(values) || (lists == 0 && values != self.rows) {
-            return Ok(self.other("lists of different lengths"));
+        if lists == 0 && values != self.rows {
+            return Err("another number of values than of rows".into());
         }
+        let mut width = values.checked_div(self.rows).unwrap_or(0);
+        let ragged = width.checked_mul(self.rows) != Some(values);
         // What is to be allocated is not more than what the file can hold: a run of equal values takes a few bytes.
         if values / (1 << 20) > self.map.len() {
             return Err(format!("{values} values in {} bytes", self.map.len()));
         }
         let (file, place) = (Shared::from_owner(Owner(Arc::clone(self.map))), self.place.to_owned());
-        let mut column = Column { file, leaf, chunks, width, inner: width, place };
-        if lists == 2 {
-            column.inner = column.first_list()?;
-            if column.inner == 0 || !width.is_multiple_of(column.inner) {
-                return Ok(self.other("lists of different lengths"));
+        let mut column = Column { file, leaf, chunks, width, inner: width, ragged, place };
+        if lists == 2 || ragged {
+            // What rows of different lengths are asked for, the first row says; to read them says which differs.
+            let first = column.first_row()?;
+            column.inner = first.iter().skip(1).take_while(|&&level| level == lists).count() + 1;
+            if ragged || !width.is_multiple_of(column.inner) {
+                (width, column.ragged) = (first.len(), true);
             }
         }
         let shape = match lists {
@@ -248,26 +272,86 @@ impl Column {
         ColumnReaderImpl::new(Arc::clone(&self.leaf), Box::new(pages))
     }
 
-    /// The length of the first innermost list.
-    fn first_list(&self) -> Result<usize, String> {
-        let Some(chunk) = self.chunks.iter().find(|chunk| chunk.values > 0) else { return Ok(0) };
-        macro_rules! lists {
+    /// Of every value of the first row, how far within lists it goes on; none where there is no row.
+    fn first_row(&self) -> Result<Vec<i16>, String> {
+        let mut first = Vec::new();
+        self.each_row(|_, _, lists| {
+            first = lists.to_vec();
+            false
+        })?;
+        Ok(first)
+    }
+
+    /// Hands out, row by row until the answer is no, its number, whether each of its values is there, and how far within
+    /// lists each goes on.
+    fn each_row(&self, mut each: impl FnMut(usize, &[i16], &[i16]) -> bool) -> Result<(), String> {
+        macro_rules! levels {
             ($kind:ty) => {{
-                let (mut lists, mut reader) = (Vec::new(), self.reader::<$kind>(chunk));
-                guarded(|| reader.read_records(1, Some(&mut Vec::new()), Some(&mut lists), &mut Vec::new()))?;
-                lists
+                let mut row = 0;
+                for chunk in &self.chunks {
+                    let (mut seen, mut reader) = (0, self.reader::<$kind>(chunk));
+                    while seen < chunk.values {
+                        let (mut there, mut lists) = (Vec::new(), Vec::new());
+                        let read =
+                            || reader.read_records(1, Some(&mut there), Some(&mut lists), &mut Vec::new());
+                        let (_, _, count) = guarded(read)?;
+                        if count == 0 {
+                            return Err("another number of values than the column says".into());
+                        }
+                        if !each(row, &there, &lists) {
+                            return Ok(());
+                        }
+                        (seen, row) = (seen + count, row + 1);
+                    }
+                }
             }};
         }
-        let lists = match self.leaf.physical_type() {
-            Physical::BOOLEAN => lists!(BoolType),
-            Physical::INT32 => lists!(Int32Type),
-            Physical::INT64 => lists!(Int64Type),
-            Physical::FLOAT => lists!(FloatType),
-            Physical::DOUBLE => lists!(DoubleType),
-            Physical::BYTE_ARRAY => lists!(ByteArrayType),
-            _ => lists!(FixedLenByteArrayType),
-        };
-        Ok(lists.iter().skip(1).take_while(|&&level| level == 2).count() + 1)
+        match self.leaf.physical_type() {
+            Physical::BOOLEAN => levels!(BoolType),
+            Physical::INT32 => levels!(Int32Type),
+            Physical::INT64 => levels!(Int64Type),
+            Physical::FLOAT => levels!(FloatType),
+            Physical::DOUBLE => levels!(DoubleType),
+            Physical::BYTE_ARRAY => levels!(ByteArrayType),
+            _ => levels!(FixedLenByteArrayType),
+        }
+        Ok(())
+    }
+
+    /// The complaint about the first row that is not of the length of the first, or lacks a value.
+    fn uneven(&self) -> Error {
+        let (mut first, mut found) = (Vec::new(), None);
+        let scanned = self.each_row(|row, there, lists| {
+            if row == 0 {
+                first = lists.to_vec();
+            }
+            let missing = there.iter().any(|&level| level != self.leaf.max_def_level());
+            if missing || lists != first {
+                found = Some((row, (!missing).then_some(lists.len())));
+            }
+            found.is_none()
+        });
+        let place = |row: usize| format!("{}, row {row}", self.place);
+        match (scanned, found) {
+            (Err(got), _) => self.torn(&got),
+            (_, None) => self.torn("lists of different lengths"),
+            (_, Some((row, None))) => Error::input("a value is missing")
+                .at(place(row))
+                .expected("a value in every row, and in lists as many as in the others")
+                .got("null, or an empty list")
+                .hint("fill it, or leave the row out; -1 is the label of a row without one")
+                .into(),
+            (_, Some((row, Some(length)))) => Error::input("a list of another length than the others")
+                .at(place(row))
+                .expected(format!("{} values, as in row 0", first.len()))
+                .got(if length == first.len() {
+                    format!("{length} values, in other lists")
+                } else {
+                    format!("{length} values")
+                })
+                .hint("every row of an array has the same length: make them so, or leave the row out")
+                .into(),
+        }
     }
 
     /// Hands out the values block by block. Every list must be as long as the others, and nothing may be missing.
@@ -277,6 +361,9 @@ impl Column {
         block: usize,
         each: &mut Each<'_, T::T>,
     ) -> Result<()> {
+        if self.ragged {
+            return Err(self.uneven());
+        }
         let total: usize = self.chunks.iter().map(|chunk| chunk.values).sum();
         let rows = (block / self.width.max(1)).max(1);
         let (mut there, mut lists, mut values) = (Vec::new(), Vec::new(), Vec::new());
@@ -312,24 +399,7 @@ impl Column {
             };
             level != expected
         });
-        let place = |n: usize| format!("{}, row {}", self.place, (first + n) / self.width);
-        match (missing, uneven) {
-            (Some(n), uneven) if uneven.is_none_or(|uneven| n <= uneven) => {
-                Err(Error::input("a value is missing")
-                    .at(place(n))
-                    .expected("a value in every row")
-                    .got("null")
-                    .hint("fill them: -1 for a row without a label")
-                    .into())
-            }
-            (_, Some(n)) => Err(Error::input("a list of another length than the others")
-                .at(place(n))
-                .expected(format!("{} values, as in the other rows", self.width))
-                .got("more or fewer")
-                .hint("every row of an array has the same length")
-                .into()),
-            _ => Ok(()),
-        }
+        if missing.is_none() && uneven.is_none() { Ok(()) } else { Err(self.uneven()) }
     }
 
     fn torn(&self, got: &str) -> Error {

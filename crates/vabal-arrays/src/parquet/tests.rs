@@ -81,16 +81,112 @@ fn every_encoding_and_codec_of_pyarrow_gives_the_same_table() {
 fn what_is_no_array_is_named_by_column_and_row() {
     let entries = open(&fixture("uneven")).unwrap();
     let error = floats(find(&entries, "features")).unwrap_err().to_string();
-    assert!(error.contains("uneven.parquet, features, row 9") && error.contains("another length"), "{error}");
+    assert!(
+        error.contains("uneven.parquet, features, row 9\n  expected: 2 values, as in row 0\n  got: 1 "),
+        "{error}"
+    );
     let error = whole(find(&entries, "label")).unwrap_err().to_string();
     assert!(error.contains("uneven.parquet, label, row 2") && error.contains("got: null"), "{error}");
     let error = floats(find(&entries, "probs")).unwrap_err().to_string();
-    assert!(error.contains("lists of different lengths"), "{error}");
+    assert!(error.contains("probs, row 10\n  expected: 1 values, as in row 0\n  got: 3 values"), "{error}");
     let error = floats(find(&entries, "empty")).unwrap_err().to_string();
     assert!(error.contains("uneven.parquet, empty, row 4") && error.contains("got: null"), "{error}");
     for (name, got) in [("date", "got: dates or times"), ("price", "got: decimal numbers")] {
         let error = whole(find(&entries, name)).unwrap_err().to_string();
         assert!(error.contains(name) && error.contains(got), "{error}");
+    }
+}
+
+/// A table of one column `features`, a list of floats a row or none, and of whole numbers under other names.
+fn table(features: &[Option<Vec<f32>>], numbers: &[(&str, Vec<i64>)], pandas: Option<&str>) -> Vec<u8> {
+    let columns: String = numbers.iter().map(|(name, _)| format!("required int64 {name};")).collect();
+    let list = "optional group features (LIST) { repeated group list { required float element; } }";
+    let schema = parse_message_type(&format!("message schema {{ {list} {columns} }}")).unwrap();
+    let pairs = pandas.map(|value| vec![KeyValue::new("pandas".into(), value.to_owned())]);
+    let settings = WriterProperties::builder().set_key_value_metadata(pairs).build();
+    let mut writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(settings)).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    let (mut values, mut there, mut lists) = (Vec::new(), Vec::new(), Vec::new());
+    for row in features {
+        let row = row.as_deref();
+        let count = row.map_or(0, <[f32]>::len);
+        there.extend(vec![2; count]);
+        lists.extend((0..count.max(1)).map(|n| i16::from(n > 0)));
+        if count == 0 {
+            there.push(i16::from(row.is_some()));
+        }
+        values.extend_from_slice(row.unwrap_or_default());
+    }
+    column.typed::<FloatType>().write_batch(&values, Some(&there), Some(&lists)).unwrap();
+    column.close().unwrap();
+    for (_, values) in numbers {
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<Int64Type>().write_batch(values, None, None).unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.into_inner().unwrap()
+}
+
+#[test]
+fn rows_of_different_lengths_are_named_by_the_first_that_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let of = |lengths: &[Option<usize>]| {
+        let rows: Vec<_> = lengths.iter().map(|length| length.map(|length| vec![0.5; length])).collect();
+        std::fs::write(&path, table(&rows, &[], None)).unwrap();
+        floats(find(&open(&path).unwrap(), "features"))
+    };
+    assert_eq!(of(&[Some(4); 3]).unwrap().len(), 12);
+    let length = "a list of another length than the others";
+    for (lengths, what, row, got) in [
+        (
+            vec![Some(4), Some(4), Some(3), Some(4)],
+            length,
+            2,
+            "expected: 4 values, as in row 0\n  got: 3 values",
+        ),
+        // As many values as rows of one length have.
+        (vec![Some(4), Some(5), Some(3)], length, 1, "got: 5 values"),
+        (vec![Some(1), Some(3)], length, 1, "expected: 1 values, as in row 0\n  got: 3 values"),
+        (vec![Some(4), Some(4), None], "a value is missing", 2, "got: null, or an empty list"),
+        (vec![Some(4), Some(0)], "a value is missing", 1, "got: null"),
+        (vec![None, Some(1), Some(4)], "a value is missing", 0, "got: null"),
+    ] {
+        let error = of(&lengths).unwrap_err().to_string();
+        let place = format!("a.parquet, features, row {row}\n");
+        assert!(
+            [what, &place, got, "hint: "].iter().all(|part| error.contains(part)),
+            "{lengths:?}: {error}"
+        );
+    }
+}
+
+#[test]
+fn the_index_of_pandas_is_the_ids_where_there_are_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let ids = |columns: &[(&str, Vec<i64>)], pandas: &str| {
+        std::fs::write(&path, table(&[Some(vec![0.5]), Some(vec![0.25])], columns, Some(pandas))).unwrap();
+        let entries = open(&path).unwrap();
+        let found = entries.iter().find(|entry| entry.name == "ids" || entry.name == "id");
+        found.map(|entry| (whole(entry).unwrap(), entry.place.rsplit(' ').next().unwrap().to_owned()))
+    };
+    let index = |names: &str| format!("{{\"index_columns\": [{names}], \"columns\": []}}");
+    let level = ("__index_level_0__", vec![18, 1]);
+    let own = index("\"__index_level_0__\"");
+    assert_eq!(ids(&[level.clone()], &own), Some((vec![18, 1], "__index_level_0__".into())));
+    assert_eq!(ids(&[("path", vec![7, 3])], &index("\"path\"")).unwrap().0, [7, 3]);
+    assert_eq!(ids(&[level.clone(), ("id", vec![5, 6])], &own).unwrap().0, [5, 6]);
+    // Several levels, a range, which has no column, and what is known by another name are no ids.
+    for pandas in [
+        index("\"path\", \"__index_level_0__\""),
+        index("{\"kind\": \"range\"}"),
+        index("\"label\""),
+        "{".into(),
+    ] {
+        assert_eq!(ids(&[level.clone(), ("label", vec![0, 1])], &pandas), None, "{pandas}");
     }
 }
 

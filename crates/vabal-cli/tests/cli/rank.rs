@@ -288,6 +288,56 @@ fn one_file_is_split_by_its_labels_and_gives_what_two_files_give() {
 }
 
 #[test]
+fn files_with_the_same_arrays_are_the_parts_of_one_pool() {
+    let place = place();
+    let whole = without(&rows(80, 0), "labels");
+    let (first, second) = (without(&rows(30, 0), "labels"), without(&rows(50, 30), "labels"));
+    npz(&place.path().join("a.npz"), &first, STORED);
+    let table = |name: &str, ids: std::ops::Range<i64>| {
+        let columns = [("id", vabal_arrays::Data::Whole(ids.collect()))];
+        fs::write(place.path().join(name), vabal_arrays::write_parquet(&columns).unwrap()).unwrap();
+    };
+    npz(&place.path().join("b.npz"), &second, zip::CompressionMethod::Deflated);
+    for strategy in [&["--strategy", "random"], &["--strategy", "vabal"], &FAST[..]] {
+        let tail = [&["-n", "9", "--quiet"], strategy].concat();
+        let one = rank(&place, &[&["--unlabelled", "u.npz"], &tail[..]].concat());
+        assert_eq!(
+            rank(&place, &[&["--unlabelled", "a.npz", "b.npz"], &tail[..]].concat()),
+            one,
+            "{strategy:?}"
+        );
+    }
+    // Without ids, rows of all files counted on.
+    let unnamed = |arrays: &[Array]| without(arrays, "ids");
+    npz(&place.path().join("whole.npz"), &unnamed(&whole), STORED);
+    npz(&place.path().join("c.npz"), &unnamed(&first), STORED);
+    npz(&place.path().join("d.npz"), &unnamed(&second), STORED);
+    let tail = ["-n", "9", "--strategy", "margin", "--quiet"];
+    let one = rank(&place, &[&["--unlabelled", "whole.npz"], &tail[..]].concat());
+    assert_eq!(rank(&place, &[&["--unlabelled", "c.npz", "d.npz"], &tail[..]].concat()), one);
+    table("part-0.parquet", 0..4);
+    table("part-1.parquet", 4..9);
+    let csv = rank(
+        &place,
+        &["--unlabelled", "part-0.parquet", "part-1.parquet", "-n", "9", "--strategy", "random", "--quiet"],
+    );
+    let mut ids = column(&csv, "id");
+    ids.sort_unstable();
+    assert_eq!(ids, ["0", "1", "2", "3", "4", "5", "6", "7", "8"]);
+
+    let refusal = |files: &[&str]| {
+        refused(&place, &mut place.vabal(&[&["rank", "--unlabelled"], files, &tail[..4]].concat()))
+    };
+    table("part-2.parquet", 8..12);
+    let mut all = refusal(&["part-1.parquet", "part-2.parquet"]);
+    all += &refusal(&["a.npz", "a.npz"]);
+    all += &refusal(&["a.npz", "d.npz"]);
+    npz(&place.path().join("narrow.npz"), &changed(&second, f4("stage1", &[50, 1], vec![0.0; 50])), STORED);
+    all += &refusal(&["a.npz", "narrow.npz"]);
+    insta::assert_snapshot!(all);
+}
+
+#[test]
 fn before_the_first_label_strategies_choose_all_the_same() {
     let place = place();
     for strategy in ["random", "entropy", "vabal"] {
@@ -425,6 +475,18 @@ fn arrays_that_are_wrong_are_one_error_each_that_says_what_where_expected_got() 
     let names = texts("ids", &(0..80).map(|row| format!("{row}.png")).collect::<Vec<_>>());
     add("NaN", &changed(&spoilt("stage2", 7, f32::NAN), names), &without(&l, "ids"), &[]);
     add("logits", &spoilt("probs", 9, -3.5), &l, &["--strategy", "entropy"]);
+    let halves = |value: f32| changed(&u, f4("probs", &[80, 3], vec![value; 240]));
+    add("sigmoids", &halves(0.5), &l, &["--strategy", "random"]);
+    add("a row of zeros", &halves(0.0), &l, &[]);
+    let constant = f4("features", &[80, 4], vec![1.0; 320]);
+    add(
+        "constant features",
+        &[constant, of(&u, "probs").clone()],
+        &[f4("features", &[30, 4], vec![1.0; 120]), of(&l, "labels").clone()],
+        &["--strategy", "vabal-paper"],
+    );
+    let flat = f4("features", &[80], vec![1.0; 80]);
+    add("features of one dimension", &[flat, of(&u, "probs").clone()], &l, &["--strategy", "vabal"]);
     add("a label out of range", &u, &changed(&l, i8s("labels", (0..30).map(|row| row % 4))), &[]);
     add("another number of classes", &u, &l, &["--classes", "5"]);
     add("an id in both", &changed(&u, i8s("ids", (0..80).map(|row| row + 1050))), &l, &[]);

@@ -171,6 +171,18 @@ pub trait Source: Send + Sync {
     fn read(&self, kind: Kind, progress: &mut Progress<'_>) -> Result<Values>;
 }
 
+impl Values {
+    /// What they are, for messages.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Floats(_) => "floating-point numbers",
+            Self::Bytes(_) => "bytes",
+            Self::Whole(_) => "whole numbers",
+            Self::Texts(_) => "texts",
+        }
+    }
+}
+
 impl Source for Values {
     fn read(&self, _: Kind, _: &mut Progress<'_>) -> Result<Values> {
         Ok(self.clone())
@@ -214,6 +226,34 @@ impl Array {
         Self { name: name.into(), place: name.into(), shape: shape.into(), source: Box::new(source) }
     }
 
+    /// The rows of `parts`, each behind those of the part before, under the name of the first: a pool that came in several
+    /// files. They are read into memory.
+    ///
+    /// # Errors
+    /// Parts whose rows have other shapes.
+    pub fn joined(parts: Vec<Self>) -> Result<Self> {
+        let Some(first) = parts.first() else {
+            return Err(Error::input("no part of an array").hint("give one at least").into());
+        };
+        let (name, mut shape) = (first.name.clone(), first.shape.clone());
+        let places: Vec<&str> = parts.iter().map(|part| part.place.as_str()).collect();
+        let place = places.join("; ");
+        for part in &parts[1..] {
+            let row = part.shape.get(1..);
+            let rows = part.shape.first().and_then(|&rows| shape.first()?.checked_add(rows));
+            let (Some(rows), true) = (rows, row == shape.get(1..)) else {
+                return Err(Error::input("the parts of an array have rows of other shapes")
+                    .at(&part.place)
+                    .expected(format!("rows as of {}, {:?}", first.place, first.shape))
+                    .got(format!("{:?}", part.shape))
+                    .hint("files with the same arrays are read as one pool; leave one of them out")
+                    .into());
+            };
+            shape[0] = rows;
+        }
+        Ok(Self::from_source(&name, shape, Joined(parts)).at(place))
+    }
+
     /// The same with a place for messages, which is else its name: "pool.npz, probs".
     #[must_use]
     pub fn at(self, place: impl fmt::Display) -> Self {
@@ -245,10 +285,11 @@ impl Array {
 
     /// The values, once the shape is known to be one that the name takes.
     fn read(&self, kind: Kind, progress: &mut Progress<'_>) -> Result<Values> {
+        let values = self.source.read(kind, progress)?;
+        // Behind what is wrong with the values themselves, for of some nothing is known but their number.
         if let Some(name) = Name::of(&self.name).filter(|name| !name.takes(&self.shape)) {
             return Err(self.of_another_shape(name.shape()));
         }
-        let values = self.source.read(kind, progress)?;
         let got = match &values {
             Values::Floats(values) => (**values).as_ref().len(),
             Values::Bytes(values) => (**values).as_ref().len(),
@@ -271,6 +312,9 @@ impl Array {
         let hint = match (self.shape.as_slice(), expected.starts_with("[n]")) {
             ([_, 1], true) => "flatten it: array.ravel()",
             ([_, _], true) => "for one column a class: array.argmax(1)",
+            ([_], _) if expected.starts_with("[n, d]") => {
+                "it has one dimension: give a row each; of one number a row, array.reshape(-1, 1)"
+            }
             ([_, _, _, _], _) if expected.starts_with("[n, d]") => {
                 "average over height and width: array.mean((2, 3))"
             }
@@ -288,17 +332,43 @@ impl Array {
     }
 
     fn of_another_type(&self, expected: &str, got: &Values) -> Error {
-        let got = match got {
-            Values::Floats(_) => "floating-point numbers",
-            Values::Bytes(_) => "bytes",
-            Values::Whole(_) => "whole numbers",
-            Values::Texts(_) => "texts",
-        };
         Error::input("an array of a type that is not read")
             .at(&self.place)
             .expected(expected)
-            .got(got)
+            .got(got.kind())
             .hint("convert it")
             .into()
+    }
+}
+
+/// Arrays one behind another.
+struct Joined(Vec<Array>);
+
+impl Source for Joined {
+    fn read(&self, kind: Kind, progress: &mut Progress<'_>) -> Result<Values> {
+        let (mut floats, mut bytes) = (Vec::new(), Vec::new());
+        let (mut whole, mut texts) = (Vec::new(), Vec::new());
+        let mut first = None;
+        for part in &self.0 {
+            let values = part.read(kind, progress)?;
+            let expected = *first.get_or_insert(values.kind());
+            if values.kind() != expected {
+                return Err(part.of_another_type(expected, &values));
+            }
+            match values {
+                Values::Floats(values) => floats.extend_from_slice((*values).as_ref()),
+                Values::Bytes(values) => bytes.extend_from_slice((*values).as_ref()),
+                Values::Whole(values) => whole.extend_from_slice(&values),
+                Values::Texts(values) => texts.extend_from_slice(&values),
+            }
+        }
+        Ok(match (bytes.is_empty(), whole.is_empty(), texts.is_empty()) {
+            (false, ..) => Values::Bytes(Arc::new(bytes)),
+            (_, false, _) => Values::Whole(whole.into()),
+            (.., false) => Values::Texts(texts.into()),
+            _ if kind == Kind::Bytes => Values::Bytes(Arc::new(bytes)),
+            _ if kind == Kind::Floats => Values::Floats(Arc::new(floats)),
+            _ => Values::Whole(whole.into()),
+        })
     }
 }

@@ -53,7 +53,7 @@ impl Arrays {
                     .at(&array.place)
                     .expected("each array once")
                     .got(format!("{name} also in {place}"))
-                    .hint("leave one of them out")
+                    .hint("leave one of them out; files are read as the parts of one pool where all have the same arrays")
                     .into());
             }
             let rows = match array.shape[..] {

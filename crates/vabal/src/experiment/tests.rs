@@ -61,10 +61,13 @@ impl Classifier for Digested {
         progress: &mut Progress<'_>,
     ) -> Result<Signals<'static>> {
         report(progress, crate::Event::Warning("a digest is no classifier"))?;
-        let p = Array2::from_shape_fn((ids.len(), 10), |(row, class)| {
+        let mut p = Array2::from_shape_fn((ids.len(), 10), |(row, class)| {
             let digest = Sha256::new().chain_update(&self.0).chain_update(ids[row].to_le_bytes()).finalize();
-            (1.0 + f32::from(digest[class])) / 2570.0
+            1.0 + f32::from(digest[class])
         });
+        for mut row in p.rows_mut() {
+            row /= row.sum();
+        }
         let stages = if needs.stages { vec![p.clone(); 4] } else { vec![p.clone()] };
         Signals::new(ids.to_vec()).with_probabilities(p)?.with_stages(stages)
     }

@@ -2,8 +2,9 @@
 //!
 //! Never here: how a file holds an array, which arrays a strategy needs, what their values may be.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vabal::query::arrays::{Array, Group, Name};
 use vabal::{Error, Result};
@@ -21,12 +22,58 @@ pub fn path_of(source: &OsStr) -> &Path {
     named(source).map_or_else(|| Path::new(source), |(_, path)| path)
 }
 
-/// Opens what `--unlabelled` or `--labelled` names: files, or `NAME=FILE` for the one array of a file.
+/// Files with the same arrays: the parts of one pool.
+struct Parts {
+    names: BTreeSet<Name>,
+    paths: Vec<PathBuf>,
+    files: Vec<Vec<Entry>>,
+}
+
+impl Parts {
+    /// Whether a file with arrays of these names is one more part.
+    fn take(&self, names: &BTreeSet<Name>, path: &Path, found: &[Entry]) -> bool {
+        // Nothing twice: neither an array under two names, nor a file.
+        let once =
+            |entries: &[Entry]| entries.iter().filter(|e| Name::of(&e.name).is_some()).count() == names.len();
+        !names.is_empty()
+            && self.names == *names
+            && !self.paths.iter().any(|known| known == path)
+            && once(found)
+            && once(&self.files[0])
+    }
+
+    /// The arrays of all files, those of the same name one behind another.
+    fn arrays(self) -> Result<Vec<Array>> {
+        let mut files = self.files.into_iter();
+        let mut parts: Vec<Vec<Entry>> =
+            files.next().into_iter().flatten().map(|entry| vec![entry]).collect();
+        for entry in files.flatten() {
+            let name = Name::of(&entry.name);
+            if let Some(part) =
+                parts.iter_mut().find(|part| name.is_some() && Name::of(&part[0].name) == name)
+            {
+                part.push(entry);
+            }
+        }
+        let array = |entry: Entry| {
+            let (name, shape, place) = (entry.name.clone(), entry.shape.clone(), entry.place.clone());
+            Array::from_source(&name, shape, entry).at(place)
+        };
+        let joined = parts.into_iter().map(|part| {
+            let mut part: Vec<Array> = part.into_iter().map(array).collect();
+            if part.len() > 1 { Array::joined(part) } else { Ok(part.remove(0)) }
+        });
+        joined.collect()
+    }
+}
+
+/// Opens what `--unlabelled` or `--labelled` names: files, or `NAME=FILE` for the one array of a file. Files with the same
+/// arrays are the parts of one pool, in the order in which they are named.
 ///
 /// # Errors
 /// A file that cannot be read, or of several arrays where one is meant.
 pub fn group(sources: &[OsString]) -> Result<Group> {
-    let mut all = Vec::new();
+    let mut all: Vec<Parts> = Vec::new();
     let mut places = Vec::new();
     for source in sources {
         let path = path_of(source);
@@ -42,12 +89,18 @@ pub fn group(sources: &[OsString]) -> Result<Group> {
                 }
             }
         }
-        all.extend(found.into_iter().map(|entry| {
-            let (name, shape, place) = (entry.name.clone(), entry.shape.clone(), entry.place.clone());
-            Array::from_source(&name, shape, entry).at(place)
-        }));
+        let names: BTreeSet<Name> = found.iter().filter_map(|entry| Name::of(&entry.name)).collect();
+        let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        match all.iter_mut().find(|parts| parts.take(&names, &whole, &found)) {
+            Some(parts) => {
+                parts.paths.push(whole);
+                parts.files.push(found);
+            }
+            None => all.push(Parts { names, paths: vec![whole], files: vec![found] }),
+        }
     }
-    Ok(Group::new(all).at(places.join(", ")))
+    let arrays: Result<Vec<Vec<Array>>> = all.into_iter().map(Parts::arrays).collect();
+    Ok(Group::new(arrays?.into_iter().flatten().collect()).at(places.join(", ")))
 }
 
 /// The array of a file that `name=` stands before.

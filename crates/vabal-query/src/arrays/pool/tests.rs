@@ -244,7 +244,11 @@ fn a_value_that_is_wrong_is_named_by_array_row_and_id() {
 #[test]
 fn an_array_of_a_shape_that_is_none_is_refused_when_it_is_needed() {
     for (name, shape, expected) in [
-        ("features", &[4][..], "expected: [n, d], a row of numbers each; got: [4]; hint: give a row each"),
+        (
+            "features",
+            &[4][..],
+            "expected: [n, d], a row of numbers each; got: [4]; hint: it has one dimension: give a row each",
+        ),
         (
             "stage2",
             &[4, 3, 1, 1],
@@ -262,6 +266,42 @@ fn an_array_of_a_shape_that_is_none_is_refused_when_it_is_needed() {
         assert!(pool.signals(Needs::IDS, Needs::IDS, &mut silent()).is_ok());
         refuses(look(&pool), expected);
     }
+}
+
+#[test]
+fn arrays_in_parts_are_one_array_and_its_messages_name_every_part() {
+    let part = |name: &str, rows: usize, first: i64| {
+        let values = (0..2 * rows).map(|n| first as f32 + n as f32).collect();
+        vec![
+            floats("features", &[rows, 2], values).at(format!("{name}, features")),
+            column("ids", first..first + rows as i64).at(format!("{name}, ids")),
+        ]
+    };
+    let joined = |parts: Vec<Vec<Array>>| -> Result<Vec<Array>> {
+        let (mut features, mut ids) = (Vec::new(), Vec::new());
+        for part in parts {
+            let [a, b] = <[Array; 2]>::try_from(part).ok().unwrap();
+            features.push(a);
+            ids.push(b);
+        }
+        Ok(vec![Array::joined(features)?, Array::joined(ids)?])
+    };
+    let arrays = joined(vec![part("a", 2, 10), part("b", 0, 0), part("c", 3, 30)]).unwrap();
+    let pool = one(arrays, Classes::Guess).unwrap();
+    let (signals, _) = pool.signals(Needs::EMBEDDING, Needs::IDS, &mut silent()).unwrap();
+    assert_eq!(signals.ids(), [10, 11, 30, 31, 32]);
+    let expected = ndarray::array![[10.0, 11.0], [12.0, 13.0], [30.0, 31.0], [32.0, 33.0], [34.0, 35.0]];
+    assert_eq!(signals.embedding().unwrap(), expected);
+    let twice = one(joined(vec![part("a", 2, 10), part("c", 3, 11)]).unwrap(), Classes::Guess);
+    refuses(twice, "an id is there twice; where: a, ids; c, ids, rows 1 and 2");
+    let narrow =
+        Array::joined(vec![floats("probs", &[1, 3], vec![0.0; 3]), floats("probs", &[1, 2], vec![0.0; 2])]);
+    refuses(narrow, "rows of other shapes; where: probs; expected: rows as of probs, [1, 3]; got: [1, 2]");
+    let kinds = Array::joined(vec![column("ids", [1]), named("ids", &["a"])]).unwrap();
+    refuses(
+        one(vec![kinds], Classes::Guess),
+        "a type that is not read; where: ids; expected: whole numbers; got: texts",
+    );
 }
 
 #[test]

@@ -16,6 +16,8 @@ mod weights;
 
 use std::path::Path;
 
+use ndarray::ArrayView2;
+
 pub use settings::{Absence, Adapter, Bundle, ClassSum, Hidden, KIND, Likelihood, Preset, Prior, Settings};
 
 use crate::Signals;
@@ -98,6 +100,19 @@ impl Model {
                 .at(format!("id {}", unlabelled.ids()[row]))
                 .expected(format!("0 to {}", classes - 1))
                 .got(predicted[row])
+                .into());
+        }
+        // Batch normalisation divides by what they vary.
+        let constant = |stage: &ArrayView2<'_, f32>| stage.rows().into_iter().all(|row| row == stage.row(0));
+        if unlabelled.len() > 1 && unlabelled.stages()?.iter().all(constant) {
+            return Err(Error::input("the features are constant")
+                .at("features")
+                .expected("rows that differ")
+                .got(format!("{} equal rows", unlabelled.len()))
+                .hint(
+                    "look at how they were made: a layer that is dead, an array that was never filled; entropy, margin and \
+                     others do without features",
+                )
                 .into());
         }
         let fitted = fit::fit(settings, unlabelled, classes, seed, progress)?;

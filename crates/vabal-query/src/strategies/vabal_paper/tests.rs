@@ -429,6 +429,21 @@ fn the_same_seed_gives_the_same_picks_bit_for_bit_with_any_threads_and_any_order
 }
 
 #[test]
+fn constant_features_are_said_to_be() {
+    let select = |n: usize| {
+        let unlabelled = Signals::new((0..n as Id).collect())
+            .with_probabilities(Array2::from_elem((n, 2), 0.5))
+            .and_then(|s| s.with_embedding(Array2::from_elem((n, 4), 1.0)))
+            .unwrap();
+        let labelled = Signals::default();
+        VabalPaper::new(quick()).unwrap().select(&query(&unlabelled, &labelled, &[], 2, 2), &mut silent())
+    };
+    let error = select(20).unwrap_err().to_string();
+    assert!(error.contains("the features are constant") && error.contains("got: 20 equal rows"), "{error}");
+    assert_eq!(select(1).unwrap().ids, [0]);
+}
+
+#[test]
 fn scores_belong_to_images_bit_for_bit_whatever_row_they_stand_in() {
     // One more than a chunk, and more columns than one sum of a product has.
     let (n, width) = (33, 768);
