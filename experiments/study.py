@@ -5,8 +5,8 @@
 
 DIR holds neu.npz, cifar10.npz, cifar100.npz and fashion.npz, as far as they are wanted: `features` [n, d], `labels` [n], and
 `train_rows` where the rows behind it are the test set. Every data set, with the budgets of the paper and with small ones (50 images
-first, then 50), is a run of `vabal run`, resumed where it stopped. The settings of `vabal` were chosen on the sets of the part
-`tuned` with seeds 1 to 36: what it is worth, the part `untuned` says, with other sets and other seeds. `figure` is one of its data sets
+first, then 50), is a run of `vabal run`, resumed where it stopped. The settings of `vabal` were chosen by the part `settings`, on
+the sets of the part `tuned` with seeds 1 to 36: what it is worth, the part `untuned` says, with other sets and other seeds. `figure` is one of its data sets
 with few strategies; `every` has all that run on features, of three seeds.
 """
 import argparse
@@ -47,11 +47,16 @@ VARIANTS = {
     "power-bald": "draws = 20",
     "batch-bald": "draws = 20",
     "no-quotas": 'kind = "vabal"\nquotas = false',
+    "tau-0": 'kind = "vabal"\nprior_correction = 0.0',
+    "tau-1": 'kind = "vabal"\nprior_correction = 1.0',
+    "ridge-0.01": 'kind = "vabal"\nridge = 0.01',
+    "ridge-1": 'kind = "vabal"\nridge = 1.0',
     "vae": 'kind = "vabal"\nmodel = "vae"',
     "cross": 'kind = "vabal-paper"\npreset = "cross"',
 }
 # Part: data sets, whether the small budgets too, strategies, seeds.
 PARTS = {
+    "settings": (TUNED, True, "random, vabal, tau-0, tau-1, ridge-0.01, ridge-1, no-quotas".split(", "), range(1, 21)),
     "untuned": (UNTUNED, True, QUICK, range(101, 111)),
     "tuned": (TUNED, True, QUICK, range(101, 111)),
     "figure": (["cifar10-plus-10"], False, ["random", "entropy", "margin", "badge", "vabal", "class-balanced"], range(101, 111)),

@@ -181,7 +181,16 @@ fn missing_classes_duplicate_rows_and_a_thousand_classes() {
         // All rows the same.
         let same = vec![0; 40];
         let unlabelled = renamed(&u, &same).all(strategy.needs());
-        check(name, &ask(&*strategy, &unlabelled, &labelled, &[0, 1, 2, 2], 10).unwrap(), &unlabelled, 10);
+        match ask(&*strategy, &unlabelled, &labelled, &[0, 1, 2, 2], 10) {
+            Ok(selection) => check(name, &selection, &unlabelled, 10),
+            // There is nothing that a VAE could learn of them.
+            Err(error) => {
+                assert!(
+                    name.starts_with("vabal-") && error.to_string().contains("constant"),
+                    "{name}: {error}"
+                )
+            }
+        }
 
         let (u, l) = (Arrays::new(ids(10, 1, 12), 1000, "u"), Arrays::new(ids(0, 1, 3), 1000, "l"));
         let (unlabelled, labelled) = (u.all(strategy.needs()), l.all(strategy.needs_of_labelled()));
