@@ -2,6 +2,7 @@
 //!
 //! Never here: how a strategy chooses, how a classifier trains.
 
+mod asked;
 pub mod bound;
 mod measure;
 mod observe;

@@ -30,6 +30,8 @@ pub struct RoundRecord {
     pub metrics: Metrics,
     /// What was asked at the end of this round, best first; empty in the last round.
     pub picks: Vec<Pick>,
+    /// What the round's classifier made of what was asked; none in the last round, and of stores from before it was recorded.
+    pub asked: Option<Asked>,
     /// The state of the VAE that chose, where one did.
     pub vae: Option<Health>,
     /// Where the time went.
@@ -55,6 +57,16 @@ pub struct Pick {
     pub score: f64,
     /// The terms behind the score, by name.
     pub terms: Vec<(String, f64)>,
+}
+
+/// Whether a strategy asked where the round's classifier errs, by the true labels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Share of the picks whose class the classifier gets wrong.
+    pub wrong_share: f64,
+    /// Area under the ROC curve of the score against the classifier's errors over the unlabelled pool, equal scores counting half: 0.5
+    /// is chance. `None` of a strategy that puts batches together and ranks no pool, and where all or none of the pool is wrong.
+    pub error_auc: Option<f64>,
 }
 
 /// One phase of a round.

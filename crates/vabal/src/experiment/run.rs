@@ -15,10 +15,11 @@ use std::vec;
 
 use sha2::{Digest, Sha256};
 
+use super::asked;
 use super::bound::{ClassBalanced, is_bound};
 use super::measure::{machine, measured};
 use super::observe::{EVALUATE, Event, FEATURES, Listener, Observer, Reporter, SELECT, TRAIN};
-use super::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
+use super::record::{Asked, Phase, Pick, RoundRecord, RunRecord, Summary};
 use super::store::{Progressed, Store};
 use super::thumbnail::{self, Thumbnail};
 use crate::active::{
@@ -31,7 +32,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::metrics::Metrics;
 use crate::progress::{self, Flow};
-use crate::query::{Needs, Selection, Strategy};
+use crate::query::{Needs, Selection, Signals, Strategy};
 use crate::rng::Seed;
 use crate::sqlite::to_json;
 use crate::{Id, Label};
@@ -480,6 +481,7 @@ impl<'a, T: Items> Grid<'a, T> {
             // What this strategy would have paid on its own stays in its record.
             let record = RoundRecord {
                 picks: Vec::new(),
+                asked: None,
                 vae: None,
                 phases: shared.phases.iter().filter(|phase| own(phase)).cloned().collect(),
                 ..shared.clone()
@@ -509,6 +511,7 @@ impl<'a, T: Items> Grid<'a, T> {
                 unlabelled: pool.unlabelled().len(),
                 metrics,
                 picks: Vec::new(),
+                asked: None,
                 vae: None,
                 phases: vec![train, evaluate],
             };
@@ -560,12 +563,16 @@ impl<'a, T: Items> Grid<'a, T> {
         })?;
         let classes = self.data.items.classes().len();
         let query_seed = Seed::new(seed).child("query", round as u64);
-        let (selection, select) = measured(SELECT, || {
+        let budget = self.config.rounds.budget;
+        let n = asked::longest(strategy, budget, pool.unlabelled().len());
+        let (mut selection, select) = measured(SELECT, || {
             listener.phase(SELECT, look_cost, choose_cost);
             let signals = (&unlabelled, &labelled);
-            let budget = self.config.rounds.budget;
-            choose(strategy, pool, signals, classes, budget, query_seed, &mut |event| listener.hear(event))
+            choose(strategy, pool, signals, classes, n, query_seed, &mut |event| listener.hear(event))
         })?;
+        let of = (strategy, &*classifier, Self::classifier_seed(seed, round));
+        let was_asked = self.asked(of, &unlabelled, &selection, &mut listener)?;
+        asked::cut(&mut selection, budget);
         let labels = HiddenLabels(&self.data.items).label(&selection.ids)?;
         self.keep_pictures(seed, &selection.ids)?;
         if let Some(model) = &selection.model {
@@ -575,11 +582,44 @@ impl<'a, T: Items> Grid<'a, T> {
         let phases = [features, select];
         let mut record = so_far.rounds[round - 1].clone();
         record.phases.extend(phases.iter().cloned());
+        record.asked = Some(was_asked);
         record.vae = selection.health.clone();
         record.picks = picks(&selection, &labels);
         lock(&self.ledger).store.put_picks(run, &record, &phases, &warnings)?;
         self.reporter.finish(worker.number, look_cost + choose_cost);
         Ok(record)
+    }
+
+    /// What the round's classifier makes of what `strategy` asks for, of a selection that is as long as it can be.
+    fn asked(
+        &self,
+        (strategy, classifier, seed): (&dyn Strategy, &dyn Classifier, Seed),
+        unlabelled: &Signals<'_>,
+        selection: &Selection,
+        listener: &mut Listener<'_, '_>,
+    ) -> Result<Asked> {
+        let Selection { ids, scores, .. } = selection;
+        let picks = ids.len().min(self.config.rounds.budget);
+        // Equal scores tell nothing: no need to know where the classifier errs.
+        let ranks = !strategy.is_batch() && scores.first() != scores.last();
+        let ids = if ranks { ids } else { &ids[..picks] };
+        let predicted: HashMap<Id, Label> = match unlabelled.predicted() {
+            Ok(predicted) => unlabelled.ids().iter().copied().zip(predicted).collect(),
+            Err(_) => {
+                let mut hear = |event: progress::Event<'_>| listener.hear(event);
+                let signals = classifier.signals(ids, Needs::PREDICTED, seed, &mut hear)?;
+                ids.iter().copied().zip(signals.predicted()?).collect()
+            }
+        };
+        let wrong = |id: &Id| predicted.get(id) != Some(&self.data.items.label(*id));
+        let errors: Vec<bool> = ids.iter().map(wrong).collect();
+        let wrong_share = errors[..picks].iter().filter(|&&error| error).count() as f64 / picks.max(1) as f64;
+        let error_auc = match (strategy.is_batch(), ranks) {
+            (true, _) => None,
+            (_, true) => asked::error_auc(scores, &errors),
+            (_, false) => Some(0.5),
+        };
+        Ok(Asked { wrong_share, error_auc })
     }
 
     /// Keeps small pictures of what was asked first, for the report: of the lowest seed, which it shows.

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
 
-use super::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
+use super::record::{Asked, Phase, Pick, RoundRecord, RunRecord, Summary};
 use super::summary::rare_share;
 use crate::Label;
 use crate::config::Config;
@@ -38,6 +38,8 @@ const KIND: Kind = Kind {
 pub struct Store {
     connection: Connection,
     path: PathBuf,
+    /// Whether it has the table that stores made by the first versions are without.
+    has_asked: bool,
     /// Held while this process writes; the system releases it however the process ends.
     _lock: Option<File>,
 }
@@ -78,7 +80,8 @@ impl Store {
             transaction.execute_batch(include_str!("schema.sql")).map_err(&fail)?;
             transaction.commit().map_err(&fail)?;
         }
-        Ok(Self { connection, path, _lock: Some(lock) })
+        connection.execute_batch(include_str!("asked.sql")).map_err(&fail)?;
+        Ok(Self { connection, path, has_asked: true, _lock: Some(lock) })
     }
 
     /// Opens the store of `folder` for reading only.
@@ -105,7 +108,8 @@ impl Store {
         if KIND.version_of(&connection, &path)?.is_none() {
             return Err(not_begun(folder));
         }
-        Ok(Self { connection, path, _lock: None })
+        let has_asked = connection.table_exists(None, "asked").map_err(crate::sqlite::failed(&path))?;
+        Ok(Self { connection, path, has_asked, _lock: None })
     }
 
     fn fail(&self) -> impl Fn(rusqlite::Error) -> Error + use<> {
@@ -219,6 +223,10 @@ impl Store {
         };
         self.step(|sql| {
             insert_picks(sql, run, record.round, &record.picks)?;
+            if let Some(asked) = record.asked {
+                let row = params![run, record.round, asked.wrong_share, asked.error_auc];
+                sql.execute("INSERT INTO asked VALUES (?1, ?2, ?3, ?4)", row)?;
+            }
             if let Some(state) = state {
                 sql.execute("INSERT INTO health VALUES (?1, ?2, ?3)", params![run, record.round, state])?;
             }
@@ -300,6 +308,7 @@ impl Store {
                     calibration_error: read(5)?,
                 },
                 picks: self.picks(run, round).map_err(&fail)?,
+                asked: self.asked(run, round).map_err(&fail)?,
                 vae: state.map(|text| KIND.parsed::<Health>(&text, &self.path)).transpose()?,
                 phases: self.phases(run, round).map_err(&fail)?,
             });
@@ -338,6 +347,17 @@ impl Store {
             }
         }
         Ok(picks)
+    }
+
+    fn asked(&self, run: i64, round: usize) -> rusqlite::Result<Option<Asked>> {
+        if !self.has_asked {
+            return Ok(None);
+        }
+        let asked = |row: &rusqlite::Row<'_>| Ok(Asked { wrong_share: row.get(0)?, error_auc: row.get(1)? });
+        self.connection
+            .prepare_cached("SELECT wrong_share, error_auc FROM asked WHERE run = ?1 AND round = ?2")?
+            .query_row(params![run, round], asked)
+            .optional()
     }
 
     fn phases(&self, run: i64, round: usize) -> rusqlite::Result<Vec<Phase>> {

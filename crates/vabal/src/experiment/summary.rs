@@ -291,6 +291,7 @@ mod tests {
                 calibration_error: 0.0,
             },
             picks: Vec::new(),
+            asked: None,
             vae: None,
             phases: Vec::new(),
         };

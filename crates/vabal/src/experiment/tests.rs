@@ -472,3 +472,69 @@ fn the_bound_asks_for_the_rarest_class_and_only_an_experiment_has_it() {
     let error = Config::parse(text, "test", "test", &[]).unwrap_err().to_string();
     assert!(error.contains("the bound cannot be defined anew"), "{error}");
 }
+
+#[test]
+fn a_strategy_that_ranks_the_pool_asks_the_same_whether_it_ranks_all_of_it_or_the_batch_alone() {
+    use crate::active::{Lens, Pool, choose, look};
+    let (data, settings) = (rows(), crate::query::head::Settings::default());
+    let heads = Heads { features: data.items.items(), classes: 3, settings: &settings };
+    let mut pool = Pool::new(&data.pool).unwrap();
+    let first: Vec<Id> = (0..20).collect();
+    pool.learn(&first, &first.iter().map(|&id| data.items.label(id)).collect::<Vec<_>>()).unwrap();
+    let seed = Seed::new(3);
+    let classifier = heads
+        .train(pool.labelled(), pool.labels(), Role::Round, seed, &mut crate::progress::silent())
+        .unwrap();
+    let slow = ["vabal-paper", "vabal-official", "learning-loss"];
+    let (mut ranked, mut batches) = (0, 0);
+    for name in crate::STRATEGIES.names().into_iter().filter(|name| !slow.contains(name)) {
+        let strategy = crate::STRATEGIES.by_name(name).unwrap();
+        if strategy.needs().images {
+            continue;
+        }
+        let whole = asked::longest(&*strategy, 15, pool.unlabelled().len());
+        batches += usize::from(whole == 15);
+        if whole == 15 {
+            continue;
+        }
+        ranked += 1;
+        let silent = &mut crate::progress::silent();
+        let lens = Lens { learner: &heads, classifier: &*classifier, seed };
+        let (unlabelled, labelled) = look(lens, &pool, &*strategy, silent).unwrap();
+        let of = |n| {
+            let signals = (&unlabelled, &labelled);
+            choose(&*strategy, &pool, signals, 3, n, seed, &mut crate::progress::silent()).unwrap()
+        };
+        let (batch, mut all) = (of(15), of(whole));
+        assert_eq!(all.ids.len(), 100);
+        asked::cut(&mut all, 15);
+        assert_eq!((&all.ids, &all.scores, &all.terms), (&batch.ids, &batch.scores, &batch.terms), "{name}");
+    }
+    assert!(ranked >= 5 && batches >= 5, "{ranked} and {batches}");
+}
+
+#[test]
+fn what_was_asked_is_recorded_and_an_old_store_is_read_and_gone_on_with_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let sets = ["strategies=[random,entropy,core-set]", "seeds=[1]", "rounds.initial=6"];
+    let config = config(&[&ON_FEATURES[..2], &sets[..]].concat());
+    let outcome = on_features(&config, folder.path(), &mut go_on).unwrap();
+    let asked = |run: usize| outcome.runs[run].rounds[0].asked.unwrap();
+    assert_eq!((asked(0).error_auc, asked(2).error_auc), (Some(0.5), None));
+    // Uncertain is where it errs.
+    assert!(
+        asked(1).error_auc.unwrap() > 0.6 && asked(1).wrong_share > asked(0).wrong_share,
+        "{:?}",
+        asked(1)
+    );
+    assert!(outcome.runs.iter().all(|run| run.rounds[2].asked.is_none()));
+
+    let sql = rusqlite::Connection::open(folder.path().join(store::FILE)).unwrap();
+    sql.execute_batch("DROP TABLE asked").unwrap();
+    drop(sql);
+    let expected: Vec<_> = outcome.runs.iter().map(|run| run.rounds[0].picks.clone()).collect();
+    let (_, runs) = read(folder.path()).unwrap();
+    assert!(runs.iter().flat_map(|run| &run.rounds).all(|round| round.asked.is_none()));
+    assert_eq!(runs.iter().map(|run| run.rounds[0].picks.clone()).collect::<Vec<_>>(), expected);
+    assert!(on_features(&config, folder.path(), &mut go_on).unwrap().already);
+}

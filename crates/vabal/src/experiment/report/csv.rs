@@ -49,7 +49,7 @@ fn prefix(experiment: &Experiment, run: &RunRecord, round: &RoundRecord) -> Vec<
     ]
 }
 
-/// One line per run and round: quality, share of rare classes, seconds, memory, the state of the VAE.
+/// One line per run and round: quality, share of rare classes, seconds, memory, the state of the VAE, what was asked.
 #[must_use]
 pub fn rounds(experiments: &[Experiment]) -> String {
     let mut csv = Csv::by_round(&[
@@ -68,6 +68,8 @@ pub fn rounds(experiments: &[Experiment]) -> String {
         "vae_agreement_unlabelled",
         "vae_agreement_labelled",
         "vae_warning",
+        "picks_wrong",
+        "error_auc",
     ]);
     for experiment in experiments {
         for (run, round) in rounds_of(experiment) {
@@ -92,6 +94,8 @@ pub fn rounds(experiments: &[Experiment]) -> String {
                 .map(optional),
             );
             row.push(optional(vae.and_then(|vae| vae.warning.clone())));
+            row.push(optional(round.asked.map(|asked| asked.wrong_share)));
+            row.push(optional(round.asked.and_then(|asked| asked.error_auc)));
             csv.row(row.into_iter());
         }
     }

@@ -110,6 +110,7 @@ fn markdown(sections: &[(Section<'_>, Vec<figures::Figure>)]) -> String {
             ("Against random choice", tables::comparison(section)),
             ("Round by round", tables::by_round(section)),
             ("Class by class", tables::recall(section)),
+            ("What was asked", tables::asked(section)),
             ("Time", tables::time(section)),
             ("VAE", tables::health(section)),
             ("Data", Some(tables::data(section))),

@@ -228,6 +228,13 @@ impl Writer<'_> {
         self.part("classes", "Class by class");
         self.figures(Part::Classes, "figures two")?;
         self.foldable("Recall of every class as a table", tables::recall(self.section));
+        if let Some(table) = tables::asked(self.section) {
+            self.part("asked", "What was asked");
+            self.foldable(
+                "Whether the picks are those that the classifier gets wrong, as a table",
+                Some(table),
+            );
+        }
         self.part("images", "What was asked first, and why");
         self.pictures()?;
         if self.section.has_vae() {

@@ -3,7 +3,7 @@
 use rand::RngExt as _;
 
 use super::section::Experiment;
-use crate::experiment::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
+use crate::experiment::record::{Asked, Phase, Pick, RoundRecord, RunRecord, Summary};
 use crate::experiment::thumbnail::{PER_ROUND, Thumbnail};
 use crate::metrics::{Metrics, mean};
 use crate::query::Health;
@@ -116,6 +116,8 @@ fn run(shape: &Shape, n: usize, strategy: &str, seed: u64) -> RunRecord {
                 calibration_error: 0.1,
             },
             picks,
+            asked: (!last)
+                .then_some(Asked { wrong_share: 0.4 * appetite, error_auc: Some(0.5 + appetite / 2.0) }),
             vae: vae.filter(|_| !last),
             phases: [("train", train), ("evaluate", 6.0), ("features", 9.0), ("select", select)]
                 .map(|(name, seconds)| Phase { name: name.into(), seconds, peak_bytes: Some(700 << 20) })

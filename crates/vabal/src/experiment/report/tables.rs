@@ -268,6 +268,46 @@ pub fn comparison(section: &Section<'_>) -> Option<Table> {
     (!rows.is_empty()).then(|| Table { caption, head: head.into_iter().map(String::from).collect(), rows })
 }
 
+/// Whether strategies asked where the classifier errs, round by round; `None` where nothing is recorded of it.
+#[must_use]
+pub fn asked(section: &Section<'_>) -> Option<Table> {
+    let mut rows = Vec::new();
+    for (name, _) in &section.strategies {
+        let wrong = section.by_round(name, |round| Some(round.asked?.wrong_share));
+        let auc = section.by_round(name, |round| round.asked?.error_auc);
+        let rare = section.by_round(name, |round| Some(rare_of_picks(section, round)));
+        for (round, _, share) in wrong {
+            let of = |series: &[(usize, f64, Spread)]| {
+                series.iter().find(|(other, ..)| *other == round).map_or("–".to_owned(), |s| spread(s.2))
+            };
+            rows.push(vec![
+                Section::called(name).into(),
+                count(round).into(),
+                spread(share).into(),
+                of(&auc).into(),
+                of(&rare).into(),
+            ]);
+        }
+    }
+    let head =
+        ["Strategy", "Round", "Picks that are wrong, %", "AUC for errors, %", "Picks of rare classes, %"];
+    let over = over(section);
+    (!rows.is_empty()).then(|| Table {
+        caption: format!(
+            "What was asked at the end of each round: the share of the picks whose class the round’s classifier gets wrong; the area \
+             under the ROC curve of the score against the classifier’s errors over the whole unlabelled pool, 50 being chance, of \
+             strategies that rank the pool; and the share of the picks that belong to rare classes; {over}."
+        ),
+        head: head.map(String::from).to_vec(),
+        rows,
+    })
+}
+
+fn rare_of_picks(section: &Section<'_>, round: &RoundRecord) -> f64 {
+    let rare = round.picks.iter().filter(|pick| section.rare(pick.label as usize)).count();
+    rare as f64 / round.picks.len().max(1) as f64
+}
+
 /// Images of each class in pool and test set, and among the labels at the end.
 #[must_use]
 pub fn data(section: &Section<'_>) -> Table {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::synthetic::{Shape, experiment};
 use super::*;
-use crate::experiment::record::{Phase, Pick, RoundRecord, RunRecord, Summary};
+use crate::experiment::record::{Asked, Phase, Pick, RoundRecord, RunRecord, Summary};
 use crate::experiment::thumbnail::Thumbnail;
 use crate::metrics::Metrics;
 
@@ -26,6 +26,8 @@ fn round(round: usize, class_counts: [usize; 2], recall: [f64; 2], last: bool) -
             calibration_error: 0.125,
         },
         picks: if last { Vec::new() } else { vec![pick] },
+        // Half of what is asked is wrong, of batches.
+        asked: (!last).then_some(Asked { wrong_share: 0.5, error_auc: None }),
         vae: None,
         phases: vec![Phase { name: "train".into(), seconds: 1.5, peak_bytes: Some(3 << 20) }],
     }
@@ -114,7 +116,7 @@ fn the_other_tables_hold_every_record() {
     let rounds = file(&report, "rounds.csv");
     assert_eq!(rounds.lines().count(), 1 + 8);
     assert!(
-        rounds.contains("\nsmall,toy,vabal,2,2,20,90,0.9375,0.875,0.5,0.125,0.25,1.5,3145728,,,,,,\n"),
+        rounds.contains("\nsmall,toy,vabal,2,2,20,90,0.9375,0.875,0.5,0.125,0.25,1.5,3145728,,,,,,,,\n"),
         "{rounds}"
     );
     let picks = file(&report, "picks.csv");
