@@ -49,7 +49,9 @@ def test_what_a_callback_raises_stops_the_work(known: Known) -> None:
 
 def test_bars(known: Known, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("tqdm")
-    vabal.select("vabal-paper", known.features, known.probs, n=1, progress=True, preset="cross", minimum_steps=100, draws=2)
+    vabal.select(
+        "vabal-paper", known.features, known.probs, n=1, progress=True, preset="cross", minimum_steps=100, draws=2
+    )
     shown = capsys.readouterr().err
     assert "vae" in shown and "100%" in shown
 
@@ -85,7 +87,9 @@ def test_other_threads_run_meanwhile() -> None:
     thread = threading.Thread(target=count)
     thread.start()
     before = counted
-    vabal.select("vabal-paper", known.features, known.probs, known.labels, n=5, preset="cross", minimum_steps=2000, draws=20)
+    vabal.select(
+        "vabal-paper", known.features, known.probs, known.labels, n=5, preset="cross", minimum_steps=2000, draws=20
+    )
     meanwhile = counted - before
     done.set()
     thread.join()

@@ -5,8 +5,8 @@
 >>> vabal.select("margin", probs=probs, n=1).ids
 array([1])
 
-:func:`select` is all that most need; :class:`VaBAL` keeps the model behind the strategy "vabal-paper"; :mod:`vabal.compat`
-speaks the languages of scikit-activeml, modAL, baal and small-text.
+:func:`select` is all that most need; :class:`VaBAL` keeps the model behind the strategy "vabal-paper";
+:mod:`vabal.compat` speaks the languages of scikit-activeml, modAL, baal and small-text.
 """
 
 from ._demo import Demo, demo

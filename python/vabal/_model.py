@@ -18,10 +18,10 @@ from ._select import LARGEST, Health, Selection, answer, as_json, tell
 
 
 class VaBAL:
-    """The generative model of VaB-AL as published: how hard and how rare each class is, and how typical each image is of it.
+    """The VAE of VaB-AL as published: how hard and how rare each class is, and how typical each image is of it.
 
-    ``select("vabal-paper", …)`` fits and scores in one call; this is for keeping the model. The same arrays and seed give the
-    same ids either way. Can be pickled, also after fitting.
+    ``select("vabal-paper", …)`` fits and scores in one call; this is for keeping the model. The same arrays and seed
+    give the same ids either way. Can be pickled, also after fitting.
 
     Args:
         **settings: as of the strategy, such as ``draws=50`` or ``preset="cross"``; all of them: :attr:`settings`.

@@ -169,7 +169,8 @@ def select(
             hold names then. Without it: as many as columns, else 1 + the largest label.
         progress: True for bars of tqdm, if it is installed; or a callable that is given a :class:`Progress`. The arrays
             above are read meanwhile, from their own memory: neither it nor another thread may write into them.
-        **settings: of the strategy, such as ``ridge=1.0`` of "vabal" or ``preset="cross"`` of "vabal-paper"; ``lambda_=`` is λ.
+        **settings: of the strategy, such as ``ridge=1.0`` of "vabal" or ``preset="cross"`` of "vabal-paper";
+            ``lambda_=`` is λ.
 
     Returns:
         A :class:`Selection`: ``ids``, ``scores``, ``terms``, and of a strategy with a VAE its ``health``.
