@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use vabal::experiment::bound::{CLASS_BALANCED, is_bound};
+use vabal::config::{CLASS_BALANCED, is_bound};
 use vabal::experiment::record::{RoundRecord, Summary};
 use vabal::experiment::summary::{self, Figure, Measure, Spread};
 use vabal::experiment::{Event, Outcome};

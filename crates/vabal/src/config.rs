@@ -14,9 +14,22 @@ use crate::STRATEGIES;
 use crate::classify;
 use crate::data::source::{Kind, Source};
 use crate::error::{Error, Result, unknown};
-use crate::experiment::bound::{CLASS_BALANCED, is_bound};
 use crate::query::{Spec, Strategy, head};
 pub use resolve::strategy;
+
+/// The name of the bound among the strategies of a configuration: class-balanced sampling by labels that only an experiment knows.
+pub const CLASS_BALANCED: &str = "class-balanced";
+
+/// Whether the strategy called `name` is a bound: it knows the labels that it asks for, and takes no part in a comparison.
+///
+/// ```
+/// assert!(vabal::config::is_bound("class-balanced"));
+/// assert!(!vabal::config::is_bound("balanced-entropy"));
+/// ```
+#[must_use]
+pub fn is_bound(name: &str) -> bool {
+    name == CLASS_BALANCED
+}
 
 /// A resolved configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -176,7 +176,7 @@ fn the_index_of_pandas_is_the_ids_where_there_are_no_others() {
     let index = |names: &str| format!("{{\"index_columns\": [{names}], \"columns\": []}}");
     let level = ("__index_level_0__", vec![18, 1]);
     let own = index("\"__index_level_0__\"");
-    assert_eq!(ids(&[level.clone()], &own), Some((vec![18, 1], "__index_level_0__".into())));
+    assert_eq!(ids(std::slice::from_ref(&level), &own), Some((vec![18, 1], "__index_level_0__".into())));
     assert_eq!(ids(&[("path", vec![7, 3])], &index("\"path\"")).unwrap().0, [7, 3]);
     assert_eq!(ids(&[level.clone(), ("id", vec![5, 6])], &own).unwrap().0, [5, 6]);
     // Several levels, a range, which has no column, and what is known by another name are no ids.

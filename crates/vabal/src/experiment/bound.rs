@@ -11,20 +11,6 @@ use crate::query::{Column, Needs, Query, Selection, Strategy, available, term};
 use crate::rng::Seed;
 use crate::{Id, Label};
 
-/// Its name among the strategies of a configuration.
-pub const CLASS_BALANCED: &str = "class-balanced";
-
-/// Whether the strategy called `name` is a bound: it knows the labels that it asks for, and takes no part in a comparison.
-///
-/// ```
-/// assert!(vabal::experiment::bound::is_bound("class-balanced"));
-/// assert!(!vabal::experiment::bound::is_bound("balanced-entropy"));
-/// ```
-#[must_use]
-pub fn is_bound(name: &str) -> bool {
-    name == CLASS_BALANCED
-}
-
 /// Class-balanced sampling by the true labels: one by one of the class that has the fewest, labelled and taken together, and
 /// of that class uniformly. Equal classes in their order. The score is minus the number that the class had.
 #[derive(Debug, Clone, Copy)]

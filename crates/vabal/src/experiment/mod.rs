@@ -3,7 +3,7 @@
 //! Never here: how a strategy chooses, how a classifier trains.
 
 mod asked;
-pub mod bound;
+mod bound;
 mod measure;
 mod observe;
 pub mod ranking;

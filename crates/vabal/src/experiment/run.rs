@@ -16,7 +16,7 @@ use std::vec;
 use sha2::{Digest, Sha256};
 
 use super::asked;
-use super::bound::{ClassBalanced, is_bound};
+use super::bound::ClassBalanced;
 use super::measure::{machine, measured};
 use super::observe::{EVALUATE, Event, FEATURES, Listener, Observer, Reporter, SELECT, TRAIN};
 use super::record::{Asked, Phase, Pick, RoundRecord, RunRecord, Summary};
@@ -358,7 +358,7 @@ impl<'a, T: Items> Grid<'a, T> {
 
     /// The strategy called `name`, or the bound.
     fn strategy(&self, name: &str) -> Result<Box<dyn Strategy + 'a>> {
-        if is_bound(name) {
+        if config::is_bound(name) {
             return Ok(Box::new(ClassBalanced(&self.data.items)));
         }
         self.config.strategy(name)

@@ -6,9 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bound::is_bound;
 use super::record::{RoundRecord, RunRecord};
 use crate::Label;
+use crate::config::is_bound;
 use crate::metrics::{Metrics, mean};
 
 /// A quality of one round that is followed over rounds. A fraction from 0 to 1; larger is better, unless

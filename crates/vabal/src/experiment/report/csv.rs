@@ -2,8 +2,8 @@
 
 use super::section::{Experiment, Section};
 use super::tables::best;
+use crate::config::is_bound;
 use crate::csv::push_line;
-use crate::experiment::bound::is_bound;
 use crate::experiment::record::{RoundRecord, RunRecord};
 use crate::experiment::summary::{Figure, Measure, against, beside_bound, rare_share, spread, way};
 

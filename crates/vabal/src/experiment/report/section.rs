@@ -7,7 +7,7 @@ use super::chart::Entry;
 use super::svg::Style;
 use super::text::{enumerate, plural};
 use crate::Id;
-use crate::experiment::bound::is_bound;
+use crate::config::is_bound;
 use crate::experiment::record::{Phase, RoundRecord, RunRecord, Summary};
 use crate::experiment::summary::{Measure, Spread, strategies};
 use crate::experiment::thumbnail::Thumbnail;

@@ -6,7 +6,7 @@ use super::section::{BASELINE, Section};
 use super::text::{
     capital, count, duration, enumerate, markdown_cell, percent, plural, points, spread, term, whole_percent,
 };
-use crate::experiment::bound::is_bound;
+use crate::config::is_bound;
 use crate::experiment::record::RoundRecord;
 use crate::experiment::summary::{self, Figure, Measure, Paired, Spread};
 use crate::query::Health;
