@@ -186,7 +186,7 @@ def test_a_loop_of_baals(known: Known) -> None:
         def context() -> dict[str, Any]:
             return {"features": known.features[dataset._pool_to_oracle_index(list(range(len(dataset.pool))))]}
 
-        more = {"context": context, **FEW} if strategy == "vabal-paper" else {}
+        more: dict[str, Any] = ({"context": context} if strategy.startswith("vabal") else {}) | settings(strategy)
         heuristic = compat.Heuristic(strategy, num_samples=12, **more)
         loop = active.ActiveLearningLoop(dataset, predictions, heuristic, query_size=12)
         before = len(dataset)

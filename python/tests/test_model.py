@@ -38,7 +38,7 @@ def test_two_steps_are_one(arrays: dict[str, Any]) -> None:
 
 
 def test_a_model_is_kept_in_every_way(arrays: dict[str, Any], tmp_path: Path) -> None:
-    model = vabal.VaBAL(preset="paper", **FEW).fit(**arrays)
+    model = vabal.VaBAL(**FEW | {"preset": "paper"}).fit(**arrays)
     expected = model.score(**arrays)
     model.save(tmp_path / "model.safetensors")
     kept = [

@@ -63,7 +63,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the backgro
 probs = np.full((2000, 2), 0.5, dtype=np.float32)
 print("ready", flush=True)
 try:
-    vabal.select("vabal-paper", np.ones((2000, 64), dtype=np.float32), probs, n=1, **{LONG!r})
+    vabal.select("vabal-paper", np.eye(64, dtype=np.float32)[np.arange(2000) % 64], probs, n=1, **{LONG!r})
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """

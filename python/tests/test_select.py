@@ -99,7 +99,7 @@ def test_vabal_says_why_and_how_it_is() -> None:
     chosen = vabal.select("vabal", **of)
     assert chosen.terms.keys() == {"predicted", "corrected", "class", "support", "labelled"}
     np.testing.assert_allclose(chosen.scores, 1 - chosen.terms["corrected"] * chosen.terms["support"])
-    chosen = vabal.select("vabal-paper", **of, preset="cross", draws=20)
+    chosen = vabal.select("vabal-paper", **of, preset="cross", draws=20, lambda_=0.5)
     assert chosen.terms.keys() == {"predicted", "vae-predicted", "energy"}
     assert chosen.health is not None and chosen.health.warning is None
     assert chosen.health.difficulty.shape == chosen.health.prior.shape == (3,)

@@ -356,6 +356,15 @@ fn before_the_first_label_strategies_choose_all_the_same() {
         [&["--unlabelled", "embedding.npy", "predicted.npy", "-n", "5", "--quiet"], &FAST[..]].concat();
     let csv = rank(&place, &args);
     assert!(csv.starts_with("rank,id,score,predicted,vae-predicted,energy\n1,"), "{csv}");
+    let args = ["--unlabelled", "embedding.npy", "predicted.npy", "-n", "5", "--quiet"];
+    let csv = rank(&place, &args);
+    assert!(csv.starts_with("rank,id,score,predicted,corrected,class,support,labelled\n1,"), "{csv}");
+    // Features alone: typical images first.
+    let of = |strategy| {
+        let args = ["--unlabelled", "embedding.npy", "--classes", "3", "-n", "5", "--quiet", "--strategy"];
+        rank(&place, &[&args[..], &[strategy]].concat())
+    };
+    assert_eq!(of("vabal"), of("typiclust"));
 }
 
 #[test]

@@ -169,8 +169,8 @@ impl Pool {
         if !self.labels.is_empty() || knows(strategy.needs()) {
             return Ok(None);
         }
-        let cold = strategy.cold_start();
-        if let Some((name, _)) = cold.as_ref().filter(|(_, cold)| knows(cold.needs())) {
+        let cold = strategy.cold_start().filter(|(_, cold)| knows(cold.needs()));
+        if let Some((name, _)) = &cold {
             let text = format!(
                 "no labels and no predictions yet: {name} chooses the first images by their features"
             );
