@@ -28,7 +28,7 @@ VARIANTS = {
     "sigmoid": PAPER + 'absence = "sigmoid"',
     "abs": PAPER + 'absence = "abs"',
     "square": PAPER + 'absence = "square"',
-    **{f"lambda-{value}": PAPER + f"lambda = {value}" for value in ("0.0", "0.0005", "0.005", "0.05", "0.5")},
+    **{f"lambda-{value}": PAPER + f"lambda = {float(value)}" for value in ("0", "5e-4", "5e-3", "5e-2", "5e-1")},
 }
 LAMBDAS = [name for name in VARIANTS if name.startswith("lambda")]
 # Comparison: data sets, first labels and budget, rounds, strategies, seeds. Pools of 45,000 images and more have one seed.

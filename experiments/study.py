@@ -11,6 +11,7 @@ with few strategies; `every` has all
 strategies that run on features, with three seeds.
 """
 import argparse
+import csv
 import pathlib
 import subprocess
 import sys
@@ -50,14 +51,14 @@ VARIANTS = {
     "no-quotas": 'kind = "vabal"\nquotas = false',
     "tau-0": 'kind = "vabal"\nprior_correction = 0.0',
     "tau-1": 'kind = "vabal"\nprior_correction = 1.0',
-    "ridge-0.01": 'kind = "vabal"\nridge = 0.01',
-    "ridge-1": 'kind = "vabal"\nridge = 1.0',
+    "ridge-tenth": 'kind = "vabal"\nridge = 0.01',
+    "ridge-tenfold": 'kind = "vabal"\nridge = 1.0',
     "vae": 'kind = "vabal"\nmodel = "vae"',
     "cross": 'kind = "vabal-paper"\npreset = "cross"',
 }
 # Part: data sets, whether the small budgets too, strategies, seeds.
 PARTS = {
-    "settings": (TUNED, True, "random, vabal, tau-0, tau-1, ridge-0.01, ridge-1, no-quotas".split(", "), range(1, 21)),
+    "settings": (TUNED, True, "random, vabal, tau-0, tau-1, ridge-tenth, ridge-tenfold, no-quotas".split(", "), range(1, 21)),
     "untuned": (UNTUNED, True, QUICK, range(101, 111)),
     "tuned": (TUNED, True, QUICK, range(101, 111)),
     "figure": (["cifar10-plus-10"], False, ["random", "entropy", "margin", "badge", "vabal", "class-balanced"], range(101, 111)),
@@ -87,6 +88,21 @@ def run(args, part, name, budget):
     return str(folder)
 
 
+def points(report):
+    """Prints for each data set the balanced accuracy of random choice and what the others add to it, averages over rounds, in points."""
+    rows = {}
+    with open(report, newline="") as file:
+        for row in csv.DictReader(file):
+            if (row["measure"], row["figure"]) == ("balanced accuracy", "average"):
+                rows.setdefault(row["experiment"], {})[row["strategy"]] = row
+    names = list(next(iter(rows.values())))
+    print("| data set, budget | " + " | ".join(names) + " |\n|---" + "|---" * len(names) + "|")
+    for experiment, row in rows.items():
+        added = {name: 100 * float(row[name]["minus_random_mean"]) for name in names if name != "random"}
+        cells = [f"{100 * float(row['random']['mean']):.1f}", *(f"{added[name]:+.1f}" for name in added)]
+        print(f"| {experiment.replace('-', ' ').rsplit(' ', 1)[0]}, {experiment.rsplit('-', 1)[1]} | " + " | ".join(cells) + " |")
+
+
 def seeds(text):
     first, _, last = text.partition("-")
     return list(range(int(first), int(last or first) + 1))
@@ -113,6 +129,7 @@ def main():
         if folders:
             report = [args.vabal, "report", *folders, "--out", str(args.out / f"{part}.html")]
             subprocess.run(report, check=True)
+            points(args.out / f"{part}-files" / "results.csv")
 
 
 if __name__ == "__main__":
