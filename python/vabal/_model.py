@@ -185,10 +185,14 @@ class VaBAL:
             self._model = _vabal.Model.from_bytes(state["model"])
 
     def __repr__(self) -> str:
-        preset = {name: value for name, value in self._given.items() if name == "preset"}
-        default = json.loads(_vabal.vabal_settings(as_json(preset)))
-        changed = preset | {name: value for name, value in self._settings.items() if value != default[name]}
-        keywords = [f"{name}{'_' * keyword.iskeyword(name)}={value!r}" for name, value in sorted(changed.items())]
+        # From the preset that differs in the fewest, which a model that was read back does not tell.
+        def changed(preset: str) -> dict[str, Any]:
+            default = json.loads(_vabal.vabal_settings(as_json({"preset": preset})))
+            values = {name: value for name, value in self._settings.items() if value != default[name]}
+            return values if preset == "paper" else values | {"preset": preset}
+
+        shown = min(map(changed, ("paper", "official", "cross")), key=len)
+        keywords = [f"{name}{'_' * keyword.iskeyword(name)}={value!r}" for name, value in sorted(shown.items())]
         text = f"VaBAL({', '.join(keywords)})"
         if self._model is None:
             return f"{text}, not fitted"
