@@ -31,9 +31,9 @@ class VaBAL:
     >>> predicted = np.arange(60) % 3
     >>> features = np.eye(8)[predicted] + 0.1 * rng.normal(size=(60, 8))
     >>> labels = np.where(np.arange(60) < 20, predicted, -1)
-    >>> model = vabal.VaBAL(preset="cross", minimum_steps=400, draws=10)
+    >>> model = vabal.VaBAL(preset="cross", lambda_=0.5, minimum_steps=400, draws=10)
     >>> model.fit(features, predicted=predicted, labels=labels)
-    VaBAL(draws=10, minimum_steps=400, preset='cross') fitted to features of widths [8], 3 classes
+    VaBAL(draws=10, lambda_=0.5, minimum_steps=400, preset='cross') fitted to features of widths [8], 3 classes
     >>> scores = model.score(features, predicted=predicted, labels=labels)
     >>> scores.shape, bool(np.isnan(scores[:20]).all()), model.health.warning
     ((60,), True, None)
