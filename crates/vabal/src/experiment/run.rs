@@ -323,10 +323,18 @@ impl<'a, T: Items> Grid<'a, T> {
             // On this thread, to which a device may belong.
             return self.work(0);
         }
-        // Threads of their own and not the pool's: one of the pool that waits for a first round might be given work by
-        // the one that trains it, and wait for itself.
+        // Each in a pool of one thread. In a common pool all would wait for the few threads that are not workers, and a worker that
+        // waits for a first round might be given work by the one that trains it, and wait for itself.
+        let alone = || {
+            rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| {
+                Error::from(
+                    Error::input("a thread cannot be started").got(error).hint("set RAYON_NUM_THREADS=1"),
+                )
+            })
+        };
         let results: Vec<Result<()>> = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..workers).map(|n| scope.spawn(move || self.work(n))).collect();
+            let workers: Vec<_> =
+                (0..workers).map(|n| scope.spawn(move || alone()?.install(|| self.work(n)))).collect();
             let ends = workers.into_iter().map(|worker| worker.join());
             ends.map(|end| end.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         });
