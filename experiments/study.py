@@ -103,6 +103,22 @@ def points(report):
         print(f"| {experiment.replace('-', ' ').rsplit(' ', 1)[0]}, {experiment.rsplit('-', 1)[1]} | " + " | ".join(cells) + " |")
 
 
+def asked(rounds):
+    """Prints what each strategy asked for, means over data sets, seeds and rounds in percent: picks that the classifier had wrong, the area
+    under the ROC curve of the score against the classifier's errors, rare classes among the labels."""
+    columns = ["picks_wrong", "error_auc", "rare_share"]
+    values = {}
+    with open(rounds, newline="") as file:
+        for row in csv.DictReader(file):
+            for column in columns:
+                if row.get(column):
+                    values.setdefault(row["strategy"], {}).setdefault(column, []).append(100 * float(row[column]))
+    print("| strategy | picks that are wrong | AUC for errors | rare classes among the labels |\n|---|---|---|---|")
+    for strategy, of in values.items():
+        cells = (f"{sum(of[column]) / len(of[column]):.1f}" if column in of else "" for column in columns)
+        print(f"| {strategy} | " + " | ".join(cells) + " |")
+
+
 def seeds(text):
     first, _, last = text.partition("-")
     return list(range(int(first), int(last or first) + 1))
@@ -130,6 +146,7 @@ def main():
             report = [args.vabal, "report", *folders, "--out", str(args.out / f"{part}.html")]
             subprocess.run(report, check=True)
             points(args.out / f"{part}-files" / "results.csv")
+            asked(args.out / f"{part}-files" / "rounds.csv")
 
 
 if __name__ == "__main__":
