@@ -11,10 +11,9 @@ import argparse
 import csv
 import pathlib
 import statistics
-import subprocess
-import sys
 
-DOMINANT, RARE = 'kind = "dominant", classes = [{}], keep = 0.1', 'kind = "rare", classes = [{}], keep = 0.1'
+from study import DOMINANT, RARE, execute, report
+
 PLUS = [("cifar10", DOMINANT.format(k)) for k in (0, 4, 9)]
 MINUS = [("cifar10", RARE.format(k)) for k in (0, 4, 9)]
 ALL = ["random", "core-set", "bald", "vabal-paper", "vabal-official", "vabal"]
@@ -48,28 +47,14 @@ COMPARISONS = {
 
 
 def run(args, name):
-    """The folders of one comparison."""
+    """The folder of the tables of one comparison."""
     sets, budget, count, strategies, seeds = COMPARISONS[name]
-    folders = []
-    for number, (file, imbalance) in enumerate(sets):
-        folder = args.out / f"{name}-{number + 1}"
-        config = folder.with_suffix(".toml")
-        tables = [f"[strategy.{strategy}]\n{VARIANTS[strategy]}\n" for strategy in strategies if strategy in VARIANTS]
-        names = ", ".join(f'"{strategy}"' for strategy in strategies)
-        config.write_text(
-            f'name = "{folder.name}"\nseeds = {list(range(201, 201 + seeds))}\nstrategies = [{names}]\n'
-            f"rounds = {{ initial = {budget}, budget = {budget}, count = {count} }}\n\n"
-            f'[data]\nkind = "features"\npath = "{(args.data / file).resolve()}.npz"\nimbalance = {{ {imbalance} }}\n\n'
-            f'[classifier]\nkind = "linear"\n\n' + "\n".join(tables)
-        )
-        print(folder.name, file=sys.stderr, flush=True)
-        done = subprocess.run([args.vabal, "run", str(config), "--out", str(folder), "--quiet"])
-        if done.returncode:
-            sys.exit(done.returncode)
-        folders.append(folder)
-    report = args.out / f"{name}.html"
-    subprocess.run([args.vabal, "report", *map(str, folders), "--out", str(report), "--quiet"], check=True, stdout=subprocess.DEVNULL)
-    return args.out / f"{name}-files"
+    seeds = range(201, 201 + seeds)
+    folders = [
+        execute(args, args.out / f"{name}-{number}", data, (budget, count), strategies, VARIANTS, seeds)
+        for number, data in enumerate(sets, 1)
+    ]
+    return report(args, args.out / f"{name}.html", folders)
 
 
 def table(name, files):

@@ -66,32 +66,36 @@ PARTS = {
 }
 
 
-def run(args, part, name, budget):
-    """One data set with one budget; gives its folder."""
-    _, _, strategies, seeds = PARTS[part]
-    file, imbalance, _ = SETS[name]
-    name = f"{name}-{budget}"
-    folder = args.out / part / name
+def execute(args, folder, data, rounds, strategies, variants, seeds):
+    """Writes a configuration beside its folder, `data` being a file of features and an imbalance, and runs it from where it stopped."""
+    (initial, count), (file, imbalance) = rounds, data
     config = folder.with_suffix(".toml")
-    tables = [f"[strategy.{strategy}]\n{VARIANTS[strategy]}\n" for strategy in strategies if strategy in VARIANTS]
+    tables = [f"[strategy.{strategy}]\n{variants[strategy]}\n" for strategy in strategies if strategy in variants]
     names = ", ".join(f'"{strategy}"' for strategy in strategies)
     config.write_text(
-        f'name = "{name}"\nseeds = {args.seeds or list(seeds)}\nstrategies = [{names}]\n'
-        f"rounds = {{ initial = {budget}, budget = {budget}, count = 6 }}\n\n"
+        f'name = "{folder.name}"\nseeds = {list(seeds)}\nstrategies = [{names}]\n'
+        f"rounds = {{ initial = {initial}, budget = {initial}, count = {count} }}\n\n"
         f'[data]\nkind = "features"\npath = "{(args.data / file).resolve()}.npz"\nimbalance = {{ {imbalance} }}\n\n'
         f'[classifier]\nkind = "linear"\n\n' + "\n".join(tables)
     )
-    print(part, name, flush=True)
+    print(folder.name, file=sys.stderr, flush=True)
     done = subprocess.run([args.vabal, "run", str(config), "--out", str(folder), "--quiet"])
     if done.returncode:
         sys.exit(done.returncode)
-    return str(folder)
+    return folder
 
 
-def points(report):
+def report(args, page, folders):
+    """One page of several runs; gives the folder of its tables."""
+    command = [args.vabal, "report", *map(str, folders), "--out", str(page), "--quiet"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return page.with_name(f"{page.stem}-files")
+
+
+def points(results):
     """Prints for each data set the balanced accuracy of random choice and what the others add to it, averages over rounds, in points."""
     rows = {}
-    with open(report, newline="") as file:
+    with open(results, newline="") as file:
         for row in csv.DictReader(file):
             if (row["measure"], row["figure"]) == ("balanced accuracy", "average"):
                 rows.setdefault(row["experiment"], {})[row["strategy"]] = row
@@ -119,7 +123,7 @@ def asked(rounds):
         print(f"| {strategy} | " + " | ".join(cells) + " |")
 
 
-def seeds(text):
+def first_to_last(text):
     first, _, last = text.partition("-")
     return list(range(int(first), int(last or first) + 1))
 
@@ -130,23 +134,22 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/study"), help="folder for runs and reports")
     parser.add_argument("--vabal", default="target/release/vabal", help="the program")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="parts of the study; all if not given")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="data sets; all if not given")
-    parser.add_argument("--seeds", type=seeds, metavar="FIRST-LAST", help="other seeds than those of the parts")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="NAME", help="data sets; all if not given")
+    parser.add_argument("--seeds", type=first_to_last, metavar="FIRST-LAST", help="other seeds than those of the parts")
     args = parser.parse_args()
     for part in args.parts:
-        names, small, _, _ = PARTS[part]
+        names, small, strategies, seeds = PARTS[part]
         (args.out / part).mkdir(parents=True, exist_ok=True)
         folders = [
-            run(args, part, name, budget)
+            execute(args, args.out / part / f"{name}-{budget}", SETS[name][:2], (budget, 6), strategies, VARIANTS, args.seeds or seeds)
             for name in names
             if name in args.sets
             for budget in ([SETS[name][2], SMALL] if small else [SETS[name][2]])
         ]
         if folders:
-            report = [args.vabal, "report", *folders, "--out", str(args.out / f"{part}.html")]
-            subprocess.run(report, check=True)
-            points(args.out / f"{part}-files" / "results.csv")
-            asked(args.out / f"{part}-files" / "rounds.csv")
+            files = report(args, args.out / f"{part}.html", folders)
+            points(files / "results.csv")
+            asked(files / "rounds.csv")
 
 
 if __name__ == "__main__":
