@@ -87,7 +87,7 @@ if [ "$(major)" -lt 20 ]; then
 fi
 # A demo of seconds: what the page looks like does not depend on how well the networks have learnt.
 cargo run --locked --release --quiet -- demo --quiet --out "$folder/demo" --set rounds.count=3 --set classifier.epochs=2 \
-  --set classifier.minimum_steps=0 --set strategy.vabal.epochs=4 --set strategy.vabal.minimum_steps=0
+  --set classifier.minimum_steps=0 --set 'strategies=[random, entropy, vabal, vabal-official]' --set strategy.vabal-official.epochs=4
 npm --prefix tests/page ci --loglevel=error --no-audit --no-fund
 node tests/page/report.mjs "$folder/demo/report.html"
 # The program that has just made the demo.
