@@ -272,7 +272,7 @@ fn check_name(key: &str, name: &str) -> Result<()> {
 /// built-in may set what that has to set, and nothing else.
 fn check_table(name: &str, kind: Option<&str>) -> Result<()> {
     if is_bound(name) {
-        return Err(Error::input("the bound cannot be defined anew")
+        return Err(Error::input("the bound cannot be redefined")
             .at(format!("strategy.{name}"))
             .expected("a name that is not taken")
             .got(format!("[strategy.{name}]; {name} has no settings"))

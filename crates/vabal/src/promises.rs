@@ -247,7 +247,7 @@ fn a_value_that_is_none_is_named_and_stopping_is_obeyed() {
         );
         assert!(told <= 1, "{name} goes on after it was told to stop");
 
-        // Probabilities that are none get no farther than `Signals`.
+        // `Signals` refuses what are not probabilities.
         u.stages.iter_mut().for_each(|stage| stage[[13, 2]] = f32::NAN);
         let broken = u.all(needs);
         if needs.stages || needs.embedding {

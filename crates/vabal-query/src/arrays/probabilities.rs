@@ -14,7 +14,7 @@ const TOLERANCE: f32 = 0.01;
 /// What may stand for a probability, give or take what rounding adds; NaN may not.
 pub(crate) const PROBABILITIES: std::ops::RangeInclusive<f32> = 0.0..=1.0001;
 
-/// The first of the distributions over `classes` in `values` that is none, and what is wrong with it.
+/// The first row of `classes` values that is not a distribution, and what is wrong with it.
 pub(super) fn wrong(values: &[f32], classes: usize) -> Option<(usize, Complaint)> {
     let rows = values.par_chunks(classes).with_min_len(1 << 12).enumerate();
     let (at, row) = rows.find_first(|(_, row)| !wide(|| is_distribution(row)))?;

@@ -19,8 +19,8 @@ pub(super) fn cut(selection: &mut Selection, n: usize) {
     selection.terms.iter_mut().for_each(|term| term.values.truncate(n));
 }
 
-/// The area under the ROC curve of scores, in descending order, that shall tell errors from the rest: the probability that an
-/// error has a larger score than an image that is none, equal scores counting half. `None` where there are not both.
+/// The area under the ROC curve of scores, in descending order, as a detector of errors: the probability that an
+/// error has a larger score than a right prediction, equal scores counting half. `None` unless there are both.
 pub(super) fn error_auc(scores: &[f64], errors: &[bool]) -> Option<f64> {
     let wrong = errors.iter().filter(|&&error| error).count();
     let right = errors.len() - wrong;

@@ -162,7 +162,7 @@ struct Ledger {
 }
 
 impl Ledger {
-    /// The next run, begun where it had not been: runs begin in the same order whoever takes them.
+    /// The next run, begun unless an earlier start began it. Runs begin in the same order, whichever worker takes them.
     fn next(&mut self) -> Result<Option<Progressed>> {
         let Some((strategy, seed)) = self.runs.next() else { return Ok(None) };
         if let Some(progressed) = self.stored.remove(&(strategy.clone(), seed)) {
@@ -317,7 +317,7 @@ fn fingerprint<T: Items>(data: &DataSet<T>) -> String {
 }
 
 impl<'a, T: Items> Grid<'a, T> {
-    /// Lets so many workers take runs until there are none.
+    /// Runs all that is left on so many workers.
     fn share_out(&self, workers: usize) -> Result<()> {
         if workers == 1 {
             // On this thread, to which a device may belong.
@@ -344,7 +344,7 @@ impl<'a, T: Items> Grid<'a, T> {
         error.map_or(Ok(()), Err)
     }
 
-    /// Takes runs until there are none. An error stops the other workers too.
+    /// Takes runs until none is left. An error stops the other workers too.
     fn work(&self, number: usize) -> Result<()> {
         let mut worker = Worker { number, first: None };
         let next = || match self.reporter.is_stopped() {

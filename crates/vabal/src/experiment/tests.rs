@@ -470,7 +470,7 @@ fn the_bound_asks_for_the_rarest_class_and_only_an_experiment_has_it() {
     assert!(crate::STRATEGIES.named("class-balanced").is_none());
     let text = "[strategy.class-balanced]\nkind = \"vabal\"\n";
     let error = Config::parse(text, "test", "test", &[]).unwrap_err().to_string();
-    assert!(error.contains("the bound cannot be defined anew"), "{error}");
+    assert!(error.contains("the bound cannot be redefined"), "{error}");
 }
 
 #[test]

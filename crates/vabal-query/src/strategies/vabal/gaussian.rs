@@ -88,7 +88,7 @@ impl Statistics {
         Ok(Self { origin, counts, sums, moments })
     }
 
-    /// The mean of all rows, \[d\]; the origin where there is none.
+    /// The mean of all rows, \[d\]; the origin if there are no rows.
     pub fn mean(&self) -> Vec<f64> {
         let count = self.counts.sum().max(1.0);
         self.origin

@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::rng::Seed;
 use crate::{Label, Query, Signals};
 
-/// λ of Eq. 10, at which the VAE learns the classes: at the paper's 0.005 it agrees with a third of the predictions.
+/// λ of Eq. 10, at which the VAE learns the classes; with the paper's 0.005 it hardly does (docs/strategies.md).
 const LAMBDA: f64 = 0.5;
 
 /// A VAE, and where its draws come from.

@@ -133,7 +133,7 @@ impl Model {
             return Err(Error::input("another number of classes than the VAE was fitted to")
                 .expected(classes)
                 .got(query.classes)
-                .hint("score the classes that it was fitted to, or fit a VAE anew")
+                .hint("score the classes that it was fitted to, or fit another VAE")
                 .into());
         }
         if let Some(row) = query.labels.iter().position(|&label| label as usize >= classes) {
@@ -234,7 +234,7 @@ impl Model {
         Err(Error::input("stage features of other widths than the VAE was fitted to")
             .expected(format!("{expected:?}"))
             .got(format!("{got:?}"))
-            .hint("give the features it was fitted to, or fit a VAE anew")
+            .hint("give the features it was fitted to, or fit another VAE")
             .into())
     }
 

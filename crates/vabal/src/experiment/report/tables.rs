@@ -176,7 +176,7 @@ pub fn recall(section: &Section<'_>) -> Option<Table> {
     })
 }
 
-/// The best mean of a column, where there are several to choose from. A bound is none of them.
+/// The best mean of a column, where there are several to choose from; bounds are left out.
 #[must_use]
 pub fn best(section: &Section<'_>, (measure, figure): (Measure, Figure)) -> Option<f64> {
     let means: Vec<f64> = section
