@@ -41,7 +41,7 @@ pub fn classes(query: &Query<'_>, selection: &Selection) -> Result<Vec<Class>> {
         selection.ids.iter().filter_map(|id| rows.get(id).copied()).collect()
     };
     let (of_pool, of_picks) = if pool.probabilities().is_ok() {
-        let p = pool.checked_probabilities()?;
+        let p = pool.probabilities()?;
         (mean_of_all(p), mean_of(p, &chosen()))
     } else if let Ok(predicted) = pool.predicted() {
         let picked = chosen().into_iter().map(|row| predicted[row]).collect::<Vec<_>>();

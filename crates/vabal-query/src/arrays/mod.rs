@@ -42,5 +42,4 @@ pub use classes::Classes;
 pub use group::Group;
 pub use ids::Names;
 pub use pool::Pool;
-pub(crate) use probabilities::PROBABILITIES;
 pub use signals::{Dense, MonteCarlo, Needs, Signals, argmax};

@@ -12,7 +12,7 @@ use crate::kernels::wide;
 const TOLERANCE: f32 = 0.01;
 
 /// What may stand for a probability, give or take what rounding adds; NaN may not.
-pub(crate) const PROBABILITIES: std::ops::RangeInclusive<f32> = 0.0..=1.0001;
+const PROBABILITIES: std::ops::RangeInclusive<f32> = 0.0..=1.0001;
 
 /// The first row of `classes` values that is not a distribution, and what is wrong with it.
 pub(super) fn wrong(values: &[f32], classes: usize) -> Option<(usize, Complaint)> {

@@ -12,7 +12,7 @@ use ndarray::{Array, ArrayView, ArrayView2, ArrayView3, ArrayView4, Dimension, I
 use rayon::prelude::*;
 
 use super::Store;
-use super::probabilities::{PROBABILITIES, wrong};
+use super::probabilities::wrong;
 use crate::error::{Error, Result};
 use crate::{Id, Label};
 
@@ -453,14 +453,6 @@ impl<'a> Signals<'a> {
         self.all_classes().next()
     }
 
-    /// As [`Signals::probabilities`], which were checked when they were given.
-    ///
-    /// # Errors
-    /// They were not given.
-    pub fn checked_probabilities(&self) -> Result<ArrayView2<'_, f32>> {
-        self.probabilities()
-    }
-
     /// The embedding [n, d], every value finite.
     ///
     /// # Errors
@@ -481,16 +473,6 @@ impl<'a> Signals<'a> {
             self.check_features(stage, l + 1)?;
         }
         Ok(stages)
-    }
-
-    /// The complaint about the first of `values`, all of `row`, that is no probability.
-    pub(crate) fn bad_probability<'v>(&self, row: usize, mut values: impl Iterator<Item = &'v f32>) -> Error {
-        Error::input("a probability is out of range")
-            .at(format!("id {}", self.ids[row]))
-            .expected("numbers from 0 to 1")
-            .got(values.find(|p| !PROBABILITIES.contains(*p)).copied().unwrap_or(f32::NAN))
-            .hint("give probabilities (after the softmax), not logits")
-            .into()
     }
 
     fn check_features(&self, stage: ArrayView2<'_, f32>, number: usize) -> Result<()> {

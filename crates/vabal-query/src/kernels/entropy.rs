@@ -74,12 +74,6 @@ pub fn entropy_of(values: &[f32]) -> f64 {
     sum
 }
 
-/// Whether all values may stand for probabilities.
-#[inline(always)]
-pub fn all_within(values: &[f32], least: f32, most: f32) -> bool {
-    values.iter().fold(true, |good, &p| good & (p >= least) & (p <= most))
-}
-
 /// The largest value, the place of the first that is as large, and the largest of all but that one.
 #[inline(always)]
 pub fn two_largest(values: &[f32]) -> (f32, usize, f32) {

@@ -11,7 +11,7 @@ mod matmul;
 mod vectors;
 
 pub use distance::{distance_error, dot_products, exact_squared_distance, magnitude, squared_distances};
-pub use entropy::{all_within, entropy_of, entropy_sum, mean_of_rows, two_largest};
+pub use entropy::{entropy_of, entropy_sum, mean_of_rows, two_largest};
 pub use factor::Factor;
 pub use matmul::{Threads, matmul};
 pub use vectors::{Vectors, load, read, store};

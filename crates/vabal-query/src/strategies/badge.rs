@@ -60,7 +60,7 @@ impl Strategy for Badge {
         if n == 0 {
             return Ok(Selection::default());
         }
-        let p = query.unlabelled.checked_probabilities()?;
+        let p = query.unlabelled.probabilities()?;
         let ([x], scale) = Rows::of([query.unlabelled])?;
         let p = Rows::over(p);
         // In a random order that goes by the ids: an interval of it that is drawn from again has nothing to do with what is next to

@@ -9,15 +9,13 @@ use rand::RngExt as _;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::arrays::{PROBABILITIES, argmax};
+use crate::arrays::argmax;
 use crate::error::{Result, within};
-use crate::kernels::{Threads, all_within, entropy_sum, matmul, mean_of_rows, wide};
+use crate::kernels::{Threads, entropy_sum, matmul, mean_of_rows};
 use crate::progress::{Event, Progress, report};
 use crate::rng::Rng;
 use crate::term;
-use crate::{
-    Column, Id, MonteCarlo, Needs, Query, Selection, Signals, Strategy, StrategySettings, Table, available,
-};
+use crate::{Column, Id, MonteCarlo, Needs, Query, Selection, Strategy, StrategySettings, Table, available};
 
 /// Images looked at between two reports of progress.
 const BLOCK: usize = 4096;
@@ -165,12 +163,11 @@ pub(super) struct Disagreement {
     pub predicted: u32,
 }
 
-/// The disagreement of the draws [n, T, C] of `pool`, row by row, in one pass over them on all cores.
+/// The disagreement of draws [n, T, C], row by row, in one pass over them on all cores.
 ///
 /// # Errors
-/// A value that is no probability, by its id, or [`crate::Error::Stopped`].
+/// [`crate::Error::Stopped`].
 pub(super) fn disagreement(
-    pool: &Signals<'_>,
     draws: ArrayView3<'_, f32>,
     phase: &'static str,
     progress: &mut Progress<'_>,
@@ -189,21 +186,13 @@ pub(super) fn disagreement(
                     copy
                 }
             };
-            let within = || all_within(values, *PROBABILITIES.start(), *PROBABILITIES.end());
-            if !wide(within) {
-                return Err(pool.bad_probability(row, values.iter()));
-            }
             mean_of_rows(values, mean);
             let aleatoric = entropy_sum(values) / count as f64;
             let information = (entropy_sum(mean) - aleatoric).max(0.0);
-            Ok(Disagreement { information, aleatoric, predicted: argmax(mean.iter().copied()) })
+            Disagreement { information, aleatoric, predicted: argmax(mean.iter().copied()) }
         };
         let buffers = || (vec![0.0; classes], Vec::new());
-        let block: Vec<Result<Disagreement>> =
-            (first..done).into_par_iter().with_min_len(64).map_init(buffers, of).collect();
-        for answer in block {
-            answers.push(answer?);
-        }
+        answers.par_extend((first..done).into_par_iter().with_min_len(64).map_init(buffers, of));
         report(progress, Event::Progress { phase, done, total: n, unit: "image", loss: None })?;
     }
     Ok(answers)
@@ -226,7 +215,7 @@ impl Strategy for Bald {
     }
 
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
-        let of = disagreement(query.unlabelled, query.unlabelled.monte_carlo()?, "score", progress)?;
+        let of = disagreement(query.unlabelled.monte_carlo()?, "score", progress)?;
         let scores: Vec<f64> = of.iter().map(|d| d.information).collect();
         Selection::top(query, &scores, columns(&of), progress)
     }
@@ -238,7 +227,7 @@ impl Strategy for PowerBald {
     }
 
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
-        let of = disagreement(query.unlabelled, query.unlabelled.monte_carlo()?, "score", progress)?;
+        let of = disagreement(query.unlabelled.monte_carlo()?, "score", progress)?;
         // The largest of log(score^β) plus Gumbel noise, one by one, is drawing without replacement (Gumbel top-k).
         // Noise by a key of the id, so that neither the order nor the rest of the pool changes it.
         let score = |(of, &id): (&Disagreement, &Id)| {
@@ -345,7 +334,7 @@ impl Strategy for BatchBald {
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         let n = available(query, progress)?;
         let draws = query.unlabelled.monte_carlo()?;
-        let of = disagreement(query.unlabelled, draws, "score", progress)?;
+        let of = disagreement(draws, "score", progress)?;
         let mut rng = query.seed.stream("configurations");
         // Lazily (Minoux 1978): what an image adds only shrinks as the batch grows, so that an old gain is a bound.
         let mut open: Vec<(f64, usize)> =

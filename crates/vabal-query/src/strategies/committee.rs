@@ -70,7 +70,7 @@ impl Strategy for Committee {
 
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         let members = query.unlabelled.committee()?;
-        let of = disagreement(query.unlabelled, members, "score", progress)?;
+        let of = disagreement(members, "score", progress)?;
         let votes: Vec<f64> = match self.0.measure {
             Measure::MutualInformation => Vec::new(),
             measure => (0..members.dim().0)

@@ -99,7 +99,7 @@ fn images<'a>(query: &'a Query<'_>) -> Result<Vec<Image<'a>>> {
         if pool.is_empty() {
             continue;
         }
-        let p = pool.checked_probabilities()?;
+        let p = pool.probabilities()?;
         for (row, &id) in pool.ids().iter().enumerate() {
             let p = p.index_axis_move(ndarray::Axis(0), row);
             let predicted = argmax(p.iter().copied());

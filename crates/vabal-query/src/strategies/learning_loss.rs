@@ -190,7 +190,7 @@ impl Scale {
 
 /// The classifier's cross-entropy on every labelled image.
 fn losses(query: &Query<'_>) -> Result<Vec<f64>> {
-    let p = query.labelled.checked_probabilities()?;
+    let p = query.labelled.probabilities()?;
     let of = |(row, &label): (usize, &u32)| -f64::from(p[[row, label as usize]]).max(1e-12).ln();
     Ok(query.labels.iter().enumerate().map(of).collect())
 }

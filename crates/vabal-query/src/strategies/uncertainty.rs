@@ -3,9 +3,8 @@
 
 use rayon::prelude::*;
 
-use crate::arrays::PROBABILITIES;
 use crate::error::Result;
-use crate::kernels::{all_within, entropy_of, two_largest, wide};
+use crate::kernels::{entropy_of, two_largest, wide};
 use crate::progress::Progress;
 use crate::term;
 use crate::{Column, Needs, Query, Selection, Strategy};
@@ -55,29 +54,20 @@ impl Strategy for Uncertainty {
             .par_chunks(BLOCK * classes)
             .zip(scores.par_chunks_mut(BLOCK))
             .zip(predicted.par_chunks_mut(BLOCK).zip(confidence.par_chunks_mut(BLOCK)));
-        // The first row of each block that holds something else.
-        let bad = blocks.enumerate().filter_map(|(block, ((values, scores), (predicted, confidence)))| {
-            let (least, most) = (*PROBABILITIES.start(), *PROBABILITIES.end());
+        blocks.for_each(|((values, scores), (predicted, confidence))| {
             let rows = values.chunks_exact(classes).zip(scores).zip(predicted.iter_mut().zip(confidence));
             wide(
                 #[inline(always)]
                 || {
-                    for (row, ((values, score), (predicted, confidence))) in rows.enumerate() {
-                        if !all_within(values, least, most) {
-                            return Some(block * BLOCK + row);
-                        }
+                    for ((values, score), (predicted, confidence)) in rows {
                         let (largest, place, next) = two_largest(values);
                         *score = self.0.of(values, largest, next);
                         *predicted = place as f64;
                         *confidence = f64::from(largest);
                     }
-                    None
                 },
-            )
+            );
         });
-        if let Some(row) = bad.min() {
-            return Err(query.unlabelled.bad_probability(row, p.row(row).iter()));
-        }
         let terms = vec![
             Column { name: term::PREDICTED, values: predicted },
             Column { name: term::CONFIDENCE, values: confidence },

@@ -3,6 +3,7 @@
 //! Never here: how a strategy chooses, how a classifier trains.
 
 mod asked;
+mod begin;
 mod bound;
 mod measure;
 mod observe;

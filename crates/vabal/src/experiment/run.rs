@@ -13,11 +13,10 @@ use std::rc::Rc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::vec;
 
-use sha2::{Digest, Sha256};
-
 use super::asked;
+use super::begin::{describe, first_pools};
 use super::bound::ClassBalanced;
-use super::measure::{machine, measured};
+use super::measure::measured;
 use super::observe::{EVALUATE, Event, FEATURES, Listener, Observer, Reporter, SELECT, TRAIN};
 use super::record::{Asked, Phase, Pick, RoundRecord, RunRecord, Summary};
 use super::store::{Progressed, Store};
@@ -34,7 +33,6 @@ use crate::metrics::Metrics;
 use crate::progress::{self, Flow};
 use crate::query::{Needs, Selection, Signals, Strategy};
 use crate::rng::Seed;
-use crate::sqlite::to_json;
 use crate::{Id, Label};
 
 /// A finished experiment.
@@ -243,77 +241,6 @@ fn grid<T: Items>(
     let outcome = outcome(&store, false)?;
     store.finish()?;
     Ok(outcome)
-}
-
-/// The first pool of every seed: what of the configuration only the data can check.
-fn first_pools<T: Items>(config: &Config, data: &DataSet<T>) -> Result<HashMap<u64, Vec<Pick>>> {
-    config.seeds.iter().map(|&seed| Ok((seed, first_pool(config, data, seed)?))).collect()
-}
-
-/// The first pool of a seed, with its answers.
-fn first_pool<T: Items>(config: &Config, data: &DataSet<T>, seed: u64) -> Result<Vec<Pick>> {
-    let ids = Pool::new(&data.pool)?.draw(config.rounds.initial, Seed::new(seed))?;
-    let labels = HiddenLabels(&data.items).label(&ids)?;
-    if labels.iter().all(|label| Some(label) == labels.first()) {
-        let class = labels.first().map_or("", |&label| &data.items.classes()[label as usize]);
-        return Err(Error::input("the first pool holds one class only")
-            .at(format!("seed {seed}"))
-            .expected("images of at least two classes")
-            .got(format!("{} images, all of {class}", ids.len()))
-            .hint("raise rounds.initial, or take other seeds")
-            .into());
-    }
-    let pick = |(&id, label)| Pick { id, label, score: 0.0, terms: Vec::new() };
-    Ok(ids.iter().zip(labels).map(pick).collect())
-}
-
-/// Stores what the experiment is about, or checks that it is still about the same.
-fn describe<T: Items>(
-    store: &mut Store,
-    config: &Config,
-    data: &DataSet<T>,
-    device: Device,
-) -> Result<Summary> {
-    let fingerprint = fingerprint(data);
-    if let (Some(summary), Some(stored)) = (store.summary()?, store.value("data_sha256")?) {
-        if stored != fingerprint {
-            return Err(Error::input("the data are not those that this run began with")
-                .at(&data.name)
-                .expected(format!("SHA-256 {stored}"))
-                .got(format!("SHA-256 {fingerprint}"))
-                .hint("bring the old data back, or choose another --out")
-                .into());
-        }
-        return Ok(summary);
-    }
-    let mut machine = machine();
-    machine.push(("device".into(), device.to_string()));
-    let summary = Summary {
-        name: config.name.clone(),
-        data: data.name.clone(),
-        classes: data.items.classes().to_vec(),
-        pool_counts: data.class_counts(&data.pool),
-        test_counts: data.class_counts(&data.test),
-        rare: data.rare_classes(),
-        config: config.to_toml()?,
-        machine,
-    };
-    store.put_values(&[("summary", to_json(&summary)?), ("data_sha256", fingerprint)])?;
-    Ok(summary)
-}
-
-/// SHA-256 over the ids, labels and pixels or features of pool and test set.
-fn fingerprint<T: Items>(data: &DataSet<T>) -> String {
-    let mut hash = Sha256::new();
-    for ids in [&data.pool, &data.test] {
-        hash.update((ids.len() as u64).to_le_bytes());
-        for &id in ids {
-            hash.update(id.to_le_bytes());
-            hash.update(data.items.label(id).to_le_bytes());
-            data.items.items().digest(id, &mut hash);
-        }
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl<'a, T: Items> Grid<'a, T> {

@@ -5,6 +5,7 @@ use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 use rand::RngExt as _;
 
 use super::*;
+use crate::Signals;
 use crate::rng::Seed;
 use crate::strategies::committee::{self, Committee};
 use crate::term;

@@ -156,7 +156,7 @@ impl Prediction {
             let class = query.unlabelled.predicted()?;
             return Ok(Self { confidence: vec![1.0; class.len()], class });
         }
-        let p = query.unlabelled.checked_probabilities()?;
+        let p = query.unlabelled.probabilities()?;
         let total = (labelled.iter().sum::<usize>() + labelled.len()) as f64;
         let factor: Vec<f64> =
             labelled.iter().map(|&count| ((count + 1) as f64 / total).powf(-tau)).collect();
