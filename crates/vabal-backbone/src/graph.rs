@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::export::Around;
+use crate::onnx;
 use crate::protobuf::{Invalid, Message, Value, fields, varint};
 
 /// The fields of onnx.proto that are read or written, by message.
@@ -59,6 +61,9 @@ pub(crate) struct External {
     pub(crate) location: String,
     /// The first byte behind its last.
     pub(crate) end: u64,
+    /// Its name, and how many bytes it has.
+    name: String,
+    length: u64,
 }
 
 /// What is read of a file.
@@ -248,7 +253,8 @@ impl<'a> Graph<'a> {
                 return Err(format!("{} lies in \"{location}\", which is not beside the file", place_of()));
             }
             let end = offset.checked_add(length).ok_or_else(|| format!("{} is too large", place_of()))?;
-            self.external.push(External { location: location.to_owned(), end });
+            let location = location.to_owned();
+            self.external.push(External { location, end, name: name.to_owned(), length });
         } else if let Some(raw) = raw.filter(|raw| size > 0 && !raw.is_empty()) {
             if raw.len() as u64 != elements * size {
                 return Err(format!("{} has {} bytes, not {}", place_of(), raw.len(), elements * size));
@@ -296,8 +302,9 @@ impl<'a> Graph<'a> {
         self.makers.contains_key(value)
     }
 
-    /// The model with `output` for its only output, and without what is not needed for it.
-    pub(crate) fn cut(&self, output: &str) -> Vec<u8> {
+    /// The model with `output` for its only output, without what is not needed for it, and with the arrays inside that lie in the
+    /// files `beside` it.
+    pub(crate) fn cut(&self, output: &str, beside: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
         let mut needed: HashSet<&str> = HashSet::from([output]);
         // A nested graph may use any value: then all stays.
         let all = self.nodes.iter().any(|node| node.nested);
@@ -322,6 +329,9 @@ impl<'a> Graph<'a> {
             };
             graph = match (stays, field, current) {
                 (false, ..) => graph,
+                (true, (number @ number::graph::INITIALIZER, Value::Bytes(bytes)), _) => {
+                    graph.child(number, &self.inside(bytes, beside))
+                }
                 (true, (number, Value::Bytes(bytes)), Some(node)) => {
                     graph.child(number, &completed(bytes, node))
                 }
@@ -337,6 +347,60 @@ impl<'a> Graph<'a> {
                 _ => model.field(number, value),
             })
             .into_bytes()
+    }
+
+    /// An array with its values inside.
+    fn inside(&self, bytes: &[u8], beside: &BTreeMap<String, Vec<u8>>) -> Message {
+        let fields = fields(bytes).flatten();
+        let array = name_of(bytes, 8).and_then(|name| self.external.iter().find(|array| array.name == name));
+        let values = array.and_then(|array| {
+            let end = usize::try_from(array.end).ok()?;
+            beside.get(&array.location)?.get(end - usize::try_from(array.length).ok()?..end)
+        });
+        match values {
+            None => fields.fold(Message::default(), |message, (number, value)| message.field(number, value)),
+            Some(values) => fields
+                .filter(|(number, _)| ![9, 13, 14].contains(number))
+                .fold(Message::default(), |message, (number, value)| message.field(number, value))
+                .bytes(9, values),
+        }
+    }
+
+    /// Whether the graph has a value of this name.
+    pub(crate) fn has(&self, value: &str) -> bool {
+        self.makes(value)
+            || self.initializers.contains_key(value)
+            || self.inputs.iter().any(|port| port.name == value)
+    }
+
+    /// The model with `around` around it: the value `input` is no input any more, but made by what is before.
+    pub(crate) fn within(&self, around: &Around, input: &str, metadata: &[(&str, &str)]) -> Vec<u8> {
+        let add = |message: Message, field: u64, parts: &[Message]| {
+            parts.iter().fold(message, |message, part| message.child(field, part))
+        };
+        let mut graph = add(Message::default(), number::graph::NODE, &around.before);
+        for (field, value) in fields(self.graph).flatten() {
+            let stays = match (field, value) {
+                (number::graph::OUTPUT, _) => false,
+                (number::graph::INPUT, Value::Bytes(bytes)) => name_of(bytes, 1) != Some(input),
+                _ => true,
+            };
+            if stays {
+                graph = graph.field(field, value);
+            }
+        }
+        let graph = add(graph, number::graph::NODE, &around.behind);
+        let graph = add(graph, number::graph::INITIALIZER, &around.arrays);
+        let graph =
+            graph.child(number::graph::INPUT, &around.input).child(number::graph::OUTPUT, &around.output);
+        let model =
+            fields(self.model).flatten().fold(Message::default(), |model, (field, value)| match field {
+                number::model::GRAPH => model.child(field, &graph),
+                number::model::METADATA => model,
+                _ => model.field(field, value),
+            });
+        let properties = metadata.iter().map(|(key, value)| onnx::property(key, value));
+        properties.fold(model, |model, property| model.child(number::model::METADATA, &property)).into_bytes()
     }
 
     /// Operations of each kind, most first.

@@ -18,7 +18,9 @@
 //!
 //! Never here: files of images, where features are kept, what is learnt from them.
 
+mod export;
 mod graph;
+pub mod onnx;
 mod pixels;
 pub mod protobuf;
 mod spec;
@@ -37,6 +39,7 @@ use rten_tensor::{AsView as _, Layout as _, Tensor};
 use sha2::{Digest as _, Sha256};
 use vabal_query::error::{Complaint, Error, Result, unknown};
 
+pub use export::Linear;
 use graph::{Axis, Graph, Port};
 pub use spec::{Layout, Normalisation, Pooling, Settings, Spec};
 
@@ -62,7 +65,7 @@ pub struct Backbone {
     model: Arc<Model>,
     input: NodeId,
     output: NodeId,
-    /// The file cut to what is used, for export; arrays that lie outside it are not inside.
+    /// The file cut to what is used, for export.
     onnx: Arc<Vec<u8>>,
 }
 
@@ -163,11 +166,9 @@ impl Backbone {
         }
         let (output, cut) = output(&graph, settings)?;
         let normalisation = normalisation(&graph, settings).map_err(|error| error.at(place))?;
-        let onnx = graph.cut(&output);
-        let mut options = ModelOptions::with_all_ops();
-        for (location, bytes) in beside {
-            options.external_data(&location, bytes);
-        }
+        let onnx = graph.cut(&output, &beside);
+        drop(beside);
+        let options = ModelOptions::with_all_ops();
         let model = guarded(place, || options.load(onnx.clone()))?
             .map_err(|error| refused(place, error).hint(operations(&graph)))?;
         let id = |value: &str| {
@@ -245,7 +246,7 @@ impl Backbone {
         Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The network as ONNX, cut to what features need. Arrays that lie outside the file are not inside.
+    /// The network as ONNX, cut to what features need, with all of its arrays inside.
     #[must_use]
     pub fn onnx(&self) -> &[u8] {
         &self.onnx

@@ -5,6 +5,7 @@ use image::{DynamicImage, ImageBuffer, Luma, Rgb, Rgba};
 use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
 
 use super::*;
+use crate::onnx::{indices, model, node, whole, wholes};
 use crate::protobuf::Message;
 
 const WEIGHTS: [f32; 12] = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.5, -0.25, 0.125];
@@ -16,37 +17,10 @@ fn tensor(name: &str, shape: &[i64], values: &[f32]) -> Message {
     dims.whole(2, 1).text(8, name).bytes(9, &raw)
 }
 
-fn wholes(name: &str, shape: &[i64]) -> Message {
-    let raw: Vec<u8> = shape.iter().flat_map(|value| value.to_le_bytes()).collect();
-    Message::default().whole(1, shape.len() as i64).whole(2, 7).text(8, name).bytes(9, &raw)
-}
-
 /// 0 is an axis of any length.
 fn port(name: &str, axes: &[i64]) -> Message {
-    let shape = axes.iter().fold(Message::default(), |shape, &axis| {
-        let dim = match axis {
-            0 => Message::default().text(2, "n"),
-            length => Message::default().whole(1, length),
-        };
-        shape.child(1, &dim)
-    });
-    let array = Message::default().whole(1, 1).child(2, &shape);
-    Message::default().text(1, name).child(2, &Message::default().child(1, &array))
-}
-
-fn node(kind: &str, inputs: &[&str], output: &str, attributes: &[Message]) -> Message {
-    let node = inputs.iter().fold(Message::default(), |node, input| node.text(1, input));
-    let node = node.text(2, output).text(3, output).text(4, kind);
-    attributes.iter().fold(node, |node, attribute| node.child(5, attribute))
-}
-
-fn ints(name: &str, values: &[i64]) -> Message {
-    let start = Message::default().text(1, name);
-    values.iter().fold(start, |message, &value| message.whole(8, value)).whole(20, 7)
-}
-
-fn int(name: &str, value: i64) -> Message {
-    Message::default().text(1, name).whole(3, value).whole(20, 2)
+    let axes: Vec<_> = axes.iter().map(|&axis| (axis > 0).then_some(axis as usize)).collect();
+    onnx::port(name, &axes)
 }
 
 /// A network of one convolution, ReLU, and what follows.
@@ -62,7 +36,7 @@ impl Small {
     /// Input `x`, output `map`, of four channels.
     fn new(input: &[i64]) -> Self {
         let nhwc = input[3] == 3;
-        let transpose = node("Transpose", &["x"], "planes", &[ints("perm", &[0, 3, 1, 2])]);
+        let transpose = node("Transpose", &["x"], "planes", &[wholes("perm", &[0, 3, 1, 2])]);
         let conv = [
             node("Conv", &[if nhwc { "planes" } else { "x" }, "weight", "bias"], "conv", &[]),
             node("Relu", &["conv"], "map", &[]),
@@ -93,17 +67,14 @@ impl Small {
         self.pooled()
             .with(tensor("fc.weight", &[5, 4], &weights))
             .with(tensor("fc.bias", &[5], &[0.0; 5]))
-            .then("Gemm", &["embedding", "fc.weight", "fc.bias"], "logits", &[int("transB", 1)])
-            .then("Softmax", &["logits"], "probabilities", &[int("axis", 1)])
+            .then("Gemm", &["embedding", "fc.weight", "fc.bias"], "logits", &[whole("transB", 1)])
+            .then("Softmax", &["logits"], "probabilities", &[whole("axis", 1)])
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let graph = self.nodes.iter().fold(Message::default(), |graph, node| graph.child(1, node));
-        let graph = self.arrays.iter().fold(graph.text(2, "small"), |graph, array| graph.child(5, array));
         let output = Message::default().text(1, self.output);
-        let graph = graph.child(11, &port("x", &self.input)).child(12, &output);
-        let opset = Message::default().text(1, "").whole(2, 17);
-        Message::default().whole(1, 8).child(7, &graph).child(8, &opset).into_bytes()
+        let graph = onnx::graph("small", &self.nodes, &self.arrays, &[port("x", &self.input)], &[output]);
+        model(&graph, &[]).into_bytes()
     }
 
     fn open(&self, settings: &Settings) -> Result<Backbone> {
@@ -144,11 +115,11 @@ const RED: [u8; 3] = [200, 30, 60];
 #[test]
 fn every_form_of_network_gives_the_features_before_the_classifier() {
     let tokens = |small: Small| {
-        small.with(wholes("shape", &[0, 4, -1])).then("Reshape", &["map", "shape"], "flat", &[]).then(
+        small.with(indices("shape", &[0, 4, -1])).then("Reshape", &["map", "shape"], "flat", &[]).then(
             "Transpose",
             &["flat"],
             "tokens",
-            &[ints("perm", &[0, 2, 1])],
+            &[wholes("perm", &[0, 2, 1])],
         )
     };
     let with_class = |small: Small| {
@@ -156,7 +127,7 @@ fn every_form_of_network_gives_the_features_before_the_classifier() {
             "Concat",
             &["class", "tokens"],
             "all",
-            &[int("axis", 1)],
+            &[whole("axis", 1)],
         )
     };
     let free = [0, 3, 0, 0];
@@ -195,7 +166,7 @@ fn normalisation_is_what_is_said_or_written_or_that_of_imagenet() {
     let (mean, std) = ([0.1, 0.2, 0.3], [0.5, 1.0, 2.0]);
     let said = Settings { mean: Some(mean), std: Some(std), ..Settings::default() };
     close(&features(small.open(&said).unwrap()), &[expected(RED, mean, std)]);
-    let written = |key: &str, value: &str| Message::default().text(1, key).text(2, value);
+    let written = onnx::property;
     let bytes = [
         small.bytes(),
         Message::default().child(14, &written("vabal.mean", "0.1, 0.2,0.3")).into_bytes(),
@@ -272,7 +243,7 @@ fn arrays_beside_the_file_are_read_and_checked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("small.onnx");
     let external = |location: &str, length: &str| {
-        let entry = |key: &str, value: &str| Message::default().text(1, key).text(2, value);
+        let entry = onnx::property;
         let dims = [4, 3, 1, 1].iter().fold(Message::default(), |message, &dim| message.whole(1, dim));
         let place = dims.whole(2, 1).text(8, "weight").child(13, &entry("location", location));
         place.child(13, &entry("offset", "8")).child(13, &entry("length", length)).whole(14, 1)
@@ -399,5 +370,47 @@ proptest! {
         let opened = Backbone::of(bytes, "small", "small", BTreeMap::new(), &plain());
         let ran = opened.and_then(|backbone| backbone.worker()?.features(&[&of_colour(RED)]).map(|rows| rows.dim()));
         prop_assert!(ran.is_ok() || ran.is_err());
+    }
+}
+
+#[test]
+fn a_network_with_a_classifier_behind_it_gives_the_probabilities_of_its_features() {
+    let weights = ndarray::array![[1.0, -1.0, 0.5, 0.25], [0.0, 2.0, -0.5, 0.125], [0.5, 0.5, 0.5, -1.0]];
+    let bias = ndarray::array![0.1, -0.2, 0.3];
+    let classes = ["a", "b", "ü \"c\""].map(String::from);
+    let linear = Linear { weights: weights.view(), bias: bias.view(), classes: &classes };
+    let free = [0, 3, 0, 0];
+    let settings =
+        Settings { size: Some(16), mean: Some([0.1, 0.2, 0.3]), std: Some([0.5; 3]), ..Settings::default() };
+    let pooled = Settings { pooling: Some(Pooling::Class), ..settings.clone() };
+    let tokens = Small::new(&[1, 3, 16, 16])
+        .with(indices("shape", &[0, 4, -1]))
+        .then("Reshape", &["map", "shape"], "flat", &[])
+        .then("Transpose", &["flat"], "tokens", &[wholes("perm", &[0, 2, 1])]);
+    let cases = [
+        (Small::new(&free).classifier(), &settings),
+        (Small::new(&free), &settings),
+        (Small::new(&[0, 0, 0, 3]).pooled(), &settings),
+        (tokens.clone(), &settings),
+        (tokens, &pooled),
+        (Small::new(&free).then("GlobalAveragePool", &["map"], "pool", &[]), &settings),
+    ];
+    let image = of_colour(RED);
+    for (place, (small, settings)) in cases.into_iter().enumerate() {
+        let backbone = small.open(settings).unwrap();
+        let features = backbone.worker().unwrap().features(&[&image]).unwrap().mapv(f64::from);
+        let logits = features.dot(&weights.t()) + &bias;
+        let powers = logits.mapv(f64::exp);
+        let expected = &powers / powers.sum();
+        // Read back as a network that takes pixels of 0 to 255, and whose output is the probabilities.
+        let bytes = backbone.with_classifier(linear).unwrap();
+        let plain = Settings { output: Some("probabilities".into()), ..Settings::default() };
+        let whole = Backbone::of(bytes, "whole", "whole", BTreeMap::new(), &plain).unwrap();
+        let got = whole.worker().unwrap().features(&[&image]).unwrap().mapv(f64::from);
+        assert!((&got - &expected).iter().all(|d| d.abs() < 1e-6), "{place}: {got} {expected}");
+        let graph = Graph::read(whole.onnx()).unwrap();
+        assert_eq!(graph.metadata["classes"], "[\"a\",\"b\",\"ü \\\"c\\\"\"]");
+        let head = Graph::read(&linear.onnx(backbone.spec())).map(|graph| graph.inputs[0].name.to_owned());
+        assert_eq!(head.unwrap(), "features");
     }
 }

@@ -20,7 +20,7 @@ use crate::query::{Needs, Query, Selection, Signals, Strategy};
 use crate::rng::Seed;
 use crate::{Id, Label};
 
-pub(crate) use heads::Heads;
+pub(crate) use heads::{Heads, Strength};
 pub(crate) use trainer::Trainer;
 
 /// Who answers which class an image is of.

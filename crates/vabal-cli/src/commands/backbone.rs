@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use vabal::backbone::{Backbone, EMBEDDED, Layout, Pooling, Settings, Spec};
+use vabal::backbone::{AUTO, Backbone, EMBEDDED, Layout, Pooling, Settings, Spec, suitable};
+use vabal::project::learn::{Context, Wish};
 use vabal::{Error, Result};
 
 use crate::output::say;
 
 /// Show the pretrained networks that give features of images
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  vabal backbone show\n  vabal backbone show model.onnx")]
 pub struct Backbones {
     #[command(subcommand)]
     pub what: What,
@@ -108,25 +110,36 @@ fn colours(text: &str) -> std::result::Result<[f32; 3], String> {
     }
 }
 
-/// Opens a backbone by name or file. `auto` is the one inside the program.
+/// Opens a backbone by name or file, for images of `side` pixels. A file is opened in another process first.
 ///
 /// # Errors
 /// What the library says; a file that brings down the process that opens it first.
-pub fn open(name: &str, wishes: &Wishes) -> Result<Backbone> {
-    let settings = wishes.settings();
-    if name == "auto" || name == EMBEDDED {
+pub fn open(name: &str, wishes: &Wishes, side: usize) -> Result<Backbone> {
+    opened(name, wishes, side)
+        .map_err(|error| error.or_hint("`vabal backbone show --help` lists what can be set"))
+}
+
+fn opened(name: &str, wishes: &Wishes, side: usize) -> Result<Backbone> {
+    let mut settings = wishes.settings();
+    if name == AUTO || name == EMBEDDED {
+        settings.size = settings.size.or(Some(suitable(side)));
         return Backbone::embedded(&settings);
     }
     let path = Path::new(name);
-    if !path.exists() && path.extension().is_none() {
-        return Err(Error::input("no such backbone")
-            .expected(format!("{EMBEDDED}, auto, or an ONNX file"))
-            .got(format!("\"{name}\""))
-            .hint("export your network as ONNX, with torch.onnx.export for example, and give the file")
-            .into());
+    if path.exists() {
+        try_apart(path, wishes)?;
+        return Backbone::open(path, &settings);
     }
-    try_apart(path, wishes)?;
-    Backbone::open(path, &settings)
+    vabal::backbone::open(name, settings.size, side)
+}
+
+/// What trainings of a project work with.
+///
+/// # Errors
+/// What `--device` says.
+pub fn context(device: &str) -> Result<Context> {
+    let open = |wish: &Wish| open(&wish.name, &Wishes { size: wish.size, ..Wishes::default() }, wish.side);
+    Ok(Context::new(super::device(device)?, Box::new(open)))
 }
 
 /// The longest that a file may take to be opened and run once.
@@ -205,6 +218,9 @@ fn watch_memory() {
     });
 }
 
+/// Images are larger than this, where nothing is known of them.
+const LARGE: usize = 1000;
+
 /// Shows a backbone.
 ///
 /// # Errors
@@ -215,7 +231,7 @@ pub fn run(args: &Backbones) -> Result<()> {
         watch_memory();
         Backbone::open(&PathBuf::from(&args.backbone), &args.wishes.settings())?
     } else {
-        open(&args.backbone, &args.wishes)?
+        open(&args.backbone, &args.wishes, LARGE)?
     };
     let spec = backbone.spec();
     if args.json {

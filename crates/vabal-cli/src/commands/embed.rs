@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use vabal::Result;
-use vabal::backbone::embed_folder;
+use vabal::backbone::{embed_folder, usual_side};
 use vabal_arrays::{features_ending, write_features};
 
 use super::backbone::{self, Wishes};
@@ -49,7 +49,7 @@ const BAD: usize = 20;
 pub fn run(args: &Embed) -> Result<()> {
     // Told before the work.
     features_ending(&args.out)?;
-    let backbone = backbone::open(&args.backbone, &args.wishes)?;
+    let backbone = backbone::open(&args.backbone, &args.wishes, usual_side(&args.images)?)?;
     let cache = data_dir().join("features");
     let embedded =
         watched(args.quiet, |progress| embed_folder(&backbone, &args.images, Some(&cache), progress))?;

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use vabal::project::exchange::{Detail, Format, Layout, Means, columns};
+use vabal::project::learn::Context;
 use vabal::project::{Exported, Project, Shape};
 use vabal::{Error, Result};
 use vabal_arrays::Data;
 
+use super::backbone;
 use crate::bar::watched;
 use crate::output::{say, several};
 
@@ -112,11 +114,12 @@ pub fn run(args: &Export) -> Result<()> {
         return Err(misfit("--full", "csv, jsonl or parquet", "leave --full out, or write jsonl").into());
     }
     let project = Project::open(&args.project)?;
+    let context = args.model.then(|| backbone::context("cpu")).transpose()?;
     let written = match shape {
         Some(shape) => {
-            watched(args.quiet, |progress| project.export(shape, args.model, &args.out, progress))?
+            watched(args.quiet, |progress| project.export(shape, context.as_ref(), &args.out, progress))?
         }
-        None => parquet(args, &project, detail)?,
+        None => parquet(args, &project, detail, context.as_ref())?,
     };
     let Exported { images, mut files } = written;
     if let Some(path) = &args.sheet {
@@ -130,7 +133,7 @@ pub fn run(args: &Export) -> Result<()> {
     Ok(())
 }
 
-fn parquet(args: &Export, project: &Project, detail: Detail) -> Result<Exported> {
+fn parquet(args: &Export, project: &Project, detail: Detail, model: Option<&Context>) -> Result<Exported> {
     let rows = project.rows()?;
     let data = |column| match column {
         columns::Column::Whole(values) => Data::Whole(values),
@@ -139,5 +142,5 @@ fn parquet(args: &Export, project: &Project, detail: Detail) -> Result<Exported>
     };
     let table: Vec<(&str, Data)> =
         columns::table(&rows, detail).into_iter().map(|(name, column)| (name, data(column))).collect();
-    project.export_bytes(&rows, &vabal_arrays::write_parquet(&table)?, args.model, &args.out)
+    project.export_bytes(&rows, &vabal_arrays::write_parquet(&table)?, model, &args.out)
 }

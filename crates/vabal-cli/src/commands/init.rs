@@ -22,18 +22,19 @@ use crate::output::{complain, say};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal init steel --images photos/\n  \
     vabal init steel --images photos/ --classes crazing,inclusion,patches\n  \
-    vabal init cells --images slides/ --set size=96 --set holdout=0.1\n\n\
+    vabal init cells --images slides/ --set backbone=model.onnx --set holdout=0.1\n\n\
     Settings, and what they are if not set:\n  \
     name           the folder's name  what the page is headed with\n  \
     strategy       vabal              what chooses: any name of docs/strategies.md\n  \
-    first          50                 labels before the first training\n  \
-    retrain_every  50                 new labels between trainings\n  \
+    backbone       auto               pretrained network whose features are learnt from: auto, an ONNX\n  \
+                                      file; none trains a network from scratch, in a minute, not a second\n  \
+    first          10                 labels before the first training\n  \
+    retrain_every  10                 new labels between trainings\n  \
     budget         100                images chosen at a time\n  \
-    size           64                 pixels, high and wide, of what the network sees\n  \
-    passes         10000              images that a training looks at: more take longer and teach more\n  \
+    size           0                  pixels, high and wide, of what the network sees; 0: what suits it\n  \
     holdout        0.2                share of the images set aside to measure accuracy\n  \
     answers_wanted 1                  how many people answer each image\n  \
-    and colour, holdout_target, holdout_every, seed, hide_suggestions\n\n\
+    and colour, passes, holdout_target, holdout_every, seed, hide_suggestions\n\n\
     All but holdout and seed can be changed later: vabal set PROJECT KEY=VALUE")]
 pub struct Init {
     /// Folder of the project, made if it is not there

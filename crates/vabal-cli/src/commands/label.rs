@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use vabal::project::{Project, learn, status};
-use vabal::{Device, Error, Result};
+use vabal::project::learn::{self, Context};
+use vabal::project::{Project, status};
+use vabal::{Error, Result};
 use vabal_web::{Options, Server, Work};
 
-use super::device;
+use super::backbone;
 use crate::browser::Door;
 use crate::output::{complain, say};
 use crate::{interrupt, user};
@@ -50,7 +51,7 @@ pub struct Label {
 /// # Errors
 /// What the library and the server say.
 pub fn run(args: &Label) -> Result<()> {
-    let device = device(&args.device)?;
+    let context = backbone::context(&args.device)?;
     // Not kept open: where the folder cannot be written, and later can, one such connection would keep all from writing.
     let (before, name) = {
         let project = Project::open(&args.project)?;
@@ -63,7 +64,7 @@ pub fn run(args: &Label) -> Result<()> {
         token: None,
         person: args.person.clone().or_else(user),
     };
-    let server = Server::bind(options, work(device))?;
+    let server = Server::bind(options, work(context))?;
     let stop = interrupt::flag()?;
     say(format_args!("{name}: {} of {} images labelled", before.labelled, before.images));
     if !server.is_local() {
@@ -101,9 +102,13 @@ fn open(folder: &Path, address: &str) -> Option<Door> {
 }
 
 /// What the server has done in the background.
-fn work(device: Device) -> Work {
+fn work(context: Context) -> Work {
     Work {
-        learn: Arc::new(move |project, progress| learn::round(project, device, progress).map(drop)),
+        learn: Arc::new(move |project, progress| match learn::round(project, &context, progress)? {
+            // The first questions are there: now what the first training will want.
+            0 => learn::prepare(project, &context, progress),
+            _ => Ok(()),
+        }),
         cold_start: true,
         status: Arc::new(|project| {
             serde_json::to_value(status::of(project)?).map_err(|error| Error::input(error).into())

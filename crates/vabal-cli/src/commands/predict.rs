@@ -8,7 +8,7 @@ use vabal::Result;
 use vabal::project::Project;
 use vabal_arrays::Data;
 
-use super::device;
+use super::backbone;
 use crate::bar::watched;
 use crate::output::{complain, say, several};
 use crate::table::{self, aligned};
@@ -47,11 +47,11 @@ const BAD: usize = 20;
 /// # Errors
 /// What the library says: no model yet, no image in the folder.
 pub fn run(args: &Predict) -> Result<()> {
-    let device = device(&args.device)?;
+    let context = backbone::context(&args.device)?;
     let project = Project::open(&args.project)?;
     // Told before the work.
     table::Format::of(&args.out)?;
-    let predicted = watched(args.quiet, |progress| project.predict_folder(&args.images, device, progress))?;
+    let predicted = watched(args.quiet, |progress| project.predict_folder(&args.images, &context, progress))?;
     let (classes, images) = (&predicted.classes, &predicted.images);
     let best: Vec<(usize, f32)> = images.iter().map(vabal::project::Predicted::best).collect();
     let probability = |n: usize| {

@@ -33,16 +33,21 @@ pub struct Set {
 }
 
 /// Every setting, what it says, and whether it is the next training that it is for.
-const ALL: [(&str, &str, bool); 15] = [
+const ALL: [(&str, &str, bool); 16] = [
     ("name", "what the page is headed with", false),
     ("images", "the folder of images; `vabal scan PROJECT --images DIR` says where it is now", false),
     ("strategy", "what chooses: any name of docs/strategies.md", true),
     ("first", "labels before the first training", false),
     ("retrain_every", "new labels between trainings", false),
     ("budget", "images chosen at a time", true),
-    ("size", "pixels, high and wide, of what the network sees", true),
-    ("colour", "what the network sees of it: auto, grey or rgb", true),
-    ("passes", "images that a training looks at: more take longer and teach more", true),
+    (
+        "backbone",
+        "pretrained network whose features are learnt from: auto, an ONNX file; none trains from scratch",
+        true,
+    ),
+    ("size", "pixels, high and wide, of what the network sees; 0 for what suits it", true),
+    ("colour", "with backbone=none: what the network sees of it, auto, grey or rgb", true),
+    ("passes", "with backbone=none: images that a training looks at; more take longer and teach more", true),
     ("holdout", "share of the images set aside to measure accuracy; fixed once there are images", false),
     ("holdout_target", "labels of the images set aside after which no more of them are asked", false),
     ("holdout_every", "every how many questions one is of the images set aside", false),

@@ -9,7 +9,7 @@ use vabal::Result;
 use vabal::project::status::{self, RoundStatus, Status};
 use vabal::project::{Project, learn};
 
-use super::device;
+use super::backbone;
 use crate::bar::watched;
 use crate::output::{say, several};
 
@@ -41,10 +41,10 @@ pub struct Train {
 /// # Errors
 /// What the library says: a training that is under way, images that cannot be read.
 pub fn run(args: &Train) -> Result<()> {
-    let device = device(&args.device)?;
+    let context = backbone::context(&args.device)?;
     let mut project = Project::open(&args.project)?;
     let needs = learn::obstacle(&project)?;
-    let round = watched(args.quiet || args.json, |progress| learn::round(&mut project, device, progress))?;
+    let round = watched(args.quiet || args.json, |progress| learn::round(&mut project, &context, progress))?;
     let status = status::of(&project)?;
     let queued = project.queue(usize::MAX)?.len();
     if args.json {

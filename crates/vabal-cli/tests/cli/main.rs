@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the lint spares tests, but not the functions they share")]
 
+mod backbone;
 mod configuration;
 mod data;
 mod demo;

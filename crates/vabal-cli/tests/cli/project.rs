@@ -62,7 +62,7 @@ fn made(place: &Place) {
         fs::write(place.path().join(room).join(format!("{n:02}.png")), png(class_of(n), n)).unwrap();
     }
     let classes = CLASSES.join(",");
-    let settings = ["size=8", "passes=200", "first=10", "budget=8", "strategy=margin"];
+    let settings = ["backbone=none", "size=8", "passes=200", "first=10", "budget=8", "strategy=margin"];
     let settings: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
     let args = ["init", "steel", "--images", "photos", "--classes", &classes, "--quiet"];
     run(place, &[&args[..], &settings].concat());

@@ -43,7 +43,7 @@ fn a_label_is_counted_kept_over_a_restart_and_taken_back_after_it() {
     let reply = label(&mut client, "ann", "t1", asked[0], 1);
     assert_eq!(reply["images"], json!([{ "id": asked[0], "state": "labelled", "class": 1 }]));
     assert_eq!(reply["counts"]["labelled"], 1);
-    assert_eq!(reply["labels_until_training"], 49);
+    assert_eq!(reply["labels_until_training"], 9);
     assert_eq!(reply["classes"][1], json!({ "id": 1, "labels": 1 }));
     server.end();
 
@@ -131,7 +131,7 @@ fn settings_are_changed_one_by_one_and_wrong_ones_are_named() {
     let server = place.serve();
     let mut client = server.client();
     let settings = client.send("PUT", "/api/settings", &json!({ "retrain_every": 20 })).fine();
-    assert_eq!((&settings["retrain_every"], &settings["first"]), (&json!(20), &json!(50)));
+    assert_eq!((&settings["retrain_every"], &settings["first"]), (&json!(20), &json!(10)));
     let error = client.send("PUT", "/api/settings", &json!({ "retrain_evry": 20 })).error(400);
     assert!(error["hint"].as_str().unwrap().contains("retrain_every"), "{error}");
 }

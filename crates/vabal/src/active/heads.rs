@@ -28,20 +28,67 @@ use crate::{Id, Label};
 pub(crate) struct Heads<'a> {
     pub(crate) features: &'a Features,
     pub(crate) classes: usize,
-    pub(crate) settings: &'a Settings,
+    pub(crate) strength: Strength<'a>,
+}
+
+/// How strong the penalty is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Strength<'a> {
+    /// As it is set.
+    Fixed(&'a Settings),
+    /// Chosen by cross-validation, with calibrated probabilities.
+    Validated,
 }
 
 impl<'a> Heads<'a> {
+    /// As [`Learner::train`] for the round itself, of a type that is known.
+    pub(crate) fn fit(
+        &self,
+        ids: &[Id],
+        labels: &[Label],
+        seed: Seed,
+        progress: &mut Progress<'_>,
+    ) -> Result<Frozen<'a>> {
+        let &Self { features, classes, strength } = self;
+        let rows = features.rows(ids)?;
+        let head = match strength {
+            Strength::Fixed(settings) => {
+                LinearHead::fit(rows.view(), labels, classes, settings, None, None, progress)?
+            }
+            Strength::Validated => {
+                LinearHead::fit_validated(rows.view(), ids, labels, classes, seed, progress)?.head
+            }
+        };
+        Ok(Frozen { features, heads: vec![head], draws: false })
+    }
+
+    /// The settings of heads beside that of the round.
+    fn settings(
+        &self,
+        (ids, labels): (&[Id], &[Label]),
+        rows: ArrayView2<'_, f32>,
+        seed: Seed,
+        progress: &mut Progress<'_>,
+    ) -> Result<Settings> {
+        Ok(match self.strength {
+            Strength::Fixed(settings) => *settings,
+            Strength::Validated => {
+                let chosen = LinearHead::fit_validated(rows, ids, labels, self.classes, seed, progress)?;
+                Settings { l2: chosen.l2, ..Settings::default() }
+            }
+        })
+    }
+
     /// The draws of a posterior over heads: each is fitted to a bootstrap sample of its own, from the head of all rows on.
     fn draws(
         &self,
         rows: ArrayView2<'_, f32>,
         labels: &[Label],
-        draws: usize,
+        (draws, settings): (usize, &Settings),
         seed: Seed,
         progress: &mut Progress<'_>,
     ) -> Result<Vec<LinearHead>> {
-        let &Self { classes, settings, .. } = self;
+        let classes = self.classes;
         let all = LinearHead::fit(rows, labels, classes, settings, None, None, progress)?;
         let mut heads = Vec::with_capacity(draws);
         let fit = |draw: usize| {
@@ -72,16 +119,22 @@ impl Learner for Heads<'_> {
         seed: Seed,
         progress: &mut Progress<'_>,
     ) -> Result<Box<dyn Classifier + '_>> {
-        let &Self { features, classes, settings } = self;
+        if role == Role::Round {
+            return Ok(Box::new(self.fit(ids, labels, seed, progress)?));
+        }
+        let &Self { features, classes, .. } = self;
         let rows = features.rows(ids)?;
         let rows = rows.view();
-        let mut fit = |weights: Option<&[f64]>| {
-            LinearHead::fit(rows, labels, classes, settings, weights, None, progress).map(|head| vec![head])
-        };
+        let settings = self.settings((ids, labels), rows, seed, progress)?;
         let (heads, draws) = match role {
-            Role::Round => (fit(None)?, false),
-            Role::Member => (fit(Some(&bootstrap(labels, seed)))?, false),
-            Role::Draws(MonteCarlo { draws, .. }) => (self.draws(rows, labels, draws, seed, progress)?, true),
+            Role::Draws(MonteCarlo { draws, .. }) => {
+                (self.draws(rows, labels, (draws, &settings), seed, progress)?, true)
+            }
+            Role::Round | Role::Member => {
+                let weights = bootstrap(labels, seed);
+                let head = LinearHead::fit(rows, labels, classes, &settings, Some(&weights), None, progress)?;
+                (vec![head], false)
+            }
         };
         Ok(Box::new(Frozen { features, heads, draws }))
     }
@@ -115,9 +168,9 @@ fn bootstrap(labels: &[Label], seed: Seed) -> Vec<f64> {
 
 /// Fitted heads with the features that they are asked about: one, or those of Monte-Carlo draws.
 #[derive(Debug)]
-struct Frozen<'a> {
+pub(crate) struct Frozen<'a> {
     features: &'a Features,
-    heads: Vec<LinearHead>,
+    pub(crate) heads: Vec<LinearHead>,
     draws: bool,
 }
 

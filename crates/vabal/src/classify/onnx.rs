@@ -1,12 +1,16 @@
 //! A classifier as an ONNX file that any runtime reads: images of 0 to 255 in, probabilities out, normalisation
-//! inside. The few messages of ONNX are written by hand, as protobuf lays them out (onnx.proto, IR version 8,
-//! opset 17).
+//! inside. Pixels of 0 to 255 are what its metadata says for `vabal backbone`, so that it is a backbone, too.
 //!
 //! Never here: reading ONNX.
 
 use std::path::Path;
 
+use vabal_backbone::onnx::{PIXELS, graph, model, node, port, real, tensor, whole, wholes};
+use vabal_backbone::protobuf::Message;
+
 use super::Scorer;
+use crate::data::ImageShape;
+use crate::data::batch::Normalisation;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::kernels::batch_norm::EPSILON;
@@ -15,87 +19,15 @@ use crate::network::{Array, Block, Layer};
 #[cfg(test)]
 mod tests;
 
-/// A message of protobuf being written: fields in the order in which they are given.
-#[derive(Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    fn varint(&mut self, mut value: u64) {
-        while value > 0x7f {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-
-    fn whole(mut self, field: u64, value: i64) -> Self {
-        self.varint(field << 3);
-        self.varint(value.cast_unsigned());
-        self
-    }
-
-    fn real(mut self, field: u64, value: f32) -> Self {
-        self.varint(field << 3 | 5);
-        self.0.extend(value.to_le_bytes());
-        self
-    }
-
-    fn bytes(mut self, field: u64, bytes: &[u8]) -> Self {
-        self.varint(field << 3 | 2);
-        self.varint(bytes.len() as u64);
-        self.0.extend(bytes);
-        self
-    }
-
-    fn text(self, field: u64, text: &str) -> Self {
-        self.bytes(field, text.as_bytes())
-    }
-
-    fn child(self, field: u64, child: &Message) -> Self {
-        self.bytes(field, &child.0)
-    }
-}
-
-/// An attribute of a node: whole numbers.
-fn wholes(name: &str, values: &[usize]) -> Message {
-    let start = Message::default().text(1, name);
-    values.iter().fold(start, |message, &value| message.whole(8, value as i64)).whole(20, 7)
-}
-
-/// An attribute of a node: one whole number.
-fn whole(name: &str, value: i64) -> Message {
-    Message::default().text(1, name).whole(3, value).whole(20, 2)
-}
-
-/// An array of f32 by name.
-fn tensor(name: &str, shape: &[usize], values: &[f32]) -> Message {
-    let dims = shape.iter().fold(Message::default(), |message, &dim| message.whole(1, dim as i64));
-    let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    dims.whole(2, 1).text(8, name).bytes(9, &raw)
-}
-
-/// What goes in or out: a name and the lengths behind n.
-fn port(name: &str, shape: &[usize]) -> Message {
-    let n = Message::default().child(1, &Message::default().text(2, "n"));
-    let shape = shape
-        .iter()
-        .fold(n, |message, &length| message.child(1, &Message::default().whole(1, length as i64)));
-    let array = Message::default().whole(1, 1).child(2, &shape);
-    Message::default().text(1, name).child(2, &Message::default().child(1, &array))
-}
-
 /// The nodes of a graph, each called as its one output.
 struct Nodes<'a> {
-    graph: Message,
+    nodes: Vec<Message>,
     arrays: &'a [Array],
 }
 
 impl Nodes<'_> {
     fn node(&mut self, kind: &str, inputs: &[&str], output: &str, attributes: &[Message]) -> String {
-        let message = inputs.iter().fold(Message::default(), |message, input| message.text(1, input));
-        let message = message.text(2, output).text(3, output).text(4, kind);
-        let message = attributes.iter().fold(message, |message, attribute| message.child(5, attribute));
-        self.graph = std::mem::take(&mut self.graph).child(1, &message);
+        self.nodes.push(node(kind, inputs, output, attributes));
         output.to_owned()
     }
 
@@ -111,7 +43,7 @@ impl Nodes<'_> {
             wholes("pads", &[layer.padding(); 4]),
         ];
         let y = self.node("Conv", &[x, weight], &conv, &attributes);
-        let epsilon = Message::default().text(1, "epsilon").real(2, EPSILON as f32).whole(20, 1);
+        let epsilon = real("epsilon", EPSILON as f32);
         self.node("BatchNormalization", &[&y, parts[0], parts[1], parts[2], parts[3]], &norm, &[epsilon])
     }
 
@@ -129,7 +61,7 @@ impl Scorer {
     /// # Errors
     /// A network of more than 2 GiB, which is more than ONNX holds in one file.
     pub fn onnx(&self) -> Result<Vec<u8>> {
-        let mut nodes = Nodes { graph: Message::default(), arrays: &self.network.arrays };
+        let mut nodes = Nodes { nodes: Vec::new(), arrays: &self.network.arrays };
         // In the order of the batcher, so that not even rounding differs.
         let x = nodes.node("Div", &["images", "scale"], "scaled", &[]);
         let x = nodes.node("Sub", &[&x, "mean"], "centred", &[]);
@@ -155,39 +87,33 @@ impl Scorer {
         let x = nodes.node("Gemm", &[&x, "fc.weight", "fc.bias"], "logits", &[whole("transB", 1)]);
         nodes.node("Softmax", &[&x], "probabilities", &[whole("axis", 1)]);
 
-        let shape = [self.shape.channels, self.shape.height, self.shape.width];
-        let per_channel = [1, shape[0], 1, 1];
-        let mut graph = nodes
-            .graph
-            .text(2, "vabal")
-            .child(5, &tensor("scale", &[], &[255.0]))
-            .child(5, &tensor("mean", &per_channel, &self.normalisation.mean))
-            .child(5, &tensor("std", &per_channel, &self.normalisation.std));
-        for (Array { name, shape }, values) in self.network.arrays.iter().zip(&*self.weights) {
-            graph = graph.child(5, &tensor(name, shape, values));
-        }
-        let graph =
-            graph.child(11, &port("images", &shape)).child(12, &port("probabilities", &[self.classes.len()]));
-
+        let ImageShape { channels, height, width } = self.shape;
+        let per_channel = [1, channels, 1, 1];
+        let Normalisation { mean, std } = &self.normalisation;
+        let mut arrays = vec![
+            tensor("scale", &[], [255.0]),
+            tensor("mean", &per_channel, mean.iter().copied()),
+            tensor("std", &per_channel, std.iter().copied()),
+        ];
+        let weights = self.network.arrays.iter().zip(&*self.weights);
+        arrays.extend(
+            weights.map(|(Array { name, shape }, values)| tensor(name, shape, values.iter().copied())),
+        );
+        let images = port("images", &[None, Some(channels), Some(height), Some(width)]);
+        let probabilities = port("probabilities", &[None, Some(self.classes.len())]);
+        let graph = graph("vabal", &nodes.nodes, &arrays, &[images], &[probabilities]);
         let classes = serde_json::Value::from(self.classes.clone()).to_string();
-        let property = |key: &str, value: &str| Message::default().text(1, key).text(2, value);
-        let version = env!("CARGO_PKG_VERSION");
-        let model = Message::default()
-            .whole(1, 8)
-            .text(2, "vabal")
-            .text(3, version)
-            .child(7, &graph)
-            .child(8, &Message::default().text(1, "").whole(2, 17))
-            .child(14, &property("vabal", version))
-            .child(14, &property("classes", &classes));
-        if i32::try_from(model.0.len()).is_err() {
+        let [mean, std] = PIXELS;
+        let metadata = [("vabal", env!("CARGO_PKG_VERSION")), ("classes", &classes), mean, std];
+        let model = model(&graph, &metadata).into_bytes();
+        if i32::try_from(model.len()).is_err() {
             return Err(Error::input("the classifier is too large for ONNX")
                 .expected("a file of less than 2 GiB")
-                .got(format!("{} bytes", model.0.len()))
+                .got(format!("{} bytes", model.len()))
                 .hint("save it as safetensors, or train a narrower network: classifier.width")
                 .into());
         }
-        Ok(model.0)
+        Ok(model)
     }
 
     /// Writes [`Scorer::onnx`]. The file is complete or not there.

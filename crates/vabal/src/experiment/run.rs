@@ -22,7 +22,7 @@ use super::record::{Asked, Phase, Pick, RoundRecord, RunRecord, Summary};
 use super::store::{Progressed, Store};
 use super::thumbnail::{self, Thumbnail};
 use crate::active::{
-    Classifier, Heads, HiddenLabels, Learner, Lens, Oracle, Pool, Role, Trainer, choose, look,
+    Classifier, Heads, HiddenLabels, Learner, Lens, Oracle, Pool, Role, Strength, Trainer, choose, look,
 };
 use crate::config::{self, Config};
 use crate::data::{DataSet, Items, Loaded};
@@ -101,7 +101,7 @@ pub fn run(
             let heads = Heads {
                 features: data.items.items(),
                 classes: data.items.classes().len(),
-                settings: config.classifier.linear()?,
+                strength: Strength::Fixed(config.classifier.linear()?),
             };
             grid((config, firsts), store, out, device, &data, &heads, observer)
         }

@@ -7,7 +7,7 @@ use ndarray::Array2;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::active::{Classifier, Heads, Learner, Role};
+use crate::active::{Classifier, Heads, Learner, Role, Strength};
 use crate::config::Config;
 use crate::data::{DataSet, Features, Labelled};
 use crate::error::Error;
@@ -346,7 +346,7 @@ fn on_features(config: &Config, folder: &Path, observer: &mut Observer<'_>) -> R
     let heads = Heads {
         features: data.items.items(),
         classes: data.items.classes().len(),
-        settings: config.classifier.linear().unwrap(),
+        strength: Strength::Fixed(config.classifier.linear().unwrap()),
     };
     run_with(config, folder, &data, &heads, observer)
 }
@@ -477,7 +477,7 @@ fn the_bound_asks_for_the_rarest_class_and_only_an_experiment_has_it() {
 fn a_strategy_that_ranks_the_pool_asks_the_same_whether_it_ranks_all_of_it_or_the_batch_alone() {
     use crate::active::{Lens, Pool, choose, look};
     let (data, settings) = (rows(), crate::query::head::Settings::default());
-    let heads = Heads { features: data.items.items(), classes: 3, settings: &settings };
+    let heads = Heads { features: data.items.items(), classes: 3, strength: Strength::Fixed(&settings) };
     let mut pool = Pool::new(&data.pool).unwrap();
     let first: Vec<Id> = (0..20).collect();
     pool.learn(&first, &first.iter().map(|&id| data.items.label(id)).collect::<Vec<_>>()).unwrap();

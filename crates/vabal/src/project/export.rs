@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use super::exchange::label_studio::{LOCAL_FILES, Writing};
 use super::exchange::sheet::{Quality, Sheet};
 use super::exchange::{Detail, Format, Layout, Means, Row, csv, json_lines, label_studio, layout};
-use super::{Project, RoundState, learn, pictures, status};
-use crate::classify::Scorer;
+use super::learn::{Context, Model};
+use super::{Project, RoundState, pictures, status};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::files;
@@ -33,9 +33,6 @@ pub struct Exported {
     pub files: Vec<PathBuf>,
 }
 
-/// The model in folders: as vabal reads it, and as other programs do.
-const MODEL_FILES: [&str; 2] = ["model.safetensors", "model.onnx"];
-
 impl Project {
     /// Writes the project to `out`: a file, or a folder with a data sheet. With `model`, the newest model goes with it:
     /// into the folder as `model.safetensors` and `model.onnx`, beside a file with these endings. Whole or not at all;
@@ -47,7 +44,7 @@ impl Project {
     pub fn export(
         &self,
         shape: Shape,
-        model: bool,
+        model: Option<&Context>,
         out: &Path,
         progress: &mut Progress<'_>,
     ) -> Result<Exported> {
@@ -58,10 +55,10 @@ impl Project {
                 self.export_bytes(&rows, text.as_bytes(), model, out)
             }
             Shape::Folders(layout, means) => {
-                let models = if model { Some(self.model_bytes()?) } else { None };
+                let models = self.model_files(model)?;
                 let (name, sheet) = (sheet_name(layout), self.sheet(&rows)?);
                 let mut extra: Vec<(&str, &[u8])> = vec![(name, sheet.as_bytes())];
-                extra.extend(MODEL_FILES.into_iter().zip(models.iter().flatten().map(Vec::as_slice)));
+                extra.extend(models.iter().map(|(name, bytes)| (*name, bytes.as_slice())));
                 let images = pictures::root(&self.images_folder()?)?;
                 let written = layout::write(&rows, &images, out, (layout, means), &extra, progress)?;
                 Ok(Exported { images: written.images, files: vec![out.to_path_buf()] })
@@ -74,10 +71,16 @@ impl Project {
     ///
     /// # Errors
     /// As [`Project::export`].
-    pub fn export_bytes(&self, rows: &[Row], bytes: &[u8], model: bool, out: &Path) -> Result<Exported> {
+    pub fn export_bytes(
+        &self,
+        rows: &[Row],
+        bytes: &[u8],
+        model: Option<&Context>,
+        out: &Path,
+    ) -> Result<Exported> {
         let mut all = vec![(out.to_path_buf(), bytes)];
-        let models = if model { Some(self.model_bytes()?) } else { None };
-        for (name, bytes) in MODEL_FILES.into_iter().zip(models.iter().flatten()) {
+        let models = self.model_files(model)?;
+        for (name, bytes) in &models {
             let ending = name.strip_prefix("model.").unwrap_or(name);
             let path = out.with_extension(ending);
             if path == out {
@@ -142,6 +145,7 @@ impl Project {
             folder: settings.images,
             classes: status.classes.into_iter().map(|class| class.name).collect(),
             model: last.filter(|last| last.size > 0).map(|last| (last.size, last.passes)),
+            backbone: last.and_then(|last| last.backbone.clone()),
             changes: self.changes()?,
             missing: status.counts.missing,
             accuracy: last.and_then(|r| quality(r.accuracy, r.accuracy_low, r.accuracy_high)),
@@ -152,14 +156,21 @@ impl Project {
         Ok(sheet.write(rows))
     }
 
-    /// The newest model: as vabal reads it, and as ONNX.
-    fn model_bytes(&self) -> Result<[Vec<u8>; 2]> {
-        let path = self.folder().join(learn::MODEL);
-        if !path.is_file() {
-            return Err(learn::no_model(self).into());
-        }
+    /// The newest model by file name: as vabal reads it, and as ONNX; of a head on a backbone also the head alone.
+    fn model_files(&self, context: Option<&Context>) -> Result<Vec<(&'static str, Vec<u8>)>> {
+        let Some(context) = context else { return Ok(Vec::new()) };
+        let (model, path) = Model::newest(self, Device::Cpu)?;
         let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        Ok([bytes, Scorer::load(&path, Device::Cpu)?.onnx()?])
+        let mut files = vec![("model.safetensors", bytes)];
+        match model {
+            Model::Network(scorer) => files.push(("model.onnx", scorer.onnx()?)),
+            Model::Linear(model) => {
+                let backbone = context.backbone_of(self, &model)?;
+                files.push(("model.onnx", model.onnx(&backbone)?));
+                files.push(("model.head.onnx", model.head_onnx()));
+            }
+        }
+        Ok(files)
     }
 }
 
@@ -185,7 +196,7 @@ mod tests {
         label(&mut project, "ann", 2, 1);
         let folder = tempfile::tempdir().unwrap();
         let export = |shape, name: &str| {
-            project.export(shape, false, &folder.path().join(name), &mut silent()).unwrap()
+            project.export(shape, None, &folder.path().join(name), &mut silent()).unwrap()
         };
         for (format, name) in
             [(Format::Csv, "a.csv"), (Format::JsonLines, "a.jsonl"), (Format::LabelStudio, "a.json")]
@@ -215,6 +226,8 @@ mod tests {
             (Shape::File(Format::Csv, Detail::Labels), true),
             (Shape::File(Format::LabelStudio, Detail::Answers), false),
         ] {
+            let context = Context::plain(Device::Cpu);
+            let model = model.then_some(&context);
             let error = project.export(shape, model, &out, &mut silent()).unwrap_err().to_string();
             assert!(error.contains("hint: "), "{error}");
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -4,10 +4,10 @@
 
 use std::path::Path;
 
-use super::{Bad, Project, learn};
+use super::learn::{self, Context};
+use super::{Bad, Project};
 use crate::Flow;
 use crate::data::{folder, walk};
-use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress};
 use crate::query::arrays::argmax;
@@ -50,7 +50,7 @@ impl Project {
     pub fn predict_folder(
         &self,
         folder: &Path,
-        device: Device,
+        context: &Context,
         progress: &mut Progress<'_>,
     ) -> Result<Predictions> {
         if !folder.is_dir() {
@@ -67,7 +67,7 @@ impl Project {
             Event::Warning(_) => Flow::Continue,
             event => progress(event),
         };
-        let (classes, answers) = learn::predict(self, &root, &paths, device, &mut hear)?;
+        let (classes, answers) = learn::predict(self, &root, &paths, context, &mut hear)?;
         let mut images = Vec::with_capacity(paths.len());
         for (path, answer) in paths.iter().zip(answers) {
             let name = folder::below(&root, path);

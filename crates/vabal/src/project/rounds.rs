@@ -10,11 +10,13 @@ use rayon::prelude::*;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Serialize};
 
+use super::learn::Located;
 use super::store::{Attempt, KIND, now};
 use super::why::Stats;
 use super::words::{State, words};
-use super::{ImageId, Project, pictures};
+use super::{ImageId, Project, images, pictures};
 use crate::Label;
+use crate::backbone::Hash;
 use crate::error::{Error, Result};
 use crate::sqlite::to_json;
 
@@ -313,6 +315,37 @@ impl Project {
         let found = rows.into_par_iter();
         let found = found.filter_map(|(id, path)| Some((id, pictures::inside(&folder, &path).ok()?)));
         Ok(found.collect())
+    }
+}
+
+impl Project {
+    /// Every image that is there, by id: where it is, and its hash where the file has the size and time it had.
+    pub(super) fn sources(&self) -> Result<Vec<Located>> {
+        let folder = pictures::root(&self.images_folder()?)?;
+        let rows = self.read(|sql| {
+            let mut select = sql.prepare_cached(
+                "SELECT image, path, hash, bytes, changed FROM images WHERE missing = 0 ORDER BY image",
+            )?;
+            let rows = select
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?;
+            Ok(rows.collect::<rusqlite::Result<Vec<(ImageId, String, Hash, u64, i64)>>>()?)
+        })?;
+        let found = rows.into_par_iter().filter_map(|(image, path, hash, bytes, changed)| {
+            let path = pictures::inside(&folder, &path).ok()?;
+            let data = std::fs::metadata(&path).ok()?;
+            let same = data.len() == bytes && images::changed_at(&data) == changed;
+            Some(Located { image, path, hash: same.then_some(hash) })
+        });
+        Ok(found.collect())
+    }
+
+    /// The longer side that half of the images do not exceed, in pixels.
+    pub(super) fn usual_side(&self) -> Result<usize> {
+        self.read(|sql| {
+            let middle = "SELECT max(width, height) FROM images WHERE missing = 0 ORDER BY 1
+                LIMIT 1 OFFSET (SELECT count(*) FROM images WHERE missing = 0) / 2";
+            Ok(sql.prepare_cached(middle)?.query_row([], |row| row.get(0)).optional()?.unwrap_or(0))
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::STRATEGIES;
+use crate::backbone;
 use crate::data::folder::Colour;
 use crate::error::{Error, Result, unknown, within};
 
@@ -21,11 +22,14 @@ pub struct Settings {
     pub strategy: String,
     /// Images chosen after each training.
     pub budget: usize,
-    /// Labels before the first training, and images chosen before there are any.
+    /// Labels before the first training.
     pub first: usize,
     /// New labels between two trainings.
     pub retrain_every: usize,
-    /// Height and width of what the network sees, in pixels.
+    /// The pretrained network whose features the classifier is trained on: `auto`, a name, an ONNX file; or `none`, and a network
+    /// is trained from scratch.
+    pub backbone: String,
+    /// Height and width of what the network sees, in pixels; 0 for what suits it.
     pub size: usize,
     /// One channel or three.
     pub colour: Colour,
@@ -52,9 +56,10 @@ impl Default for Settings {
             images: String::new(),
             strategy: "vabal".into(),
             budget: 100,
-            first: 50,
-            retrain_every: 50,
-            size: 64,
+            first: 10,
+            retrain_every: 10,
+            backbone: backbone::AUTO.into(),
+            size: 0,
             colour: Colour::Auto,
             passes: 10_000,
             holdout: 0.2,
@@ -102,7 +107,15 @@ impl Settings {
         within("budget", self.budget, 1..=100_000)?;
         within("first", self.first, 2..=100_000)?;
         within("retrain_every", self.retrain_every, 1..=1_000_000)?;
-        within("size", self.size, 8..=1024)?;
+        if self.size > 0 {
+            within("size", self.size, 8..=1024)?;
+        }
+        if self.backbone.is_empty() {
+            return Err(Error::input("the backbone has no name")
+                .at("backbone")
+                .expected("auto, none, a name, or an ONNX file")
+                .into());
+        }
         within("passes", self.passes, 1..=100_000_000)?;
         within("holdout", self.holdout, 0.0..=0.9)?;
         within("holdout_target", self.holdout_target, 0..=1_000_000)?;

@@ -72,6 +72,8 @@ pub struct RoundStatus {
     pub size: usize,
     /// Images that the training was set to look at; 0 where it was not noted.
     pub passes: usize,
+    /// The backbone whose features it was trained on; none where the network was trained from scratch.
+    pub backbone: Option<String>,
     /// Cohen's κ with the predictions of the training before.
     pub agreement: Option<f64>,
     /// What the person should know of it, a sentence each.
@@ -217,6 +219,7 @@ fn of_round(round: &Round, measured: &Measured) -> RoundStatus {
         holdout: n,
         size: measured.size,
         passes: measured.passes,
+        backbone: measured.backbone.clone(),
         agreement: measured.agreement,
         warnings: measured.warnings.clone(),
     }

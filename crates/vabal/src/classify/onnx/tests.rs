@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use image::{DynamicImage, ImageBuffer, Luma, Rgb};
 use ndarray::Array4;
+use vabal_backbone::Backbone;
+use vabal_backbone::onnx::PIXELS;
 
 use crate::classify::tests::{SHAPE, halves, tiny, train, untrained};
 use crate::classify::{Scorer, Settings};
@@ -267,11 +270,58 @@ fn the_file_says_what_it_is_and_repeats_itself() {
     let properties: Vec<_> =
         children(&model, 14).into_iter().map(|entry| (texts(entry, 1)[0], texts(entry, 2)[0])).collect();
     let classes = serde_json::to_string(scorer.classes()).unwrap();
-    assert_eq!(properties, [("vabal", env!("CARGO_PKG_VERSION")), ("classes", classes.as_str())]);
+    let about = [("vabal", env!("CARGO_PKG_VERSION")), ("classes", classes.as_str())];
+    assert_eq!(properties, [&about[..], &PIXELS[..]].concat());
     assert!(model == scorer.onnx().unwrap());
     let folder = tempfile::tempdir().unwrap();
     scorer.save(&folder.path().join("a.safetensors")).unwrap();
     let again = Scorer::load(&folder.path().join("a.safetensors"), crate::Device::Cpu).unwrap();
     again.save_onnx(&folder.path().join("a.onnx")).unwrap();
     assert!(std::fs::read(folder.path().join("a.onnx")).unwrap() == model);
+}
+
+#[test]
+fn the_file_read_as_a_backbone_gives_the_features_of_the_classifier() {
+    for channels in [1, 3] {
+        let (images, scorer) = untrained(ImageShape { channels, ..SHAPE }, 3, tiny());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        scorer.save_onnx(&path).unwrap();
+        let backbone = Backbone::open(&path, &vabal_backbone::Settings::default()).unwrap();
+        let spec = backbone.spec();
+        assert_eq!(
+            (spec.channels, spec.cut.as_deref(), spec.output.as_str()),
+            (channels, Some("Gemm"), "embedding")
+        );
+        let ids: Vec<Id> = (0..3).collect();
+        let signals = scorer
+            .signals(
+                images.images(),
+                &ids,
+                Needs { embedding: true, ..Needs::IDS },
+                Seed::new(1),
+                &mut silent(),
+            )
+            .unwrap();
+        let embedding = signals.embedding().unwrap();
+        let pictures: Vec<DynamicImage> = ids.iter().map(|&id| picture(images.images(), id)).collect();
+        let features = backbone.worker().unwrap().features(&pictures.iter().collect::<Vec<_>>()).unwrap();
+        let largest = embedding.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        let apart = (&features - &embedding).iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        assert!(apart <= 1e-5 * largest, "{apart} of {largest}");
+    }
+}
+
+/// An image as a decoder gives it.
+fn picture(images: &Images, id: Id) -> DynamicImage {
+    let ImageShape { channels, height, width } = images.shape();
+    let planes = images.pixels(id);
+    let at = |channel: usize, x: u32, y: u32| planes[(channel * height + y as usize) * width + x as usize];
+    let (width, height) = (width as u32, height as u32);
+    match channels {
+        1 => DynamicImage::ImageLuma8(ImageBuffer::from_fn(width, height, |x, y| Luma([at(0, x, y)]))),
+        _ => DynamicImage::ImageRgb8(ImageBuffer::from_fn(width, height, |x, y| {
+            Rgb([0, 1, 2].map(|c| at(c, x, y)))
+        })),
+    }
 }

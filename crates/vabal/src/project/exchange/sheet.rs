@@ -25,6 +25,8 @@ pub struct Sheet {
     pub rounds: Vec<(u64, String)>,
     /// What the last model was trained with: side of the images in pixels, images that the training looked at.
     pub model: Option<(usize, usize)>,
+    /// The backbone it was trained on the features of; none where the network was trained from scratch.
+    pub backbone: Option<String>,
     /// Settings that were changed after the project was made, in order.
     pub changes: Vec<Change>,
     /// Images that are no longer there.
@@ -85,12 +87,13 @@ impl Sheet {
             point(&mut text, format_args!("{name}{said}"));
         }
         if let Some((size, passes)) = self.model {
-            point(
-                &mut text,
-                format_args!(
-                    "The last model sees {size} × {size} pixels; its training was set to {passes} passes."
-                ),
-            );
+            let said = match &self.backbone {
+                None => format!("sees {size} × {size} pixels; its training was set to {passes} passes"),
+                Some(name) => {
+                    format!("is a linear classifier on features of {name}, which sees {size} × {size} pixels")
+                }
+            };
+            point(&mut text, format_args!("The last model {said}."));
         }
         text
     }

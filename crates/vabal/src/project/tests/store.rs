@@ -114,7 +114,7 @@ fn settings_are_changed_one_by_one_and_refused_by_name() {
     let place = Place::new(1);
     let mut project = place.made(Settings::default());
     let changed = project.change_settings(&json!({"budget": 20, "hide_suggestions": true})).unwrap();
-    assert_eq!((changed.budget, changed.first, changed.hide_suggestions), (20, 50, true));
+    assert_eq!((changed.budget, changed.first, changed.hide_suggestions), (20, 10, true));
     assert_eq!(place.open().settings().unwrap(), changed);
     for (change, words) in [
         (json!({"budgets": 3}), ["unknown setting", "did you mean \"budget\"?"]),

@@ -78,6 +78,7 @@ fn a_sheet_says_what_the_rows_say() {
         classes: vec!["crack".into(), " Rolled-in\nscale".into(), "never seen".into()],
         rounds: [(1, "vabal"), (2, "vabal"), (4, "margin")].map(|(n, name)| (n, name.to_owned())).to_vec(),
         model: Some((64, 10_000)),
+        backbone: None,
         changes: vec![
             Change {
                 at: 1_760_000_000_000,

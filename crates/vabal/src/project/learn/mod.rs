@@ -3,6 +3,9 @@
 //! It reads at its beginning and writes at its end, so that people go on answering meanwhile. Never here: threads, who
 //! starts it and when, how answers are stored.
 
+mod context;
+mod model;
+
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -11,17 +14,23 @@ use ndarray::{Array2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 
 use super::{ImageId, Prediction, Project, Queued, Settings, State, Summary, estimate};
-use crate::active::{Lens, Pool, Trainer, choose, look};
-use crate::classify::{self, Scorer, Training};
+use crate::active::{Classifier, Heads, Learner, Lens, Pool, Strength, Trainer, choose, look};
+use crate::backbone::{Backbone, LinearModel};
+use crate::classify::{self, Training};
 use crate::data::Images;
 use crate::data::folder::{self, Aspect, Reading};
-use crate::device::Device;
-use crate::error::{Complaint, Error, Result};
+use crate::error::{Error, Result};
 use crate::progress::{Event, Progress};
 use crate::query::Health;
 use crate::query::{self, Needs, Query, Selection, Signals, Strategy, term};
 use crate::rng::Seed;
 use crate::{Id, Label, STRATEGIES};
+
+pub(in crate::project) use context::Located;
+pub use context::{Context, NONE, Open, Wish};
+use context::{Rows, Seen};
+pub(in crate::project) use model::Model;
+pub use model::{Guess, predict};
 
 /// The newest classifier, in the project's folder.
 pub const MODEL: &str = "model.safetensors";
@@ -31,6 +40,10 @@ const COLD: &str = "typiclust";
 const CLASSES: usize = 2;
 /// Labels that each of these is to have.
 const LABELS: usize = 2;
+/// Images of the first choice, at least: more may be needed until two classes have labels.
+const COLD_QUEUE: usize = 50;
+/// Images that the first choice is made among, where features of all would take too long.
+const SAMPLE: usize = 1000;
 
 /// What a round measured, kept in [`Summary::more`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -48,9 +61,11 @@ pub struct Measured {
     pub queue: Vec<f64>,
     /// Images in the queue.
     pub queued: usize,
-    /// [`Settings::size`] at that time.
+    /// Height and width of what the network saw, in pixels.
     pub size: usize,
-    /// [`Settings::passes`] at that time.
+    /// The backbone whose features the classifier is trained on; none where the network was trained from scratch.
+    pub backbone: Option<String>,
+    /// [`Settings::passes`] at that time; 0 with a backbone.
     pub passes: usize,
     /// Seconds, of the whole round.
     pub seconds: f64,
@@ -94,7 +109,7 @@ pub fn obstacle(project: &Project) -> Result<Option<String>> {
 /// A training of this project that is under way, here or in another process; images that cannot be read; what the
 /// training, the strategy or the store says; [`Error::Stopped`]. The round is then kept as failed, and the queue stays as
 /// it was; predictions and model too, but where it is the store that fails at the very end.
-pub fn round(project: &mut Project, device: Device, progress: &mut Progress<'_>) -> Result<u64> {
+pub fn round(project: &mut Project, context: &Context, progress: &mut Progress<'_>) -> Result<u64> {
     let Some(_lock) = project.lock_training()? else {
         return Err(Error::input("a training of this project is under way")
             .at(project.folder().display())
@@ -115,18 +130,17 @@ pub fn round(project: &mut Project, device: Device, progress: &mut Progress<'_>)
         }
         progress(event)
     };
-    let work = Work { project, settings: &settings, device, seed };
+    let work = Work { project, settings: &settings, context, seed };
     let done = if cold { work.cold(&mut hear) } else { work.train(&ids, &labels, &mut hear) };
     let done = done.and_then(|mut outcome| {
-        (outcome.measured.size, outcome.measured.passes) = (settings.size, settings.passes);
         outcome.measured.seconds = start.elapsed().as_secs_f64();
         outcome.measured.warnings = warnings;
         if let Ok(serde_json::Value::Object(more)) = serde_json::to_value(&outcome.measured) {
             outcome.summary.more = more;
         }
         // Before the round is done, so that a round that is done has its model.
-        if let Some(scorer) = &outcome.scorer {
-            scorer.save(&project.folder().join(MODEL))?;
+        if let Some(model) = &outcome.model {
+            model.save(&project.folder().join(MODEL))?;
         }
         let Outcome { summary, predictions, queue, .. } = outcome;
         project.finish_round(round, &summary, &ids, predictions, queue)
@@ -141,6 +155,18 @@ pub fn round(project: &mut Project, device: Device, progress: &mut Progress<'_>)
     }
 }
 
+/// Computes features of all images, so that the first training finds them; nothing where a network is trained from scratch.
+///
+/// # Errors
+/// What opening and running the backbone say; [`Error::Stopped`], and what was computed is kept.
+pub fn prepare(project: &Project, context: &Context, progress: &mut Progress<'_>) -> Result<()> {
+    let settings = project.settings()?;
+    match context.backbone(project, &settings)? {
+        Some(backbone) => context.see(project, &backbone, settings.seed, progress).map(drop),
+        None => Ok(()),
+    }
+}
+
 /// What a round leaves to the store.
 #[derive(Default)]
 struct Outcome {
@@ -148,13 +174,29 @@ struct Outcome {
     measured: Measured,
     predictions: Vec<Prediction>,
     queue: Vec<Queued>,
-    scorer: Option<Scorer>,
+    model: Option<Model>,
+}
+
+/// What a round looks at the images with.
+struct With<'a> {
+    rows: &'a Rows,
+    learner: &'a dyn Learner,
+    classifier: &'a dyn Classifier,
+    /// The rows that it was trained on, with their labels.
+    train: Vec<Id>,
+    labels: Vec<Label>,
+}
+
+/// What is known of a training on features, before it.
+fn measured(backbone: &Backbone) -> Measured {
+    let spec = backbone.spec();
+    Measured { size: spec.height.max(spec.width), backbone: Some(spec.name.clone()), ..Measured::default() }
 }
 
 struct Work<'a> {
     project: &'a Project,
     settings: &'a Settings,
-    device: Device,
+    context: &'a Context,
     seed: Seed,
 }
 
@@ -164,39 +206,15 @@ struct Loaded {
     rows: Rows,
 }
 
-/// The images of a project by their row in an image set, and the way back: the only place where an [`ImageId`] becomes
-/// an [`Id`].
-struct Rows {
-    images: Vec<ImageId>,
-    rows: HashMap<ImageId, Id>,
+/// Height and width of what a network that is trained from scratch sees, in pixels.
+fn size(settings: &Settings) -> usize {
+    if settings.size == 0 { 64 } else { settings.size }
 }
 
-impl Rows {
-    fn new(images: Vec<ImageId>) -> Self {
-        let rows = images.iter().enumerate().map(|(row, &image)| (image, row as Id)).collect();
-        Self { images, rows }
-    }
-
-    /// The image in a row of the set.
-    fn image(&self, row: Id) -> ImageId {
-        self.images[row as usize]
-    }
-
-    /// The row of an image; `None` where it could not be read.
-    fn row(&self, image: ImageId) -> Option<Id> {
-        self.rows.get(&image).copied()
-    }
-
-    /// The rows of those of `images` that could be read, in their order.
-    fn of(&self, images: impl IntoIterator<Item = ImageId>) -> Vec<Id> {
-        images.into_iter().filter_map(|image| self.row(image)).collect()
-    }
-}
-
-/// How the images of a project are read for its network.
+/// How the images of a project are read for a network that is trained from scratch.
 #[must_use]
 pub fn reading(settings: &Settings) -> Reading {
-    Reading { size: settings.size, aspect: Aspect::Pad, colour: settings.colour, skip_bad: true }
+    Reading { size: size(settings), aspect: Aspect::Pad, colour: settings.colour, skip_bad: true }
 }
 
 /// The network and recipe of a project: narrow, and as many steps as a person waits for, a minute or so of two cores at
@@ -225,33 +243,63 @@ impl Work<'_> {
         Ok(candidates.iter().filter(|c| c.state == State::Open).map(|c| c.image).collect())
     }
 
-    /// The choice before there are labels: TypiClust over the features of a network that has not learnt yet, which tell
-    /// textures apart.
+    /// The choice before there are labels: TypiClust over features.
     fn cold(&self, progress: &mut Progress<'_>) -> Result<Outcome> {
         let open = self.open()?;
         if open.is_empty() {
             return Ok(Outcome::default());
         }
-        let loaded = self.load(progress)?;
-        let rows = loaded.rows.of(open);
+        match self.context.backbone(self.project, self.settings)? {
+            Some(backbone) => {
+                // Of some alone, so that there are questions before all are looked at.
+                let keys: Vec<Id> = open.iter().map(|image| image.0.cast_unsigned()).collect();
+                let order = self.seed.order("cold", &keys);
+                let some: Vec<ImageId> = order.iter().take(SAMPLE).map(|&place| open[place]).collect();
+                let seen = Seen::sample(self.project, &backbone, &some, self.settings.seed, progress)?;
+                let rows: Vec<Id> = (0..seen.rows.len() as Id).collect();
+                let embedding = seen.features.rows(&rows)?;
+                self.cover(&seen.rows, rows, embedding, measured(&backbone), progress)
+            }
+            None => {
+                let loaded = self.load(progress)?;
+                let rows = loaded.rows.of(open);
+                let embedding = self.untrained(&loaded, &rows, progress)?;
+                self.cover(&loaded.rows, rows, embedding, self.from_scratch(), progress)
+            }
+        }
+    }
+
+    /// Features of a network that has not learnt yet, which tell textures apart.
+    fn untrained(&self, loaded: &Loaded, rows: &[Id], progress: &mut Progress<'_>) -> Result<Array2<f32>> {
         let settings = recipe(self.settings, 0);
         let training = Training {
             images: &loaded.images,
             // The last layer, of which nothing is asked, has a class at least.
             classes: &[String::new()],
             settings: &settings,
-            device: self.device,
+            device: self.context.device,
             seed: self.seed,
         };
         let features =
-            training.untrained(&rows)?.signals(&loaded.images, &rows, Needs::STAGES, self.seed, progress)?;
+            training.untrained(rows)?.signals(&loaded.images, rows, Needs::STAGES, self.seed, progress)?;
         let stages: Vec<Array2<f32>> = features.stages()?.into_iter().map(standardised).collect();
         let views: Vec<_> = stages.iter().map(|stage| stage.view()).collect();
-        let embedding = concatenate(Axis(1), &views)
-            .map_err(|error| Error::input("the features do not fit together").got(error))?;
+        concatenate(Axis(1), &views)
+            .map_err(|error| Error::input("the features do not fit together").got(error).into())
+    }
+
+    fn cover(
+        &self,
+        of: &Rows,
+        rows: Vec<Id>,
+        embedding: Array2<f32>,
+        measured: Measured,
+        progress: &mut Progress<'_>,
+    ) -> Result<Outcome> {
         let unlabelled = Signals::new(rows).with_embedding(embedding)?;
         let labelled = Signals::default();
-        let n = self.settings.first.min(unlabelled.len());
+        // Of few images each would be a group of its own.
+        let n = self.settings.first.max(COLD_QUEUE.min(unlabelled.len() / 4)).min(unlabelled.len());
         let query = Query {
             unlabelled: &unlabelled,
             labelled: &labelled,
@@ -261,9 +309,14 @@ impl Work<'_> {
             seed: self.seed,
         };
         let selection = STRATEGIES.by_name(COLD)?.select(&query, progress)?;
-        let queue = queued(&selection, &loaded.rows, |name| name != term::PREDICTED);
-        let measured = Measured { queued: queue.len(), ..Measured::default() };
+        let queue = queued(&selection, of, |name| name != term::PREDICTED);
+        let measured = Measured { queued: queue.len(), ..measured };
         Ok(Outcome { queue, measured, ..Outcome::default() })
+    }
+
+    /// What is known of a network that is trained from scratch, before it is.
+    fn from_scratch(&self) -> Measured {
+        Measured { size: size(self.settings), passes: self.settings.passes, ..Measured::default() }
     }
 
     fn train(&self, ids: &[ImageId], labels: &[Label], progress: &mut Progress<'_>) -> Result<Outcome> {
@@ -278,20 +331,54 @@ impl Work<'_> {
             .iter()
             .map(|class| names.get(class).cloned().unwrap_or_else(|| class.to_string()))
             .collect();
-        let loaded = self.load(progress)?;
-        let images = &loaded.images;
+        let known = |rows: &Rows| -> (Vec<Id>, Vec<Label>) {
+            let known = ids.iter().zip(labels);
+            known.filter_map(|(&id, &label)| Some((rows.row(id)?, place(label)?))).unzip()
+        };
+        match self.context.backbone(self.project, self.settings)? {
+            Some(backbone) => {
+                let seen = self.context.see(self.project, &backbone, self.settings.seed, progress)?;
+                let strength = Strength::Validated;
+                let learner = Heads { features: &seen.features, classes: classes.len(), strength };
+                let (train, labels) = known(&seen.rows);
+                let classifier = learner.fit(&train, &labels, self.seed, progress)?;
+                let head = seen.pca.head(&classifier.heads[0])?;
+                let (spec, key) = (backbone.spec().clone(), backbone.key());
+                let model = Model::Linear(LinearModel { head, classes: called, spec, key });
+                let with =
+                    With { rows: &seen.rows, learner: &learner, classifier: &classifier, train, labels };
+                let outcome = self.ask(with, classes, measured(&backbone), progress)?;
+                Ok(Outcome { model: Some(model), ..outcome })
+            }
+            None => {
+                let loaded = self.load(progress)?;
+                let (train, labels) = known(&loaded.rows);
+                let settings = recipe(self.settings, train.len());
+                let device = self.context.device;
+                let learner =
+                    Trainer { images: &loaded.images, classes: &called, settings: &settings, device };
+                let classifier = learner.fit(&train, &labels, None, self.seed, progress)?;
+                let with =
+                    With { rows: &loaded.rows, learner: &learner, classifier: &classifier, train, labels };
+                let outcome = self.ask(with, classes, self.from_scratch(), progress)?;
+                Ok(Outcome { model: Some(Model::Network(classifier.scorer)), ..outcome })
+            }
+        }
+    }
 
-        let known = ids.iter().zip(labels);
-        let known = known.filter_map(|(&id, &label)| Some((loaded.rows.row(id)?, place(label)?)));
-        let (train, train_labels): (Vec<Id>, Vec<Label>) = known.unzip();
-        let open = loaded.rows.of(self.open()?);
+    /// Looks at all images with a trained classifier, and chooses what to ask next.
+    fn ask(
+        &self,
+        with: With<'_>,
+        classes: Vec<Label>,
+        measured: Measured,
+        progress: &mut Progress<'_>,
+    ) -> Result<Outcome> {
+        let With { rows, learner, classifier, train, labels } = with;
+        let open = rows.of(self.open()?);
         let mut pool = Pool::new(&[train.clone(), open].concat())?;
-        pool.learn(&train, &train_labels)?;
-
-        let settings = recipe(self.settings, train.len());
-        let learner = Trainer { images, classes: &called, settings: &settings, device: self.device };
-        let classifier = learner.fit(&train, &train_labels, None, self.seed, progress)?;
-        let lens = Lens { learner: &learner, classifier: &classifier, seed: self.seed };
+        pool.learn(&train, &labels)?;
+        let lens = Lens { learner, classifier, seed: self.seed };
         let strategy = Watched(STRATEGIES.by_name(&self.settings.strategy)?);
         let (unlabelled, labelled) = look(lens, &pool, &strategy, progress)?;
         let signals = (&unlabelled, &labelled);
@@ -301,9 +388,9 @@ impl Work<'_> {
 
         // Everything else that was not trained on: the holdout, what was put off, copies.
         let seen: HashSet<Id> = pool.labelled().iter().chain(pool.unlabelled()).copied().collect();
-        let rest: Vec<Id> = (0..images.len() as Id).filter(|row| !seen.contains(row)).collect();
-        let rest = classifier.scorer.signals(images, &rest, Needs::PROBABILITIES, self.seed, progress)?;
-        let mut predictions = Vec::with_capacity(images.len());
+        let rest: Vec<Id> = (0..rows.len() as Id).filter(|row| !seen.contains(row)).collect();
+        let rest = classifier.signals(&rest, Needs::PROBABILITIES, self.seed, progress)?;
+        let mut predictions = Vec::with_capacity(rows.len());
         for signals in [&unlabelled, &rest] {
             if signals.is_empty() {
                 continue;
@@ -314,7 +401,7 @@ impl Work<'_> {
                     .ids()
                     .iter()
                     .zip(p.rows())
-                    .map(|(&row, p)| Prediction { image: loaded.rows.image(row), probabilities: p.to_vec() }),
+                    .map(|(&row, p)| Prediction { image: rows.image(row), probabilities: p.to_vec() }),
             );
         }
 
@@ -334,7 +421,7 @@ impl Work<'_> {
         let before = self.project.predicted()?;
         let pairs =
             before.iter().filter_map(|(id, class)| Some((u64::from(*class), u64::from(*predicted.get(id)?))));
-        let queue = queued(&selection, &loaded.rows, |_| true);
+        let queue = queued(&selection, rows, |_| true);
         let measured = Measured {
             train: shares.iter().map(|share| share.labelled).collect(),
             holdout: self.measure(&predicted)?,
@@ -343,7 +430,7 @@ impl Work<'_> {
             queue: shares.iter().filter_map(|share| share.picks).collect(),
             queued: queue.len(),
             health: selection.health.clone(),
-            ..Measured::default()
+            ..measured
         };
         let health = selection.health.as_ref();
         let summary = Summary {
@@ -352,7 +439,7 @@ impl Work<'_> {
             classes,
             ..Summary::default()
         };
-        Ok(Outcome { summary, measured, predictions, queue, scorer: Some(classifier.scorer) })
+        Ok(Outcome { summary, measured, predictions, queue, model: None })
     }
 
     /// Class, right answers and images, of each class that the holdout has labels of.
@@ -413,50 +500,4 @@ fn standardised(x: ndarray::ArrayView2<'_, f32>) -> Array2<f32> {
         column.mapv_inplace(|v| ((f64::from(v) - mean) * scale) as f32);
     }
     x
-}
-
-/// A complaint that a project has no model yet.
-pub(super) fn no_model(project: &Project) -> Complaint {
-    Error::input("this project has no model yet")
-        .at(project.folder().display())
-        .expected(format!("{MODEL}, which a training leaves"))
-        .hint("label some images, then `vabal train`")
-}
-
-/// What a model says of an image: a probability for each class; `None` of one that cannot be read.
-pub type Guess = Option<Vec<f32>>;
-
-/// What the newest model of a project says of other images: class names and probabilities, path by path, in the order
-/// of `paths`; `None` of what cannot be read.
-///
-/// # Errors
-/// No model yet; images that do not fit it; [`Error::Stopped`].
-pub fn predict(
-    project: &Project,
-    root: &std::path::Path,
-    paths: &[PathBuf],
-    device: Device,
-    progress: &mut Progress<'_>,
-) -> Result<(Vec<String>, Vec<Guess>)> {
-    let model = project.folder().join(MODEL);
-    if !model.is_file() {
-        return Err(no_model(project).into());
-    }
-    let scorer = Scorer::load(&model, device)?;
-    // As the model was trained, whatever the settings say by now.
-    let shape = scorer.shape();
-    let colour = if shape.channels == 1 { folder::Colour::Grey } else { folder::Colour::Rgb };
-    let reading = Reading { size: shape.height, aspect: Aspect::Pad, colour, skip_bad: true };
-    let classes = scorer.classes().to_vec();
-    let mut answers = vec![None; paths.len()];
-    if paths.is_empty() {
-        return Ok((classes, answers));
-    }
-    let (images, kept) = folder::read_files(root, paths, reading, None, progress)?;
-    let rows: Vec<Id> = (0..images.len() as Id).collect();
-    let signals = scorer.signals(&images, &rows, Needs::PROBABILITIES, Seed::new(0), progress)?;
-    for (&row, p) in kept.iter().zip(signals.probabilities()?.rows()) {
-        answers[row] = Some(p.to_vec());
-    }
-    Ok((classes, answers))
 }
