@@ -22,6 +22,7 @@
 //! Never here: which array means what, and what the values may be.
 
 mod convert;
+mod features;
 mod mapped;
 mod npy;
 mod npz;
@@ -38,7 +39,8 @@ use std::sync::Arc;
 use vabal_query::{Error, Progress, Result};
 
 pub use convert::Values;
-use mapped::Map;
+pub use features::{features_ending, write_features};
+pub use mapped::Map;
 pub use parquet::{Data, write as write_parquet};
 
 /// The endings of files that can be read.

@@ -45,6 +45,8 @@ enum Command {
     Run(commands::run::Run),
     Demo(commands::demo::Demo),
     Fetch(commands::fetch::Fetch),
+    Embed(commands::embed::Embed),
+    Backbone(commands::backbone::Backbones),
     Rank(commands::rank::Rank),
     Report(commands::report::Report),
 }
@@ -88,6 +90,8 @@ fn main() -> ExitCode {
         Command::Fetch(args) => {
             commands::fetch::run(&args, &data_dir::data_dir(), &mut commands::fetch::bar(args.quiet))
         }
+        Command::Embed(args) => commands::embed::run(&args),
+        Command::Backbone(args) => commands::backbone::run(&args),
         Command::Rank(args) => commands::rank::run(&args),
         Command::Report(args) => commands::report::run(&args),
     };

@@ -4,6 +4,7 @@
 //! strategies are the crate [`query`]. Nothing here prints, reads the environment, or keeps global state.
 
 pub mod active;
+pub mod backbone;
 pub mod classify;
 pub mod config;
 pub mod csv;

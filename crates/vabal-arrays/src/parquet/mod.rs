@@ -30,7 +30,7 @@ use super::mapped::Map;
 use super::{Bytes, Dtype, Entry, Load, convert, torn};
 use guard::guarded;
 use pages::Pages;
-pub use write::{Data, write};
+pub use write::{Data, write, write_features};
 
 const EXPECTED: &str = "a Parquet file";
 

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use ndarray::ArrayView2;
 use parquet::basic::{LogicalType, Repetition, Type as Physical};
-use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType, Int64Type};
 use parquet::errors::Result;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
@@ -66,5 +68,59 @@ fn written(columns: &[(&str, Data)]) -> Result<Vec<u8>> {
         column.close()?;
     }
     rows.close()?;
+    writer.into_inner()
+}
+
+/// Rows of a group, at most: what is in memory twice while it is written.
+const GROUP: usize = 16_384;
+
+/// Columns `ids`, texts, and `features`, lists of f32, with `about` as the metadata `backbone`.
+pub fn write_features(ids: &[String], features: ArrayView2<'_, f32>, about: &str) -> Result<Vec<u8>> {
+    let names = Type::primitive_type_builder("ids", Physical::BYTE_ARRAY)
+        .with_repetition(Repetition::REQUIRED)
+        .with_logical_type(Some(LogicalType::String))
+        .build()?;
+    // As the format's document has lists: a group, a repeated group, a value.
+    let element = Type::primitive_type_builder("element", Physical::FLOAT)
+        .with_repetition(Repetition::REQUIRED)
+        .build()?;
+    let list = Type::group_type_builder("list")
+        .with_repetition(Repetition::REPEATED)
+        .with_fields(vec![Arc::new(element)])
+        .build()?;
+    let lists = Type::group_type_builder("features")
+        .with_repetition(Repetition::REQUIRED)
+        .with_logical_type(Some(LogicalType::List))
+        .with_fields(vec![Arc::new(list)])
+        .build()?;
+    let schema =
+        Type::group_type_builder("schema").with_fields(vec![Arc::new(names), Arc::new(lists)]).build()?;
+    let about = KeyValue::new("backbone".to_owned(), about.to_owned());
+    let settings = WriterProperties::builder()
+        .set_created_by(concat!("vabal ", env!("CARGO_PKG_VERSION")).into())
+        .set_key_value_metadata(Some(vec![about]))
+        // No two features are the same number.
+        .set_dictionary_enabled(false)
+        .build();
+    let mut writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(settings))?;
+    for (ids, features) in ids.chunks(GROUP).zip(features.axis_chunks_iter(ndarray::Axis(0), GROUP)) {
+        let mut group = writer.next_row_group()?;
+        if let Some(mut column) = group.next_column()? {
+            let texts: Vec<ByteArray> = ids.iter().map(|text| text.as_str().into()).collect();
+            column.typed::<ByteArrayType>().write_batch(&texts, None, None)?;
+            column.close()?;
+        }
+        if let Some(mut column) = group.next_column()? {
+            let values: Vec<f32> = features.iter().copied().collect();
+            let width = features.ncols();
+            // 0 begins a list.
+            let repetitions: Vec<i16> =
+                (0..values.len()).map(|place| i16::from(place % width != 0)).collect();
+            let definitions = vec![1; values.len()];
+            column.typed::<FloatType>().write_batch(&values, Some(&definitions), Some(&repetitions))?;
+            column.close()?;
+        }
+        group.close()?;
+    }
     writer.into_inner()
 }

@@ -1,6 +1,8 @@
 //! One file per command.
 
+pub mod backbone;
 pub mod demo;
+pub mod embed;
 pub mod export;
 pub mod fetch;
 pub mod import;

@@ -15,6 +15,7 @@ pub mod idx;
 pub mod imbalance;
 pub mod source;
 pub mod split;
+pub(crate) mod walk;
 
 pub use features::Features;
 pub use source::{Loaded, Source};

@@ -5,8 +5,7 @@
 //! 256 are one transaction each: cut short, the same call goes on. Never here: what an image shows.
 
 use std::collections::HashSet;
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read as _};
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -17,15 +16,14 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::store::{Attempt, now};
-use super::{FILE, ImageId, Project, Settings, answers, near, pictures};
+use super::{ImageId, Project, Settings, answers, near, pictures};
 use crate::data::folder;
+use crate::data::walk::{Bad, entries, hash_of};
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 
 /// Images of a transaction.
 const BATCH: usize = 256;
-/// Folders that the program makes in that of a project.
-const MADE: [&str; 2] = ["thumbs", "cache"];
 
 /// What an import found.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -44,15 +42,6 @@ pub struct Imported {
     pub others: usize,
     /// Files that claim to be images, or should be, but cannot be used.
     pub bad: Vec<Bad>,
-}
-
-/// A file that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Bad {
-    /// Below the folder of images.
-    pub path: String,
-    /// Why.
-    pub reason: String,
 }
 
 /// A file of the folder, before it is read.
@@ -243,16 +232,6 @@ impl Walk<'_> {
     }
 }
 
-/// What lies in a folder below `root`, and is not of a project: its small pictures are none of the user's. The folder of
-/// a project is passed over as a whole; where it is `root` itself, what the program makes there.
-pub(super) fn entries(root: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut entries = folder::entries(folder)?;
-    if folder.join(FILE).is_file() {
-        entries.retain(|entry| folder == root && !MADE.iter().any(|made| entry.ends_with(made)));
-    }
-    Ok(entries)
-}
-
 fn first_line(error: &Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_string()
 }
@@ -261,21 +240,6 @@ fn first_line(error: &Error) -> String {
 pub(super) fn changed_at(data: &Metadata) -> i64 {
     let since = data.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
-}
-
-/// sha256 of a file.
-pub(super) fn hash_of(path: &Path) -> io::Result<[u8; 32]> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hash.finalize().into()),
-            Ok(n) => hash.update(&buffer[..n]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// Reads a file; `None` if it neither is nor claims to be an image.

@@ -29,13 +29,14 @@ mod words;
 
 use std::path::PathBuf;
 
+pub use crate::data::walk::Bad;
 pub use answers::{Answer, Answered, AnsweredImage, Answers, Appended, Undone};
 pub use asking::{Asked, LEASE_SECONDS, Next};
 pub use classes::{Class, ClassChange, MOST_CLASSES, NewClass};
 pub use counts::{ClassCount, Counts, HoldoutCounts};
 pub use export::{Exported, Shape};
 pub use image_id::ImageId;
-pub use images::{Bad, Imported};
+pub use images::Imported;
 pub use listing::{Detail, Event, Image, ListQuery, Page, Probability, Sort, StateFilter, Suggestion};
 pub use pictures::{Content, Picture};
 pub use predict::{Predicted, Predictions};

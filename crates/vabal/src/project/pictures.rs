@@ -12,8 +12,9 @@ use image::imageops::FilterType;
 use image::{DynamicImage, ImageFormat};
 use rusqlite::OptionalExtension as _;
 
-use super::images::{changed_at, hash_of};
+use super::images::changed_at;
 use super::{ImageId, Project};
+use crate::data::walk::hash_of;
 use crate::data::{codec, folder};
 use crate::error::{Error, Result};
 use crate::files;

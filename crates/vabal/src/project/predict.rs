@@ -2,13 +2,11 @@
 //!
 //! Never here: the model, where what it says is written.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use image::ImageFormat;
-
-use super::{Bad, Project, images, learn};
+use super::{Bad, Project, learn};
 use crate::Flow;
-use crate::data::folder;
+use crate::data::{folder, walk};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress};
@@ -63,8 +61,7 @@ impl Project {
                 .into());
         }
         let root = std::fs::canonicalize(folder).map_err(Error::io("read", folder))?;
-        let (mut paths, mut bad) = (Vec::new(), Vec::new());
-        walk(&root, &root, &mut paths, &mut bad)?;
+        let (paths, mut bad) = walk::images(&root)?;
         // Those that cannot be read are listed, which says more than the sentences that are made of them.
         let mut hear = |event: Event<'_>| match event {
             Event::Warning(_) => Flow::Continue,
@@ -95,27 +92,4 @@ impl Project {
         }
         Ok(Predictions { classes, images, bad })
     }
-}
-
-/// The files below a folder that are, or claim to be, images.
-fn walk(root: &Path, folder: &Path, paths: &mut Vec<PathBuf>, bad: &mut Vec<Bad>) -> Result<()> {
-    let entries = match images::entries(root, folder) {
-        Ok(entries) => entries,
-        Err(error) if folder == root => return Err(error),
-        Err(error) => {
-            let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
-            bad.push(Bad { path: folder::below(root, folder), reason });
-            return Ok(());
-        }
-    };
-    for path in entries {
-        if path.is_dir() {
-            if !path.is_symlink() {
-                walk(root, &path, paths, bad)?;
-            }
-        } else if ImageFormat::from_path(&path).is_ok() || !matches!(folder::open(&path), Ok(None)) {
-            paths.push(path);
-        }
-    }
-    Ok(())
 }

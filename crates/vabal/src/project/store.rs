@@ -21,7 +21,7 @@ use crate::sqlite::{Kind, to_json};
 /// The version of the schema that this code writes; `PRAGMA user_version` of the file.
 pub const VERSION: i64 = 1;
 /// The SQLite file of a project's folder.
-pub const FILE: &str = "project.sqlite";
+pub const FILE: &str = crate::data::walk::PROJECT;
 pub(super) const KIND: Kind = Kind {
     name: "project",
     maker: "`vabal init`",

@@ -1,0 +1,274 @@
+//! Features of files of images by a pretrained network, each computed once.
+//!
+//! The network itself is `vabal-backbone`. Here files are read, the work is shared out over the cores, and what is known is
+//! taken from a cache by the content of the file. Never here: what is learnt from features.
+
+mod cache;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use half::f16;
+use ndarray::{Array1, Array2, ArrayView1, Axis};
+use rayon::prelude::*;
+use vabal_backbone::Worker;
+pub use vabal_backbone::{Backbone, EMBEDDED, Layout, Normalisation, Pooling, Settings, Spec};
+
+use crate::data::folder;
+use crate::data::walk::{self, Bad};
+use crate::error::{Error, Result};
+use crate::progress::{Event, Progress, report};
+use cache::Cache;
+pub use cache::Hash;
+
+/// A file of an image.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Where it is.
+    pub path: &'a Path,
+    /// SHA-256 of its content, where it is known.
+    pub hash: Option<Hash>,
+}
+
+/// Features of files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedded {
+    /// [n, d], of the files that are images.
+    pub features: Array2<f32>,
+    /// The places of these files among those that were given, ascending.
+    pub places: Vec<usize>,
+    /// Place and reason of files that claim to be images and cannot be read.
+    pub bad: Vec<(usize, String)>,
+    /// How many were computed, and not found in the cache.
+    pub computed: usize,
+}
+
+/// Features of the images of a folder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Folder {
+    /// Below the folder, with `/`, ascending.
+    pub paths: Vec<String>,
+    /// [n, d], a row for each path.
+    pub features: Array2<f32>,
+    /// What claims to be an image and cannot be read, and folders that cannot be read.
+    pub bad: Vec<Bad>,
+    /// How many were computed, and not found in the cache.
+    pub computed: usize,
+}
+
+/// Computes features of all images in a folder and those below it, as [`embed`] does. Hidden files and the folders of labelling
+/// projects are left out, links to folders not followed.
+///
+/// # Errors
+/// No such folder, no image in it that can be read; what [`embed`] says.
+pub fn embed_folder(
+    backbone: &Backbone,
+    folder: &Path,
+    cache: Option<&Path>,
+    progress: &mut Progress<'_>,
+) -> Result<Folder> {
+    let root = std::fs::canonicalize(folder).map_err(Error::io("read", folder))?;
+    let (paths, mut bad) = walk::images(&root)?;
+    let files: Vec<Source<'_>> = paths.iter().map(|path| Source { path, hash: None }).collect();
+    let embedded = embed(backbone, &files, cache, progress)?;
+    let name = |place: usize| folder::below(&root, &paths[place]);
+    bad.extend(embedded.bad.into_iter().map(|(place, reason)| Bad { path: name(place), reason }));
+    bad.sort_by(|a, b| a.path.cmp(&b.path));
+    if embedded.places.is_empty() {
+        return Err(Error::input("there is no image in this folder")
+            .at(folder.display())
+            .expected("JPEG, PNG, BMP, WebP or TIFF files, in it or below")
+            .got(bad.first().map_or("none".into(), |bad| format!("{}: {}", bad.path, bad.reason)))
+            .hint("name the folder that the images are in")
+            .into());
+    }
+    let paths = embedded.places.into_iter().map(name).collect();
+    Ok(Folder { paths, features: embedded.features, bad, computed: embedded.computed })
+}
+
+/// What became of a file.
+enum Seen {
+    /// Its features.
+    Features(Vec<f16>),
+    /// It neither is an image nor claims to be one.
+    Other,
+    /// Why it cannot be read.
+    Bad(String),
+}
+
+/// Files between two looks at the progress callback, while they are read.
+const BATCH: usize = 64;
+
+/// Computes the features of the images among `files`, rounded to f16, or takes them from the cache in the folder `cache`. Files are
+/// read and the network runs on all cores; the result does not depend on how many there are. After a stop the same call goes on
+/// where it was. Reports the phases "hash", where a hash is not given, and "embed", by images.
+///
+/// # Errors
+/// A network that fails, features that f16 cannot hold, or [`Error::Stopped`]; what was computed is in the cache. A cache that
+/// cannot be written is a warning.
+pub fn embed(
+    backbone: &Backbone,
+    files: &[Source<'_>],
+    cache: Option<&Path>,
+    progress: &mut Progress<'_>,
+) -> Result<Embedded> {
+    let spec = backbone.spec();
+    let hashes = hashes(files, cache.is_some(), progress)?;
+    let mut cache = cache.map(|folder| Cache::open(folder, &backbone.key(), spec.features)).transpose()?;
+    if cache.as_ref().is_some_and(Cache::is_held) {
+        let text = "another process computes features with this backbone: those computed here are not kept";
+        report(progress, Event::Warning(text))?;
+    }
+    let mut features = Array2::zeros((files.len(), spec.features));
+    let mut known: Vec<bool> = (features.axis_iter_mut(Axis(0)).zip(&hashes))
+        .map(|(mut row, hash)| {
+            let kept = cache.as_ref().zip(hash.as_ref()).zip(row.as_slice_mut());
+            kept.is_some_and(|((cache, hash), row)| cache.read(hash, row))
+        })
+        .collect();
+    let missing: Vec<usize> = (0..files.len()).filter(|&place| !known[place]).collect();
+    let (mut bad, mut computed, mut done) = (Vec::new(), 0, files.len() - missing.len());
+    let total = files.len().max(1);
+    report(progress, Event::Progress { phase: "embed", done, total, unit: "image", loss: None })?;
+    let mut keep = |place: usize, seen: Seen| -> Result<()> {
+        done += 1;
+        match seen {
+            Seen::Features(row) => {
+                computed += 1;
+                known[place] = true;
+                let wide = row.iter().map(|value| value.to_f32()).collect();
+                features.row_mut(place).assign(&Array1::from_vec(wide));
+                if let Some((written, hash)) = cache.as_mut().zip(hashes[place].as_ref())
+                    && let Err(error) = written.add(hash, &row)
+                {
+                    cache = None;
+                    warn(&error, progress)?;
+                }
+            }
+            Seen::Other => {}
+            Seen::Bad(reason) => bad.push((place, reason)),
+        }
+        report(progress, Event::Progress { phase: "embed", done, total, unit: "image", loss: None })
+    };
+    let ended = compute(backbone, files, &missing, &mut keep);
+    if let Some(Err(error)) = cache.as_mut().map(Cache::flush) {
+        warn(&error, progress)?;
+    }
+    ended?;
+    bad.sort_unstable();
+    let places: Vec<usize> = (0..files.len()).filter(|&place| known[place]).collect();
+    if places.len() < files.len() {
+        features = features.select(Axis(0), &places);
+    }
+    Ok(Embedded { features, places, bad, computed })
+}
+
+fn warn(error: &Error, progress: &mut Progress<'_>) -> Result<()> {
+    let text = error.to_string();
+    let text = format!("the features are not kept: {}", text.lines().next().unwrap_or_default());
+    report(progress, Event::Warning(&text))
+}
+
+/// The hash of each file, where it is needed and can be read.
+fn hashes(files: &[Source<'_>], needed: bool, progress: &mut Progress<'_>) -> Result<Vec<Option<Hash>>> {
+    let mut hashes: Vec<Option<Hash>> = files.iter().map(|file| file.hash).collect();
+    let unknown: Vec<usize> = (0..files.len()).filter(|&place| needed && hashes[place].is_none()).collect();
+    for (batch, places) in unknown.chunks(BATCH).enumerate() {
+        // A file that cannot be read says so when it is decoded.
+        let read: Vec<_> = places.par_iter().map(|&place| walk::hash_of(files[place].path).ok()).collect();
+        places.iter().zip(read).for_each(|(&place, hash)| hashes[place] = hash);
+        let (done, total) = (batch * BATCH + places.len(), unknown.len());
+        report(progress, Event::Progress { phase: "hash", done, total, unit: "image", loss: None })?;
+    }
+    Ok(hashes)
+}
+
+/// Reads and computes on all cores, each image on one of them, and hands over what becomes of each, in no order. Ends with the first
+/// error, of the network or of `keep`, once the images at hand are through.
+fn compute(
+    backbone: &Backbone,
+    files: &[Source<'_>],
+    places: &[usize],
+    keep: &mut dyn FnMut(usize, Seen) -> Result<()>,
+) -> Result<()> {
+    let batch = backbone.spec().batch;
+    let threads = rayon::current_num_threads().min(places.len().div_ceil(batch));
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let (send, receive) = mpsc::sync_channel(2 * threads.max(1));
+        for _ in 0..threads {
+            let (send, next, stop) = (send.clone(), &next, &stop);
+            scope.spawn(move || {
+                let work = || -> Result<()> {
+                    let mut worker = backbone.worker()?;
+                    while !stop.load(Ordering::Relaxed) {
+                        let start = next.fetch_add(batch, Ordering::Relaxed);
+                        let Some(some) = places.get(start..places.len().min(start + batch)) else { break };
+                        if some.is_empty() {
+                            break;
+                        }
+                        for (place, seen) in look(&mut worker, files, some)? {
+                            if send.send(Ok((place, seen))).is_err() {
+                                return Ok(());
+                            }
+                        }
+                    }
+                    Ok(())
+                };
+                if let Err(error) = work() {
+                    // Nobody listens any more where another error came first.
+                    let _ = send.send(Err(error));
+                }
+            });
+        }
+        drop(send);
+        let mut ended = Ok(());
+        for seen in receive {
+            let kept = seen.and_then(|(place, seen)| if ended.is_ok() { keep(place, seen) } else { Ok(()) });
+            if let Err(error) = kept
+                && ended.is_ok()
+            {
+                stop.store(true, Ordering::Relaxed);
+                ended = Err(error);
+            }
+        }
+        ended
+    })
+}
+
+/// Files as images, those that are images through the network.
+fn look(worker: &mut Worker<'_>, files: &[Source<'_>], places: &[usize]) -> Result<Vec<(usize, Seen)>> {
+    let (mut seen, mut images) = (Vec::new(), Vec::new());
+    for &place in places {
+        match folder::open(files[place].path) {
+            Ok(Some(image)) => images.push((place, image)),
+            Ok(None) => seen.push((place, Seen::Other)),
+            Err(reason) => seen.push((place, Seen::Bad(reason))),
+        }
+    }
+    let whole: Vec<_> = images.iter().map(|(_, image)| image).collect();
+    let features = worker.features(&whole)?;
+    for ((place, _), row) in images.iter().zip(features.rows()) {
+        seen.push((*place, Seen::Features(rounded(row, files[*place].path)?)));
+    }
+    Ok(seen)
+}
+
+fn rounded(row: ArrayView1<'_, f32>, path: &Path) -> Result<Vec<f16>> {
+    let rounded: Vec<f16> = row.iter().map(|&value| f16::from_f32(value)).collect();
+    match row.iter().zip(&rounded).find(|(_, rounded)| !rounded.is_finite()) {
+        None => Ok(rounded),
+        Some((value, _)) => Err(Error::input("a feature is too large to be kept as f16")
+            .at(path.display())
+            .expected("at most 65,504")
+            .got(value)
+            .hint(
+                "check mean and std of the backbone: how were the images normalised that it was trained on?",
+            )
+            .into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
