@@ -21,12 +21,28 @@
 //! # Ok::<(), vabal_query::Error>(())
 //! ```
 //!
+//! [`LinearHead::fit_validated`] chooses l2, and a temperature with which the probabilities are calibrated:
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::head::LinearHead;
+//! use vabal_query::{Seed, progress::silent};
+//!
+//! let features = array![[0.0, 1.0], [0.2, 0.9], [0.1, 0.7], [1.0, 0.1], [0.8, 0.2], [0.9, 0.3]];
+//! let (ids, labels) = ([3, 5, 6, 7, 8, 12], [0, 0, 0, 1, 1, 1]);
+//! let found = LinearHead::fit_validated(features.view(), &ids, &labels, 2, Seed::new(1), &mut silent())?;
+//! assert_eq!(found.accuracy, Some(1.0));
+//! assert!(found.head.probabilities(array![[0.9, 0.1]].view())?[[0, 1]] > 0.5);
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
+//!
 //! Never here: how features are made, which images are asked for.
 
 mod minimise;
 mod objective;
 #[cfg(test)]
 mod tests;
+mod validated;
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
@@ -39,6 +55,7 @@ use crate::progress::{Event, Progress, report};
 
 use minimise::Search;
 use objective::{Objective, Row, exponentials};
+pub use validated::Validated;
 
 /// Of [`LinearHead::fit`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -131,76 +148,7 @@ impl LinearHead {
                 got,
             )?;
         }
-        let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]);
-        let chosen: Vec<usize> = (0..labels.len()).filter(|&row| weight(row) > 0.0).collect();
-        let mut counts = vec![0.0; classes];
-        chosen.iter().for_each(|&row| counts[labels[row] as usize] += weight(row));
-        let total: f64 = counts.iter().sum();
-        // The classes with labels, and the place of each among them.
-        let present: Vec<usize> = (0..classes).filter(|&class| counts[class] > 0.0).collect();
-        let mut place = vec![0; classes];
-        present.iter().enumerate().for_each(|(at, &class)| place[class] = at);
-        let rows: Vec<Row> = (chosen.iter())
-            .map(|&row| Row { label: place[labels[row] as usize], weight: weight(row) })
-            .collect();
-
-        let (mean, centred) = centre(features, &chosen, &rows, total);
-        let prior: Array1<f64> = present.iter().map(|&class| (counts[class] / total).ln()).collect();
-        let (start, bias) = match warm {
-            Some(warm) => warm.start(&present, &prior, &mean),
-            None => (Array2::zeros((present.len(), mean.len())), prior),
-        };
-        // With fewer rows than columns, the weights are sums of rows: as many coordinates do.
-        let basis = (chosen.len() < mean.len()).then(|| basis(&centred)).flatten();
-        let (features, start) = match &basis {
-            Some(basis) => {
-                (basis.lower.view(), product(product(start.view(), centred.t()).view(), basis.inverse.t()))
-            }
-            None => (centred.view(), start),
-        };
-        let mut search = Search::new(start.iter().chain(&bias).copied().collect());
-        if largest < LARGEST {
-            let mut objective = Objective::<f32>::new(features, &rows, present.len(), settings.l2);
-            search.run(&mut objective, settings, progress)?;
-        }
-        // Where f32 was enough, one evaluation says so.
-        let mut objective = Objective::<f64>::new(features, &rows, present.len(), settings.l2);
-        search.run(&mut objective, settings, progress)?;
-        let (done, loss) = (settings.iterations, Some(search.loss));
-        report(progress, Event::Progress { phase: "head", done, total: done, unit: "iteration", loss })?;
-        if search.gap > settings.tolerance {
-            report(
-                progress,
-                Event::Warning(&format!(
-                    "the linear classifier stopped after {} iterations with a loss that may be {:.1e} of itself above the least \
-                 one, not {:.1e}: scale the features, or set a larger l2",
-                    search.iterations, search.gap, settings.tolerance
-                )),
-            )?;
-        }
-
-        let (found, bias) = search.parameters.split_at(present.len() * features.ncols());
-        let found = ArrayView2::from_shape((present.len(), features.ncols()), found).expect("of this length");
-        let mut found = match &basis {
-            Some(basis) => product(product(found, basis.inverse.view()).view(), centred.view()),
-            None => found.to_owned(),
-        };
-        // Rows that are the same in all classes change nothing, but what the absent classes are compared with.
-        found -= &mean_of_rows(&found);
-        let mut bias = Array1::from_iter(bias.iter().copied()) - found.dot(&mean);
-        bias -= bias.sum() / bias.len() as f64;
-        let mut head = Self {
-            weights: Array2::zeros((classes, mean.len())),
-            // The logits of a row add up to 0, so that the sum of their powers is C at least.
-            bias: Array1::from_elem(classes, (ABSENT * present.len() as f64 / total).ln()),
-            labelled: counts.iter().map(|&count| count > 0.0).collect(),
-            found: Some(Found { loss: search.loss, gap: search.gap, iterations: search.iterations }),
-        };
-        for (at, &class) in present.iter().enumerate() {
-            head.weights.row_mut(class).assign(&found.row(at));
-            head.bias[class] = bias[at];
-        }
-        Ok(head)
+        Problem::new(features, labels, classes, weights, largest).fit(settings, warm, progress)
     }
 
     /// A head of weights W [C, d] and biases b \[C\] that were kept.
@@ -287,6 +235,48 @@ impl LinearHead {
         Ok(out)
     }
 
+    /// The head whose logits are those of this one, divided by `temperature` (Guo et al. 2017): above 1 it is less sure. A class
+    /// that had no labels is as unlikely as before.
+    ///
+    /// # Errors
+    /// A temperature that is not above 0 and finite.
+    pub fn with_temperature(mut self, temperature: f64) -> Result<Self> {
+        if !(temperature > 0.0 && temperature.is_finite()) {
+            let hint = "1 changes nothing";
+            let wrong = Error::input("a temperature is out of range").at("temperature");
+            return Err(wrong.expected("above 0, and finite").got(temperature).hint(hint).into());
+        }
+        self.weights /= temperature;
+        for (bias, _) in self.bias.iter_mut().zip(&self.labelled).filter(|(_, labelled)| **labelled) {
+            *bias /= temperature;
+        }
+        self.found = None;
+        Ok(self)
+    }
+
+    /// The head for images of which every class has as many as any other, where `counts` has the labels of each class: its
+    /// logits less the logarithms of the classes' shares, with one imaginary label a class. As the bias is not penalised,
+    /// this is what a fit with the loss of logit adjustment (Menon et al. 2021) gives. Its balanced accuracy is higher, and its
+    /// accuracy lower, where some classes are rare.
+    ///
+    /// # Errors
+    /// Another number of counts than of classes.
+    pub fn balanced(&self, counts: &[usize]) -> Result<Self> {
+        let classes = self.bias.len();
+        expect(
+            counts.len() == classes,
+            "another number of counts than of classes",
+            "counts",
+            classes,
+            || counts.len(),
+        )?;
+        let all = counts.iter().map(|&count| count as f64 + 1.0).sum::<f64>();
+        let shares = counts.iter().map(|&count| ((count as f64 + 1.0) / all).ln());
+        let mut head = Self { found: None, ..self.clone() };
+        head.bias.iter_mut().zip(shares).for_each(|(bias, share)| *bias -= share);
+        Ok(head)
+    }
+
     /// W, [C, d].
     #[must_use]
     pub fn weights(&self) -> ArrayView2<'_, f64> {
@@ -316,6 +306,113 @@ impl LinearHead {
     #[must_use]
     pub fn iterations(&self) -> usize {
         self.found.map_or(0, |found| found.iterations)
+    }
+}
+
+/// A fit but for its strength: the labelled rows less their mean.
+struct Problem {
+    classes: usize,
+    /// Weight of the rows of each class, and of all.
+    counts: Vec<f64>,
+    total: f64,
+    /// The classes with labels.
+    present: Vec<usize>,
+    rows: Vec<Row>,
+    mean: Array1<f64>,
+    centred: Array2<f64>,
+    /// With fewer rows than columns, the weights are sums of rows: as many coordinates do.
+    basis: Option<Factor>,
+    /// Whether f32 has room for the squares.
+    small: bool,
+}
+
+impl Problem {
+    /// Of what [`check`] found right; `largest` is what it returned.
+    fn new(
+        features: ArrayView2<'_, f32>,
+        labels: &[Label],
+        classes: usize,
+        weights: Option<&[f64]>,
+        largest: f32,
+    ) -> Self {
+        let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]);
+        let chosen: Vec<usize> = (0..labels.len()).filter(|&row| weight(row) > 0.0).collect();
+        let mut counts = vec![0.0; classes];
+        chosen.iter().for_each(|&row| counts[labels[row] as usize] += weight(row));
+        let total: f64 = counts.iter().sum();
+        let present: Vec<usize> = (0..classes).filter(|&class| counts[class] > 0.0).collect();
+        // The place of each class among them.
+        let mut place = vec![0; classes];
+        present.iter().enumerate().for_each(|(at, &class)| place[class] = at);
+        let rows: Vec<Row> = (chosen.iter())
+            .map(|&row| Row { label: place[labels[row] as usize], weight: weight(row) })
+            .collect();
+        let (mean, centred) = centre(features, &chosen, &rows, total);
+        let basis = (chosen.len() < mean.len()).then(|| basis(&centred)).flatten();
+        Self { classes, counts, total, present, rows, mean, centred, basis, small: largest < LARGEST }
+    }
+
+    fn fit(
+        &self,
+        settings: &Settings,
+        warm: Option<&LinearHead>,
+        progress: &mut Progress<'_>,
+    ) -> Result<LinearHead> {
+        let Self { classes, counts, total, present, rows, mean, centred, basis, small } = self;
+        let prior: Array1<f64> = present.iter().map(|&class| (counts[class] / total).ln()).collect();
+        let (start, bias) = match warm {
+            Some(warm) => warm.start(present, &prior, mean),
+            None => (Array2::zeros((present.len(), mean.len())), prior),
+        };
+        let (features, start) = match basis {
+            Some(basis) => {
+                (basis.lower.view(), product(product(start.view(), centred.t()).view(), basis.inverse.t()))
+            }
+            None => (centred.view(), start),
+        };
+        let mut search = Search::new(start.iter().chain(&bias).copied().collect());
+        if *small {
+            let mut objective = Objective::<f32>::new(features, rows, present.len(), settings.l2);
+            search.run(&mut objective, settings, progress)?;
+        }
+        // Where f32 was enough, one evaluation says so.
+        let mut objective = Objective::<f64>::new(features, rows, present.len(), settings.l2);
+        search.run(&mut objective, settings, progress)?;
+        let (done, loss) = (settings.iterations, Some(search.loss));
+        report(progress, Event::Progress { phase: "head", done, total: done, unit: "iteration", loss })?;
+        if search.gap > settings.tolerance {
+            report(
+                progress,
+                Event::Warning(&format!(
+                    "the linear classifier stopped after {} iterations with a loss that may be {:.1e} of itself above the least \
+                 one, not {:.1e}: scale the features, or set a larger l2",
+                    search.iterations, search.gap, settings.tolerance
+                )),
+            )?;
+        }
+
+        let (found, bias) = search.parameters.split_at(present.len() * features.ncols());
+        let found = ArrayView2::from_shape((present.len(), features.ncols()), found).expect("of this length");
+        let mut found = match basis {
+            Some(basis) => product(product(found, basis.inverse.view()).view(), centred.view()),
+            None => found.to_owned(),
+        };
+        // Rows that are the same in all classes change nothing, but what the absent classes are compared with.
+        found -= &mean_of_rows(&found);
+        let mut bias = Array1::from_iter(bias.iter().copied()) - found.dot(mean);
+        bias -= bias.sum() / bias.len() as f64;
+        let mut head = LinearHead {
+            weights: Array2::zeros((*classes, mean.len())),
+            // The logits of a row add up to 0, so that the sum of their powers is C at least.
+            bias: Array1::from_elem(*classes, (ABSENT * present.len() as f64 / total).ln()),
+            labelled: counts.iter().map(|&count| count > 0.0).collect(),
+            found: Some(Found { loss: search.loss, gap: search.gap, iterations: search.iterations }),
+        };
+        for (at, &class) in present.iter().enumerate() {
+            head.weights.row_mut(class).assign(&found.row(at));
+            head.bias[class] = bias[at];
+        }
+        Ok(head)
     }
 }
 
