@@ -54,6 +54,7 @@ use crate::kernels::{Factor, Threads, magnitude, matmul};
 use crate::progress::{Event, Progress, report};
 
 use minimise::Search;
+pub(crate) use objective::dot;
 use objective::{Objective, Row, exponentials};
 pub use validated::Validated;
 
@@ -277,6 +278,13 @@ impl LinearHead {
         Ok(head)
     }
 
+    /// The head on x whose logits are those of this one on components·(x − mean).
+    pub(crate) fn on(&self, components: ArrayView2<'_, f64>, mean: ArrayView1<'_, f64>) -> Self {
+        let weights = product(self.weights.view(), components);
+        let bias = &self.bias - &weights.dot(&mean);
+        Self { weights, bias, labelled: self.labelled.clone(), found: None }
+    }
+
     /// W, [C, d].
     #[must_use]
     pub fn weights(&self) -> ArrayView2<'_, f64> {
@@ -447,7 +455,7 @@ fn basis(centred: &Array2<f64>) -> Option<Factor> {
     Factor::of(products)
 }
 
-fn product(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> Array2<f64> {
+pub(crate) fn product(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> Array2<f64> {
     let mut c = Array2::zeros((a.nrows(), b.ncols()));
     matmul(a, b, 0.0, c.view_mut(), Threads::All);
     c
@@ -457,7 +465,7 @@ fn shape(rows: usize, columns: usize) -> String {
     format!("({rows}, {columns})")
 }
 
-fn expect<T: std::fmt::Display>(
+pub(crate) fn expect<T: std::fmt::Display>(
     right: bool,
     what: &str,
     at: &str,
@@ -515,7 +523,7 @@ fn check(
 }
 
 /// The largest size of a feature, of finite ones.
-fn finite(features: ArrayView2<'_, f32>) -> Result<f32> {
+pub(crate) fn finite(features: ArrayView2<'_, f32>) -> Result<f32> {
     let mut largest = 0.0_f32;
     for (number, row) in features.rows().into_iter().enumerate() {
         let most = match row.to_slice() {

@@ -29,6 +29,7 @@ pub mod head;
 #[doc(hidden)]
 pub mod kernels;
 pub mod metrics;
+pub mod pca;
 pub mod progress;
 mod query;
 pub mod rng;
