@@ -44,8 +44,8 @@ unknown=$(git ls-files --cached --others --exclude-standard -- ':(glob)*' | grep
   'delete or move them; a kind that belongs there is named in scripts/check.sh, in `root`'
 
 step 'directions between rooms'
-above vabal 'project experiment' config active 'backbone classify vaal' device network data 'csv kernels sqlite'
-above vabal-query strategies 'summary metrics head' 'query arrays' 'files progress rng' 'error kernels term'
+above vabal 'project experiment' config active 'classify vaal' device network data 'csv kernels sqlite'
+above vabal-query strategies 'summary metrics pca head' 'query arrays' 'files progress rng' 'error kernels term'
 
 step format
 cargo fmt --all --check
