@@ -1,7 +1,8 @@
 """A person's work played by a script: from `vabal init` to a model, with the labels of a data set hidden.
 
     python experiments/labelling.py NEU-CLS-64 --out runs/labelling
-    python experiments/labelling.py FOLDER --labels 300 --every 60 --strategies vabal random entropy
+    python experiments/labelling.py FOLDER --labels 300 --strategies vabal random entropy --seeds 1 2 3
+    python experiments/labelling.py FOLDER --every 80 --set backbone=none
 
 FOLDER holds one sub-folder per class. Its images are copied under names that say nothing, `vabal init` makes a project of
 them, and for each strategy `vabal label` serves its page, whose own API is asked for questions and given the true
@@ -55,7 +56,7 @@ class Page:
                 raise SystemExit(f"training failed: {pulse['training']['error']}")
             if pulse["training"]["state"] == "idle" and pulse["round"] >= after:
                 return pulse["round"]
-            time.sleep(0.5)
+            time.sleep(0.05)
 
     def end(self):
         self.process.terminate()
@@ -105,6 +106,10 @@ def label(options, images, truth, classes, strategy, seed):
     sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     run = [options.vabal, "init", project, "--images", images, "--classes", ",".join(classes), *sets, "--quiet"]
     subprocess.run(run, check=True)
+    # Features are the same for every project: computed once.
+    others = [other for other in options.out.glob("*/features") if other.parent != project]
+    if others:
+        shutil.copytree(others[0], project / "features")
     page = Page(options.vabal, project)
     known = {c["name"]: c["id"] for c in page.ask("/api/project")["classes"]}
     rows, given = [], 0
@@ -175,7 +180,7 @@ def tables(options, rows):
         cells = [f"{mean([r['counts'][c] for r in at(s, numbers[-1])]):.0f}" for s in strategies]
         text.append(f"| {c} | {rows[0]['of_all'][c]} | " + " | ".join(cells) + " |")
     seconds = [r["seconds"] for r in rows]
-    text.append(f"\nA training and the choice after it took {min(seconds):.0f} to {max(seconds):.0f} s.")
+    text.append(f"\nA training and the choice after it took {min(seconds):.1f} to {max(seconds):.1f} s.")
     return "\n".join(text) + "\n"
 
 
@@ -194,7 +199,7 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/labelling"))
     parser.add_argument("--labels", type=int, default=500, help="answers in all, those of the holdout too")
-    parser.add_argument("--every", type=int, default=80, help="labels between two trainings")
+    parser.add_argument("--every", type=int, default=20, help="labels between two trainings")
     parser.add_argument("--strategies", nargs="+", default=["vabal", "random"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of the project")

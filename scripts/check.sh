@@ -85,9 +85,9 @@ if [ "$(major)" -lt 20 ]; then
   hash -r
   [ "$(major)" -ge 20 ] || fail "Node.js is older than 20: $(node --version)" 'install a newer one: https://nodejs.org'
 fi
-# A demo of seconds: what the page looks like does not depend on how well the networks have learnt.
-cargo run --locked --release --quiet -- demo --quiet --out "$folder/demo" --set rounds.count=3 --set classifier.epochs=2 \
-  --set classifier.minimum_steps=0 --set 'strategies=[random, entropy, vabal, vabal-official]' --set strategy.vabal-official.epochs=4
+# A demo of seconds: what the page looks like does not depend on how much the network sees.
+cargo run --locked --release --quiet -- demo --quiet --out "$folder/demo" --set rounds.count=3 --set 'seeds=[1]' \
+  --set classifier.size=32 --set 'strategies=[random, entropy, vabal, vabal-official]' --set strategy.vabal-official.epochs=4
 npm --prefix tests/page ci --loglevel=error --no-audit --no-fund
 node tests/page/report.mjs "$folder/demo/report.html"
 # The program that has just made the demo.

@@ -21,6 +21,6 @@ cargo test --locked --release --workspace --test torch
 cargo test --locked --release --workspace --lib network::torch -- --ignored
 
 # The program, which asks python3 where its PyTorch is.
-PATH=$(dirname "$python"):$PATH env -u VABAL_LIBTORCH cargo run --locked --release --quiet --package vabal-cli -- demo --quiet \
-  --out "$VABAL_REFERENCE/demo" --device torch-cpu --set rounds.count=2 --set classifier.epochs=2 --set classifier.minimum_steps=0 \
+PATH=$(dirname "$python"):$PATH env -u VABAL_LIBTORCH cargo run --locked --release --quiet --package vabal-cli -- run \
+  experiments/every-strategy-demo.toml --quiet --out "$VABAL_REFERENCE/demo" --device torch-cpu --set rounds.count=2 --set classifier.epochs=2 --set classifier.minimum_steps=0 \
   --set 'strategies=["margin"]'

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 mod resolve;
 
 use crate::STRATEGIES;
+use crate::backbone;
 use crate::classify;
 use crate::data::source::{Kind, Source};
-use crate::error::{Error, Result, unknown};
+use crate::error::{Error, Result, unknown, within};
 use crate::query::{Spec, Strategy, head};
 pub use resolve::strategy;
 
@@ -61,6 +62,38 @@ pub enum Classifier {
     Network(classify::Settings),
     /// Multinomial logistic regression on features.
     Linear(head::Settings),
+    /// The same on features of a pretrained network, of images.
+    Frozen(Frozen),
+}
+
+/// A linear classifier on features of a pretrained network, its strength chosen by cross-validation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Frozen {
+    /// `auto`, a name, or an ONNX file.
+    pub backbone: String,
+    /// Height and width of its input, in pixels; 0 for what suits it.
+    pub size: usize,
+    /// Principal components that classifier and strategies work on; 0 for the features as they are.
+    pub components: usize,
+}
+
+impl Default for Frozen {
+    fn default() -> Self {
+        Self { backbone: backbone::AUTO.into(), size: 0, components: 128 }
+    }
+}
+
+impl Frozen {
+    fn check(&self) -> Result<()> {
+        if self.backbone.is_empty() {
+            return Err(out_of_range("backbone", "auto, a name, or an ONNX file", "\"\""));
+        }
+        if self.size > 0 {
+            within("size", self.size, 8..=2048)?;
+        }
+        within("components", self.components, 0..=65_536)
+    }
 }
 
 impl Classifier {
@@ -70,6 +103,7 @@ impl Classifier {
         match self {
             Self::Network(_) => "network",
             Self::Linear(_) => "linear",
+            Self::Frozen(_) => "frozen",
         }
     }
 
@@ -77,6 +111,7 @@ impl Classifier {
         match self {
             Self::Network(settings) => settings.check(),
             Self::Linear(settings) => settings.check(),
+            Self::Frozen(settings) => settings.check(),
         }
     }
 
@@ -87,7 +122,8 @@ impl Classifier {
     pub fn network(&self) -> Result<&classify::Settings> {
         match self {
             Self::Network(settings) => Ok(settings),
-            Self::Linear(_) => Err(misfit("linear", "network", "images", "features")),
+            Self::Linear(_) => Err(misfit("linear", "network\" or \"frozen", "images", "features")),
+            Self::Frozen(_) => Err(misfit("frozen", "network", "images", "features of images")),
         }
     }
 
@@ -98,7 +134,7 @@ impl Classifier {
     pub fn linear(&self) -> Result<&head::Settings> {
         match self {
             Self::Linear(settings) => Ok(settings),
-            Self::Network(_) => Err(misfit("network", "linear", "features", "images")),
+            Self::Network(_) | Self::Frozen(_) => Err(misfit(self.kind(), "linear", "features", "images")),
         }
     }
 
@@ -109,7 +145,7 @@ impl Classifier {
             Self::Network(settings) => {
                 3.0 * settings.epochs_for(labelled.div_ceil(settings.batch)) as f64 * labelled as f64
             }
-            Self::Linear(_) => 100.0 * labelled as f64,
+            Self::Linear(_) | Self::Frozen(_) => 100.0 * labelled as f64,
         }
     }
 }
@@ -214,20 +250,29 @@ impl Config {
             STRATEGIES.build(spec).map_err(|error| error.below(&key))?;
         }
         let features = self.data.kind == Kind::Features;
-        if features {
-            self.classifier.linear()?;
-        } else {
-            self.classifier.network()?;
+        match &self.classifier {
+            _ if features => {
+                self.classifier.linear()?;
+            }
+            Classifier::Frozen(_) => {}
+            Classifier::Network(_) | Classifier::Linear(_) => {
+                self.classifier.network()?;
+            }
         }
+        let frozen = matches!(self.classifier, Classifier::Frozen(_));
         for name in self.strategies.iter().filter(|name| !is_bound(name)) {
             let strategy = self.strategy(name)?;
             let needs = strategy.needs().and(strategy.needs_of_labelled());
-            if features && needs.images {
+            if (features || frozen) && needs.images {
+                let (why, instead) = match features {
+                    true => ("the data are features", "give images as data"),
+                    false => ("the classifier is on frozen features", "set classifier.kind to \"network\""),
+                };
                 return Err(Error::input("a strategy that needs images")
                     .at("strategies")
-                    .expected("strategies that look at features and probabilities, as the data are features")
+                    .expected(format!("strategies that look at features and probabilities, as {why}"))
                     .got(format!("\"{name}\""))
-                    .hint(format!("leave {name} out, or give images as data"))
+                    .hint(format!("leave {name} out, or {instead}"))
                     .into());
             }
         }

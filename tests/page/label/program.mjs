@@ -12,7 +12,7 @@ export const CLASSES = ['crazing', 'patches', 'pitted surface'];
 const KINDS = [0, 2, 3];
 const IMAGES = 320;
 // Small and quick: what the page does does not depend on how well the networks have learnt.
-const QUICK = { passes: 300, size: 16, first: 12, retrain_every: 12, strategy: 'entropy' };
+const QUICK = { backbone: 'none', passes: 300, size: 16, first: 12, retrain_every: 12, strategy: 'entropy' };
 /** The class an image of this path is of, by its place. */
 export const truth = (path) => CLASSES.findIndex((name) => path.startsWith(name.split(' ')[0]));
 

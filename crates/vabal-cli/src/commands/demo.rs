@@ -10,12 +10,13 @@ use super::run::{Shared, execute};
 /// The demo's configuration, also a file of the repository.
 const CONFIG: &str = include_str!("../../../../experiments/demo.toml");
 
-/// Run the whole loop on a small embedded set, in a few minutes
+/// Run the whole loop on a small embedded set, in a minute
 ///
-/// Clothes of Fashion-MNIST, one class common and nine rare: random, entropy and vabal ask for labels in
-/// turn, and a report compares them. Needs no network and no data.
+/// Clothes of Fashion-MNIST, one class common and nine rare: random, entropy, margin and vabal ask for labels in
+/// turn, a linear classifier learns from features of the pretrained network inside the program, and a report
+/// compares them. Needs no network connection and no data.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  vabal demo\n  vabal demo --out my-demo --set 'seeds=[1, 2, 3]'")]
+#[command(after_help = "Examples:\n  vabal demo\n  vabal demo --out my-demo --set 'seeds=[1, 2, 3, 4, 5]'")]
 pub struct Demo {
     #[command(flatten)]
     pub shared: Shared,

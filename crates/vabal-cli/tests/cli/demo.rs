@@ -1,23 +1,23 @@
-//! The demo: the whole loop on the embedded set, with a network small enough for a test.
+//! The demo: the whole loop on the embedded set, at an input small enough for a test.
 
 use std::fs;
 
 use crate::support::{Place, succeeded};
 
 #[test]
-fn the_demo_needs_no_data_and_ends_with_a_report_of_random_entropy_and_vabal() {
+fn the_demo_needs_no_data_and_ends_with_a_report_of_its_strategies() {
     let place = Place::new();
-    let sets = ["classifier.width=2", "classifier.epochs=1", "classifier.minimum_steps=0", "rounds.count=2"];
+    let sets = ["classifier.size=16", "seeds=[1]", "rounds.count=2"];
     let mut command = place.vabal(&["demo", "--out", "shown"]);
     let said = succeeded(command.args(sets.iter().flat_map(|set| ["--set", set])).output().unwrap());
     assert!(said.contains("1680 images to choose from, 1000 to test on"), "{said}");
     assert!(said.contains("Next: open shown/report.html"), "{said}");
     let page = fs::read_to_string(place.path().join("shown/report.html")).unwrap();
-    for part in ["random", "entropy", "vabal", "T-shirt/top", "Ankle boot"] {
+    for part in ["random", "margin", "vabal", "T-shirt/top", "Ankle boot"] {
         assert!(page.contains(part), "{part} is not on the page");
     }
     let rounds = fs::read_to_string(place.path().join("shown/report-files/rounds.csv")).unwrap();
-    assert_eq!(rounds.lines().count(), 1 + 3 * 2);
+    assert_eq!(rounds.lines().count(), 1 + 4 * 2);
     // Only what the command names is written.
     assert!(!place.path().join("runs").exists());
 

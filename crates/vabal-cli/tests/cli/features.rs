@@ -59,3 +59,44 @@ fn what_does_not_go_with_features_is_refused_before_any_work() {
     let error = refused(&place, &mut place.run(&["--set", "classifier.kind=linear"]));
     assert!(error.contains("classifier."), "{error}");
 }
+
+#[test]
+fn a_run_on_features_of_a_pretrained_network_repeats_itself_and_computes_them_once() {
+    let place = Place::new();
+    let text = format!(
+        "seeds = [1, 2]\nstrategies = [\"random\", \"bald\", \"vabal\"]\n[rounds]\ninitial = 12\nbudget = 8\ncount = 3\n\
+         [data]\nkind = \"idx\"\npath = '{}'\n[classifier]\nkind = \"frozen\"\nsize = 32\ncomponents = 20\n[strategy.bald]\ndraws = 4\n",
+        place.path().display()
+    );
+    fs::write(place.path().join("frozen.toml"), text).unwrap();
+    let run = |out: &str, sets: &[&str]| {
+        let mut command = place.vabal(&["run", "frozen.toml", "--quiet", "--out", out]);
+        command.args(sets.iter().flat_map(|set| ["--set", set]));
+        command
+    };
+    let rounds = |out: &str| {
+        succeeded(
+            place.vabal(&["report", out, "--out", &format!("{out}.html"), "--quiet"]).output().unwrap(),
+        );
+        let text = fs::read_to_string(place.path().join(format!("{out}-files/curves.csv"))).unwrap();
+        assert!(text.lines().count() > 9, "{text}");
+        text
+    };
+    succeeded(run("one", &[]).output().unwrap());
+    let cache = place.path().join("data/features");
+    let size =
+        || fs::read_dir(&cache).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>();
+    let filled = size();
+    // A cache that was cut short, and fewer threads: the same picks.
+    let file = fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    succeeded(run("two", &[]).env("RAYON_NUM_THREADS", "1").output().unwrap());
+    assert_eq!((rounds("one"), filled), (rounds("two"), size()));
+    let error = refused(&place, &mut run("three", &["strategies=[vaal]"]));
+    assert!(error.contains("frozen features") && error.contains("classifier.kind"), "{error}");
+    let error = refused(&place, &mut run("three", &["classifier.backbone=resnet"]));
+    assert!(error.contains("no such backbone"), "{error}");
+    let error = refused(&place, &mut run("three", &["classifier.kind=frosen"]));
+    assert!(error.contains("\"frozen\""), "{error}");
+}

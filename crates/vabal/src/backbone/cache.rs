@@ -3,7 +3,7 @@
 //! A file per backbone and preprocessing. It only grows, record by record, so that work that is cut short loses nothing; a record
 //! carries its own check, so that one that is torn or damaged is as good as not there. Never here: how features are computed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,8 @@ pub(super) struct Cache {
     /// Whether this process alone may write.
     writes: bool,
     waiting: Vec<u8>,
+    /// What was added since it was opened.
+    added: HashSet<Hash>,
 }
 
 impl Cache {
@@ -92,7 +94,7 @@ impl Cache {
             let hash = |bytes: &[u8]| *bytes.first_chunk::<32>().unwrap_or(&[0; 32]);
             sound.map(|(place, bytes)| (hash(bytes), place)).collect()
         });
-        Ok(Self { path, file, width, map, places, writes, waiting: Vec::new() })
+        Ok(Self { path, file, width, map, places, writes, waiting: Vec::new(), added: HashSet::new() })
     }
 
     /// Whether another process holds the file, so that nothing can be added.
@@ -109,12 +111,12 @@ impl Cache {
         true
     }
 
-    /// Adds the features of an image.
+    /// Adds the features of an image, once.
     ///
     /// # Errors
     /// The file cannot be written.
     pub(super) fn add(&mut self, hash: &Hash, features: &[f16]) -> Result<()> {
-        if !self.writes {
+        if !self.writes || self.places.contains_key(hash) || !self.added.insert(*hash) {
             return Ok(());
         }
         let start = self.waiting.len();

@@ -1,4 +1,4 @@
-//! Features of files of images by a pretrained network, each computed once.
+//! Features of images by a pretrained network, each computed once.
 //!
 //! The network itself is `vabal-backbone`. Here files are read, the work is shared out over the cores, and what is known is
 //! taken from a cache by the content of the file. Never here: what is learnt from features.
@@ -11,13 +11,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use half::f16;
+use image::{DynamicImage, ImageBuffer, Luma, Rgb};
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
 use vabal_backbone::Worker;
 pub use vabal_backbone::{Backbone, EMBEDDED, Layout, Normalisation, Pooling, Settings, Spec};
 
-use crate::data::folder;
+use crate::Id;
 use crate::data::walk::{self, Bad};
+use crate::data::{ImageShape, Images, folder};
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 use cache::Cache;
@@ -136,7 +139,41 @@ pub fn usual_side(folder: &Path) -> Result<usize> {
     Ok(sides.get(sides.len() / 2).copied().unwrap_or(0))
 }
 
-/// What became of a file.
+/// Computes features of images in memory [n, d], in the order of `ids`, as [`embed`] does of files.
+///
+/// # Errors
+/// Ids that are not of `images`; what [`embed`] says.
+pub fn embed_images(
+    backbone: &Backbone,
+    images: &Images,
+    ids: &[Id],
+    cache: Option<&Path>,
+    progress: &mut Progress<'_>,
+) -> Result<Array2<f32>> {
+    images.check_ids(ids)?;
+    let shape = images.shape();
+    let hash = |&id: &Id| {
+        let hash = Sha256::new().chain_update(b"pixels").chain_update(format!("{shape:?}"));
+        Hash::from(hash.chain_update(images.pixels(id)).finalize())
+    };
+    let hashes: Vec<Option<Hash>> = ids.par_iter().map(|id| cache.is_some().then(|| hash(id))).collect();
+    let open = |place: usize| Ok(Some(picture(shape, images.pixels(ids[place]))));
+    // All of them are images.
+    Ok(collect(backbone, &hashes, &open, cache, progress)?.features)
+}
+
+/// An image of planes as decoders give it.
+fn picture(shape: ImageShape, planes: &[u8]) -> DynamicImage {
+    let ImageShape { channels, height, width } = shape;
+    let (w, h) = (width as u32, height as u32);
+    let at = |channel: usize, x: u32, y: u32| planes[(channel * height + y as usize) * width + x as usize];
+    match channels {
+        1 => DynamicImage::ImageLuma8(ImageBuffer::from_fn(w, h, |x, y| Luma([at(0, x, y)]))),
+        _ => DynamicImage::ImageRgb8(ImageBuffer::from_fn(w, h, |x, y| Rgb([0, 1, 2].map(|c| at(c, x, y))))),
+    }
+}
+
+/// What became of an image.
 enum Seen {
     /// Its features.
     Features(Vec<f16>),
@@ -162,23 +199,38 @@ pub fn embed(
     cache: Option<&Path>,
     progress: &mut Progress<'_>,
 ) -> Result<Embedded> {
-    let spec = backbone.spec();
     let hashes = hashes(files, cache.is_some(), progress)?;
+    let open = |place: usize| folder::open(files[place].path);
+    collect(backbone, &hashes, &open, cache, progress)
+}
+
+/// An image by its place; `None` of what is none, and the reason of what cannot be read.
+type Opener<'a> = dyn Fn(usize) -> std::result::Result<Option<DynamicImage>, String> + Sync + 'a;
+
+/// Computes features of images by their hashes, or takes them from the cache.
+fn collect(
+    backbone: &Backbone,
+    hashes: &[Option<Hash>],
+    open: &Opener<'_>,
+    cache: Option<&Path>,
+    progress: &mut Progress<'_>,
+) -> Result<Embedded> {
+    let spec = backbone.spec();
     let mut cache = cache.map(|folder| Cache::open(folder, &backbone.key(), spec.features)).transpose()?;
     if cache.as_ref().is_some_and(Cache::is_held) {
         let text = "another process computes features with this backbone: those computed here are not kept";
         report(progress, Event::Warning(text))?;
     }
-    let mut features = Array2::zeros((files.len(), spec.features));
-    let mut known: Vec<bool> = (features.axis_iter_mut(Axis(0)).zip(&hashes))
+    let mut features = Array2::zeros((hashes.len(), spec.features));
+    let mut known: Vec<bool> = (features.axis_iter_mut(Axis(0)).zip(hashes))
         .map(|(mut row, hash)| {
             let kept = cache.as_ref().zip(hash.as_ref()).zip(row.as_slice_mut());
             kept.is_some_and(|((cache, hash), row)| cache.read(hash, row))
         })
         .collect();
-    let missing: Vec<usize> = (0..files.len()).filter(|&place| !known[place]).collect();
-    let (mut bad, mut computed, mut done) = (Vec::new(), 0, files.len() - missing.len());
-    let total = files.len().max(1);
+    let missing: Vec<usize> = (0..hashes.len()).filter(|&place| !known[place]).collect();
+    let (mut bad, mut computed, mut done) = (Vec::new(), 0, hashes.len() - missing.len());
+    let total = hashes.len().max(1);
     report(progress, Event::Progress { phase: "embed", done, total, unit: "image", loss: None })?;
     let mut keep = |place: usize, seen: Seen| -> Result<()> {
         done += 1;
@@ -200,14 +252,14 @@ pub fn embed(
         }
         report(progress, Event::Progress { phase: "embed", done, total, unit: "image", loss: None })
     };
-    let ended = compute(backbone, files, &missing, &mut keep);
+    let ended = compute(backbone, open, &missing, &mut keep);
     if let Some(Err(error)) = cache.as_mut().map(Cache::flush) {
         warn(&error, progress)?;
     }
     ended?;
     bad.sort_unstable();
-    let places: Vec<usize> = (0..files.len()).filter(|&place| known[place]).collect();
-    if places.len() < files.len() {
+    let places: Vec<usize> = (0..hashes.len()).filter(|&place| known[place]).collect();
+    if places.len() < hashes.len() {
         features = features.select(Axis(0), &places);
     }
     Ok(Embedded { features, places, bad, computed })
@@ -237,7 +289,7 @@ fn hashes(files: &[Source<'_>], needed: bool, progress: &mut Progress<'_>) -> Re
 /// error, of the network or of `keep`, once the images at hand are through.
 fn compute(
     backbone: &Backbone,
-    files: &[Source<'_>],
+    open: &Opener<'_>,
     places: &[usize],
     keep: &mut dyn FnMut(usize, Seen) -> Result<()>,
 ) -> Result<()> {
@@ -257,7 +309,7 @@ fn compute(
                         if some.is_empty() {
                             break;
                         }
-                        for (place, seen) in look(&mut worker, files, some)? {
+                        for (place, seen) in look(&mut worker, open, some)? {
                             if send.send(Ok((place, seen))).is_err() {
                                 return Ok(());
                             }
@@ -286,11 +338,11 @@ fn compute(
     })
 }
 
-/// Files as images, those that are images through the network.
-fn look(worker: &mut Worker<'_>, files: &[Source<'_>], places: &[usize]) -> Result<Vec<(usize, Seen)>> {
+/// Those that are images through the network.
+fn look(worker: &mut Worker<'_>, open: &Opener<'_>, places: &[usize]) -> Result<Vec<(usize, Seen)>> {
     let (mut seen, mut images) = (Vec::new(), Vec::new());
     for &place in places {
-        match folder::open(files[place].path) {
+        match open(place) {
             Ok(Some(image)) => images.push((place, image)),
             Ok(None) => seen.push((place, Seen::Other)),
             Err(reason) => seen.push((place, Seen::Bad(reason))),
@@ -299,17 +351,16 @@ fn look(worker: &mut Worker<'_>, files: &[Source<'_>], places: &[usize]) -> Resu
     let whole: Vec<_> = images.iter().map(|(_, image)| image).collect();
     let features = worker.features(&whole)?;
     for ((place, _), row) in images.iter().zip(features.rows()) {
-        seen.push((*place, Seen::Features(rounded(row, files[*place].path)?)));
+        seen.push((*place, Seen::Features(rounded(row)?)));
     }
     Ok(seen)
 }
 
-fn rounded(row: ArrayView1<'_, f32>, path: &Path) -> Result<Vec<f16>> {
+fn rounded(row: ArrayView1<'_, f32>) -> Result<Vec<f16>> {
     let rounded: Vec<f16> = row.iter().map(|&value| f16::from_f32(value)).collect();
     match row.iter().zip(&rounded).find(|(_, rounded)| !rounded.is_finite()) {
         None => Ok(rounded),
         Some((value, _)) => Err(Error::input("a feature is too large to be kept as f16")
-            .at(path.display())
             .expected("at most 65,504")
             .got(value)
             .hint(

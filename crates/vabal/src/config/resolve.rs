@@ -8,7 +8,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::{Classifier, Config, Preset};
+use super::{Classifier, Config, Frozen, Preset};
 use crate::STRATEGIES;
 use crate::error::{Complaint, Error, Result, nearest};
 use crate::query::strategies::settings::refused;
@@ -195,9 +195,10 @@ fn classifier(preset: Classifier, layers: &[Layer]) -> Result<Classifier> {
     match kind.as_str() {
         Some("network") => Ok(preset),
         Some("linear") => Ok(linear()),
+        Some("frozen") => Ok(Classifier::Frozen(Frozen::default())),
         Some(_) => Err(Error::input("a setting has a wrong value")
             .at(place("classifier.kind", origin))
-            .expected("\"network\" or \"linear\"")
+            .expected("\"network\", \"linear\" or \"frozen\"")
             .got(kind)
             .into()),
         None => Err(wrong_type("classifier.kind", &Value::String("network".into()), kind, origin)),

@@ -229,13 +229,32 @@ fn features_come_with_the_linear_classifier_and_nothing_else() {
     check(&["classifier.kind=network"], &["classifier.kind", "\"linear\"", "got: \"network\""]);
     check(&["strategies=[random,vaal]"], &["needs images", "got: \"vaal\""]);
     check(&["classifier.epochs=3"], &["unknown setting", "classifier.epochs", "l2"]);
-    check(&["classifier.kind=forest"], &["classifier.kind", "\"network\" or \"linear\""]);
+    check(&["classifier.kind=forest"], &["classifier.kind", "\"network\", \"linear\" or \"frozen\""]);
     check(&["classifier.kind=3"], &["wrong type", "classifier.kind"]);
     check(&["classifier.l2=0"], &["classifier.l2"]);
     check(&["data.path="], &["data.path", "file of the arrays"]);
     check(&["data.size=32"], &["data.size", "no images"]);
     let error = parse("", &["classifier.kind=linear"]).unwrap_err().to_string();
-    assert!(error.contains("\"network\": the data are images"), "{error}");
+    assert!(error.contains("\"network\" or \"frozen\": the data are images"), "{error}");
+}
+
+#[test]
+fn frozen_features_are_of_images_with_a_backbone_that_is_named() {
+    let frozen = parse("", &["classifier.kind=frozen", "classifier.size=96"]).unwrap();
+    let Classifier::Frozen(settings) = &frozen.classifier else { panic!("{:?}", frozen.classifier) };
+    assert_eq!((settings.backbone.as_str(), settings.size, settings.components), ("auto", 96, 128));
+    assert_eq!(Config::parse(&frozen.to_toml().unwrap(), "printed", "other", &[]).unwrap(), frozen);
+    for (sets, part) in [
+        (["classifier.kind=frozen", "classifier.size=4"], "8 to 2048"),
+        (["classifier.kind=frozen", "classifier.backbone="], "backbone"),
+        (["classifier.kind=frozen", "strategies=[vaal]"], "frozen features"),
+        (["classifier.kind=frozen", "classifier.l2=1"], "unknown setting"),
+    ] {
+        let complaint = complaint("", &sets);
+        assert!(complaint.contains(part) && complaint.contains("hint: "), "{complaint}");
+    }
+    let error = parse("[data]\nkind = \"features\"\npath = \"a.npz\"\n", &["classifier.kind=frozen"]);
+    assert!(error.unwrap_err().to_string().contains("\"linear\": the data are features"));
 }
 
 #[test]

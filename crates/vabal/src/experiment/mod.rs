@@ -5,6 +5,7 @@
 mod asked;
 mod begin;
 mod bound;
+mod frozen;
 mod measure;
 mod observe;
 pub mod ranking;

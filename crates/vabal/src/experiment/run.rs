@@ -16,6 +16,7 @@ use std::vec;
 use super::asked;
 use super::begin::{describe, first_pools};
 use super::bound::ClassBalanced;
+use super::frozen;
 use super::measure::measured;
 use super::observe::{EVALUATE, Event, FEATURES, Listener, Observer, Reporter, SELECT, TRAIN};
 use super::record::{Asked, Phase, Pick, RoundRecord, RunRecord, Summary};
@@ -88,6 +89,14 @@ pub fn run(
         }
     }
     match data? {
+        Loaded::Images(data) if let config::Classifier::Frozen(settings) = &config.classifier => {
+            let mut listen =
+                |event: progress::Event<'_>| observer(Event::Work { at: None, whole: 0.0, event });
+            let features = frozen::see(settings, &data, &data_dir.join("features"), &mut listen)?;
+            let classes = data.items.classes().len();
+            let heads = Heads { features: &features, classes, strength: Strength::Validated };
+            grid((config, firsts), store, out, device, &data, &heads, observer)
+        }
         Loaded::Images(data) => {
             let trainer = Trainer {
                 images: data.items.images(),
@@ -210,7 +219,9 @@ fn grid<T: Items>(
         .flat_map(|&seed| config.strategies.iter().map(move |name| (name.clone(), seed)))
         .collect();
     let workers = match config.classifier {
-        config::Classifier::Linear(_) => rayon::current_num_threads().clamp(1, runs.len()),
+        config::Classifier::Linear(_) | config::Classifier::Frozen(_) => {
+            rayon::current_num_threads().clamp(1, runs.len())
+        }
         config::Classifier::Network(_) => 1,
     };
     let count = runs.len();
@@ -340,13 +351,13 @@ impl<'a, T: Items> Grid<'a, T> {
                 config::Classifier::Network(network) => {
                     f64::from(u8::from(monte_carlo.dropout != network.dropout))
                 }
-                config::Classifier::Linear(_) => monte_carlo.draws as f64,
+                config::Classifier::Linear(_) | config::Classifier::Frozen(_) => monte_carlo.draws as f64,
             };
         }
         look += trained * self.train_cost(round);
         let vae = match &self.config.classifier {
             config::Classifier::Network(_) => 0.5,
-            config::Classifier::Linear(_) => 100.0,
+            config::Classifier::Linear(_) | config::Classifier::Frozen(_) => 100.0,
         };
         (look, if needs.stages || needs.images { vae * pool } else { 0.0 })
     }

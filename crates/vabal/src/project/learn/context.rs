@@ -19,7 +19,7 @@ use crate::{Flow, Id};
 /// The value of the setting `backbone` for none: a network is trained from scratch.
 pub const NONE: &str = "none";
 /// The folder of features, in the project's.
-const FEATURES: &str = "features";
+pub(super) const FEATURES: &str = "features";
 /// Columns that the classifier and the strategies work on: principal components of the features.
 const COMPONENTS: usize = 128;
 

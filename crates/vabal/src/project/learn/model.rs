@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::context::FEATURES;
 use super::{Context, MODEL};
 use crate::Id;
 use crate::backbone::{self, LinearModel, Source};
@@ -76,7 +77,8 @@ pub fn predict(
             if !paths.is_empty() {
                 let backbone = context.backbone_of(project, &model)?;
                 let files: Vec<Source<'_>> = paths.iter().map(|path| Source { path, hash: None }).collect();
-                let embedded = backbone::embed(&backbone, &files, None, progress)?;
+                let cache = project.folder().join(FEATURES);
+                let embedded = backbone::embed(&backbone, &files, Some(&cache), progress)?;
                 let probabilities = model.probabilities(embedded.features.view())?;
                 for (&place, p) in embedded.places.iter().zip(probabilities.rows()) {
                     answers[place] = Some(p.to_vec());
