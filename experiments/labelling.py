@@ -173,6 +173,10 @@ def tables(options, rows):
         cells = [needed(curves[s], goal / 100) for s in strategies]
         if any(isinstance(cell, int) for cell in cells):
             text.append(f"| {goal} % | " + " | ".join(str(cell) for cell in cells) + " |")
+    differences = [(s, paired(rows, s, seeds)) for s in strategies if s != "random" and "random" in strategies and len(seeds) > 2]
+    if differences:
+        text.append("\nDifference from random choice in points, average over the trainings, with its 95 % interval over paired seeds: "
+                    + ", ".join(f"{s} {mean:+.1f} ± {half:.1f}" for s, (mean, half) in differences) + ".")
     classes = sorted(rows[0]["counts"], key=lambda c: -rows[0]["of_all"][c])
     text += ["\nImages of each class among the answers at the end, mean over seeds, and in the folder:\n",
              "| class | in the folder | " + " | ".join(strategies) + " |", "|---" * (2 + len(strategies)) + "|"]
@@ -182,6 +186,22 @@ def tables(options, rows):
     seconds = [r["seconds"] for r in rows]
     text.append(f"\nA training and the choice after it took {min(seconds):.1f} to {max(seconds):.1f} s.")
     return "\n".join(text) + "\n"
+
+
+# Student's t at 97.5 %, by degrees of freedom.
+T = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+
+
+def paired(rows, strategy, seeds):
+    """Mean difference from random choice over seeds, in points, and half of its 95 % interval."""
+    def average(name, seed):
+        values = [r["balanced_accuracy"] for r in rows if (r["strategy"], r["seed"]) == (name, seed)]
+        return 100 * sum(values) / len(values)
+
+    differences = [average(strategy, seed) - average("random", seed) for seed in seeds]
+    n, mean = len(seeds), sum(differences) / len(seeds)
+    deviation = (sum((d - mean) ** 2 for d in differences) / (n - 1)) ** 0.5
+    return mean, T.get(n - 1, 1.96) * deviation / n**0.5
 
 
 def needed(curve, goal):

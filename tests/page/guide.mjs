@@ -25,7 +25,7 @@ function vabal(line) {
   const said = execFileSync(program, line.split(' '), { cwd, encoding: 'utf8' });
   console.log(`## vabal ${line}\n${said}`);
 }
-const set = 'size=32 first=30 retrain_every=30'.split(' ').map((one) => `--set ${one}`);
+const set = 'first=30 retrain_every=30'.split(' ').map((one) => `--set ${one}`);
 vabal(`init clothes --images photos --classes ${classes} ${set.join(' ')}`);
 
 const serving = ['label', 'clothes', '--no-open', '--port', '0'];

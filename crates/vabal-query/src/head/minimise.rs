@@ -115,16 +115,16 @@ impl Search {
         let (pass, build) = objective.cost();
         let (mut spent, mut worth) = (PASSES * pass, build);
         let (all, mut since) = (objective.cost_of_all(), PASSES * pass);
-        // The least loss so far, and the steps since it last fell by more than rounding changes.
-        let (mut least, mut idle) = (f64::INFINITY, 0);
+        // The loss when it last had fallen by more than rounding changes, and the steps since: slow steps add up.
+        let (mut mark, mut idle) = (f64::INFINITY, 0);
         loop {
             self.gap = bound(objective, &gradient) / self.loss.max(f64::MIN_POSITIVE);
             let (done, total) = (self.iterations, settings.iterations);
             if self.gap <= settings.tolerance || done >= total {
                 return Ok(());
             }
-            idle = if self.loss < least * (1.0 - rounding) { 0 } else { idle + 1 };
-            least = least.min(self.loss);
+            (mark, idle) =
+                if self.loss < mark * (1.0 - rounding) { (self.loss, 0) } else { (mark, idle + 1) };
             if idle > MEMORY {
                 return Ok(());
             }

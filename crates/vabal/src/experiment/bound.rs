@@ -2,14 +2,11 @@
 //!
 //! Only an experiment has hidden labels, so that this is no strategy of [`crate::STRATEGIES`]. Never here: how reports mark it.
 
-use rand::Rng as _;
-
+use crate::Label;
 use crate::data::{Items, Labelled};
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::query::{Column, Needs, Query, Selection, Strategy, available, term};
-use crate::rng::Seed;
-use crate::{Id, Label};
 
 /// Class-balanced sampling by the true labels: one by one of the class that has the fewest, labelled and taken together, and
 /// of that class uniformly. Equal classes in their order. The score is minus the number that the class had.
@@ -33,7 +30,7 @@ impl<T: Items> Strategy for ClassBalanced<'_, T> {
         }
         for ids in &mut left {
             // By a key of the image's own, so that its place does not depend on what else is left. The last goes first.
-            ids.sort_by_cached_key(|&id| std::cmp::Reverse((key(query.seed, id), id)));
+            ids.sort_by_cached_key(|&id| std::cmp::Reverse((query.seed.key("class-balanced", id), id)));
         }
         let mut held = vec![0_usize; query.classes];
         query.labels.iter().for_each(|&label| held[label as usize] += 1);
@@ -55,16 +52,14 @@ impl<T: Items> Strategy for ClassBalanced<'_, T> {
     }
 }
 
-fn key(seed: Seed, id: Id) -> u64 {
-    seed.child("class-balanced", id).stream("key").next_u64()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Id;
     use crate::data::Features;
     use crate::progress::silent;
     use crate::query::Signals;
+    use crate::rng::Seed;
     use ndarray::Array2;
 
     /// Of three classes: 20 rows of the first, 6 of the second, 2 of the third.
