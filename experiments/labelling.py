@@ -157,9 +157,9 @@ def holdout(project):
 def tables(options, rows):
     strategies = list(dict.fromkeys(row["strategy"] for row in rows))
     seeds = sorted({row["seed"] for row in rows})
-    at = lambda s, n: [r for r in rows if r["strategy"] == s and r["training"] == n]  # noqa: E731
+    at = lambda s, n: [r for r in rows if r["strategy"] == s and r["training"] == n]
     numbers = sorted({row["training"] for row in rows})
-    mean = lambda values: sum(values) / len(values)  # noqa: E731
+    mean = lambda values: sum(values) / len(values)
     text = [f"Balanced accuracy on the whole holdout, in %, mean over seeds {', '.join(map(str, seeds))}. *Answers* count those of the holdout.\n",
             "| training | answers | labels trained on | " + " | ".join(strategies) + " |", "|---" * (3 + len(strategies)) + "|"]
     for number in numbers:

@@ -6,7 +6,8 @@
 array([1])
 
 :func:`select` is all that most need; :class:`VaBAL` keeps the model behind the strategy "vabal-paper";
-:mod:`vabal.compat` speaks the languages of scikit-activeml, modAL, baal and small-text.
+:mod:`vabal.compat` speaks the languages of scikit-activeml, modAL, baal and small-text, :mod:`vabal.hook` takes
+features out of a PyTorch model.
 """
 
 from ._demo import Demo, demo
