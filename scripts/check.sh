@@ -44,7 +44,7 @@ unknown=$(git ls-files --cached --others --exclude-standard -- ':(glob)*' | grep
   'delete or move them; a kind that belongs there is named in scripts/check.sh, in `root`'
 
 step 'directions between rooms'
-above vabal 'project experiment' config active 'classify vaal' device network data 'csv kernels sqlite'
+above vabal 'project experiment' config active 'backbone classify vaal' device network data 'csv kernels sqlite'
 above vabal-query strategies 'summary metrics pca head' 'query arrays' 'files progress rng' 'error kernels term'
 
 step format

@@ -423,7 +423,8 @@ fn completed(bytes: &[u8], node: &Node<'_>) -> Message {
     // Images have two axes, and paddings before and after each.
     let defaults: [(&str, &[i64]); 3] = [("strides", &[1; 2]), ("dilations", &[1; 2]), ("pads", &[0; 4])];
     let has = |name: &str| node.attributes.contains(&name);
-    let absent = defaults.into_iter().filter(|(name, _)| !has(name) && !(*name == "pads" && has("auto_pad")));
+    let given = |name: &str| has(name) || name == "pads" && has("auto_pad");
+    let absent = defaults.into_iter().filter(|(name, _)| !given(name));
     absent.fold(message, |message, (name, values)| {
         let attribute = Message::default().text(1, name);
         message.child(

@@ -99,7 +99,7 @@ fn a_project_learns_from_features_of_the_network_inside_the_program() {
     run(&["init", "lines", "--images", "photos", "--classes", "lie,stand", "--set", "size=32", "--quiet"]);
     let said = run(&["train", "lines"]);
     assert!(said.starts_with("not trained: ") && said.contains("images to be labelled next"), "{said}");
-    let line = |k: u32| format!("{k:03}.png,{}\n", if k % 3 == 0 { "stand" } else { "lie" });
+    let line = |k: u32| format!("{k:03}.png,{}\n", if k.is_multiple_of(3) { "stand" } else { "lie" });
     let labels: String = (0..24).map(line).collect();
     fs::write(place.path().join("labels.csv"), format!("file,label\n{labels}")).unwrap();
     run(&["import", "lines", "labels.csv", "--quiet"]);
@@ -109,7 +109,7 @@ fn a_project_learns_from_features_of_the_network_inside_the_program() {
     let said = fs::read_to_string(place.path().join("said.csv")).unwrap();
     let right = |line: &&str| {
         let (name, rest) = line.split_once(".png,").unwrap();
-        rest.starts_with(if name.parse::<u32>().unwrap() % 3 == 0 { "stand," } else { "lie," })
+        rest.starts_with(if name.parse::<u32>().unwrap().is_multiple_of(3) { "stand," } else { "lie," })
     };
     assert!(said.lines().skip(1).filter(right).count() >= 54, "{said}");
     let said = run(&["export", "lines", "--format", "csv", "--out", "out.csv", "--model"]);

@@ -3,19 +3,16 @@
 //! A head has no dropout. Where a strategy asks for passes under dropout, or for a committee, it gets heads that are fitted to
 //! bootstrap samples of the labelled rows, which differ as much as the labels leave open. Never here: how a head is fitted.
 
-use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
-use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
+use ndarray::{Array3, ArrayView2, Axis};
 use rand::RngExt as _;
 use rayon::prelude::*;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use super::{Classifier, Learner, Role};
+use crate::backbone::file::Kind;
 use crate::data::Features;
 use crate::error::{Error, Result};
-use crate::files;
 use crate::progress::{Event, Progress, report, silent};
 use crate::query::arrays::MonteCarlo;
 use crate::query::head::{LinearHead, Settings};
@@ -140,10 +137,11 @@ impl Learner for Heads<'_> {
     }
 
     fn load(&self, path: &Path) -> Result<Box<dyn Classifier + '_>> {
-        let head = load(path)?;
+        let read = KIND.read(path)?;
+        let (_, head) = read.ok_or_else(|| KIND.foreign(path, format!("no {} in its metadata", KIND.key)))?;
         let (got, expected) = (head.weights().dim(), (self.classes, self.features.width()));
         if got != expected {
-            return Err(foreign(path, format!("weights of shape {got:?}, not {expected:?}")));
+            return Err(KIND.foreign(path, format!("weights of shape {got:?}, not {expected:?}")).into());
         }
         Ok(Box::new(Frozen { features: self.features, heads: vec![head], draws: false }))
     }
@@ -219,66 +217,13 @@ impl Classifier for Frozen<'_> {
     }
 
     fn save(&self, path: &Path) -> Result<()> {
-        save(&self.heads[0], path)
+        KIND.write(path, &self.heads[0], [])
     }
 }
 
-/// The version this program writes, and the newest it reads.
-const FORMAT: &str = "1";
-const KEY: &str = "vabal.linear";
-
-fn save(head: &LinearHead, path: &Path) -> Result<()> {
-    let bytes =
-        |values: &mut dyn Iterator<Item = &f64>| values.flat_map(|value| value.to_le_bytes()).collect();
-    let (weights, bias) = (head.weights(), head.bias());
-    let (classes, width) = weights.dim();
-    let arrays: [(&str, Vec<usize>, Vec<u8>); 2] = [
-        ("bias", vec![classes], bytes(&mut bias.iter())),
-        ("weight", vec![classes, width], bytes(&mut weights.iter())),
-    ];
-    let views = arrays
-        .iter()
-        .map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F64, shape.clone(), bytes)?)));
-    let written = views
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
-        .and_then(|views| serialize(views, Some(HashMap::from([(KEY.to_owned(), FORMAT.to_owned())]))));
-    let unwritable = |error| Error::input("the classifier cannot be written").at(path.display()).got(error);
-    files::write(path, &written.map_err(unwritable)?)
-}
-
-fn load(path: &Path) -> Result<LinearHead> {
-    let bytes = fs::read(path).map_err(Error::io("read", path))?;
-    let torn = |error: safetensors::SafeTensorError| foreign(path, error);
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(torn)?;
-    let format = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
-    if format.map(String::as_str) != Some(FORMAT) {
-        return Err(foreign(
-            path,
-            format.map_or_else(|| format!("no {KEY} in its metadata"), |f| format!("format {f}")),
-        ));
-    }
-    let tensors = SafeTensors::deserialize(&bytes).map_err(torn)?;
-    let values = |name: &str| -> Result<(Vec<usize>, Vec<f64>)> {
-        let tensor = tensors.tensor(name).map_err(torn)?;
-        if tensor.dtype() != Dtype::F64 {
-            return Err(foreign(path, format!("\"{name}\" as {:?}", tensor.dtype())));
-        }
-        let values = tensor.data().as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes));
-        Ok((tensor.shape().to_vec(), values.collect()))
-    };
-    let ((shape, weights), (_, bias)) = (values("weight")?, values("bias")?);
-    let &[classes, width] = &shape[..] else {
-        return Err(foreign(path, format!("weights of shape {shape:?}")));
-    };
-    let weights = Array2::from_shape_vec((classes, width), weights).map_err(|error| foreign(path, error))?;
-    LinearHead::of(weights, Array1::from_vec(bias)).map_err(|error| foreign(path, error))
-}
-
-fn foreign(path: &Path, got: impl std::fmt::Display) -> Error {
-    Error::input("this is no linear classifier of this experiment")
-        .at(path.display())
-        .expected(format!("a safetensors file written by vabal, format {FORMAT}"))
-        .got(got)
-        .hint("the file may be cut short or damaged: delete it, and it is made again")
-        .into()
-}
+const KIND: Kind = Kind {
+    key: "vabal.linear",
+    format: "1",
+    what: "this is no linear classifier of this experiment",
+    hint: "the file may be cut short or damaged: delete it, and it is made again",
+};

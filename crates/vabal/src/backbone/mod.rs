@@ -4,6 +4,7 @@
 //! taken from a cache by the content of the file. Never here: what is learnt from features.
 
 mod cache;
+pub(crate) mod file;
 mod model;
 
 use std::path::{Path, PathBuf};

@@ -2,20 +2,21 @@
 //!
 //! Never here: how the head is fitted.
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use ndarray::{Array1, Array2, ArrayView2};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use ndarray::{Array2, ArrayView2};
 use vabal_backbone::{Backbone, Linear, Spec};
 
+use super::file::Kind;
 use crate::error::{Error, Result};
-use crate::files;
 use crate::query::head::LinearHead;
 
-/// The version this program writes, and the newest it reads.
-const FORMAT: &str = "1";
-const KEY: &str = "vabal.frozen";
+const KIND: Kind = Kind {
+    key: "vabal.frozen",
+    format: "1",
+    what: "this is no model of a project",
+    hint: "the file may be cut short or damaged: train again",
+};
 
 /// A linear classifier on the features of a backbone.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,29 +90,12 @@ impl LinearModel {
     /// # Errors
     /// A file that cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let bytes = |values: &mut dyn Iterator<Item = &f64>| -> Vec<u8> {
-            values.flat_map(|value| value.to_le_bytes()).collect()
-        };
-        let (weights, bias) = (self.head.weights(), self.head.bias());
-        let (classes, width) = weights.dim();
-        let arrays: [(&str, Vec<usize>, Vec<u8>); 2] = [
-            ("bias", vec![classes], bytes(&mut bias.iter())),
-            ("weight", vec![classes, width], bytes(&mut weights.iter())),
+        let metadata = [
+            ("classes", serde_json::Value::from(self.classes.clone()).to_string()),
+            ("backbone", serde_json::json!(self.spec).to_string()),
+            ("key", self.key.clone()),
         ];
-        let metadata = HashMap::from([
-            (KEY.to_owned(), FORMAT.to_owned()),
-            ("classes".to_owned(), serde_json::Value::from(self.classes.clone()).to_string()),
-            ("backbone".to_owned(), serde_json::json!(self.spec).to_string()),
-            ("key".to_owned(), self.key.clone()),
-        ]);
-        let views = arrays
-            .iter()
-            .map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F64, shape.clone(), bytes)?)));
-        let written = views
-            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
-            .and_then(|views| serialize(views, Some(metadata)));
-        let unwritable = |error| Error::input("the model cannot be written").at(path.display()).got(error);
-        files::write(path, &written.map_err(unwritable)?)
+        KIND.write(path, &self.head, metadata)
     }
 
     /// Reads what [`LinearModel::save`] wrote; `None` of a safetensors file of another kind.
@@ -119,56 +103,27 @@ impl LinearModel {
     /// # Errors
     /// A file that cannot be read, is torn, or of another version.
     pub fn load(path: &Path) -> Result<Option<Self>> {
-        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-        let torn = |error: safetensors::SafeTensorError| foreign(path, error);
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(torn)?;
-        let metadata = metadata.metadata().clone().unwrap_or_default();
-        match metadata.get(KEY).map(String::as_str) {
-            None => return Ok(None),
-            Some(FORMAT) => {}
-            Some(other) => return Err(foreign(path, format!("format {other}"))),
-        }
-        let text = |key: &str| metadata.get(key).ok_or_else(|| foreign(path, format!("no {key}")));
+        let Some((metadata, head)) = KIND.read(path)? else { return Ok(None) };
+        let text = |key: &str| metadata.get(key).ok_or_else(|| KIND.foreign(path, format!("no {key}")));
         let classes: Vec<String> =
-            serde_json::from_str(text("classes")?).map_err(|error| foreign(path, error))?;
-        let spec: Spec = serde_json::from_str(text("backbone")?).map_err(|error| foreign(path, error))?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(torn)?;
-        let values = |name: &str| -> Result<(Vec<usize>, Vec<f64>)> {
-            let tensor = tensors.tensor(name).map_err(torn)?;
-            if tensor.dtype() != Dtype::F64 {
-                return Err(foreign(path, format!("\"{name}\" as {:?}", tensor.dtype())));
-            }
-            let values = tensor.data().as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes));
-            Ok((tensor.shape().to_vec(), values.collect()))
-        };
-        let ((shape, weights), (_, bias)) = (values("weight")?, values("bias")?);
-        let &[count, width] = &shape[..] else {
-            return Err(foreign(path, format!("weights of shape {shape:?}")));
-        };
-        if (count, width) != (classes.len(), spec.features) {
-            return Err(foreign(path, format!("weights of shape {shape:?} for {} classes", classes.len())));
+            serde_json::from_str(text("classes")?).map_err(|error| KIND.foreign(path, error))?;
+        let spec: Spec =
+            serde_json::from_str(text("backbone")?).map_err(|error| KIND.foreign(path, error))?;
+        let shape = head.weights().dim();
+        if shape != (classes.len(), spec.features) {
+            let got = format!("weights of shape {shape:?} for {} classes", classes.len());
+            return Err(KIND.foreign(path, got).into());
         }
-        let weights =
-            Array2::from_shape_vec((count, width), weights).map_err(|error| foreign(path, error))?;
-        let head = LinearHead::of(weights, Array1::from_vec(bias)).map_err(|error| foreign(path, error))?;
-        Ok(Some(Self { head, classes, spec, key: text("key")?.clone() }))
+        let key = text("key")?.clone();
+        Ok(Some(Self { head, classes, spec, key }))
     }
-}
-
-fn foreign(path: &Path, got: impl std::fmt::Display) -> Error {
-    Error::input("this is no model of a project")
-        .at(path.display())
-        .expected(format!("a safetensors file written by vabal, format {FORMAT}"))
-        .got(got)
-        .hint("the file may be cut short or damaged: train again")
-        .into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::backbone::Settings;
-    use ndarray::Array;
+    use ndarray::{Array, Array1};
 
     #[test]
     fn a_model_reads_as_it_was_written_and_a_torn_or_foreign_one_is_told() {

@@ -264,7 +264,7 @@ impl Work<'_> {
                 let loaded = self.load(progress)?;
                 let rows = loaded.rows.of(open);
                 let embedding = self.untrained(&loaded, &rows, progress)?;
-                self.cover(&loaded.rows, rows, embedding, self.from_scratch(), progress)
+                self.cover(&loaded.rows, rows, embedding, self.measured_scratch(), progress)
             }
         }
     }
@@ -315,7 +315,7 @@ impl Work<'_> {
     }
 
     /// What is known of a network that is trained from scratch, before it is.
-    fn from_scratch(&self) -> Measured {
+    fn measured_scratch(&self) -> Measured {
         Measured { size: size(self.settings), passes: self.settings.passes, ..Measured::default() }
     }
 
@@ -360,7 +360,7 @@ impl Work<'_> {
                 let classifier = learner.fit(&train, &labels, None, self.seed, progress)?;
                 let with =
                     With { rows: &loaded.rows, learner: &learner, classifier: &classifier, train, labels };
-                let outcome = self.ask(with, classes, self.from_scratch(), progress)?;
+                let outcome = self.ask(with, classes, self.measured_scratch(), progress)?;
                 Ok(Outcome { model: Some(Model::Network(classifier.scorer)), ..outcome })
             }
         }
