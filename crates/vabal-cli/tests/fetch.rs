@@ -48,8 +48,8 @@ fn an_unknown_name_exits_2_and_offers_the_nearest() {
     let output = vabal(&["fetch", "fashon-mnist"]);
     assert_eq!(output.status.code(), Some(2));
     insta::assert_snapshot!(String::from_utf8(output.stderr).unwrap(), @r#"
-    error: unknown data set
-      expected: cifar10, cifar100, fashion-mnist
+    error: unknown data set or network
+      expected: cifar10, cifar100, fashion-mnist, resnet18, resnet50
       got: "fashon-mnist"
       hint: did you mean "fashion-mnist"?
     "#);

@@ -146,6 +146,21 @@ export function duration(seconds) {
   return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+const PHASES = {
+  hash: 'Reading the images',
+  embed: 'Computing features of the images',
+  pca: 'Computing features of the images',
+  head: 'Training',
+  train: 'Training',
+  features: 'Looking at the images',
+};
+
+/** What the program does in the background, and for how long still. */
+export function doing({ phase, seconds_left: left }) {
+  const what = PHASES[phase] ?? (phase ? `Training: ${phase}` : 'Training');
+  return left ? `${what}, about ${duration(left)} left` : what;
+}
+
 export const fileName = (path) => path.slice(path.lastIndexOf('/') + 1);
 
 /** A point in time (ms since 1970) or an ISO text as the reader's clock says it. */

@@ -1,7 +1,7 @@
 // What stands beside the image: the suggestion, the classes, the acts, why it is asked, the last answers. Never here: what
 // comes next, saving.
 
-import { count, duration, fileName, h, icon, iconButton, percent, plural, put, swatch } from './dom.js';
+import { count, doing, fileName, h, icon, iconButton, percent, plural, put, swatch } from './dom.js';
 import { thumbAddress } from './api.js';
 import { classOf, on, prefs, setPref, state, suggestionsShown } from './state.js';
 import { shownCommand } from './keys.js';
@@ -204,7 +204,7 @@ export class Panel {
     const { training, until } = state;
     let text = '';
     if (training.state === 'running')
-      text = `Training${training.phase ? `: ${training.phase}` : ''}${training.seconds_left ? `, about ${duration(training.seconds_left)} left` : ''}`;
+      text = doing(training);
     else if (until > 0) text = `${plural(until, 'label')} until the next training. Images set aside to measure do not count.`;
     if (this.until.textContent !== text) this.until.textContent = text;
   }

@@ -1,6 +1,6 @@
 // The view of how far it has come: labels, balance, accuracy, what comes next, training. Never here: the statistics.
 
-import { button, count, dialog, duration, h, percent, plural, put, s, say, swatch, when } from './dom.js';
+import { button, count, dialog, doing, duration, h, percent, plural, put, s, say, swatch, when } from './dom.js';
 import { get, paragraph, post, put as change, sentence, ApiError } from './api.js';
 import { classOf, emit, on, state } from './state.js';
 import { chart, symbol } from './chart.js';
@@ -98,11 +98,7 @@ function drawTraining() {
             h(
               'p',
               {},
-              h('b', {}, 'Training'),
-              training.phase ? `: ${training.phase}` : '',
-              training.seconds_left !== null && training.seconds_left !== undefined
-                ? `, about ${duration(training.seconds_left)} left`
-                : '',
+              doing(training),
             ),
             h('progress', { max: '1', 'aria-label': 'Training', ...(share === null ? {} : { value: share }) }),
           ),
@@ -431,7 +427,7 @@ async function settings() {
       h(
         'p',
         { className: 'hint' },
-        `The strategy (now ${now.strategy}), the size in pixels and all else: `,
+        `The strategy (now ${now.strategy}), the backbone (now ${now.backbone}) and all else: `,
         h('code', {}, 'vabal set PROJECT'),
       ),
       h(

@@ -9,9 +9,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use vabal::backbone::{AUTO, Backbone, EMBEDDED, Layout, Pooling, Settings, Spec, suitable};
+use vabal::error::unknown;
 use vabal::project::learn::{Context, Wish};
 use vabal::{Error, Result};
 
+use super::fetch;
+use crate::data_dir::data_dir;
 use crate::output::say;
 
 /// Show the pretrained networks that give features of images
@@ -35,7 +38,7 @@ pub enum What {
 #[command(after_help = "Examples:\n  vabal backbone show\n  vabal backbone show model.onnx\n  \
     vabal backbone show dinov2.onnx --size 224 --pooling class")]
 pub struct Show {
-    /// ONNX file, or a name; efficientnet-lite0, which is inside the program, if not given
+    /// ONNX file, or a name: efficientnet-lite0, which is inside the program, or one of `vabal fetch`
     #[arg(value_name = "BACKBONE", default_value = EMBEDDED)]
     pub backbone: String,
     #[command(flatten)]
@@ -125,12 +128,22 @@ fn opened(name: &str, wishes: &Wishes, side: usize) -> Result<Backbone> {
         settings.size = settings.size.or(Some(suitable(side)));
         return Backbone::embedded(&settings);
     }
-    let path = Path::new(name);
-    if path.exists() {
-        try_apart(path, wishes)?;
-        return Backbone::open(path, &settings);
+    let fetched = fetch::backbone_file(name, &data_dir());
+    if let Some(file) = fetched.as_deref().filter(|file| !file.exists()) {
+        return Err(Error::input("this backbone is not on this machine yet")
+            .at(name)
+            .got(format!("no file {}", file.display()))
+            .hint(format!("vabal fetch {name}"))
+            .into());
     }
-    vabal::backbone::open(name, settings.size, side)
+    let path = fetched.as_deref().unwrap_or(Path::new(name));
+    if !path.exists() && path.extension().is_none() {
+        let known: Vec<&str> = [AUTO, EMBEDDED].into_iter().chain(fetch::backbones()).collect();
+        let otherwise = "export your network as ONNX, with torch.onnx.export for example, and give the file";
+        return Err(unknown("backbone", name, &known, otherwise).into());
+    }
+    try_apart(path, wishes)?;
+    Backbone::open(path, &settings)
 }
 
 /// What trainings of a project work with.

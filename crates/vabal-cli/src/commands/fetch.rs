@@ -1,4 +1,4 @@
-//! `vabal fetch NAME`: a data set from its official address, verified, resumed when broken off.
+//! `vabal fetch NAME`: a data set or a pretrained network from its official address, verified, resumed when broken off.
 //!
 //! Never here: reading the data, choosing the data folder.
 
@@ -9,20 +9,23 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use md5::{Digest, Md5};
+use sha2::Sha256;
+use vabal::backbone;
 use vabal::data::source::FASHION_PACKAGE;
 use vabal::progress::report;
 use vabal::{Error, Event, Flow, Progress, Result};
 
 use crate::output::complain;
 
-/// Fetch a data set from its official address
+/// Fetch a data set or a pretrained network from its official address
 ///
 /// The download is verified, and goes on where it stopped when it broke off. Fashion-MNIST is not
 /// fetched where the system's package dataset-fashion-mnist is installed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  vabal fetch cifar10\n  vabal fetch fashion-mnist --dir /data")]
+#[command(after_help = "Examples:\n  vabal fetch cifar10\n  vabal fetch fashion-mnist --dir /data\n  \
+    vabal fetch resnet50     # then: vabal embed photos/ --backbone resnet50 --out pool.npz")]
 pub struct Fetch {
-    /// cifar10, cifar100 or fashion-mnist
+    /// cifar10, cifar100 or fashion-mnist; resnet18 or resnet50
     pub name: String,
     /// Folder to put it below; the data folder if not given
     #[arg(long, value_name = "DIR")]
@@ -35,28 +38,47 @@ pub struct Fetch {
     pub quiet: bool,
 }
 
-/// A data set that can be fetched.
+/// What can be fetched.
 struct Set {
     name: &'static str,
     base: &'static str,
-    /// Names and the MD5 sums that their authors publish.
+    /// Names and the sums that their authors publish: MD5 of 32 digits, SHA-256 of 64.
     files: &'static [(&'static str, &'static str)],
     /// Where the system's package puts the same files.
     package: Option<&'static str>,
+    /// Whether it is a pretrained network, in a folder with the others.
+    backbone: bool,
 }
 
-const SETS: [Set; 3] = [
+impl Set {
+    /// Where its files are, below the data folder.
+    fn folder(&self, data_dir: &Path) -> PathBuf {
+        data_dir.join(if self.backbone { backbone::FETCHED } else { self.name })
+    }
+
+    /// What one of its files is called there: a network as it is named.
+    fn file(&self, name: &str) -> String {
+        if self.backbone { format!("{}.onnx", self.name) } else { name.to_owned() }
+    }
+}
+
+/// Of the ONNX Model Zoo, Apache 2.0; the sums are those of its Git LFS.
+const ZOO: &str = "https://huggingface.co/onnxmodelzoo/legacy_models/resolve/main/validated/vision/classification/resnet/model";
+
+const SETS: [Set; 5] = [
     Set {
         name: "cifar10",
         base: "https://www.cs.toronto.edu/~kriz",
         files: &[("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530")],
         package: None,
+        backbone: false,
     },
     Set {
         name: "cifar100",
         base: "https://www.cs.toronto.edu/~kriz",
         files: &[("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8")],
         package: None,
+        backbone: false,
     },
     Set {
         name: "fashion-mnist",
@@ -68,8 +90,34 @@ const SETS: [Set; 3] = [
             ("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
         ],
         package: Some(FASHION_PACKAGE),
+        backbone: false,
+    },
+    Set {
+        name: "resnet18",
+        base: ZOO,
+        files: &[("resnet18-v2-7.onnx", "3b4d048057854022232aa20bf68262e31718ab7119a17f920b8a2dc1433f824b")],
+        package: None,
+        backbone: true,
+    },
+    Set {
+        name: "resnet50",
+        base: ZOO,
+        files: &[("resnet50-v1-12.onnx", "ab65bdc02c5b3123eb3cdf6dac01742438517d8635d4f233913b2be1c70db3b6")],
+        package: None,
+        backbone: true,
     },
 ];
+
+/// The names of the pretrained networks that can be fetched.
+pub fn backbones() -> impl Iterator<Item = &'static str> {
+    SETS.iter().filter(|set| set.backbone).map(|set| set.name)
+}
+
+/// Where the file of a pretrained network is, once it is fetched.
+pub fn backbone_file(name: &str, data_dir: &Path) -> Option<PathBuf> {
+    let set = SETS.iter().find(|set| set.backbone && set.name == name)?;
+    Some(set.folder(data_dir).join(set.file(set.name)))
+}
 
 /// Fetches what `args` names below `args.dir`, or else below `data_dir`.
 ///
@@ -79,8 +127,9 @@ const SETS: [Set; 3] = [
 pub fn run(args: &Fetch, data_dir: &Path, progress: &mut Progress<'_>) -> Result<()> {
     let Some(set) = SETS.iter().find(|set| set.name == args.name) else {
         let names = SETS.each_ref().map(|set| set.name);
-        let complaint =
-            Error::input("unknown data set").expected(names.join(", ")).got(format!("\"{}\"", args.name));
+        let complaint = Error::input("unknown data set or network")
+            .expected(names.join(", "))
+            .got(format!("\"{}\"", args.name));
         return Err(match vabal::error::nearest(&args.name, names) {
             Some(near) => complaint.hint(format!("did you mean \"{near}\"?")),
             None => complaint.hint("other data are read from where they are: set data.path"),
@@ -93,7 +142,7 @@ pub fn run(args: &Fetch, data_dir: &Path, progress: &mut Progress<'_>) -> Result
         let text = format!("{} is installed in {package}; nothing to fetch", set.name);
         return report(progress, Event::Note(&text));
     }
-    let folder = args.dir.as_deref().unwrap_or(data_dir).join(set.name);
+    let folder = set.folder(args.dir.as_deref().unwrap_or(data_dir));
     fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
     let base = args.from.as_deref().unwrap_or(set.base).trim_end_matches('/');
     let agent: ureq::Agent = ureq::Agent::config_builder()
@@ -106,9 +155,10 @@ pub fn run(args: &Fetch, data_dir: &Path, progress: &mut Progress<'_>) -> Result
         .accept_encoding("identity")
         .build()
         .into();
-    for (name, md5) in set.files {
+    for (name, sum) in set.files {
         let url = format!("{base}/{name}");
-        Download { agent: &agent, url: &url, target: &folder.join(name), md5 }.run(progress)?;
+        let target = folder.join(set.file(name));
+        Download { agent: &agent, url: &url, target: &target, sum }.run(progress)?;
     }
     report(progress, Event::Note(&format!("{} is in {}", set.name, folder.display())))
 }
@@ -139,7 +189,7 @@ struct Download<'a> {
     agent: &'a ureq::Agent,
     url: &'a str,
     target: &'a Path,
-    md5: &'a str,
+    sum: &'a str,
 }
 
 /// How an attempt ended.
@@ -151,6 +201,10 @@ enum Attempt {
 }
 
 impl Download<'_> {
+    fn algorithm(&self) -> Algorithm {
+        if self.sum.len() == 32 { Algorithm::Md5 } else { Algorithm::Sha256 }
+    }
+
     fn run(&self, progress: &mut Progress<'_>) -> Result<()> {
         if self.target.is_file() {
             return self.check_present(progress);
@@ -164,12 +218,12 @@ impl Download<'_> {
                 Attempt::Broken(_, reason) => return Err(self.unreachable(&reason, &part)),
             }
         }
-        let found = digest(&part)?;
-        if found != self.md5 {
+        let found = digest(&part, self.algorithm())?;
+        if found != self.sum {
             fs::remove_file(&part).map_err(Error::io("remove", &part))?;
             return Err(Error::input("the download has the wrong checksum; it was removed")
                 .at(self.url)
-                .expected(format!("MD5 {}", self.md5))
+                .expected(format!("{} {}", self.algorithm(), self.sum))
                 .got(found)
                 .hint("run the same command again; if it stays, the file at this address has changed")
                 .into());
@@ -180,14 +234,14 @@ impl Download<'_> {
     }
 
     fn check_present(&self, progress: &mut Progress<'_>) -> Result<()> {
-        let found = digest(self.target)?;
-        if found == self.md5 {
+        let found = digest(self.target, self.algorithm())?;
+        if found == self.sum {
             let text = format!("{} is already there, and whole", self.target.display());
             return report(progress, Event::Note(&text));
         }
         Err(Error::input("a file is there with another checksum")
             .at(self.target.display())
-            .expected(format!("MD5 {}", self.md5))
+            .expected(format!("{} {}", self.algorithm(), self.sum))
             .got(found)
             .hint("move it away and run the same command again")
             .into())
@@ -276,15 +330,37 @@ fn parse_range(header: &str) -> Option<(u64, u64)> {
     Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()?))
 }
 
-/// The MD5 of a file.
-fn digest(path: &Path) -> Result<String> {
+/// What a sum is of.
+#[derive(Debug, Clone, Copy)]
+enum Algorithm {
+    Md5,
+    Sha256,
+}
+
+impl std::fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Md5 => "MD5",
+            Self::Sha256 => "SHA-256",
+        })
+    }
+}
+
+/// The sum of a file, in hexadecimal digits.
+fn digest(path: &Path, algorithm: Algorithm) -> Result<String> {
+    match algorithm {
+        Algorithm::Md5 => digest_by(path, Md5::new()),
+        Algorithm::Sha256 => digest_by(path, Sha256::new()),
+    }
+}
+
+fn digest_by(path: &Path, mut hash: impl Digest) -> Result<String> {
     let mut file = File::open(path).map_err(Error::io("read", path))?;
-    let (mut hash, mut buffer) = (Md5::new(), vec![0; 1 << 16]);
+    let mut buffer = vec![0; 1 << 16];
     loop {
         let n = file.read(&mut buffer).map_err(Error::io("read", path))?;
         if n == 0 {
-            let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-            return Ok(hex);
+            return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
         }
         hash.update(&buffer[..n]);
     }

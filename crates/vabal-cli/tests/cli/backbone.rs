@@ -57,6 +57,7 @@ fn backbones_that_cannot_be_used_are_one_error_each() {
         &["backbone", "show", "text.onnx"][..],
         &["backbone", "show", "nowhere.onnx"],
         &["embed", "photos", "--out", "a.npz", "--backbone", "resnet"],
+        &["embed", "photos", "--out", "a.npz", "--backbone", "resnet50"],
         &["embed", "photos", "--out", "a.csv"],
         &["embed", "photos", "--out", "a.npz", "--size", "4"],
         &["embed", "photos", "--out", "a.npz", "--output", "featurs"],

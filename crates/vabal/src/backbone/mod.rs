@@ -28,21 +28,25 @@ use cache::Cache;
 pub use cache::Hash;
 pub use model::LinearModel;
 
-/// Opens the network inside the program, by its name or as `auto`, or an ONNX file. `size` is the height and width of its input, where
+/// The folder of networks that were fetched, in the data folder: `NAME.onnx`.
+pub const FETCHED: &str = "backbones";
+
+/// Opens the network inside the program, by its name or as `auto`, one of the folder `fetched` by its name, or an ONNX file. `size` is the height and width of its input, where
 /// they are free; not given, the network inside the program takes what suits images of `side` pixels.
 ///
 /// # Errors
 /// A name that is neither; what [`Backbone::open`] says.
-pub fn open(name: &str, size: Option<usize>, side: usize) -> Result<Backbone> {
+pub fn open(name: &str, size: Option<usize>, side: usize, fetched: Option<&Path>) -> Result<Backbone> {
     if name == AUTO || name == EMBEDDED {
         return Backbone::embedded(&Settings { size: size.or(Some(suitable(side))), ..Settings::default() });
     }
-    let path = Path::new(name);
+    let found = fetched.map(|folder| folder.join(format!("{name}.onnx"))).filter(|file| file.is_file());
+    let path = found.as_deref().unwrap_or(Path::new(name));
     if !path.exists() && path.extension().is_none() {
         return Err(Error::input("no such backbone")
-            .expected(format!("{EMBEDDED}, {AUTO}, or an ONNX file"))
+            .expected(format!("{EMBEDDED}, {AUTO}, one that was fetched, or an ONNX file"))
             .got(format!("\"{name}\""))
-            .hint("export your network as ONNX, with torch.onnx.export for example, and give the file")
+            .hint("`vabal fetch --help` names those that can be fetched; torch.onnx.export makes a file of a network of yours")
             .into());
     }
     Backbone::open(path, &Settings { size, ..Settings::default() })

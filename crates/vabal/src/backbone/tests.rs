@@ -118,3 +118,18 @@ fn a_folder_without_images_says_what_is_there_instead() {
     assert!(error.contains("a.jpg: its content is none of JPEG"), "{error}");
     assert!(embed(folder.path().join("none")).contains("none"));
 }
+
+#[test]
+fn a_network_that_was_fetched_is_opened_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("mine.onnx"), backbone(32).onnx()).unwrap();
+    let fetched = open("mine", Some(32), 0, Some(folder.path())).unwrap();
+    assert_eq!((fetched.spec().name.as_str(), fetched.spec().features), ("mine.onnx", 1280));
+    let image = DynamicImage::new_rgb8(40, 30);
+    let features = |backbone: &Backbone| backbone.worker().unwrap().features(&[&image]).unwrap();
+    assert_eq!(features(&fetched), features(&backbone(32)));
+    for (name, folder) in [("mine", None), ("other", Some(folder.path()))] {
+        let error = open(name, None, 0, folder).unwrap_err().to_string();
+        assert!(error.contains("no such backbone") && error.contains("vabal fetch"), "{error}");
+    }
+}

@@ -15,20 +15,21 @@ use crate::query::pca::Pca;
 use crate::rng::Seed;
 
 /// The images that take part as features of a pretrained network, a row for each image; the principal components are those of the
-/// pool. Features that were computed once come from the folder `cache`.
+/// pool. Features that were computed once, and networks that were fetched, are in the data folder.
 pub(super) fn see(
     frozen: &Frozen,
     data: &DataSet,
-    cache: &Path,
+    data_dir: &Path,
     progress: &mut Progress<'_>,
 ) -> Result<Features> {
     let images = data.items.images();
     let ImageShape { height, width, .. } = images.shape();
     let size = (frozen.size > 0).then_some(frozen.size);
-    let backbone = backbone::open(&frozen.backbone, size, height.max(width))
-        .map_err(|error| error.or_hint("set classifier.backbone to \"auto\" or to an ONNX file"))?;
+    let backbone =
+        backbone::open(&frozen.backbone, size, height.max(width), Some(&data_dir.join(backbone::FETCHED)))
+            .map_err(|error| error.or_hint("set classifier.backbone to \"auto\" or to an ONNX file"))?;
     let ids = [&data.pool[..], &data.test[..]].concat();
-    let rows = backbone::embed_images(&backbone, images, &ids, Some(cache), progress)?;
+    let rows = backbone::embed_images(&backbone, images, &ids, Some(&data_dir.join("features")), progress)?;
     let rows = match frozen.components {
         0 => rows,
         components => {

@@ -92,7 +92,7 @@ pub fn run(
         Loaded::Images(data) if let config::Classifier::Frozen(settings) = &config.classifier => {
             let mut listen =
                 |event: progress::Event<'_>| observer(Event::Work { at: None, whole: 0.0, event });
-            let features = frozen::see(settings, &data, &data_dir.join("features"), &mut listen)?;
+            let features = frozen::see(settings, &data, data_dir, &mut listen)?;
             let classes = data.items.classes().len();
             let heads = Heads { features: &features, classes, strength: Strength::Validated };
             grid((config, firsts), store, out, device, &data, &heads, observer)

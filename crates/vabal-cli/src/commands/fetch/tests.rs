@@ -75,6 +75,10 @@ fn md5(content: &[u8]) -> String {
     Md5::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+fn sha256(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 struct Outcome {
     result: Result<()>,
     folder: tempfile::TempDir,
@@ -92,7 +96,7 @@ fn download(answers: &[Answer], part: Option<&[u8]>, sum: &str) -> Outcome {
         ureq::Agent::config_builder().proxy(None).http_status_as_error(false).build().into();
     let target = folder.path().join("set.gz");
     let url = format!("{base}/set.gz");
-    let download = Download { agent: &agent, url: &url, target: &target, md5: sum };
+    let download = Download { agent: &agent, url: &url, target: &target, sum };
     let result = download.run(&mut vabal::progress::silent());
     let asked = asked.lock().unwrap().clone();
     Outcome { result, folder, asked }
@@ -212,4 +216,23 @@ fn an_unknown_name_is_answered_with_the_nearest() {
     let args = Fetch { name: "cifar-10".into(), dir: None, from: None, quiet: false };
     let error = run(&args, Path::new("unused"), &mut vabal::progress::silent()).unwrap_err();
     assert!(error.to_string().contains("did you mean \"cifar10\"?"), "{error}");
+}
+
+#[test]
+fn a_sum_of_64_digits_is_sha_256() {
+    download(&[Answer::Whole], None, &sha256(&content())).assert_whole();
+    let wrong = download(&[Answer::Whole], None, &sha256(b"something else"));
+    let error = wrong.result.as_ref().unwrap_err().to_string();
+    assert!(error.contains("expected: SHA-256 ") && wrong.file("set.gz").is_none(), "{error}");
+}
+
+#[test]
+fn a_fetched_network_lies_where_it_is_looked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in backbones() {
+        let file = backbone_file(name, folder.path()).unwrap();
+        assert!(file.starts_with(folder.path().join("backbones")) && file.extension().is_some(), "{name}");
+    }
+    assert_eq!(backbone_file("cifar10", folder.path()), None);
+    assert!(SETS.iter().flat_map(|set| set.files).all(|(_, sum)| [32, 64].contains(&sum.len())));
 }

@@ -62,7 +62,7 @@ impl Context {
     /// With the backbone inside the program, and with files.
     #[must_use]
     pub fn plain(device: Device) -> Self {
-        Self::new(device, Box::new(|wish| backbone::open(&wish.name, wish.size, wish.side)))
+        Self::new(device, Box::new(|wish| backbone::open(&wish.name, wish.size, wish.side, None)))
     }
 
     /// The backbone of a project; `None` where it has none.
