@@ -219,7 +219,7 @@ impl Backbone {
         };
         let features = features.filter(|d| (1..=MOST_FEATURES).contains(d) && shape[0] == spec.batch);
         let Some(features) = features else {
-            return Err(Error::input("the output of the backbone is none that features can be taken from")
+            return Err(Error::input("features cannot be taken from this output of the backbone")
                 .at(format!("{}, \"{}\"", spec.name, spec.output))
                 .expected(
                     "[batch, d], [batch, d, height, width] or [batch, tokens, d], and a pooling that fits",
@@ -449,6 +449,7 @@ fn output<'g>(graph: &Graph<'g>, settings: &Settings) -> Result<(String, Option<
         return Err(Error::input("this backbone cannot be used")
             .expected("a network with an output")
             .got(format!("{} outputs", graph.outputs.len()))
+            .hint("export it again, with the features as its output")
             .into());
     };
     match graph.head(port.name).filter(|head| graph.makes(head.input)) {

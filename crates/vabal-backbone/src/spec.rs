@@ -42,7 +42,7 @@ impl Normalisation {
     pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 }
 
-/// What a user says of a backbone; what is not said is read from the file.
+/// Settings of a backbone that override what its file says.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {

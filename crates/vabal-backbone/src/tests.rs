@@ -1,3 +1,5 @@
+//! Small networks, written here as ONNX: what is read of them, what they compute, what is refused.
+
 use std::fs;
 
 use image::imageops::FilterType;
@@ -368,8 +370,14 @@ proptest! {
             bytes[place] = byte;
         }
         let opened = Backbone::of(bytes, "small", "small", BTreeMap::new(), &plain());
-        let ran = opened.and_then(|backbone| backbone.worker()?.features(&[&of_colour(RED)]).map(|rows| rows.dim()));
-        prop_assert!(ran.is_ok() || ran.is_err());
+        let ran = opened.and_then(|backbone| {
+            let rows = backbone.worker()?.features(&[&of_colour(RED)])?;
+            Ok((rows, backbone.spec().features))
+        });
+        match ran {
+            Ok((rows, width)) => prop_assert!(rows.dim() == (1, width) && rows.iter().all(|x| x.is_finite())),
+            Err(error) => prop_assert!(error.to_string().contains("\n  hint: "), "{error}"),
+        }
     }
 }
 

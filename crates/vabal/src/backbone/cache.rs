@@ -22,8 +22,6 @@ pub type Hash = [u8; 32];
 const CHECK: usize = 8;
 /// Magic, key of the backbone, width.
 const HEADER: usize = MAGIC.len() + 64 + 4;
-/// Bytes that are collected before they are written.
-const BLOCK: usize = 1 << 20;
 
 /// The features of one backbone, as far as they are known.
 #[derive(Debug)]
@@ -36,7 +34,6 @@ pub(super) struct Cache {
     places: HashMap<Hash, usize>,
     /// Whether this process alone may write.
     writes: bool,
-    waiting: Vec<u8>,
     /// What was added since it was opened.
     added: HashSet<Hash>,
 }
@@ -94,7 +91,7 @@ impl Cache {
             let hash = |bytes: &[u8]| *bytes.first_chunk::<32>().unwrap_or(&[0; 32]);
             sound.map(|(place, bytes)| (hash(bytes), place)).collect()
         });
-        Ok(Self { path, file, width, map, places, writes, waiting: Vec::new(), added: HashSet::new() })
+        Ok(Self { path, file, width, map, places, writes, added: HashSet::new() })
     }
 
     /// Whether another process holds the file, so that nothing can be added.
@@ -111,30 +108,18 @@ impl Cache {
         true
     }
 
-    /// Adds the features of an image, once.
+    /// Writes the features of an image, once, so that a process that is killed has lost at most the image at hand.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The file cannot be written; the record that is cut short is not read.
     pub(super) fn add(&mut self, hash: &Hash, features: &[f16]) -> Result<()> {
         if !self.writes || self.places.contains_key(hash) || !self.added.insert(*hash) {
             return Ok(());
         }
-        let start = self.waiting.len();
-        self.waiting.extend(hash);
-        self.waiting.extend(features.iter().flat_map(|value| value.to_le_bytes()));
-        let check = check(&self.waiting[start..]);
-        self.waiting.extend(check);
-        if self.waiting.len() >= BLOCK { self.flush() } else { Ok(()) }
-    }
-
-    /// Writes what was added.
-    ///
-    /// # Errors
-    /// The file cannot be written; the record that is cut short is not read.
-    pub(super) fn flush(&mut self) -> Result<()> {
-        let written = self.file.write_all(&self.waiting);
-        self.waiting.clear();
-        written.map_err(|error| {
+        let mut bytes = hash.to_vec();
+        bytes.extend(features.iter().flat_map(|value| value.to_le_bytes()));
+        bytes.extend(check(&bytes));
+        self.file.write_all(&bytes).map_err(|error| {
             // Else what comes after would be read from the middle of a record on.
             self.writes = false;
             Error::io("write", &self.path)(error)
@@ -166,7 +151,6 @@ mod tests {
     fn filled(folder: &Path, n: u8) -> PathBuf {
         let mut cache = Cache::open(folder, KEY, WIDTH).unwrap();
         (0..n).for_each(|n| cache.add(&[n; 32], &features(n)).unwrap());
-        cache.flush().unwrap();
         cache.path
     }
 
@@ -191,7 +175,6 @@ mod tests {
         assert_eq!(known(folder.path()), [0, 1, 2]);
         let mut cache = Cache::open(folder.path(), KEY, WIDTH).unwrap();
         cache.add(&[7; 32], &features(7)).unwrap();
-        cache.flush().unwrap();
         drop(cache);
         assert_eq!(known(folder.path()), [0, 1, 2, 7]);
     }
@@ -208,7 +191,6 @@ mod tests {
             fs::write(&path, &whole[..length]).unwrap();
             let mut cache = Cache::open(folder.path(), KEY, WIDTH).unwrap();
             cache.add(&[9; 32], &features(9)).unwrap();
-            cache.flush().unwrap();
             drop(cache);
             assert_eq!(known(folder.path()), (0..kept as u8).chain([9]).collect::<Vec<_>>(), "at {length}");
         }
@@ -237,7 +219,6 @@ mod tests {
         let mut second = Cache::open(folder.path(), KEY, WIDTH).unwrap();
         assert!(second.is_held() && !first.is_held() && second.read(&[1; 32], &mut [0.0; WIDTH]));
         second.add(&[5; 32], &features(5)).unwrap();
-        second.flush().unwrap();
         drop((first, second));
         assert_eq!(known(folder.path()), [0, 1]);
     }

@@ -18,7 +18,7 @@ pub(crate) struct Kind {
     pub(crate) key: &'static str,
     /// The version this program writes, and the newest it reads.
     pub(crate) format: &'static str,
-    /// The complaint about a file that is none.
+    /// The error for a file of another kind.
     pub(crate) what: &'static str,
     pub(crate) hint: &'static str,
 }

@@ -31,11 +31,12 @@ pub use model::LinearModel;
 /// The folder of networks that were fetched, in the data folder: `NAME.onnx`.
 pub const FETCHED: &str = "backbones";
 
-/// Opens the network inside the program, by its name or as `auto`, one of the folder `fetched` by its name, or an ONNX file. `size` is the height and width of its input, where
-/// they are free; not given, the network inside the program takes what suits images of `side` pixels.
+/// Opens the network inside the program, by its name or as `auto`, one of the folder `fetched` by its name, or an ONNX
+/// file. `size` is the height and width of its input, where they are free; not given, the network inside the program takes
+/// what suits images of `side` pixels.
 ///
 /// # Errors
-/// A name that is neither; what [`Backbone::open`] says.
+/// An unknown name; what [`Backbone::open`] says.
 pub fn open(name: &str, size: Option<usize>, side: usize, fetched: Option<&Path>) -> Result<Backbone> {
     if name == AUTO || name == EMBEDDED {
         return Backbone::embedded(&Settings { size: size.or(Some(suitable(side))), ..Settings::default() });
@@ -55,8 +56,7 @@ pub fn open(name: &str, size: Option<usize>, side: usize, fetched: Option<&Path>
 /// The name for what there is.
 pub const AUTO: &str = "auto";
 
-/// The input of the network inside the program for images of this side, in pixels. On images of 32 and 64 pixels 160 is at most 2 points
-/// of balanced accuracy behind 224, and takes half the time.
+/// The input of the network inside the program for images of this side, in pixels: docs/decisions/0023.
 #[must_use]
 pub fn suitable(side: usize) -> usize {
     if side <= 96 { 160 } else { 224 }
@@ -116,18 +116,13 @@ pub fn embed_folder(
     bad.extend(embedded.bad.into_iter().map(|(place, reason)| Bad { path: name(place), reason }));
     bad.sort_by(|a, b| a.path.cmp(&b.path));
     if embedded.places.is_empty() {
-        return Err(Error::input("there is no image in this folder")
-            .at(folder.display())
-            .expected("JPEG, PNG, BMP, WebP or TIFF files, in it or below")
-            .got(bad.first().map_or("none".into(), |bad| format!("{}: {}", bad.path, bad.reason)))
-            .hint("name the folder that the images are in")
-            .into());
+        return Err(walk::no_images(folder, &bad).into());
     }
     let paths = embedded.places.into_iter().map(name).collect();
     Ok(Folder { paths, features: embedded.features, bad, computed: embedded.computed })
 }
 
-/// The longer side that half of the images of a folder do not exceed, in pixels, as far as 64 of them tell; 0 where there is none.
+/// The median of the longer sides of the images of a folder, in pixels, estimated from 64 of them; 0 without images.
 ///
 /// # Errors
 /// No such folder.
@@ -209,7 +204,7 @@ pub fn embed(
     collect(backbone, &hashes, &open, cache, progress)
 }
 
-/// An image by its place; `None` of what is none, and the reason of what cannot be read.
+/// Decodes the image at a place; `None` of a file that is not an image, and the reason where it cannot be decoded.
 type Opener<'a> = dyn Fn(usize) -> std::result::Result<Option<DynamicImage>, String> + Sync + 'a;
 
 /// Computes features of images by their hashes, or takes them from the cache.
@@ -257,11 +252,7 @@ fn collect(
         }
         report(progress, Event::Progress { phase: "embed", done, total, unit: "image", loss: None })
     };
-    let ended = compute(backbone, open, &missing, &mut keep);
-    if let Some(Err(error)) = cache.as_mut().map(Cache::flush) {
-        warn(&error, progress)?;
-    }
-    ended?;
+    compute(backbone, open, &missing, &mut keep)?;
     bad.sort_unstable();
     let places: Vec<usize> = (0..hashes.len()).filter(|&place| known[place]).collect();
     if places.len() < hashes.len() {

@@ -1,3 +1,5 @@
+//! Features of folders: the cache, stops, threads, and what is refused.
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -12,7 +14,7 @@ fn backbone(size: usize) -> Backbone {
     Backbone::embedded(&Settings { size: Some(size), ..Settings::default() }).unwrap()
 }
 
-/// Images that differ, in two folders, with files that are none.
+/// Images that differ, in two folders, beside files that are not images.
 fn folder(n: u8) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("sub")).unwrap();

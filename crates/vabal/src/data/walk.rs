@@ -11,7 +11,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::folder;
-use crate::error::Result;
+use crate::error::{Complaint, Error, Result};
 
 /// The file in the folder of a labelling project.
 pub(crate) const PROJECT: &str = "project.sqlite";
@@ -27,8 +27,8 @@ pub struct Bad {
     pub reason: String,
 }
 
-/// What lies in a folder below `root`, and is not of a project: its small pictures are none of the user's. The folder of
-/// a project is passed over as a whole; where it is `root` itself, what the program makes there.
+/// The entries of a folder at or below `root`, without those of a labelling project, whose thumbnails are not the user's
+/// images: a project's folder is left out as a whole, or, where it is `root` itself, what the program writes there.
 pub(crate) fn entries(root: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     let mut entries = folder::entries(folder)?;
     if folder.join(PROJECT).is_file() {
@@ -66,6 +66,15 @@ fn walk(root: &Path, folder: &Path, paths: &mut Vec<PathBuf>, bad: &mut Vec<Bad>
         }
     }
     Ok(())
+}
+
+/// The complaint about a folder without an image that can be read; `bad` is what was found instead.
+pub(crate) fn no_images(folder: &Path, bad: &[Bad]) -> Complaint {
+    Error::input("there is no image in this folder")
+        .at(folder.display())
+        .expected("JPEG, PNG, BMP, WebP or TIFF files, in it or below")
+        .got(bad.first().map_or("none".into(), |bad| format!("{}: {}", bad.path, bad.reason)))
+        .hint("name the folder that the images are in")
 }
 
 /// SHA-256 of a file.

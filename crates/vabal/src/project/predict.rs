@@ -83,12 +83,7 @@ impl Project {
         images.sort_by(|a, b| a.path.cmp(&b.path));
         bad.sort_by(|a, b| a.path.cmp(&b.path));
         if images.is_empty() {
-            return Err(Error::input("there is no image in this folder")
-                .at(folder.display())
-                .expected("JPEG, PNG, BMP, WebP or TIFF files, in it or below")
-                .got(bad.first().map_or("none".into(), |bad| format!("{}: {}", bad.path, bad.reason)))
-                .hint("name the folder that the images are in")
-                .into());
+            return Err(walk::no_images(folder, &bad).into());
         }
         Ok(Predictions { classes, images, bad })
     }

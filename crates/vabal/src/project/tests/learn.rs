@@ -255,7 +255,7 @@ fn features_of_a_pretrained_network_give_questions_suggestions_and_files() {
     assert_eq!((status.rounds[0].size, status.rounds[0].passes), (64, 0));
     assert_eq!(status.rounds[0].backbone.as_deref(), Some("efficientnet-lite0"));
 
-    // Images elsewhere, read anew, are seen as those of the project are.
+    // The same images read from a folder get the same classes.
     let all = project.predict_folder(&place.images(), &cpu(), &mut silent()).unwrap();
     let known: std::collections::HashMap<String, Label> =
         predicted.iter().map(|&(id, class)| (name(id), class)).collect();
