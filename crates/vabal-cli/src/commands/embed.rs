@@ -5,10 +5,10 @@
 use std::path::PathBuf;
 
 use vabal::Result;
-use vabal::backbone::{embed_folder, usual_side};
+use vabal::backbone::{Listing, Wish};
 use vabal_arrays::{features_ending, write_features};
 
-use super::backbone::{self, Wishes};
+use super::backbone::{Runs, Wishes};
 use crate::bar::watched;
 use crate::data_dir::data_dir;
 use crate::output::{complain, say, several};
@@ -34,6 +34,8 @@ pub struct Embed {
     pub backbone: String,
     #[command(flatten)]
     pub wishes: Wishes,
+    #[command(flatten)]
+    pub runs: Runs,
     /// Print errors only
     #[arg(long)]
     pub quiet: bool,
@@ -49,10 +51,12 @@ const BAD: usize = 20;
 pub fn run(args: &Embed) -> Result<()> {
     // Told before the work.
     features_ending(&args.out)?;
-    let backbone = backbone::open(&args.backbone, &args.wishes, usual_side(&args.images)?)?;
+    let open = args.runs.opener(args.quiet)?;
+    let images = Listing::of(&args.images)?;
+    let (name, settings, side) = (args.backbone.clone(), args.wishes.settings(), images.usual_side());
+    let backbone = open(&Wish { name, settings, side })?;
     let cache = data_dir().join("features");
-    let embedded =
-        watched(args.quiet, |progress| embed_folder(&backbone, &args.images, Some(&cache), progress))?;
+    let embedded = watched(args.quiet, |progress| images.embed(&backbone, Some(&cache), progress))?;
     let about = serde_json::json!(backbone.spec()).to_string();
     write_features(&args.out, &embedded.paths, embedded.features.view(), &about)?;
     if args.quiet {

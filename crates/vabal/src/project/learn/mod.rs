@@ -27,7 +27,7 @@ use crate::rng::Seed;
 use crate::{Id, Label, STRATEGIES};
 
 pub(in crate::project) use context::Located;
-pub use context::{Context, NONE, Open, Wish};
+pub use context::{Context, NONE};
 use context::{Rows, Seen};
 pub(in crate::project) use model::Model;
 pub use model::{Guess, predict};
