@@ -26,6 +26,8 @@ pub mod protobuf;
 #[cfg(feature = "onnxruntime")]
 mod runtime;
 mod spec;
+#[cfg(feature = "embedded")]
+mod wish;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -46,6 +48,8 @@ use graph::{Axis, Graph, Port};
 #[cfg(feature = "onnxruntime")]
 pub use runtime::OnnxRuntime;
 pub use spec::{Layout, Normalisation, Pooling, Settings, Spec};
+#[cfg(feature = "embedded")]
+pub use wish::{AUTO, Open, Wish, open};
 
 /// The name of the network inside the program.
 pub const EMBEDDED: &str = "efficientnet-lite0";

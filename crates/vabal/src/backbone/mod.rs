@@ -17,72 +17,18 @@ use ndarray::{Array1, Array2, ArrayView1, Axis};
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 use vabal_backbone::Worker;
-pub use vabal_backbone::{Backbone, EMBEDDED, Layout, Normalisation, OnnxRuntime, Pooling, Settings, Spec};
+pub use vabal_backbone::{
+    AUTO, Backbone, EMBEDDED, Layout, Normalisation, OnnxRuntime, Open, Pooling, Settings, Spec, Wish, open,
+};
 
 use crate::Id;
 use crate::data::walk::{self, Bad};
 use crate::data::{ImageShape, Images, folder};
-use crate::error::{Error, Result, unknown};
+use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 use cache::Cache;
 pub use cache::Hash;
 pub use model::LinearModel;
-
-/// What is asked for of a backbone.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Wish {
-    /// The name of the network inside the program, [`AUTO`], or an ONNX file.
-    pub name: String,
-    /// What its file does not say, or is not to be believed in.
-    pub settings: Settings,
-    /// Half of the images have no longer side than this, in pixels; 0 where nothing is known of them.
-    pub side: usize,
-}
-
-impl Wish {
-    /// The network of this name, its input `size` pixels high and wide, or 0 for what suits it, for images of `side` pixels.
-    #[must_use]
-    pub fn new(name: &str, size: usize, side: usize) -> Self {
-        let settings = Settings { size: (size > 0).then_some(size), ..Settings::default() };
-        Self { name: name.into(), settings, side }
-    }
-}
-
-/// Opens a backbone.
-pub type Open = dyn Fn(&Wish) -> Result<Backbone> + Send + Sync;
-
-/// Opens the network inside the program or an ONNX file. The network inside the program takes images at the size that suits
-/// them, where no size is asked for.
-///
-/// # Errors
-/// An unknown name; what [`Backbone::open`] says.
-pub fn open(wish: &Wish) -> Result<Backbone> {
-    let Wish { name, settings, side } = wish;
-    if name == AUTO || name == EMBEDDED {
-        let size = settings.size.or(Some(suitable(*side)));
-        return Backbone::embedded(&Settings { size, ..settings.clone() });
-    }
-    let path = Path::new(name);
-    if !path.exists() && path.extension().is_none() {
-        return Err(unknown(
-            "backbone",
-            name,
-            &[AUTO, EMBEDDED],
-            "or give an ONNX file: torch.onnx.export makes one of a network of yours",
-        )
-        .into());
-    }
-    Backbone::open(path, settings)
-}
-
-/// The name for what there is.
-pub const AUTO: &str = "auto";
-
-/// The input of the network inside the program for images of this side, in pixels: docs/decisions/0023.
-#[must_use]
-pub fn suitable(side: usize) -> usize {
-    if side <= 96 { 160 } else { 224 }
-}
 
 /// A file of an image.
 #[derive(Debug, Clone, Copy)]
