@@ -123,9 +123,7 @@ pub struct Runs {
 /// What can run a backbone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Runtime {
-    /// Inside the program
     Rten,
-    /// The user's ONNX Runtime
     Onnxruntime,
 }
 

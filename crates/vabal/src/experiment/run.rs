@@ -97,7 +97,8 @@ pub fn run(
                 |event: progress::Event<'_>| observer(Event::Work { at: None, whole: 0.0, event });
             let features = frozen::see(settings, &data, open, data_dir, &mut listen)?;
             let classes = data.items.classes().len();
-            let heads = Heads { features: &features, classes, strength: Strength::Validated };
+            let strength = Strength::Validated { balanced: settings.balanced };
+            let heads = Heads { features: &features, classes, strength };
             grid((config, firsts), store, out, device, &data, &heads, observer)
         }
         Loaded::Images(data) => {

@@ -338,7 +338,7 @@ impl Work<'_> {
         match self.context.backbone(self.project, self.settings)? {
             Some(backbone) => {
                 let seen = self.context.see(self.project, &backbone, self.settings.seed, progress)?;
-                let strength = Strength::Validated;
+                let strength = Strength::Validated { balanced: self.settings.balanced };
                 let learner = Heads { features: &seen.features, classes: classes.len(), strength };
                 let (train, labels) = known(&seen.rows);
                 let classifier = learner.fit(&train, &labels, self.seed, progress)?;
