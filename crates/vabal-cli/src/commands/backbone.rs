@@ -278,6 +278,15 @@ fn watch_memory() {
     });
 }
 
+/// What there is beside the network inside the program, in one line.
+pub fn others() -> String {
+    let names = fetch::backbones().map(|name| {
+        let here = fetch::backbone_file(name, &data_dir()).is_some_and(|file| file.exists());
+        if here { format!("{name} (fetched)") } else { name.to_owned() }
+    });
+    format!("other backbones: an ONNX file, or by `vabal fetch`: {}", names.collect::<Vec<_>>().join(", "))
+}
+
 /// Images are larger than this, where nothing is known of them.
 const LARGE: usize = 1000;
 
@@ -300,6 +309,9 @@ pub fn run(args: &Backbones) -> Result<()> {
         say(serde_json::json!(spec));
     } else {
         lines(spec).iter().for_each(say);
+        if args.backbone == EMBEDDED {
+            say(format_args!("\n{}", others()));
+        }
     }
     Ok(())
 }

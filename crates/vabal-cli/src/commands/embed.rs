@@ -5,10 +5,10 @@
 use std::path::PathBuf;
 
 use vabal::Result;
-use vabal::backbone::{Listing, Wish};
+use vabal::backbone::{AUTO, Listing, Wish};
 use vabal_arrays::{features_ending, write_features};
 
-use super::backbone::{Runs, Wishes};
+use super::backbone::{self, Runs, Wishes};
 use crate::bar::watched;
 use crate::data_dir::data_dir;
 use crate::output::{complain, say, several};
@@ -30,7 +30,7 @@ pub struct Embed {
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// ONNX file, or a name; `vabal backbone show` tells more
-    #[arg(long, value_name = "BACKBONE", default_value = "auto")]
+    #[arg(long, value_name = "BACKBONE", default_value = AUTO)]
     pub backbone: String,
     #[command(flatten)]
     pub wishes: Wishes,
@@ -68,6 +68,9 @@ pub fn run(args: &Embed) -> Result<()> {
     say(format_args!("  {} at {} × {} pixels", spec.name, spec.height, spec.width));
     if embedded.computed < n {
         say(format_args!("  {} of them computed before", n - embedded.computed));
+    }
+    if args.backbone == AUTO {
+        say(format_args!("  {}", backbone::others()));
     }
     for bad in embedded.bad.iter().take(BAD) {
         complain(format_args!("warning: left out {}: {}", bad.path, bad.reason));
