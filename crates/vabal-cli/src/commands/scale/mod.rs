@@ -71,6 +71,7 @@ impl Part {
                             .at(path.display())
                             .expected("whole numbers from 0, or texts")
                             .got(number)
+                            .hint("give the rows other numbers, or their names as texts")
                             .into()
                     })
                 })
