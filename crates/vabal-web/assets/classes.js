@@ -6,7 +6,8 @@ import { on, setClasses, setProject, state } from './state.js';
 import { bindingOf, classKeys, shown, takenBy } from './keys.js';
 
 let refs;
-let busy = false;
+// Changes are made one after another.
+let last = Promise.resolve();
 
 export const view = { id: 'classes', title: 'Classes', mount, show: draw };
 
@@ -54,9 +55,12 @@ function mount(root) {
 }
 
 /** Carries out a change and reads the classes anew; what went wrong is said. True when it worked. */
-async function change(run, done) {
-  if (busy) return false;
-  busy = true;
+function change(run, done) {
+  last = last.then(() => make(run, done));
+  return last;
+}
+
+async function make(run, done) {
   try {
     await run();
     const project = await get('/api/project');
@@ -69,8 +73,6 @@ async function change(run, done) {
     say(error.message, { bad: true });
     draw();
     return false;
-  } finally {
-    busy = false;
   }
 }
 
@@ -78,7 +80,7 @@ function draw() {
   if (!refs) return;
   const focus = document.activeElement?.id;
   const keys = new Map(classKeys().map(({ one, code }) => [one.id, code]));
-  const last = state.classes.length - 1;
+  const end = state.classes.length - 1;
   put(
     refs.list,
     ...state.classes.map((one, place) => {
@@ -130,10 +132,10 @@ function draw() {
         code ? h('kbd', {}, shown(code)) : h('span', { className: 'hint' }, 'no key'),
       );
       const shift = (by) =>
-        change(
-          () => patch(`/api/classes/${one.id}`, { place: place + by }),
-          `${one.name} is now number ${place + by + 1}`,
-        );
+        change(async () => {
+          const now = state.classes.findIndex(({ id }) => id === one.id);
+          await patch(`/api/classes/${one.id}`, { place: Math.max(0, now + by) });
+        }, `${one.name} is moved ${by < 0 ? 'up' : 'down'}`);
       return h(
         'li',
         {},
@@ -149,7 +151,7 @@ function draw() {
           iconButton('down', `Move ${one.name} down`, {
             id: `class-down-${one.id}`,
             className: 'quiet',
-            disabled: place === last,
+            disabled: place === end,
             on: { click: () => shift(1) },
           }),
         ),

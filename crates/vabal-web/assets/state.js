@@ -108,7 +108,7 @@ export const store = {
 
 const PREFS = {
   suggestions: null,
-  pixelated: null,
+  pixelated: false,
   duplicates: false,
   singleKeys: true,
   brightness: 1,
@@ -118,6 +118,8 @@ const PREFS = {
 export const prefs = { ...PREFS };
 try {
   Object.assign(prefs, JSON.parse(store.get('vabal.prefs') ?? '{}'));
+  // Older pages kept null: by the size of the image.
+  prefs.pixelated ??= PREFS.pixelated;
 } catch {
   /* unreadable: start anew */
 }

@@ -2,6 +2,7 @@
 // Never here: a check.
 
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { serve } from './program.mjs';
 
@@ -65,6 +66,10 @@ export async function visit({
     await context.addInitScript((name) => {
       if (!localStorage.getItem('vabal.person')) localStorage.setItem('vabal.person', name);
     }, person);
+  if (process.env.ASSETS)
+    await context.route(/\/assets\/\w+\.(js|css)$/, (route) =>
+      route.fulfill({ path: join(process.env.ASSETS, new URL(route.request().url()).pathname.split('/').pop()) }),
+    );
   const page = await context.newPage();
   page.setDefaultTimeout(8000);
   page.on('pageerror', (error) => faults.push(`script error: ${error.stack}`));
