@@ -62,7 +62,12 @@ impl Place {
     }
 
     pub fn serve_with(&self, work: Work) -> Running {
-        Running::new(&self.project(), work)
+        Running::new(&self.project(), "", work)
+    }
+
+    /// The same, below a path that a proxy shows it at.
+    pub fn serve_below(&self, base_path: &str) -> Running {
+        Running::new(&self.project(), base_path, idle())
     }
 }
 
@@ -82,11 +87,13 @@ pub struct Running {
 }
 
 impl Running {
-    fn new(project: &Path, work: Work) -> Self {
+    fn new(project: &Path, base_path: &str, work: Work) -> Self {
         let options = Options {
             project: project.to_path_buf(),
             host: "127.0.0.1".into(),
             port: Some(0),
+            allowed: Vec::new(),
+            base_path: base_path.into(),
             token: Some(TOKEN.into()),
             person: None,
         };
