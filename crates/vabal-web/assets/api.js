@@ -110,6 +110,7 @@ export async function download(path) {
 export const get = (path, options) => request('GET', path, options);
 export const post = (path, body, options) => request('POST', path, { body, ...options });
 export const put = (path, body) => request('PUT', path, { body });
+export const remove = (path) => request('DELETE', path, { body: {} });
 export const patch = (path, body) => request('PATCH', path, { body });
 
 /** A query string of what is set: `query({a: 1, b: null})` is `?a=1`. */

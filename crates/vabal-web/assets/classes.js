@@ -1,8 +1,8 @@
 // The view of the classes: add, rename, colour, key, order, merge. Never here: labelling.
 
-import { button, confirm, dialog, h, icon, iconButton, plural, put, say } from './dom.js';
-import { get, patch, post, ApiError } from './api.js';
-import { on, setClasses, setProject, state } from './state.js';
+import { button, dialog, h, icon, iconButton, plural, put, say } from './dom.js';
+import { get, patch, post, remove, ApiError } from './api.js';
+import { className, on, setProject, state } from './state.js';
 import { bindingOf, classKeys, shown, takenBy } from './keys.js';
 
 let refs;
@@ -14,6 +14,7 @@ export const view = { id: 'classes', title: 'Classes', mount, show: draw };
 function mount(root) {
   refs = {
     list: h('ol', { className: 'class-rows' }),
+    merged: h('section', { className: 'merged', hidden: true }),
     name: h('input', { type: 'text', id: 'new-class', maxlength: '200', autocomplete: 'off', required: true }),
   };
   const add = async (event) => {
@@ -45,6 +46,7 @@ function mount(root) {
       h('button', { type: 'submit', className: 'main' }, icon('plus'), h('span', {}, 'Add')),
     ),
     refs.list,
+    refs.merged,
   );
   on('classes', draw);
   on('labels', () => {
@@ -159,21 +161,33 @@ function draw() {
         name,
         key,
         h('a', { className: 'number labels', href: `#browse?class=${one.id}` }, plural(one.labels, 'label')),
-        button(
-          'Merge…',
-          {
-            id: `class-merge-${one.id}`,
-            disabled: state.classes.length < 2,
-            'aria-label': `Merge ${one.name} into another class…`,
-            on: { click: () => merge(one) },
-          },
-          icon('merge'),
+        h(
+          'div',
+          { className: 'ends' },
+          button(
+            'Merge…',
+            {
+              id: `class-merge-${one.id}`,
+              disabled: state.classes.length < 2,
+              'aria-label': `Merge ${one.name} into another class…`,
+              on: { click: () => merge(one) },
+            },
+            icon('merge'),
+          ),
+          one.labels === 0
+            ? iconButton('discard', `Delete ${one.name}`, {
+                id: `class-delete-${one.id}`,
+                className: 'quiet',
+                on: { click: () => change(() => remove(`/api/classes/${one.id}`), `${one.name} is deleted`) },
+              })
+            : null,
         ),
       );
     }),
   );
   if (state.classes.length === 0)
     put(refs.list, h('li', { className: 'hint' }, 'No classes yet: add the first above.'));
+  drawMerged();
   if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
 }
 
@@ -252,7 +266,7 @@ async function merge(one) {
         h(
           'p',
           { className: 'hint' },
-          'The answers themselves stay as they were given; the class is no longer offered.',
+          'The answers themselves stay as they were given; the class is no longer offered. A merge can be taken back.',
         ),
         h(
           'div',
@@ -264,19 +278,40 @@ async function merge(one) {
     ];
   });
   if (into === null) return;
-  const target = state.classes.find((other) => other.id === into);
-  if (
-    one.labels > 0 &&
-    !(await confirm(
-      'Merge for good?',
-      `${plural(one.labels, 'label')} of ${one.name} will count as ${target.name}. This cannot be undone in the page.`,
-      'Merge',
-      { danger: true },
-    ))
-  )
-    return;
-  await change(async () => {
-    const { classes } = await post(`/api/classes/${one.id}/merge`, { into });
-    setClasses(classes);
-  }, `${one.name} is now part of ${target.name}`);
+  await change(
+    () => post(`/api/classes/${one.id}/merge`, { into }),
+    `${one.name} is now part of ${className(into)}`,
+  );
+}
+
+/** The classes that were merged, each with the way back. */
+function drawMerged() {
+  const all = state.project.merged ?? [];
+  refs.merged.hidden = all.length === 0;
+  put(
+    refs.merged,
+    h('h2', {}, 'Merged'),
+    h(
+      'ul',
+      {},
+      all.map((one) =>
+        h(
+          'li',
+          { className: 'row' },
+          h('span', { className: 'class-name' }, `${one.name}, now part of ${className(one.into)}`),
+          button(
+            'Take the merge back',
+            {
+              id: `class-split-${one.id}`,
+              'aria-label': `Take the merge of ${one.name} back`,
+              on: {
+                click: () => change(() => post(`/api/classes/${one.id}/split`, {}), `${one.name} is a class again`),
+              },
+            },
+            icon('undo'),
+          ),
+        ),
+      ),
+    ),
+  );
 }

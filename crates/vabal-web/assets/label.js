@@ -5,6 +5,7 @@ import { get, query, ApiError } from './api.js';
 import { emit, on, prefs, setPref, state, suggestionsShown, className, classOf } from './state.js';
 import { submit, takeBack, unsentFor } from './outbox.js';
 import { hold, holdAnswers, inTurn, refuse } from './turns.js';
+import { alone, elsewhere, hold as holdImages } from './tabs.js';
 import { shownCommand } from './keys.js';
 import { caption, prefetch, Viewer } from './viewer.js';
 import { findClass, stateText } from './pick.js';
@@ -134,11 +135,12 @@ async function openImage(id) {
 /** Asks for questions when few are left. */
 function more() {
   if (!state.person) return Promise.resolve();
-  asking ??= (async () => {
+  asking ??= alone(async () => {
     // Also those passed over without an answer: what is not named here is handed out again first.
-    const have = unanswered()
+    const own = unanswered()
       .map((entry) => entry.image.id)
       .slice(-HELD);
+    const have = [...own, ...elsewhere()].slice(0, HELD);
     try {
       const { questions, round } = await get(
         `/api/next${query({ person: state.person, n: AHEAD, have: have.join(',') })}`,
@@ -147,6 +149,7 @@ function more() {
       const held = new Set(trail.filter((entry) => !entry.answered).map((entry) => entry.image.id));
       const added = questions.filter((image) => !held.has(image.id) && !unsentFor(image.id));
       trail.push(...added.map(fresh));
+      holdImages(unanswered().map((entry) => entry.image.id).slice(-HELD));
       dry = added.length === 0;
       if (round > state.round) emit('stale');
       if (trail.length > 400) {
@@ -160,7 +163,7 @@ function more() {
       if (!(error instanceof ApiError)) throw error;
       failed = error;
     }
-  })().finally(() => {
+  }).finally(() => {
     asking = null;
     // At the end of the trail nothing was on the screen: what has come is shown.
     if (at < 0 || at >= trail.length || (visible && !refs.empty.hidden)) move(Math.min(Math.max(at, 0), trail.length));

@@ -4,6 +4,7 @@ import { button, count, dialog, dialogIsOpen, duration, h, plural, put, say } fr
 import { ApiError, get, query, signIn } from './api.js';
 import { emit, on, prefs, setCounts, setPerson, setProject, state, store } from './state.js';
 import { counted, flush, outbox, unsent } from './outbox.js';
+import { meetTabs } from './tabs.js';
 import { inTurn, isBusy, waiting } from './turns.js';
 import { meaning, readLayout } from './keys.js';
 import { toggleSuggestions, undo, view as label } from './label.js';
@@ -23,6 +24,8 @@ const main = document.getElementById('main');
 
 function route({ focus = true } = {}) {
   const [name, parameters] = location.hash.slice(1).split('?');
+  // Anything else in the address is a place on the page, not a view.
+  if (!views.has(name) && open) return;
   const id = views.has(name) ? name : 'label';
   const entry = views.get(id);
   if (open && open !== id) {
@@ -46,6 +49,13 @@ function route({ focus = true } = {}) {
   document.title = `${entry.view.title} · ${state.project.name} · vabal`;
   entry.view.show?.(new URLSearchParams(parameters ?? ''));
   if (changed && focus) entry.root.querySelector('h1')?.focus({ preventScroll: true });
+}
+
+/** From the views' links to what the view is about. */
+function skip(event) {
+  event.preventDefault();
+  const all = ['#grid', '.review-list', '.stage', 'h1'].map((one) => views.get(open)?.root.querySelector(one));
+  (all.find((one) => one?.offsetParent) ?? main).focus();
 }
 
 async function askName() {
@@ -361,9 +371,11 @@ async function start() {
   }
   lost = null;
   showTrouble();
+  meetTabs();
   document.getElementById('project-name').textContent = state.project.name;
   document.getElementById('person-button').addEventListener('click', askName);
   document.getElementById('theme-button').addEventListener('click', nextTheme);
+  document.querySelector('.skip').addEventListener('click', skip);
   document.getElementById('help-button').addEventListener('click', help);
   on('person', showPerson);
   on('counts', showCounts);

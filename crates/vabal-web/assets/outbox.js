@@ -4,6 +4,7 @@
 import { post, ApiError } from './api.js';
 import { plural, say } from './dom.js';
 import { emit, state, store, takeOver } from './state.js';
+import { tell } from './tabs.js';
 
 // One entry of storage a gesture, so that two windows never overwrite each other. The project's name is part of the key:
 // another project on the same port must not receive them.
@@ -66,10 +67,13 @@ async function send(key, body) {
   const before = body.tried === true;
   store.set(key, JSON.stringify({ ...body, tried: true }));
   const { person, token: name } = body;
+  const { tried, ...answers } = body;
   try {
-    if (body.undo) return await post('/api/undo', { person, token: name }, { wait: WAIT });
-    const { tried, ...answers } = body;
-    const result = await post('/api/answers', answers, { wait: WAIT });
+    const result = body.undo
+      ? await post('/api/undo', { person, token: name }, { wait: WAIT })
+      : await post('/api/answers', answers, { wait: WAIT });
+    tell(result.images);
+    if (body.undo) return result;
     saved.push(imagesOf(body));
     if (saved.length > 200) saved.shift();
     return result;

@@ -128,10 +128,21 @@ export function setPref(name, value) {
   store.set('vabal.prefs', JSON.stringify(prefs));
   emit('prefs', name);
 }
-state.person = store.get('vabal.person') ?? '';
+// The name is asked once a browser: a cookie holds for every port of the host, and each project has one of its own.
+const NAME = 'vabal-person';
+const fromCookie = () => {
+  const pair = document.cookie.split('; ').find((one) => one.startsWith(`${NAME}=`));
+  try {
+    return pair ? decodeURIComponent(pair.slice(NAME.length + 1)) : null;
+  } catch {
+    return null;
+  }
+};
+state.person = store.get('vabal.person') ?? fromCookie() ?? '';
 export function setPerson(name) {
   state.person = name;
   store.set('vabal.person', name);
+  document.cookie = `${NAME}=${encodeURIComponent(name)}; path=/; max-age=31536000; samesite=strict`;
   emit('person');
 }
 

@@ -277,6 +277,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/api/settings", route(M::PUT, project::change_settings))
         .route("/api/classes", route(M::POST, classes::add))
         .route("/api/classes/{id}", route(M::PATCH, classes::change))
+        .route("/api/classes/{id}", route(M::DELETE, classes::delete))
+        .route("/api/classes/{id}/split", route(M::POST, classes::split))
         .route("/api/classes/{id}/merge", route(M::POST, classes::merge))
         .route("/api/next", route(M::GET, questions::next))
         .route("/api/answers", route(M::POST, answers::add))

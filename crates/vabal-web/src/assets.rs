@@ -35,6 +35,7 @@ assets! {
     "progress.js": JS,
     "review.js": JS,
     "state.js": JS,
+    "tabs.js": JS,
     "theme.js": JS,
     "tiles.js": JS,
     "turns.js": JS,

@@ -31,7 +31,7 @@ export const program = file ? await serve(file) : null;
 /** Whether the server is known to have suggestions and copies: what a check needs of them must be there. */
 export const known = program !== null;
 export let address = program?.url ?? given;
-/** The server was started again: it has another token. */
+/** The server was started again, with another token. */
 export const restarted = () => {
   address = program.url;
 };

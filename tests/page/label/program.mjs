@@ -45,8 +45,8 @@ function give(path, user) {
 }
 
 /**
- * Makes a project and serves it. Resolves to {url, folder, project, images, start, kill, close}; each start has another
- * token, at the same port. `make` draws the images, `parent` is where all of it lies, `user` the number of the user whose
+ * Makes a project and serves it. Resolves to {url, folder, project, images, start, kill, close}; each start is at the same
+ * port, with the token that the project keeps. `make` draws the images, `parent` is where all of it lies, `user` the number of the user whose
  * it is and who serves, if not this one.
  */
 export async function serve(

@@ -205,7 +205,7 @@ await check('an export that fails says why in the page', async () => {
       body: JSON.stringify({ error: { what: 'the disk is full' } }),
     }),
   );
-  await page.click('a[href="/api/export?format=csv"]');
+  await page.click('a[href="api/export?format=csv"]');
   await waitFor('it says so', async () => /disk is full/i.test(await said(page)));
   await end(page);
 });

@@ -1,4 +1,4 @@
-//! Classes: added, changed, merged.
+//! Classes: added, changed, merged and taken apart again, deleted.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -37,5 +37,21 @@ pub fn merge(app: &App, request: &Request) -> Answer {
     let class: Label = number(id, "class")?;
     let Merge { into } = body(request)?;
     let left = app.write(|project| project.merge_class(class, into))?;
+    json(&json!({ "classes": left.ok_or_else(|| Failure::missing("class", id))? }))
+}
+
+/// `POST /api/classes/ID/split`: takes a merge back
+pub fn split(app: &App, request: &Request) -> Answer {
+    let id = &request.id;
+    let class: Label = number(id, "class")?;
+    let left = app.write(|project| project.split_class(class))?;
+    json(&json!({ "classes": left.ok_or_else(|| Failure::missing("merged class", id))? }))
+}
+
+/// `DELETE /api/classes/ID`
+pub fn delete(app: &App, request: &Request) -> Answer {
+    let id = &request.id;
+    let class: Label = number(id, "class")?;
+    let left = app.write(|project| project.delete_class(class))?;
     json(&json!({ "classes": left.ok_or_else(|| Failure::missing("class", id))? }))
 }

@@ -30,7 +30,7 @@ CREATE TABLE classes (
     key TEXT,                                -- KeyboardEvent.code
     colour TEXT NOT NULL,                    -- #rrggbb
     place INTEGER NOT NULL,
-    merged_into INTEGER REFERENCES classes   -- never a class that is itself merged
+    merged_into INTEGER REFERENCES classes   -- never a class that is itself merged; itself where it was deleted
 ) STRICT;
 CREATE UNIQUE INDEX classes_name ON classes (name) WHERE merged_into IS NULL;
 CREATE UNIQUE INDEX classes_key ON classes (key) WHERE key IS NOT NULL;

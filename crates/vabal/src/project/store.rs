@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::classes::{self, Class, NewClass};
 use super::counts::{self, Counts};
+use super::merging::{self, Merged};
 use super::settings::{self, Change};
 use super::{Project, Settings};
 use crate::error::{Complaint, Error, Result};
@@ -73,6 +74,8 @@ pub struct Overview {
     pub images: String,
     /// Classes that are not merged, by place.
     pub classes: Vec<Class>,
+    /// Classes that were merged into others.
+    pub merged: Vec<Merged>,
     /// Every setting.
     pub settings: Settings,
     /// Images by state.
@@ -89,7 +92,7 @@ impl Project {
     /// is empty.
     ///
     /// # Errors
-    /// A folder that holds a project already or cannot be written, no folder of images, settings out of their ranges,
+    /// A folder that holds a project already or cannot be written, no folder of images, or this one, settings out of their ranges,
     /// names of classes that are empty or the same.
     pub fn create(folder: &Path, images: &Path, classes: &[String], mut settings: Settings) -> Result<Self> {
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
@@ -254,6 +257,7 @@ impl Project {
                 name: settings.name.clone(),
                 images: settings.images.clone(),
                 classes: classes::all(sql)?,
+                merged: merging::merged(sql)?,
                 counts: counts::counts(sql)?,
                 round: super::rounds::newest(sql)?.map(|(round, _)| round),
                 people,
@@ -385,6 +389,14 @@ fn folder_of_images(project: &Path, images: &Path) -> Result<String> {
             .into());
     }
     let images = fs::canonicalize(images).map_err(Error::io("read", images))?;
+    if images == project {
+        return Err(Error::input("the project cannot be in the folder of images")
+            .at(project.display())
+            .expected("a folder of its own, beside the images or below them")
+            .got("the folder of images itself")
+            .hint("choose another name for the project; images stay where they are")
+            .into());
+    }
     let (from, to): (Vec<_>, Vec<_>) = (project.components().collect(), images.components().collect());
     let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
     let shared = from[..common].iter().any(|part| matches!(part, Component::Normal(_)));

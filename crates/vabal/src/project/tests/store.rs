@@ -209,6 +209,88 @@ fn classes_have_keys_colours_and_places() {
 }
 
 #[test]
+fn a_merge_can_be_taken_back_with_all_that_it_changed() {
+    let place = Place::new(6);
+    let mut project = place.made(plain());
+    for (image, class) in [(1, 0), (2, 1), (3, 2), (4, 3)] {
+        label(&mut project, "ann", image, class);
+    }
+    // Two who do not agree, until the classes are one.
+    label(&mut project, "ben", 1, 1);
+    let list = |project: &Project| -> Vec<(Label, usize, String)> {
+        let all = project.classes().unwrap();
+        all.into_iter().map(|class| (class.id, class.labels, class.key.unwrap_or_default())).collect()
+    };
+    let before = list(&project);
+    project.merge_class(0, 1).unwrap();
+    let between = list(&project);
+    assert_eq!(between[0], (1, 2, "Digit2".into()));
+    project.merge_class(1, 2).unwrap();
+    assert_eq!(list(&project)[0], (2, 3, "Digit3".into()));
+    let merged = project.overview().unwrap().merged;
+    assert_eq!(merged.iter().map(|one| (one.id, one.into)).collect::<Vec<_>>(), [(0, 2), (1, 2)]);
+    project.split_class(1).unwrap().unwrap();
+    check_kept(&project);
+    assert_eq!(list(&project), between);
+    project.split_class(0).unwrap().unwrap();
+    check_kept(&project);
+    assert_eq!(list(&project), before);
+    // Nothing is merged any more.
+    assert!(project.split_class(0).unwrap().is_none() && project.split_class(99).unwrap().is_none());
+    // Its key and its name may have gone to another meanwhile.
+    project.merge_class(0, 1).unwrap();
+    let other = |name: &str| NewClass { name: name.into(), key: Some("Digit1".into()), colour: None };
+    let taken = project.add_class(&other("a")).unwrap();
+    assert!(project.split_class(0).unwrap_err().to_string().contains("of this name"));
+    let change = ClassChange { name: Some("e".into()), ..ClassChange::default() };
+    project.change_class(taken.id, &change).unwrap();
+    let back = project.split_class(0).unwrap().unwrap().remove(0);
+    assert_eq!((back.id, back.key.as_deref()), (0, Some("Digit5")));
+}
+
+#[test]
+fn a_class_that_no_answer_names_can_be_deleted_and_its_name_given_again() {
+    let place = Place::new(4);
+    let mut project = place.made(plain());
+    label(&mut project, "ann", 1, 3);
+    let error = project.delete_class(3).unwrap_err().complaint().to_string();
+    assert!(error.contains("merge it"), "{error}");
+    // An earlier answer comes back when the later one is undone.
+    label(&mut project, "ann", 1, 0);
+    assert!(project.delete_class(3).is_err());
+    project.undo("ann", None).unwrap();
+    project.undo("ann", None).unwrap();
+    let left = project.delete_class(3).unwrap().unwrap();
+    assert_eq!(left.iter().map(|class| class.id).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(project.delete_class(3).unwrap().is_none() && project.split_class(3).unwrap().is_none());
+    assert_eq!(project.overview().unwrap().merged, []);
+    let refused = project.answer(&one("ann", "t", 2, Act::Label, Some(3))).unwrap_err();
+    assert!(refused.to_string().contains("no such class"), "{refused}");
+    let again = project.add_class(&NewClass { name: "d".into(), ..NewClass::default() }).unwrap();
+    assert_eq!((again.id, again.key.as_deref(), again.colour.as_str()), (4, Some("Digit4"), "#d55e00"));
+    // A class that another was merged into is as full as that one is.
+    label(&mut project, "ann", 2, 1);
+    project.merge_class(1, 4).unwrap();
+    assert!(project.delete_class(4).is_err());
+    check_kept(&project);
+}
+
+#[test]
+fn the_folder_of_images_is_no_place_for_the_project() {
+    let place = Place::new(2);
+    for project in [place.images(), place.images().join("../images/.")] {
+        let error = Project::create(&project, &place.images(), &[], plain()).unwrap_err();
+        assert!(error.complaint().to_string().contains("a folder of its own"), "{error}");
+        assert!(!place.images().join(FILE).exists());
+    }
+    // Below the images it may be: it is passed over when they are looked at.
+    let mut below = Project::create(&place.images().join("labels"), &place.images(), &[], plain()).unwrap();
+    assert!(below.set_images(&place.images().join("labels")).is_err());
+    below.import(&mut silent()).unwrap();
+    assert_eq!(below.counts().unwrap().images, 2);
+}
+
+#[test]
 fn a_full_disk_is_an_error_that_can_be_waited_out() {
     let place = Place::new(60);
     let mut project = place.made(plain());
