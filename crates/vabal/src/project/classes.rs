@@ -172,9 +172,7 @@ pub(super) fn unknown_class(id: Label) -> Complaint {
 /// What a class is now: itself, or what it was merged into.
 pub(super) fn followed(sql: &Transaction<'_>, id: Label) -> Attempt<Label> {
     let now = sql
-        .prepare_cached(
-            "SELECT coalesce(merged_into, class) FROM classes WHERE class = ?1 AND merged_into IS NOT class",
-        )?
+        .prepare_cached("SELECT coalesce(merged_into, class) FROM classes WHERE class = ?1")?
         .query_row([id], |row| row.get(0))
         .optional()?;
     now.ok_or_else(|| unknown_class(id).into())
