@@ -2,6 +2,7 @@
 
 import { button, dialog, h, icon, iconButton, plural, put, say } from './dom.js';
 import { get, patch, post, remove, ApiError } from './api.js';
+import { describe } from './guide.js';
 import { className, on, setProject, state } from './state.js';
 import { bindingOf, classKeys, shown, takenBy } from './keys.js';
 
@@ -174,6 +175,11 @@ function draw() {
             },
             icon('merge'),
           ),
+          iconButton('info', `Describe ${one.name}`, {
+            id: `class-describe-${one.id}`,
+            className: 'quiet',
+            on: { click: () => describe(one) },
+          }),
           one.labels === 0
             ? iconButton('discard', `Delete ${one.name}`, {
                 id: `class-delete-${one.id}`,
@@ -303,7 +309,7 @@ function drawMerged() {
             'Take the merge back',
             {
               id: `class-split-${one.id}`,
-              'aria-label': `Take the merge of ${one.name} back`,
+              'aria-label': `Take the merge back: ${one.name}`,
               on: {
                 click: () => change(() => post(`/api/classes/${one.id}/split`, {}), `${one.name} is a class again`),
               },

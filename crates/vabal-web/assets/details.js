@@ -3,6 +3,7 @@
 import { dialog, fileName, h, percent, plural, put, swatch, when } from './dom.js';
 import { get, imageAddress } from './api.js';
 import { classOf, className, prefs, suggestionsShown } from './state.js';
+import { remarks } from './guide.js';
 import { stateMark } from './pick.js';
 
 const ACTS = { label: 'labelled', later: 'put off', unsure: 'unsure', discard: 'discarded', undo: 'undid an answer' };
@@ -38,7 +39,7 @@ async function fill(body, known) {
     h(
       'div',
       { className: 'details-grid' },
-      h('div', {}, picture, h('p', {}, h('a', { href: `#label?image=${image.id}` }, 'Open in Label'))),
+      h('div', {}, picture, h('p', {}, h('a', { href: `./#label?image=${image.id}` }, 'Open in Label'))),
       h(
         'div',
         {},
@@ -54,6 +55,7 @@ async function fill(body, known) {
           h('dt', {}, 'Exact copies'),
           h('dd', {}, image.duplicates ? plural(image.duplicates, 'other image') : 'none'),
         ),
+        remarks(image),
         h('h3', {}, 'Answers'),
         history.length === 0
           ? h('p', { className: 'hint' }, 'None yet.')

@@ -8,6 +8,7 @@ import { submit } from './outbox.js';
 import { hold, inTurn, refuse } from './turns.js';
 import { actButtons, ClassList, findClass, STATE_NAMES } from './pick.js';
 import { details } from './details.js';
+import { flag } from './guide.js';
 import { Tiles } from './tiles.js';
 
 const LIMIT = 100;
@@ -106,6 +107,7 @@ function filterForm(changed) {
     h('label', { className: 'field wide-field' }, h('span', {}, 'Search'), search),
     select('state', 'State', [any(), ...[...STATE_NAMES, 'missing'].map((one) => h('option', { value: one }, one))]),
     select('class', 'Class', [any()]),
+    select('flag', 'Flag', [any(), h('option', { value: 'true' }, 'flagged')]),
     select('predicted', 'Suggested', [any()]),
     number('low', 'Sure from %', '0'),
     number('high', 'to %', '100'),
@@ -451,6 +453,9 @@ function command(id) {
         findClass(`Label ${plural(tiles.selected.size, 'image')} as`).then((one) => {
           if (one) inTurn(() => choose(one));
         });
+      return true;
+    case 'flag':
+      if (tiles.items[tiles.cursor]) hold(flag(tiles.items[tiles.cursor]));
       return true;
     case 'details':
       if (tiles.items[tiles.cursor]) details(tiles.items[tiles.cursor]);

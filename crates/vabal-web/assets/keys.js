@@ -18,6 +18,8 @@ export const COMMANDS = [
   { id: 'grid', group: 'Move', text: 'Grid: many at once, and back', keys: ['KeyG'] },
   { id: 'all', group: 'Move', text: 'Grid: select all', keys: ['Ctrl+a'] },
   { id: 'details', group: 'Move', text: 'History and details of the image', keys: ['Shift+KeyI'] },
+  { id: 'flag', group: 'Answer', text: 'Flag the image, to be looked at again', keys: ['Shift+KeyF'] },
+  { id: 'guide', group: 'Look', text: 'Descriptions and examples of the classes', keys: ['char:.'] },
   { id: 'zoomIn', group: 'Look', text: 'Larger', keys: ['char:+', 'char:='] },
   { id: 'zoomOut', group: 'Look', text: 'Smaller', keys: ['char:-'] },
   { id: 'fit', group: 'Look', text: 'Fit to the window (where no class has this key)', keys: ['char:0'] },

@@ -11,6 +11,7 @@ import { caption, prefetch, Viewer } from './viewer.js';
 import { findClass, stateText } from './pick.js';
 import { ACT_STATE, Panel } from './panel.js';
 import { details } from './details.js';
+import { flag, GuidePanel } from './guide.js';
 
 const AHEAD = 12;
 // Images that a request may name.
@@ -54,7 +55,14 @@ function mount(root) {
     stage: h('div', { className: 'stage', tabindex: '-1', role: 'group', 'aria-label': 'The image' }, viewer.root),
     empty: h('div', { className: 'empty', hidden: true }),
   };
+  refs.stage.append(new GuidePanel().root);
   root.append(h('h1', { className: 'visually-hidden', tabindex: '-1' }, 'Label'), refs.stage, panel.root, refs.empty);
+  on('noted', (image) => {
+    const entry = trail.find((one) => one.image.id === image.id);
+    if (!entry) return;
+    Object.assign(entry.image, { note: image.note, flag: image.flag });
+    viewer.describe(entry.image, caption(entry.image));
+  });
   on('classes', () => panel.showRecent(trail, at));
   on('round', newRound);
   on('pulse', () => {
@@ -434,6 +442,9 @@ function command(id) {
       return true;
     case 'hide':
       toggleSuggestions();
+      return true;
+    case 'flag':
+      if (entry) hold(flag(entry.image));
       return true;
     case 'details':
       if (entry) details(entry.image);

@@ -13,6 +13,7 @@ import { view as review } from './review.js';
 import { view as classes } from './classes.js';
 import { view as progress } from './progress.js';
 import { view as exchange } from './exchange.js';
+import { toggleGuide } from './guide.js';
 import { help } from './help.js';
 
 const views = new Map(
@@ -330,6 +331,9 @@ function command(id, view) {
       return true;
     case 'hide':
       toggleSuggestions();
+      return true;
+    case 'guide':
+      toggleGuide();
       return true;
     default:
       return view.command?.(id) ?? false;

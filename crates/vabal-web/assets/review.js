@@ -9,6 +9,7 @@ import { shownCommand } from './keys.js';
 import { ClassList, findClass, kbd, stateMark, stateText } from './pick.js';
 import { caption, prefetch, Viewer } from './viewer.js';
 import { details } from './details.js';
+import { flag, GuidePanel } from './guide.js';
 
 const KINDS = [
   ['doubt', 'Doubts'],
@@ -76,7 +77,7 @@ function mount(root) {
     groups: h('ol', { className: 'groups', hidden: true }),
   };
   refs.discard = h('button', { type: 'button', on: { click: () => inTurn(() => command('discard')) } });
-  const stage = h('div', { className: 'stage', role: 'group', 'aria-label': 'The image' }, viewer.root);
+  const stage = h('div', { className: 'stage', role: 'group', 'aria-label': 'The image' }, viewer.root, new GuidePanel().root);
   const panel = h(
     'aside',
     { className: 'panel', 'aria-label': 'Settle it' },
@@ -116,6 +117,12 @@ function mount(root) {
     refs.groups,
   );
   on('images', update);
+  on('noted', (image) => {
+    const known = asGroups() ? null : items.find((one) => one.id === image.id);
+    if (!known) return;
+    Object.assign(known, { note: image.note, flag: image.flag });
+    viewer.describe(known, caption(known));
+  });
   on('classes', () => {
     if (visible && items.length > 0 && !asGroups()) {
       drawList();
@@ -356,6 +363,9 @@ function command(id) {
         findClass('Settle as').then((one) => {
           if (one) inTurn(() => choose(one));
         });
+      return true;
+    case 'flag':
+      if (image) hold(flag(image));
       return true;
     case 'details':
       if (image) details(image);

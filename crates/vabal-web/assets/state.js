@@ -13,7 +13,7 @@ export const state = {
 };
 
 const listeners = new Map();
-/** Calls `listener` at `event`: classes, counts, round, training, person, prefs, images, trouble. */
+/** Calls `listener` at `event`: classes, counts, round, training, person, prefs, images, noted, guides, trouble. */
 export function on(event, listener) {
   if (!listeners.has(event)) listeners.set(event, new Set());
   listeners.get(event).add(listener);
@@ -114,6 +114,7 @@ const PREFS = {
   brightness: 1,
   contrast: 1,
   tile: 128,
+  guide: false,
 };
 export const prefs = { ...PREFS };
 try {

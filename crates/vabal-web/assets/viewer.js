@@ -14,6 +14,8 @@ export function caption(image) {
     h('span', { className: 'file' }, fileName(image.path)),
     h('span', { className: 'size' }, `${image.width} × ${image.height}`),
     image.missing ? h('span', { className: 'bad' }, 'file is gone') : null,
+    image.flag ? h('span', { className: 'bad' }, 'flagged') : null,
+    image.note ? h('span', { className: 'note' }, image.note) : null,
   );
 }
 
@@ -155,6 +157,11 @@ export class Viewer {
       if (['brightness', 'contrast', 'pixelated'].includes(name)) this.paint();
     });
     this.paint();
+  }
+
+  /** Puts another line below the image. */
+  describe(image, caption) {
+    if (this.image?.id === image.id) put(this.caption, caption);
   }
 
   /** Shows an image; what went wrong is said in its place. Resolves when it is on the page. */

@@ -24,6 +24,7 @@ assets! {
     "dom.js": JS,
     "exchange.js": JS,
     "grid.js": JS,
+    "guide.js": JS,
     "help.js": JS,
     "keys.js": JS,
     "label.js": JS,

@@ -59,7 +59,7 @@ export async function visit({
     viewport: { width, height },
     colorScheme: theme,
     acceptDownloads: true,
-    hasTouch: width < 600,
+    hasTouch: width < 900,
     reducedMotion: 'reduce',
   });
   if (person)

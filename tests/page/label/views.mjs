@@ -224,6 +224,53 @@ await check('in Review Enter keeps the label, another key takes the suggestion',
   await end(page);
 });
 
+await check('a class has a description and examples, beside the image on one key; an image a note and a flag', async () => {
+  const page = await visit();
+  const { classes } = await api(page, '/api/project');
+  const [one] = classes;
+  await go(page, 'classes');
+  await page.click(`#class-describe-${one.id}`);
+  await page.fill('#description', 'fine lines\nlike a net');
+  await page.click('dialog[open] button.main');
+  await waitFor('it is saved', async () => (await api(page, '/api/project')).guides[0]?.description === 'fine lines\nlike a net');
+  await go(page, 'label');
+  const id = await shown(page);
+  const guide = page.locator('.view.label .guide');
+  assert.equal(await guide.isVisible(), false);
+  await page.keyboard.press('.');
+  assert.match(await guide.innerText(), /like a net/);
+  // It stays for the images that follow; what is labelled can be pinned as an example.
+  await page.keyboard.press('1');
+  await movedOn(page, id);
+  assert.match(await guide.innerText(), /like a net/);
+  await page.keyboard.press('ArrowLeft');
+  await waitFor('back', async () => (await shown(page)) === id);
+  await page.keyboard.press('Shift+F');
+  await waitFor('it is flagged', async () => /flagged/.test(await page.locator('.view.label .caption').innerText()));
+  await page.keyboard.press('Shift+I');
+  await page.click('text=Pin as an example');
+  await waitFor('it is pinned', async () => (await guide.locator('img').count()) === 1);
+  await page.fill('#image-note', 'see the left edge');
+  await page.click('text=Save the note');
+  await waitFor('it is noted', async () => (await stateOf(page, id)).note === 'see the left edge');
+  assert.equal(await page.locator('dialog[open] .remarks input').isChecked(), true);
+  await page.keyboard.press('Escape');
+  assert.match(await page.locator('.view.label .caption').innerText(), /see the left edge/);
+  await go(page, 'browse?flag=true');
+  await waitFor('it alone is listed', async () =>
+    (await page.locator('.tile').evaluateAll((all) => all.map((tile) => tile.id))).join() === `tile-${id}`,
+  );
+  if (shots) {
+    await go(page, 'label');
+    await page.screenshot({ path: join(shots, 'guide.png') });
+  }
+  await api(page, `/api/classes/${one.id}/guide`, { description: '' }, 'PUT');
+  await api(page, `/api/classes/${one.id}/examples`, { image: id, pinned: false });
+  await api(page, `/api/images/${id}/note`, { person: 'Ada', note: '', flag: false }, 'PUT');
+  await api(page, '/api/undo', { person: 'Ada' });
+  await end(page);
+});
+
 await check('the link that skips the views leads to the images of the view at hand', async () => {
   const page = await visit();
   for (const [view, id] of [

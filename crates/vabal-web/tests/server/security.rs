@@ -60,7 +60,7 @@ fn the_address_with_the_token_leaves_a_cookie_and_leads_to_the_page() {
 #[test]
 fn below_a_path_the_page_is_found_whether_a_proxy_passes_the_path_on_or_not() {
     let place = Place::new(2, &json!({}));
-    let server = place.serve_below("/labels/steel");
+    let server = place.serve_as(|options| options.base_path = "/labels/steel".into());
     let mut client = server.client();
     for path in ["", "/labels/steel"] {
         let reply = client.ask("GET", &format!("{path}/?token={TOKEN}"), &[], b"");
@@ -80,6 +80,27 @@ fn below_a_path_the_page_is_found_whether_a_proxy_passes_the_path_on_or_not() {
     client.get("/labels/steel/../../etc/passwd").error(404);
     // The path lets nobody in.
     client.ask("GET", "/labels/steel/api/project", &[], b"").error(401);
+}
+
+#[test]
+fn every_address_that_is_printed_for_others_is_answered() {
+    let place = Place::new(2, &json!({}));
+    let server = place.serve_as(|options| {
+        options.host = "0.0.0.0".into();
+        options.allowed = vec!["Lab.example".into()];
+        options.base_path = "/steel".into();
+    });
+    assert!(server.others.iter().any(|one| one == &format!("https://lab.example/steel/?token={TOKEN}")));
+    let mut client = server.client();
+    for address in &server.others {
+        let (host, target) = address.split_once("://").unwrap().1.split_once('/').unwrap();
+        let reply = client.ask("GET", &format!("/{target}"), &[("Host", host)], b"");
+        assert_eq!(reply.status, 303, "{address}");
+    }
+    let name = [("Host", "other.example")];
+    client.ask("GET", &format!("/?token={TOKEN}"), &name, b"").error(403);
+    // On this machine alone nothing is printed for others.
+    assert!(place.serve().others.is_empty());
 }
 
 #[test]

@@ -1,4 +1,4 @@
--- The store of a labelling project, version 1. Times are milliseconds since 1970 unless said. Ids of images count from 1,
+-- The store of a labelling project, version 1; what leads on from it is in the files of later versions. Times are milliseconds since 1970 unless said. Ids of images count from 1,
 -- of classes from 0, both for life. Described in docs/formats.md.
 
 CREATE TABLE project (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;

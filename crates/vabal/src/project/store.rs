@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::classes::{self, Class, NewClass};
 use super::counts::{self, Counts};
+use super::guides::{self, Guide};
 use super::merging::{self, Merged};
 use super::settings::{self, Change};
 use super::{Project, Settings};
@@ -20,7 +21,7 @@ use crate::error::{Complaint, Error, Result};
 use crate::sqlite::{Kind, to_json};
 
 /// The version of the schema that this code writes; `PRAGMA user_version` of the file.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 /// The SQLite file of a project's folder.
 pub const FILE: &str = crate::data::walk::PROJECT;
 pub(super) const KIND: Kind = Kind {
@@ -31,7 +32,7 @@ pub(super) const KIND: Kind = Kind {
     otherwise: "choose another folder",
 };
 /// From each version to the next: the first leads from 1 to 2.
-const MIGRATIONS: &[&str] = &[];
+const MIGRATIONS: &[&str] = &[include_str!("schema-2.sql")];
 /// How long a writer waits for another.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -74,6 +75,8 @@ pub struct Overview {
     pub images: String,
     /// Classes that are not merged, by place.
     pub classes: Vec<Class>,
+    /// Descriptions and examples of classes.
+    pub guides: Vec<Guide>,
     /// Classes that were merged into others.
     pub merged: Vec<Merged>,
     /// Every setting.
@@ -115,6 +118,8 @@ impl Project {
         let settings = to_json(&settings)?;
         write(&mut connection, &file, |sql| {
             sql.execute_batch(include_str!("schema.sql"))?;
+            MIGRATIONS.iter().try_for_each(|step| sql.execute_batch(step))?;
+            sql.pragma_update(None, "user_version", VERSION)?;
             sql.execute("INSERT INTO project VALUES ('settings', ?1), ('questions', '0')", [settings])?;
             sql.execute(
                 "INSERT INTO project VALUES ('made', ?1), ('id', ?2)",
@@ -257,6 +262,7 @@ impl Project {
                 name: settings.name.clone(),
                 images: settings.images.clone(),
                 classes: classes::all(sql)?,
+                guides: guides::guides(sql)?,
                 merged: merging::merged(sql)?,
                 counts: counts::counts(sql)?,
                 round: super::rounds::newest(sql)?.map(|(round, _)| round),

@@ -83,8 +83,8 @@ fn an_older_file_is_brought_forward_with_a_copy_beside_it() {
     let mut project = place.made(plain());
     label(&mut project, "ann", 1, 0);
     let file = place.project().join(FILE);
-    let steps = ["CREATE TABLE new (a)", "INSERT INTO new VALUES (1)"];
-    migrate(&mut project.connection, &file, 1, &steps).unwrap();
+    let steps = ["nonsense of a version before", "CREATE TABLE new (a)", "INSERT INTO new VALUES (1)"];
+    migrate(&mut project.connection, &file, 2, &steps).unwrap();
     let version = |file: &Path| {
         let connection = rusqlite::Connection::open(file).unwrap();
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
@@ -93,9 +93,9 @@ fn an_older_file_is_brought_forward_with_a_copy_beside_it() {
         let tables = "SELECT count(*) FROM sqlite_master WHERE name = 'new'";
         (version, answers, connection.query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap())
     };
-    assert_eq!(version(&file), (3, 1, 1));
-    let copy = place.project().join("project.sqlite.v1.bak");
-    assert_eq!(version(&copy), (1, 1, 0));
+    assert_eq!(version(&file), (4, 1, 1));
+    let copy = place.project().join("project.sqlite.v2.bak");
+    assert_eq!(version(&copy), (2, 1, 0));
     said(Project::open(&place.project()), &["newer"]);
     // The copy is a project by itself.
     drop(project);
@@ -104,9 +104,67 @@ fn an_older_file_is_brought_forward_with_a_copy_beside_it() {
     let mut project = place.open();
     assert_eq!(project.counts().unwrap().labelled, 1);
     // A step that fails changes nothing, and a copy that is there stays.
-    assert!(migrate(&mut project.connection, &file, 1, &["CREATE TABLE new (a)", "nonsense"]).is_err());
-    assert_eq!(version(&file), (1, 1, 0));
-    assert!(place.project().join("project.sqlite.v1-1.bak").is_file());
+    assert!(migrate(&mut project.connection, &file, 2, &["", "CREATE TABLE new (a)", "nonsense"]).is_err());
+    assert_eq!(version(&file), (2, 1, 0));
+    assert!(place.project().join("project.sqlite.v2-1.bak").is_file());
+}
+
+#[test]
+fn a_project_of_the_first_version_is_opened_as_one_of_this() {
+    let place = Place::new(2);
+    let mut project = place.made(plain());
+    label(&mut project, "ann", 1, 0);
+    let later = "DROP TABLE guides; DROP TABLE examples; DROP TABLE notes; PRAGMA user_version = 1";
+    project.connection.execute_batch(later).unwrap();
+    drop(project);
+    let mut project = place.open();
+    assert!(place.project().join("project.sqlite.v1.bak").is_file());
+    assert_eq!((project.counts().unwrap().labelled, project.guides().unwrap().len()), (1, 0));
+    project.describe_class(0, "dark").unwrap();
+    assert_eq!(place.open().guides().unwrap()[0].description, "dark");
+}
+
+#[test]
+fn classes_have_descriptions_and_examples_and_images_notes_and_flags() {
+    let place = Place::new(15);
+    let mut project = place.made(plain());
+    assert!(project.describe_class(1, " dark\nlines ").unwrap());
+    assert!(
+        project.pin_example(3, ImageId(2), true).unwrap()
+            && project.pin_example(3, ImageId(1), true).unwrap()
+    );
+    let guides = |project: &Project| -> Vec<(Label, String, Vec<i64>)> {
+        let guides = project.overview().unwrap().guides.into_iter();
+        guides
+            .map(|one| (one.class, one.description, one.examples.iter().map(|e| e.id.0).collect()))
+            .collect()
+    };
+    assert_eq!(guides(&project), [(1, "dark\nlines".into(), vec![]), (3, String::new(), vec![1, 2])]);
+    project.pin_example(3, ImageId(2), false).unwrap();
+    project.describe_class(1, "").unwrap();
+    assert_eq!(guides(&project), [(3, String::new(), vec![1])]);
+    said(project.describe_class(0, &"x".repeat(2001)), &["at most 2000", "description"]);
+    said(project.describe_class(0, "a\u{7}b"), &["description"]);
+    said(project.pin_example(0, ImageId(99), true), &["no such image"]);
+    assert!(!project.describe_class(9, "x").unwrap() && !project.pin_example(9, ImageId(1), true).unwrap());
+    let all = (1..=15).try_for_each(|image| project.pin_example(0, ImageId(image), true).map(|_| ()));
+    said(all, &["at most 12"]);
+    let flagged = |project: &Project, flag: bool| -> Vec<i64> {
+        let query = ListQuery { flag: Some(flag), ..ListQuery::default() };
+        project.list(&query).unwrap().images.iter().map(|image| image.id.0).collect()
+    };
+    project.note_image(ImageId(4), "ann", Some("a double exposure"), None).unwrap();
+    project.note_image(ImageId(4), "ben", None, Some(true)).unwrap();
+    let image = project.images(&[ImageId(4)]).unwrap().remove(0);
+    assert_eq!(
+        (image.note.note.as_str(), image.note.flag, image.state),
+        ("a double exposure", true, State::Open)
+    );
+    assert_eq!((flagged(&project, true), flagged(&project, false).len()), (vec![4], 14));
+    project.note_image(ImageId(4), "ann", Some(""), Some(false)).unwrap();
+    assert_eq!(flagged(&project, true), [0_i64; 0]);
+    said(project.note_image(ImageId(99), "ann", None, Some(true)), &["no such image"]);
+    check_kept(&project);
 }
 
 #[test]
