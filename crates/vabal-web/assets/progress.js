@@ -406,14 +406,21 @@ async function settings() {
           submit: (event) => {
             event.preventDefault();
             const changed = {};
-            for (const field of form.querySelectorAll('input')) {
-              const value = field.type === 'checkbox' ? field.checked : Number(field.value);
+            for (const field of form.querySelectorAll('input, select')) {
+              const value =
+                field.type === 'checkbox' ? field.checked : field.name === 'strategy' ? field.value : Number(field.value);
               if (value !== now[field.name]) changed[field.name] = value;
             }
             close(changed);
           },
         },
       },
+      h('label', { for: 'set-strategy' }, 'Strategy that chooses what to ask, from the next training on'),
+      h(
+        'select',
+        { id: 'set-strategy', name: 'strategy' },
+        state.project.strategies.map((one) => h('option', { value: one, selected: one === now.strategy }, one)),
+      ),
       ...number('retrain_every', 'Train again after so many labels', 5, 100000),
       ...number('budget', 'Images chosen in a round', 1, 100000),
       ...number('holdout_target', 'Holdout images to label', 0, 1000000),
@@ -427,7 +434,7 @@ async function settings() {
       h(
         'p',
         { className: 'hint' },
-        `The strategy (now ${now.strategy}), the backbone (now ${now.backbone}) and all else: `,
+        `The backbone (now ${now.backbone}) and all else: `,
         h('code', {}, 'vabal set PROJECT'),
       ),
       h(
