@@ -48,15 +48,16 @@ impl<'a> Heads<'a> {
     ) -> Result<Frozen<'a>> {
         let &Self { features, classes, strength } = self;
         let rows = features.rows(ids)?;
-        let head = match strength {
+        let (head, held_out) = match strength {
             Strength::Fixed(settings) => {
-                LinearHead::fit(rows.view(), labels, classes, settings, None, None, progress)?
+                (LinearHead::fit(rows.view(), labels, classes, settings, None, None, progress)?, Vec::new())
             }
             Strength::Validated => {
-                LinearHead::fit_validated(rows.view(), ids, labels, classes, seed, progress)?.head
+                let found = LinearHead::fit_validated(rows.view(), ids, labels, classes, seed, progress)?;
+                (found.head, found.held_out)
             }
         };
-        Ok(Frozen { features, heads: vec![head], draws: false })
+        Ok(Frozen { features, heads: vec![head], draws: false, held_out })
     }
 
     /// The settings of heads beside that of the round.
@@ -133,7 +134,7 @@ impl Learner for Heads<'_> {
                 (vec![head], false)
             }
         };
-        Ok(Box::new(Frozen { features, heads, draws }))
+        Ok(Box::new(Frozen { features, heads, draws, held_out: Vec::new() }))
     }
 
     fn load(&self, path: &Path) -> Result<Box<dyn Classifier + '_>> {
@@ -143,7 +144,12 @@ impl Learner for Heads<'_> {
         if got != expected {
             return Err(KIND.foreign(path, format!("weights of shape {got:?}, not {expected:?}")).into());
         }
-        Ok(Box::new(Frozen { features: self.features, heads: vec![head], draws: false }))
+        Ok(Box::new(Frozen {
+            features: self.features,
+            heads: vec![head],
+            draws: false,
+            held_out: Vec::new(),
+        }))
     }
 }
 
@@ -170,6 +176,8 @@ pub(crate) struct Frozen<'a> {
     features: &'a Features,
     pub(crate) heads: Vec<LinearHead>,
     draws: bool,
+    /// Labelled rows with what heads say of them that were fitted without them, where the strength was chosen so.
+    pub(crate) held_out: Vec<(Id, Vec<f32>)>,
 }
 
 impl Classifier for Frozen<'_> {
