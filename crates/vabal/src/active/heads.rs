@@ -33,8 +33,9 @@ pub(crate) struct Heads<'a> {
 pub(crate) enum Strength<'a> {
     /// As it is set.
     Fixed(&'a Settings),
-    /// Chosen by cross-validation, with calibrated probabilities.
-    Validated,
+    /// Chosen by cross-validation, with calibrated probabilities; of a pool where every class has as many images as any other,
+    /// if it is to be `balanced`.
+    Validated { balanced: bool },
 }
 
 impl<'a> Heads<'a> {
@@ -52,9 +53,16 @@ impl<'a> Heads<'a> {
             Strength::Fixed(settings) => {
                 (LinearHead::fit(rows.view(), labels, classes, settings, None, None, progress)?, Vec::new())
             }
-            Strength::Validated => {
+            Strength::Validated { balanced } => {
                 let found = LinearHead::fit_validated(rows.view(), ids, labels, classes, seed, progress)?;
-                (found.head, found.held_out)
+                let (head, mut held_out) = (found.head, found.held_out);
+                if balanced {
+                    let counts = class_counts(labels, classes);
+                    held_out.iter_mut().for_each(|(_, p)| even(p, &counts));
+                    (head.balanced(&counts)?, held_out)
+                } else {
+                    (head, held_out)
+                }
             }
         };
         Ok(Frozen { features, heads: vec![head], draws: false, held_out })
@@ -70,7 +78,7 @@ impl<'a> Heads<'a> {
     ) -> Result<Settings> {
         Ok(match self.strength {
             Strength::Fixed(settings) => *settings,
-            Strength::Validated => {
+            Strength::Validated { .. } => {
                 let chosen = LinearHead::fit_validated(rows, ids, labels, self.classes, seed, progress)?;
                 Settings { l2: chosen.l2, ..Settings::default() }
             }
@@ -151,6 +159,21 @@ impl Learner for Heads<'_> {
             held_out: Vec::new(),
         }))
     }
+}
+
+/// Probabilities as a head gives them that [`LinearHead::balanced`] has made.
+fn even(p: &mut [f32], counts: &[usize]) {
+    p.iter_mut().zip(counts).for_each(|(p, &count)| *p /= count as f32 + 1.0);
+    let total: f32 = p.iter().sum();
+    if total > 0.0 {
+        p.iter_mut().for_each(|p| *p /= total);
+    }
+}
+
+fn class_counts(labels: &[Label], classes: usize) -> Vec<usize> {
+    let mut counts = vec![0; classes];
+    labels.iter().for_each(|&label| counts[label as usize] += 1);
+    counts
 }
 
 /// How often each row is in a bootstrap sample: as many draws as rows, with replacement, of two classes at least.
@@ -235,3 +258,29 @@ const KIND: Kind = Kind {
     what: "this is no linear classifier of this experiment",
     hint: "the file may be cut short or damaged: delete it, and it is made again",
 };
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+
+    #[test]
+    fn a_balanced_head_takes_all_classes_for_equally_frequent() {
+        let ids: Vec<Id> = (0..60).collect();
+        let labels: Vec<Label> = ids.iter().map(|&id| Label::from(id % 6 == 0)).collect();
+        let rows = Array2::from_shape_fn((60, 4), |(row, column)| {
+            let noise = ((row * 7 + column * 5) % 11) as f32 / 5.0;
+            noise + f32::from(u8::from(row % 6 == 0 && column == 0))
+        });
+        let features = Features::new(rows, None).unwrap();
+        let bias = |balanced: bool| {
+            let heads = Heads { features: &features, classes: 2, strength: Strength::Validated { balanced } };
+            let fitted = heads.fit(&ids, &labels, Seed::new(1), &mut silent()).unwrap();
+            fitted.heads[0].bias().to_owned()
+        };
+        // 10 labels of the one, 50 of the other, and one imaginary label of each.
+        let shift = bias(true) - bias(false);
+        assert!((shift[1] - shift[0] - (51.0_f64 / 11.0).ln()).abs() < 1e-12, "{shift}");
+    }
+}

@@ -150,3 +150,119 @@ fn trainings_that_share_labels_and_labels_taken_back_are_no_reason_to_stop() {
     assert_eq!(status.rounds[4].taken_back, 50);
     assert!(status.stopping.text.contains("3 are so far"), "{:?}", status.stopping);
 }
+
+#[test]
+fn confusions_and_the_errors_of_accepting_are_those_of_labels_that_the_model_did_not_know() {
+    let place = Place::new(120);
+    let mut project = place.made(Settings { holdout: 0.3, ..Settings::default() });
+    let (held, others) = sides(&project);
+    bulk(&mut project, &others[..10], |n| n as Label % 2);
+    trained(&mut project, 0.5, |_| 0);
+    // Ten of the holdout and four others, half of them of class 1; one undone, one merged.
+    bulk(&mut project, &held[..10], |n| Label::from(n >= 8));
+    bulk(&mut project, &others[10..14], |n| Label::from(n >= 2));
+    bulk(&mut project, &others[14..15], |_| 3);
+    bulk(&mut project, &others[15..16], |_| 3);
+    project.undo("ann", None).unwrap();
+    project.merge_class(3, 1).unwrap();
+    let status = of(&project);
+    let rows: Vec<_> =
+        status.confusions.iter().map(|c| (c.class, c.predicted, c.labels, c.holdout)).collect();
+    assert_eq!(rows, [(0, 0, 2, 8), (1, 0, 3, 2)]);
+    for row in &status.confusions {
+        let query =
+            ListQuery { class: Some(row.class), predicted: Some(row.predicted), ..ListQuery::default() };
+        assert_eq!(project.list(&query).unwrap().total, Some(row.labels), "none of the holdout is shown");
+    }
+    // The model is sure of all: what is open and not of the holdout.
+    let open = others.len() - 15;
+    for one in &status.acceptance {
+        assert_eq!((one.images, one.measured, one.wrong), (open, 10, 2), "{one:?}");
+        assert_eq!(one.errors, Some(open as f64 * 0.2));
+        // The exact interval of 2 of 10: 2.5 to 55.6 %.
+        assert!((one.errors_low.unwrap() / open as f64 - 0.0252).abs() < 1e-4);
+        assert!((one.errors_high.unwrap() / open as f64 - 0.5561).abs() < 1e-4);
+    }
+    let query = ListQuery { state: Some(StateFilter::Open), low: Some(0.5), ..ListQuery::default() };
+    assert_eq!(project.list(&query).unwrap().total, Some(open));
+}
+
+#[test]
+fn the_next_questions_are_of_the_queue_as_it_stands_and_of_the_holdout() {
+    let place = Place::new(200);
+    let mut project = place.made(Settings {
+        holdout: 0.3,
+        holdout_every: 4,
+        strategy: "random".into(),
+        ..Settings::default()
+    });
+    let (held, others) = sides(&project);
+    let of_next = |project: &Project| {
+        of(project).classes.iter().map(|class| class.expected_next.unwrap()).collect::<Vec<f64>>()
+    };
+    assert!(of(&project).classes[0].expected_next.is_none());
+    bulk(&mut project, &held[..20], |n| Label::from(n % 2 == 1));
+    bulk(&mut project, &others[..10], |n| n as Label % 3);
+    let round = project.begin_round("random", 10, 1).unwrap();
+    let sure = |image: ImageId, class: usize| Prediction {
+        image,
+        probabilities: (0..3).map(|other| if other == class { 0.8 } else { 0.1 }).collect(),
+    };
+    let predictions = others.iter().enumerate().map(|(n, &image)| sure(image, if n < 60 { 2 } else { 1 }));
+    let queue = others[10..].iter().map(|&image| Queued { image, score: 0.0, terms: Vec::new() });
+    let summary = Summary { classes: vec![0, 1, 2], ..Summary::default() };
+    project
+        .finish_round(round, &summary, &[], predictions.collect::<Vec<_>>(), queue.collect::<Vec<_>>())
+        .unwrap();
+    // 25 are of the holdout, half a and half b; of the other 75, 50 look like c and the rest like b.
+    let next = of_next(&project);
+    let expected = [12.5 + 7.5, 12.5 + 5.0 + 20.0, 40.0 + 2.5, 0.0];
+    assert!(next.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4), "{next:?}");
+    // What was asked meanwhile is not counted on.
+    bulk(&mut project, &others[10..60], |_| 0);
+    let after = of_next(&project);
+    assert!((after.iter().sum::<f64>() - 100.0).abs() < 1e-6 && after[2] < 10.0, "{after:?}");
+    // A strategy that chooses evens out.
+    project.change_settings(&serde_json::json!({ "strategy": "vabal" })).unwrap();
+    let status = of(&project);
+    for class in &status.classes {
+        let (low, value, high) =
+            (class.expected_low.unwrap(), class.expected_next.unwrap(), class.expected_high.unwrap());
+        assert!(value > 8.0 && low <= value && value <= high && high <= 100.0, "{class:?}");
+    }
+}
+
+#[test]
+fn persons_are_counted_by_what_they_did_by_hand_with_their_agreement() {
+    let place = Place::new(20);
+    let mut project = place.made(Settings { answers_wanted: 2, ..plain() });
+    let timed = |project: &mut Project, person: &str, image: i64, class: Label, seconds: f64| {
+        let mut given = one(person, &format!("{person}{image}"), image, Act::Label, Some(class));
+        given.answers[0].seconds = Some(seconds);
+        project.answer(&given).unwrap();
+    };
+    for image in 1..=4 {
+        timed(&mut project, "ann", image, Label::from(image > 2), 2.0);
+        timed(&mut project, "ben", image, Label::from(image > 3), 4.0);
+    }
+    // A pause is none of the time, and what was taken back no answer.
+    timed(&mut project, "ann", 5, 0, 4000.0);
+    timed(&mut project, "ben", 6, 0, 4.0);
+    project.undo("ben", None).unwrap();
+    // A review is given with the others in view.
+    let review = Answers { source: Source::Review, ..one("ben", "settled", 3, Act::Label, Some(1)) };
+    project.answer(&review).unwrap();
+    let status = of(&project);
+    let persons: Vec<_> = status
+        .persons
+        .iter()
+        .map(|p| (p.person.as_str(), p.answers, p.labels, p.reviewed, p.per_hour))
+        .collect();
+    assert_eq!(persons, [("ann", 5, 5, 0, Some(1800.0)), ("ben", 5, 5, 1, Some(900.0))]);
+    let [agreement] = &status.agreements[..] else { panic!("{:?}", status.agreements) };
+    assert_eq!(
+        (agreement.a.as_str(), agreement.b.as_str(), agreement.images, agreement.same),
+        ("ann", "ben", 4, 3)
+    );
+    assert!((agreement.kappa.unwrap() - 0.5).abs() < 1e-12);
+}
