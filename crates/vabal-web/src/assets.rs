@@ -20,6 +20,7 @@ assets! {
     "api.js": JS,
     "chart.js": JS,
     "classes.js": JS,
+    "confusion.js": JS,
     "details.js": JS,
     "dom.js": JS,
     "exchange.js": JS,

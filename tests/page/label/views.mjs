@@ -323,6 +323,35 @@ await check('progress shows labels, accuracy as chart and table, and training', 
   await end(page);
 });
 
+await check('a confusion opens its images; accepting many says what it would cost; who labels is counted', async () => {
+  const page = await visit();
+  await go(page, 'progress');
+  await page.waitForSelector('.persons');
+  const status = await api(page, '/api/status');
+  const counted = await page.locator('.persons tbody').first().innerText();
+  for (const one of status.persons) assert.ok(counted.includes(one.person), one.person);
+  const sure = status.acceptance.filter((one) => one.errors !== null && one.images > 0);
+  assert.equal(await page.locator('.acceptance').count(), Math.min(1, sure.length));
+  if (sure.length > 0) {
+    await page.focus('#accept-above');
+    await page.keyboard.press('Home');
+    assert.match(
+      await page.locator('.acceptance [role=status]').innerText(),
+      new RegExp(`above ${sure[0].above * 100} %: expect [\\d,]+ errors? in `),
+    );
+    assert.equal(await page.locator('.acceptance a').getAttribute('href'), `#browse?state=open&low=${sure[0].above * 100}&sort=confidence`);
+  }
+  const labels = status.confusions.find((one) => one.labels > 0);
+  if (labels) {
+    const href = `#browse?class=${labels.class}&predicted=${labels.predicted}`;
+    const { total } = await api(page, `/api/images?class=${labels.class}&predicted=${labels.predicted}`);
+    assert.equal(total, labels.labels);
+    await page.locator(`.confusions a[href="${href}"]`).first().click();
+    await waitFor('its images', async () => (await page.locator('.found').innerText()).includes(String(total)));
+  }
+  await end(page);
+});
+
 await check(
   'training runs behind, and new suggestions slip in without touching the image on the screen',
   async () => {

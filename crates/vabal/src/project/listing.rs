@@ -308,10 +308,14 @@ impl Order {
         Ok(Self { classes: classes.collect::<Attempt<_>>()? })
     }
 
+    /// Every class with its probability, among these.
+    pub fn all(&self, bytes: &[u8]) -> impl Iterator<Item = (Label, f64)> {
+        self.classes.iter().copied().zip(floats(bytes))
+    }
+
     /// What these probabilities say of a class.
     pub fn probability(&self, bytes: &[u8], class: Label) -> f64 {
-        let all = self.classes.iter().zip(floats(bytes));
-        all.filter(|(other, _)| **other == class).map(|(_, p)| p).sum()
+        self.all(bytes).filter(|(other, _)| *other == class).map(|(_, p)| p).sum()
     }
 }
 

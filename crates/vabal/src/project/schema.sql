@@ -154,7 +154,7 @@ CREATE TABLE rounds (
     summary TEXT                             -- JSON
 ) STRICT;
 
--- The last prediction made while the image was in no training set.
+-- The last prediction made without the label of the image.
 CREATE TABLE predictions (
     image INTEGER PRIMARY KEY REFERENCES images,
     round INTEGER NOT NULL REFERENCES rounds,
