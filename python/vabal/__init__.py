@@ -42,7 +42,7 @@ __all__ = [
     "strategies",
 ]
 
-for _each in (Demo, Health, Progress, Selection, Strategy, VaBAL, VabalWarning, demo, embed, select, strategies):
+for _each in (Demo, Health, Progress, Selection, Strategy, VaBAL, VabalWarning):  # in help and tracebacks
     _each.__module__ = __name__
 del _each
 

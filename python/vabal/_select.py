@@ -280,7 +280,8 @@ def select(
         ids: what the rows are called, whole numbers or texts that do not repeat; without it, row numbers. Draws and
             ties go by the ids, so that the order of the rows changes nothing.
         classes: how many classes there are, or their names in the order of the columns; ``labels`` and ``predicted``
-            hold names then. Without it: as many as columns, else 1 + the largest label.
+            hold names then. Without it: what the columns of a table ``probs`` are called, where labels are texts;
+            else as many as columns, else 1 + the largest label.
         progress: True for bars of tqdm, if it is installed; or a callable that is given a :class:`Progress`. The arrays
             above are read meanwhile, from their own memory: neither it nor another thread may write into them.
         **settings: of the strategy, such as ``ridge=1.0`` of "vabal" or ``preset="cross"`` of "vabal-paper";
