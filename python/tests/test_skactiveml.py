@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -349,3 +352,44 @@ def test_their_plot() -> None:
         compat.PoolQuery("entropy"), known.features, y, clf=clf, feature_bound=bound, res=5
     )
     assert axes.collections
+
+
+def test_without_their_package(known: Known, tmp_path: Path) -> None:
+    """The same class has the same methods where scikit-activeml is not installed."""
+    np.savez(tmp_path / "known.npz", X=known.features, y=np.where(known.labels < 0, np.nan, known.labels))
+    code = """
+import sys
+sys.modules["skactiveml"] = None
+import numpy as np, pickle, vabal
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+known = np.load("known.npz")
+query = clone(pickle.loads(pickle.dumps(vabal.compat.PoolQuery("vabal", random_state=3))))
+assert type(query).__mro__[1:] == (object,)
+print(*query.query(known["X"], known["y"], LogisticRegression(), batch_size=5))
+"""
+    printed = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, text=True)
+    linear = pytest.importorskip("sklearn.linear_model")
+    y = np.where(known.labels < 0, np.nan, known.labels)
+    with_it = compat.PoolQuery("vabal", random_state=3).query(
+        known.features, y, linear.LogisticRegression(), batch_size=5
+    )
+    assert printed.split() == [str(row) for row in with_it]
+
+
+def test_samples_of_other_types(known: Known) -> None:
+    linear, text = pytest.importorskip("sklearn.linear_model"), pytest.importorskip("sklearn.feature_extraction.text")
+    pipeline, sparse = pytest.importorskip("sklearn.pipeline"), pytest.importorskip("scipy.sparse")
+    pandas = pytest.importorskip("pandas")
+    y = np.where(known.labels < 0, np.nan, known.labels)
+    query, outside = compat.PoolQuery("vabal"), pool(n=30, labelled=0, seed=9).features
+    expected = query.query(known.features, y, linear.LogisticRegression(), batch_size=4)
+    apart = query.query(known.features, y, linear.LogisticRegression(), candidates=outside, batch_size=4)
+    for made in (sparse.csr_matrix, pandas.DataFrame):
+        clf = linear.LogisticRegression()
+        np.testing.assert_array_equal(query.query(made(known.features), y, clf, batch_size=4), expected)
+        chosen = query.query(made(known.features), y, clf, candidates=made(outside), batch_size=4)
+        np.testing.assert_array_equal(chosen, apart)
+    texts = [("cat dog " * (1 + label) + "bird ") * (row % 3 + 1) for row, label in enumerate(known.truth)]
+    reader = pipeline.make_pipeline(text.TfidfVectorizer(), linear.LogisticRegression())
+    assert len(set(compat.PoolQuery("entropy").query(texts, y, reader, batch_size=4))) == 4

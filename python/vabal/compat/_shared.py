@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -47,6 +48,15 @@ def take(samples: Any, rows: npt.NDArray[Any]) -> Any:
     if hasattr(samples, "tocsr"):
         return samples.tocsr()[rows]
     return samples[rows] if hasattr(samples, "shape") or hasattr(samples, "x") else [samples[row] for row in rows]
+
+
+def stacked(parts: list[Any]) -> Any:
+    """Samples under one another, in the type that the first has."""
+    if any(hasattr(part, "tocsr") for part in parts):
+        return importlib.import_module("scipy.sparse").vstack(parts).tocsr()
+    if all(hasattr(part, "iloc") for part in parts):
+        return importlib.import_module("pandas").concat(parts)
+    return np.concatenate([_arrays.to_numpy(part) for part in parts])
 
 
 def names_of(classifier: Any) -> list[Any] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import warnings
 from typing import Any
 
@@ -166,15 +165,7 @@ def _taught(classifier: Any) -> tuple[Any, list[Any]]:
             seen.setdefault((values.tobytes(), answer), (place, row))
     parts = [(samples, [row for at, row in seen.values() if at == place]) for place, (samples, _) in enumerate(found)]
     answers = [found[place][1][row] for place, rows in enumerate(rows for _, rows in parts) for row in rows]
-    return _stacked([_shared.take(samples, np.asarray(rows)) for samples, rows in parts if rows]), answers
-
-
-def _stacked(parts: list[Any]) -> Any:
-    if any(hasattr(part, "tocsr") for part in parts):
-        return importlib.import_module("scipy.sparse").vstack(parts).tocsr()
-    if hasattr(parts[0], "iloc"):
-        return importlib.import_module("pandas").concat(parts)
-    return np.concatenate([_arrays.to_numpy(part) for part in parts])
+    return _shared.stacked([_shared.take(samples, np.asarray(rows)) for samples, rows in parts if rows]), answers
 
 
 def _is_fitted(classifier: Any, X_pool: Any) -> bool:

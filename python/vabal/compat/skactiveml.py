@@ -108,12 +108,12 @@ class PoolQuery(_Base):  # type: ignore[misc]
         rows, others = _candidates(candidates, known)
         if not len(rows):
             raise ValueError("there is no candidate\n  expected: at least one sample without a label")
-        weights = _weights(utility_weight, size if others is None else len(others), described)
+        weights = _weights(utility_weight, size if others is None else len(rows), described)
         fit = _Fit(X, answers, np.flatnonzero(known), sample_weight)
         labelled = np.setdiff1d(fit.rows, rows)
         used, pool = np.concatenate([labelled, rows]), X
         if others is not None:  # samples of their own: they follow those of X
-            pool = np.concatenate([np.asarray(_arrays.to_numpy(X)), others])
+            pool = _shared.stacked([X, others])
         samples = _shared.take(pool, used)
 
         seed = self._seed()
@@ -141,7 +141,7 @@ class PoolQuery(_Base):  # type: ignore[misc]
             indices, scores = indices[again], scores[again]
         if not return_utilities:
             return indices[:count]
-        utilities = np.full((count, size if others is None else len(others)), np.nan)
+        utilities = np.full((count, size if others is None else len(rows)), np.nan)
         for k in range(count):
             utilities[k, indices[k:]] = scores[k:]
         return indices[:count], utilities
@@ -257,9 +257,11 @@ def _candidates(given: Any, known: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[n
     n = len(known)
     if given is None:
         return np.flatnonzero(~known), None
+    if hasattr(given, "tocsr"):
+        return n + np.arange(given.shape[0]), given
     array = _arrays.to_numpy(given)
     if array.ndim > 1:
-        return n + np.arange(len(array)), array
+        return n + np.arange(len(array)), given if hasattr(given, "iloc") else array
     if array.ndim == 0:
         raise TypeError(f"candidates= is neither rows nor samples\n  got: {given!r}")
     if array.dtype.kind == "b":
