@@ -123,17 +123,19 @@ def test_ties(known: Known) -> None:
 def test_a_learner_that_has_not_been_fitted(strategy: vabal.Strategy, known: Known) -> None:
     models, linear = pytest.importorskip("modAL.models"), pytest.importorskip("sklearn.linear_model")
     query = compat.modal_query(strategy.name, **few(strategy))
-    learner = models.ActiveLearner(linear.LogisticRegression(), query_strategy=query)
-    if strategy.name in NEED_LABELS:
-        with pytest.raises(ValueError, match="choose the first images with"):
-            learner.query(known.features, n_instances=9)
-        return
-    if strategy.name == "vabal":
-        with pytest.warns(vabal.VabalWarning, match="typiclust chooses the first"):
+    single = models.ActiveLearner(linear.LogisticRegression(), query_strategy=query)
+    several = models.Committee([models.ActiveLearner(linear.LogisticRegression())], query_strategy=query)
+    for learner in (single, several):
+        if strategy.name in NEED_LABELS:
+            with pytest.raises(ValueError, match="choose the first images with"):
+                learner.query(known.features, n_instances=9)
+            continue
+        if strategy.name == "vabal":
+            with pytest.warns(vabal.VabalWarning, match="typiclust chooses the first"):
+                indices, _ = learner.query(known.features, n_instances=9)
+        else:
             indices, _ = learner.query(known.features, n_instances=9)
-    else:
-        indices, _ = learner.query(known.features, n_instances=9)
-    assert len(set(indices)) == 9 and list(indices) != list(range(9))
+        assert len(set(indices)) == 9 and list(indices) != list(range(9))
 
 
 def test_features_as_the_learners_pipeline_transforms_them(known: Known) -> None:

@@ -217,6 +217,8 @@ def test_wrong_samples_and_labels(known: Known) -> None:
         query.query("samples", y, classifier())
     with pytest.raises(TypeError, match="missing_label= is no label"):
         compat.PoolQuery("entropy", missing_label="none").query(known.features, y, classifier())
+    with pytest.raises(ValueError, match="another missing_label\n  expected: -1\n  got: nan"):
+        compat.PoolQuery("entropy", missing_label=-1).query(known.features, known.labels, classifier())
     with pytest.raises(TypeError, match="random_state= is no whole number"):
         compat.PoolQuery("entropy", random_state="3").query(known.features, y, classifier())
 
@@ -295,6 +297,9 @@ def test_several_classifiers(known: Known) -> None:
     passes = np.random.default_rng(0).dirichlet(np.ones(3), size=(6, 400))
     drawn = compat.PoolQuery("bald", draw=lambda clf, X: passes[:, : len(X)]).query(known.features, y, batch_size=9)
     assert len(set(drawn)) == 9
+    named = [None if label < 0 else "abc"[label] for label in known.labels]
+    by_name = compat.PoolQuery("bald", missing_label=None, draw=lambda clf, X: passes[:, : len(X)])
+    np.testing.assert_array_equal(by_name.query(known.features, named, batch_size=9), drawn)
     with pytest.raises(ValueError, match=r"expected: \[T, n, C\]"):
         compat.PoolQuery("bald", draw=lambda clf, X: passes[0]).query(known.features, y)
     with pytest.raises(TypeError, match="predictions of several classifiers are missing"):

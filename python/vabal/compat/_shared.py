@@ -117,16 +117,20 @@ def labelled(
     Where no classifier says what the classes are called, they are those of the answers.
     """
     made: dict[str, Any] = {}
+    given = next((name for name in ("probs", "mc_probs", "committee_probs") if name in arrays), None)
     known = sorted(set(answers)) if names is None else names
-    for name in ("probs", "mc_probs", "committee_probs"):
-        if name in arrays and arrays[name].shape[-1] == 1:
-            made[name], known = binary(arrays[name], known)
-    if names is None and (columns := [arrays[name].shape[-1] for name in arrays if name.endswith("probs")]):
-        # Columns without names: the classes are counted.
-        known = list(range(max(2, *columns)))
+    if given is not None and names is None and len(known) != arrays[given].shape[-1]:
+        known = list(range(arrays[given].shape[-1]))  # columns without names: the classes are counted
+    if given is not None:
+        made[given], known = binary(arrays[given], known)
     if len(known) == 1:
         known = [*known, OTHER]
-    return made | {"labels": [*answers, *[None] * candidates], "classes": known or None}
+    places = {name: place for place, name in enumerate(known)}
+    if not all(answer in places for answer in answers):  # which select refuses, by its name
+        return made | {"labels": [*answers, *[None] * candidates], "classes": known}
+    labels = np.full(len(answers) + candidates, -1)
+    labels[: len(answers)] = [places[answer] for answer in answers]
+    return made | {"labels": labels, "classes": len(known) or None}
 
 
 def binary(probs: npt.NDArray[Any], names: Sequence[Any]) -> tuple[npt.NDArray[Any], list[Any]]:

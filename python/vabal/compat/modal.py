@@ -58,15 +58,12 @@ class ModalQuery:
             text = f"the learner keeps no X_training: to {self.strategy}, nothing is labelled"
             warnings.warn(text, VabalWarning, stacklevel=2)
 
-        def predicted(samples: Any) -> Any:
-            return self._predict(described, classifier, samples, (taught, answers), options)
-
         arrays: dict[str, Any] = {}
         names = None
         key = _shared.reads(described) or ("probs" if _shared.wants(described, "probs", "predicted") else None)
         if key is not None and fitted:
-            arrays[key] = _shared.both(taught, X_pool, lambda samples: predicted(samples)[0])
-            names = predicted(_shared.take(X_pool, np.arange(1)))[1]
+            every = X_pool if taught is None else _shared.stacked([taught, X_pool])
+            arrays[key], names = self._predict(described, classifier, every, (taught, answers), options)
         elif key is not None and not (self.strategy == "vabal" and not answers):
             # Nothing is known: all classes alike, as modAL's own strategies take it.
             several = (len(answers) + n, 1, 2) if _shared.reads(described) else (len(answers) + n, 2)

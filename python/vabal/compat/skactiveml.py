@@ -109,6 +109,8 @@ class PoolQuery(_Base):  # type: ignore[misc]
         if not len(rows):
             raise ValueError("there is no candidate\n  expected: at least one sample without a label")
         weights = _weights(utility_weight, size if others is None else len(rows), described)
+        for one in clf if isinstance(clf, (list, tuple)) else [clf]:
+            self._agree(getattr(one, "missing_label", self.missing_label))
         fit = _Fit(X, answers, np.flatnonzero(known), sample_weight)
         labelled = np.setdiff1d(fit.rows, rows)
         used, pool = np.concatenate([labelled, rows]), X
@@ -193,13 +195,12 @@ class PoolQuery(_Base):  # type: ignore[misc]
         return self
 
     def __repr__(self) -> str:
-        given = {name: getattr(self, name) for name in _OWN[1:]}
-        shown = {
-            name: value for name, value in given.items() if value is not None and value == value or name == _OWN[1]
-        }
-        if self.missing_label != self.missing_label:
-            del shown["missing_label"]
-        return _shared.described_by("PoolQuery", self.strategy, shown | self.settings)
+        given = {name: value for name in _OWN[1:] if (value := getattr(self, name)) is not None}
+        if self.missing_label is None:
+            given["missing_label"] = None
+        elif self.missing_label != self.missing_label:
+            del given["missing_label"]
+        return _shared.described_by("PoolQuery", self.strategy, given | self.settings)
 
     def _seed(self) -> int:
         if self.random_state is None:
@@ -207,6 +208,12 @@ class PoolQuery(_Base):  # type: ignore[misc]
         if isinstance(self.random_state, np.random.RandomState):
             return int(copy.deepcopy(self.random_state).randint(1, 2**31 - 1))
         return _arrays.whole(self.random_state, "random_state", 2**64 - 1)
+
+    def _agree(self, theirs: Any) -> None:
+        """Complains of a classifier for which another value is no label."""
+        ours = self.missing_label
+        if not (theirs is ours or theirs == ours or (theirs != theirs and ours != ours)):
+            raise ValueError(f"clf= has another missing_label\n  expected: {ours!r}\n  got: {theirs!r}")
 
     def _missing(self, y: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         sign = self.missing_label
