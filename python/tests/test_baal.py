@@ -151,3 +151,17 @@ def test_nothing_to_order() -> None:
     assert list(compat.Heuristic("bald").reorder_indices([np.array([1.0, 3.0]), np.array([2.0])])) == [1, 2, 0]
     with pytest.raises(TypeError, match="unknown setting"):
         compat.Heuristic("bald", drawz=3)
+
+
+def test_combined_with_theirs(known: Known) -> None:
+    heuristics = pytest.importorskip("baal.active.heuristics")
+    predictions = drawn(known)
+    ours = heuristics.CombineHeuristics([compat.Heuristic("bald"), compat.Heuristic("entropy")], weights=[0.7, 0.3])
+    theirs = heuristics.CombineHeuristics([heuristics.BALD(), heuristics.Entropy()], weights=[0.7, 0.3])
+    np.testing.assert_array_equal(ours([predictions] * 2)[:20], theirs([predictions] * 2)[:20])
+
+
+def test_a_power_of_scores(known: Known) -> None:
+    stochastics = pytest.importorskip("baal.active.heuristics.stochastics")
+    sampled = stochastics.PowerSampling(compat.Heuristic("bald"), query_size=30, temperature=1.0)
+    assert len(set(sampled.get_ranks(drawn(known))[0][:30])) == 30

@@ -127,9 +127,8 @@ def test_indices_and_utilities(strategy: vabal.Strategy, known: Known) -> None:
     assert utilities.shape == (5, 400) and np.isnan(utilities[:, known.labels >= 0]).all()
     for k, row in enumerate(indices):
         assert np.isnan(utilities[k, indices[:k]]).all() and np.isfinite(utilities[k, row])
-        if not strategy.is_batch:
-            assert utilities[k, row] == np.nanmax(utilities[k])
-            assert np.isfinite(utilities[k]).sum() == 340 - k
+        assert utilities[k, row] == np.nanmax(utilities[k])
+        assert np.isfinite(utilities[k]).sum() == 340 - k
     np.testing.assert_array_equal(known.features, features)
     np.testing.assert_array_equal(asked(strategy, known, batch_size=5), indices)
 
@@ -147,6 +146,42 @@ def test_candidates(strategy: vabal.Strategy, known: Known) -> None:
     # What is asked again has no label of its own.
     again = asked(strategy, known, candidates=[0, 1, 2, 200], batch_size=4)
     assert sorted(again) == [0, 1, 2, 200]
+
+
+@EACH
+def test_the_same_utilities_however_the_candidates_are_given(strategy: vabal.Strategy, known: Known) -> None:
+    free = np.flatnonzero(known.labels < 0)
+    rows, utilities = asked(strategy, known, return_utilities=True)
+    again, by_rows = asked(strategy, known, candidates=free, return_utilities=True)
+    np.testing.assert_array_equal(rows, again)
+    np.testing.assert_array_equal(utilities, by_rows)
+    places, by_samples = asked(strategy, known, candidates=known.features[free], return_utilities=True)
+    np.testing.assert_array_equal(free[places], rows)
+    np.testing.assert_array_equal(utilities[:, free], by_samples)
+    _, alone = asked(strategy, known, candidates=free[:1], return_utilities=True)
+    assert np.flatnonzero(~np.isnan(alone[0])).tolist() == [free[0]]
+
+
+@pytest.mark.parametrize(
+    ("missing", "classes", "kind"),
+    [
+        (np.nan, [1.0, 2.0], float),
+        (0, [1, 2], int),
+        (None, [1, 2], object),
+        (None, ["A", "B"], object),
+        ("", ["A", "B"], str),
+    ],
+)
+def test_labels_of_every_type(missing: Any, classes: list[Any], kind: type, known: Known) -> None:
+    sk, linear = pytest.importorskip("skactiveml.classifier"), pytest.importorskip("sklearn.linear_model")
+    y = np.full(400, missing, dtype="<U1" if kind is str else kind)
+    y[:2] = classes
+    for strategy in vabal.strategies():
+        clf = sk.SklearnClassifier(linear.LogisticRegression(), classes=classes, missing_label=missing, random_state=0)
+        query = compat.PoolQuery(strategy.name, missing_label=missing, **few(strategy))
+        for one in (clf, linear.LogisticRegression()):
+            chosen = query.query(known.features, y, one, batch_size=3)
+            assert len(set(chosen)) == 3 and not set(chosen) & {0, 1}
 
 
 @EACH
@@ -195,7 +230,8 @@ def test_first_labels_of_one_class_or_none(
         ({"candidates": [5, 400]}, ValueError, "0 to 399\n  got: 400"),
         ({"candidates": [0.5, 1.0]}, TypeError, "holds float64"),
         ({"candidates": [70, 70]}, ValueError, "twice"),
-        ({"candidates": 7}, TypeError, "neither rows nor samples"),
+        ({"candidates": np.nan}, ValueError, "neither rows nor samples"),
+        ({"candidates": object}, TypeError, "neither rows nor samples"),
         ({"candidates": np.ones(9, bool)}, ValueError, "mask of another length"),
         ({"candidates": np.zeros(400, bool)}, ValueError, "no candidate"),
         ({"sample_weight": np.ones(9)}, ValueError, r"expected: \[400\]"),
@@ -219,8 +255,20 @@ def test_wrong_samples_and_labels(known: Known) -> None:
         compat.PoolQuery("entropy", missing_label="none").query(known.features, y, classifier())
     with pytest.raises(ValueError, match="another missing_label\n  expected: -1\n  got: nan"):
         compat.PoolQuery("entropy", missing_label=-1).query(known.features, known.labels, classifier())
-    with pytest.raises(TypeError, match="random_state= is no whole number"):
-        compat.PoolQuery("entropy", random_state="3").query(known.features, y, classifier())
+    with pytest.raises(TypeError, match="missing_label= is no label\n  expected: a number"):
+        compat.PoolQuery("entropy", missing_label=object).query(known.features, y, classifier())
+    for state in ("3", np.nan):
+        with pytest.raises(ValueError, match="random_state= is no whole number"):
+            compat.PoolQuery("entropy", random_state=state).query(known.features, y, classifier())
+    for no_labels in (np.nan, object):
+        with pytest.raises(TypeError, match="y= holds no labels"):
+            query.query(known.features, no_labels, classifier())
+    for strategy in ("entropy", "bald", "random"):
+        for clf in (np.nan, "state", object()):
+            with pytest.raises(TypeError, match="clf= is no classifier"):
+                compat.PoolQuery(strategy).query(known.features, y, clf)
+    with pytest.raises(TypeError, match="needs a classifier with predict_proba"):
+        query.query(known.features, y, pytest.importorskip("sklearn.linear_model").Perceptron())
 
 
 def test_a_wrong_name_or_setting_is_told_at_once() -> None:
@@ -258,6 +306,8 @@ def test_weights(known: Known) -> None:
         )
         np.testing.assert_array_equal(indices, expected)
         np.testing.assert_allclose(utilities, scores, rtol=1e-4, atol=1e-6)
+        _, plain = query.query(known.features, y, classifier(), sample_weight=weights, return_utilities=True)
+        np.testing.assert_allclose(utilities[0], (plain * weights)[0])
     with pytest.raises(ValueError, match="puts a batch together"):
         compat.PoolQuery("badge").query(known.features, y, classifier(), utility_weight=weights)
 
@@ -353,10 +403,10 @@ def test_their_plot() -> None:
     sk, linear = pytest.importorskip("skactiveml.classifier"), pytest.importorskip("sklearn.linear_model")
     clf = sk.SklearnClassifier(linear.LogisticRegression(), classes=[0, 1], random_state=0)
     bound = [[-1, -1], [2, 2]]
-    axes = visualization.plot_utilities(
-        compat.PoolQuery("entropy"), known.features, y, clf=clf, feature_bound=bound, res=5
-    )
-    assert axes.collections
+    for name in ("entropy", "core-set"):
+        query = compat.PoolQuery(name)
+        axes = visualization.plot_utilities(query, known.features, y, clf=clf, feature_bound=bound, res=5)
+        assert axes.collections
 
 
 def test_without_their_package(known: Known, tmp_path: Path) -> None:

@@ -146,3 +146,41 @@ def test_a_wrong_name_or_setting_is_told_at_once() -> None:
     with pytest.raises(TypeError, match="unknown setting"):
         compat.TextQuery("vabal", rigde=1.0)
     assert str(compat.TextQuery("vabal", ridge=1.0)) == "TextQuery('vabal', ridge=1.0)"
+
+
+def test_probabilities_and_scores_of_their_confidence_strategies() -> None:
+    small_text = pytest.importorskip("small_text")
+    rng = np.random.default_rng(4)
+    pairs = {
+        "entropy": small_text.PredictionEntropy(),
+        "margin": small_text.BreakingTies(),
+        "least-confidence": small_text.LeastConfidence(),
+    }
+
+    class Fixed:
+        def __init__(self, probs: Any) -> None:
+            self.probs = probs
+
+        def predict_proba(self, dataset: Any) -> Any:
+            return self.probs
+
+    for classes in (2, 3, 5):
+        clf, x = Fixed(rng.dirichlet(np.ones(classes), size=20)), rng.normal(size=(20, 10))
+        for name, theirs in pairs.items():
+            query = compat.TextQuery(name)  # type: ignore[arg-type]
+            free, none = np.arange(20), np.array([])
+            chosen = query.query(clf, x, free, none, none)  # ten, as theirs
+            assert sorted(chosen) == sorted(theirs.query(clf, x, free, none, none))
+            scores = -theirs.scores_ if theirs.lower_is_better else theirs.scores_
+            assert query.scores_ is not None
+            np.testing.assert_allclose(query.scores_, scores + (name == "least-confidence"), atol=1e-6)
+    with pytest.raises(ValueError, match="do not sum to 1"):
+        compat.TextQuery("entropy").query(Fixed(np.full((20, 2), 0.4)), x, free, none, none)
+
+
+def test_their_classifiers(known: Known) -> None:
+    small_text = pytest.importorskip("small_text")
+    model = small_text.ConfidenceEnhancedLinearSVC()
+    for name in ("vabal", "margin", "core-set"):
+        chosen = learner_of(compat.TextQuery(name), known, model).query(num_samples=5)
+        assert len(set(chosen)) == 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import numbers
 import warnings
 from typing import Any
 
@@ -93,7 +94,7 @@ class PoolQuery(_Base):  # type: ignore[misc]
             Indices [batch_size], best first, into X, or into ``candidates`` where these are samples. With
             ``return_utilities`` also scores [batch_size, n] or [batch_size, m]: row k is what the k-th was chosen by,
             NaN for what could not be chosen any more. A strategy that puts a batch together has scores of what it
-            chose alone.
+            chose alone: the other candidates are just below the last of them.
         """
         described = checked(self.strategy, self.settings)
         clf, fits = ensemble if clf is None else clf, fit_clf if fit_ensemble is None else fit_ensemble
@@ -109,7 +110,9 @@ class PoolQuery(_Base):  # type: ignore[misc]
         if not len(rows):
             raise ValueError("there is no candidate\n  expected: at least one sample without a label")
         weights = _weights(utility_weight, size if others is None else len(rows), described)
-        for one in clf if isinstance(clf, (list, tuple)) else [clf]:
+        for one in clf if isinstance(clf, (list, tuple)) else [] if clf is None else [clf]:
+            if not (hasattr(one, "fit") and hasattr(one, "predict")):
+                raise TypeError(f"clf= is no classifier\n  expected: one with fit and predict_proba\n  got: {one!r}")
             self._agree(getattr(one, "missing_label", self.missing_label))
         fit = _Fit(X, answers, np.flatnonzero(known), sample_weight)
         labelled = np.setdiff1d(fit.rows, rows)
@@ -136,16 +139,23 @@ class PoolQuery(_Base):  # type: ignore[misc]
             seed=seed,
             **self.settings,
         )
-        indices, scores = used[chosen.rows] - (0 if others is None else size), chosen.scores
+        width, shift = (size, 0) if others is None else (len(rows), size)
+        indices, scores = used[chosen.rows] - shift, chosen.scores
+        if self.strategy == "margin":
+            scores = scores + 1  # 1 − margin, as scikit-activeml has it
         if weights is not None:
-            scores = _weighed(self.strategy, scores, weights[indices])
+            if (scores < 0).any():
+                raise ValueError(f"utility_weight= cannot weigh scores below 0, which {self.strategy} gives")
+            scores = scores * weights[indices]
             again = np.argsort(-scores, kind="stable")
             indices, scores = indices[again], scores[again]
         if not return_utilities:
             return indices[:count]
-        utilities = np.full((count, size if others is None else len(rows)), np.nan)
+        utilities = np.full((count, width), np.nan)
+        utilities[:, rows - shift] = np.nextafter(scores.min(), -np.inf)
         for k in range(count):
             utilities[k, indices[k:]] = scores[k:]
+            utilities[k, indices[:k]] = np.nan
         return indices[:count], utilities
 
     def _predict(
@@ -155,6 +165,8 @@ class PoolQuery(_Base):  # type: ignore[misc]
         several, one = _shared.reads(described), _shared.wants(described, "probs", "predicted")
         if clf is None and (one or (several and not callable(self.draw))):
             raise TypeError(f"{self.strategy} needs a classifier: clf=")
+        if one and not hasattr(clf, "predict_proba"):
+            raise TypeError(f"{self.strategy} needs a classifier with predict_proba\n  got: {type(clf).__name__}")
         ready = clf
         if fit is not None and isinstance(clf, (list, tuple)):
             ready = [fit(each) for each in clf]
@@ -207,7 +219,10 @@ class PoolQuery(_Base):  # type: ignore[misc]
             return 1
         if isinstance(self.random_state, np.random.RandomState):
             return int(copy.deepcopy(self.random_state).randint(1, 2**31 - 1))
-        return _arrays.whole(self.random_state, "random_state", 2**64 - 1)
+        try:
+            return _arrays.whole(self.random_state, "random_state", 2**64 - 1)
+        except TypeError as error:  # as scikit-learn has it
+            raise ValueError(str(error)) from None
 
     def _agree(self, theirs: Any) -> None:
         """Complains of a classifier for which another value is no label."""
@@ -217,6 +232,8 @@ class PoolQuery(_Base):  # type: ignore[misc]
 
     def _missing(self, y: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         sign = self.missing_label
+        if not (sign is None or isinstance(sign, (str, numbers.Number, np.generic))):
+            raise TypeError(f"missing_label= is no label\n  expected: a number, a text or None\n  got: {sign!r}")
         if sign is None or sign != sign:
             return np.array([item is None or item != item for item in y.tolist()], dtype=bool)
         if isinstance(sign, str) != (y.dtype.kind in "UO"):
@@ -252,6 +269,8 @@ class _Fit:
 def _column(y: Any, size: int) -> npt.NDArray[Any]:
     """The labels as [n]."""
     answers = np.asarray(_arrays.to_numpy(y))
+    if answers.ndim == 0:
+        raise TypeError(f"y= holds no labels\n  expected: [{size}], as X= has rows\n  got: {y!r}")
     if answers.ndim == 2 and answers.shape[1] == 1:
         answers = answers[:, 0]
     if answers.shape != (size,):
@@ -270,7 +289,8 @@ def _candidates(given: Any, known: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[n
     if array.ndim > 1:
         return n + np.arange(len(array)), given if hasattr(given, "iloc") else array
     if array.ndim == 0:
-        raise TypeError(f"candidates= is neither rows nor samples\n  got: {given!r}")
+        kind = ValueError if isinstance(given, numbers.Number) else TypeError
+        raise kind(f"candidates= is neither rows nor samples\n  got: {given!r}")
     if array.dtype.kind == "b":
         if len(array) != n:
             raise ValueError(f"candidates= is a mask of another length\n  expected: {n}\n  got: {len(array)}")
@@ -299,14 +319,3 @@ def _weights(given: Any, width: int, described: Strategy) -> npt.NDArray[np.floa
     if weights.shape != (width,):
         raise ValueError(f"utility_weight= has another shape\n  expected: [{width}]\n  got: {list(weights.shape)}")
     return weights
-
-
-def _weighed(
-    strategy: str, scores: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Scores times weights, where the product means something."""
-    if strategy == "margin":
-        scores = scores + 1  # 1 − margin, as scikit-activeml has it
-    if (scores < 0).any():
-        raise ValueError(f"utility_weight= cannot weigh scores below 0, which {strategy} gives")
-    return scores * weights
