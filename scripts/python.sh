@@ -60,6 +60,7 @@ say 'tests, doctests, the notebook'
 say "the README's example beside nothing but the wheel"
 "$python" -m venv --clear "$cache/clean"
 "$cache/clean/bin/pip" install --quiet "$wheel"
-sed -n '/^```python$/,/^```$/p' python/README.md | sed '/^```/d' >"$cache/example.py"
+# The first one: those after it are of other libraries, and run in the tests.
+awk '/^```$/ && on { exit } on { print } /^```python$/ { on = 1 }' python/README.md >"$cache/example.py"
 [ -s "$cache/example.py" ] || fail 'python/README.md has no example'
 (cd "$cache" && clean/bin/python -W error example.py)

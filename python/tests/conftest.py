@@ -54,3 +54,12 @@ def pool(n: int = 400, d: int = 12, classes: int = 3, labelled: int = 60, seed: 
 @pytest.fixture
 def known() -> Known:
     return pool()
+
+
+SOME: tuple[vabal.StrategyName, ...] = ("vabal", "vabal-paper", "entropy", "balanced-entropy", "random")
+"""Strategies of each kind."""
+
+
+def few_of(name: vabal.StrategyName) -> dict[str, Any]:
+    """Settings with which the strategy of a name takes a blink."""
+    return next(few(strategy) for strategy in vabal.strategies() if strategy.name == name)

@@ -114,6 +114,42 @@ def test_what_only_knows_dlpack(known: Known, expected: list[int]) -> None:
     assert chosen(known, Foreign(known.features), known.probs, known.labels) == expected
 
 
+def test_labels_by_the_names_of_the_columns(known: Known) -> None:
+    pd, pa = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    names = ["cat", "dog", "axolotl"]
+    spelt = [names[label] if label >= 0 else None for label in known.labels]
+    expected = vabal.select("vabal", known.features, known.probs, known.labels, n=9)
+    frame = pd.DataFrame(known.probs, columns=names)
+    table = pa.table({name: known.probs[:, c] for c, name in enumerate(names)})
+    for probs in (frame, table):
+        for labels in (spelt, pd.Series(spelt), pd.Series(spelt, dtype="category"), pa.array(spelt)):
+            assert vabal.select("vabal", known.features, probs, labels, n=9) == expected
+    with pytest.raises(ValueError, match="expected: 'cat', 'dog', 'axolotl'\n  got: 'cow'"):
+        vabal.select("entropy", probs=frame, labels=["cow"] * 400, n=1)
+    numbers = vabal.select("vabal", known.features, frame, known.labels, n=9)
+    assert numbers == expected
+
+
+def test_what_is_no_array_is_told_by_what_was_meant(known: Known) -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(TypeError, match=r"features= is sparse(.|\n)*got: csr_matrix \[400, 12\]\n  hint: .toarray\(\)"):
+        vabal.select("core-set", sparse.csr_matrix(known.features), n=1)
+    for rows in ((row for row in known.features), iter(known.features), map(list, known.features)):
+        with pytest.raises(TypeError, match=r"features= has no rows in an order(.|\n)*hint: np.stack\(list"):
+            vabal.select("core-set", rows, n=1)
+    with pytest.raises(TypeError, match="labels= has no rows in an order(.|\n)*got: set"):
+        vabal.select("entropy", probs=known.probs, labels=set(known.labels), n=1)
+    with pytest.raises(TypeError, match="ids= has no rows in an order(.|\n)*got: dict_keys"):
+        vabal.select("random", ids=dict.fromkeys(range(9)).keys(), n=1)
+    mask = known.labels >= 0
+    with pytest.raises(TypeError, match=r"labels= holds True and False(.|\n)*np.where\(mask, y, -1\)"):
+        vabal.select("entropy", probs=known.probs, labels=mask, n=1)
+    two = known.probs[:, :2] / known.probs[:, :2].sum(1, keepdims=True)
+    answers = np.where(mask, known.truth == 1, None)
+    by_name = vabal.select("entropy", probs=two, labels=answers, classes=[False, True], n=9)
+    assert by_name == vabal.select("entropy", probs=two, labels=np.where(mask, known.truth == 1, -1), n=9)
+
+
 def test_a_block_of_candidates_is_not_copied(tmp_path: Path) -> None:
     code = """
 import sys

@@ -90,3 +90,24 @@ def test_repr() -> None:
     model = vabal.VaBAL(draws=7, absence="abs", lambda_=1)
     assert repr(model) == "VaBAL(absence='abs', draws=7, lambda_=1.0), not fitted"
     assert vabal.VaBAL(**model.settings).settings == model.settings
+
+
+def test_an_estimator_of_scikit_learns(arrays: dict[str, Any]) -> None:
+    base, validation = pytest.importorskip("sklearn.base"), pytest.importorskip("sklearn.utils.validation")
+    exceptions = pytest.importorskip("sklearn.exceptions")
+    model = vabal.VaBAL(**FEW, lambda_=0.5)
+    assert model.get_params() == FEW | {"lambda_": 0.5}
+    model.fit(**arrays)
+    validation.check_is_fitted(model)
+    copied = base.clone(model)
+    assert not copied.fitted and copied.settings == model.settings and copied.get_params() == model.get_params()
+    with pytest.raises(exceptions.NotFittedError):
+        validation.check_is_fitted(copied)
+    copied.set_params(lambda_=0.25, draws=4)
+    assert copied.settings["lambda"] == 0.25 and copied.get_params()["draws"] == 4
+    for wrong in ({"drawz": 1}, {"draws": 0}, {"preset": "best"}):
+        with pytest.raises(ValueError):
+            copied.set_params(**wrong)
+    assert copied.settings["draws"] == 4 and model.settings["lambda"] == 0.5
+    scores = copied.set_params(**model.get_params()).fit(**arrays).score(**arrays)
+    np.testing.assert_array_equal(scores, model.score(**arrays))

@@ -1,4 +1,4 @@
-"""The notebook runs, from first cell to last."""
+"""The notebooks run, from first cell to last."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+NEEDS = {"fashion": "torch", "embeddings": "sklearn"}
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_notebook(path: Path, tmp_path: Path) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip(NEEDS[path.stem])
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     notebook = nbformat.read(path, as_version=4)
     options = {"timeout": 300, "kernel_name": "python3", "resources": {"metadata": {"path": str(tmp_path)}}}

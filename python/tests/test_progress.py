@@ -44,7 +44,7 @@ def test_what_a_callback_raises_stops_the_work(known: Known) -> None:
     with pytest.raises(Enough):
         vabal.select("vabal-paper", known.features, known.probs, n=1, progress=stop, **LONG)
     with pytest.raises(TypeError, match="neither a callable"):
-        vabal.select("random", known.features, n=1, progress="yes")  # type: ignore[arg-type]
+        vabal.select("random", known.features, n=1, progress="yes")  # type: ignore[call-overload]
 
 
 def test_bars(known: Known, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,7 +40,7 @@ def test_every_strategy_gives_the_ids_of_vabal_rank(strategy: vabal.Strategy, tm
         "committee_probs": several,
     }
     settings = few(strategy)
-    chosen = vabal.select(strategy.name, **arrays, n=7, seed=3, **settings)  # type: ignore[arg-type]
+    chosen = vabal.select(strategy.name, **arrays, n=7, seed=3, **settings)  # type: ignore[call-overload]
     assert [str(row) for row in chosen.ids] == rank(tmp_path, strategy.name, settings, arrays)
 
 
@@ -53,5 +53,5 @@ def test_names_of_rows_change_no_pick(tmp_path: Path) -> None:
         "labels": known.labels,
         "ids": np.array([f"image-{row:02}" for row in order]),
     }
-    chosen = vabal.select("vabal-paper", **arrays, n=7, seed=3, **FEW)  # type: ignore[arg-type]
+    chosen = vabal.select("vabal-paper", **arrays, n=7, seed=3, **FEW)  # type: ignore[call-overload]
     assert list(chosen.ids) == rank(tmp_path, "vabal-paper", FEW, arrays)

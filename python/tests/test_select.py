@@ -209,26 +209,26 @@ def test_stages_are_features_side_by_side(known: Known) -> None:
 
 def test_settings_are_keywords(known: Known) -> None:
     of: dict[str, Any] = {"features": known.features, "probs": known.probs, "labels": known.labels, "n": 3}
-    chosen = vabal.select("vabal-paper", **of, preset="paper", epochs=np.int64(1), draws=2, lambda_=1)
+    chosen = vabal.select("vabal-paper", **of, preset="paper", epochs=np.int64(1), draws=2, lambda_=1)  # type: ignore[call-overload]
     assert chosen.model is not None
     assert chosen.model.settings["likelihood"] == "exp" and chosen.model.settings["lambda"] == 1.0
     with pytest.raises(
         TypeError, match='unknown setting\n  where: drawz=, of vabal-paper\n(.|\n)*hint: did you mean "draws"'
     ):
-        vabal.select("vabal-paper", **of, drawz=2)
+        vabal.select("vabal-paper", **of, drawz=2)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="where: draws=, of entropy\n  expected: no key here"):
-        vabal.select("entropy", probs=known.probs, n=1, draws=2)
+        vabal.select("entropy", probs=known.probs, n=1, draws=2)  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="out of range\n  where: draws\n  expected: 1 to 100000\n  got: 0"):
         vabal.select("vabal-paper", **of, draws=0)
     for value in (2.5, "many", None, [1], True):
         with pytest.raises(ValueError, match="where: draws=\n  expected: a whole number, such as 100"):
-            vabal.select("vabal-paper", **of, draws=value)
+            vabal.select("vabal-paper", **of, draws=value)  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="where: absence=\n  expected: .*square"):
-        vabal.select("vabal-paper", **of, absence="cubed")
+        vabal.select("vabal-paper", **of, absence="cubed")  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="where: preset=\n  expected: paper, official, cross"):
-        vabal.select("vabal-paper", **of, preset="best")
+        vabal.select("vabal-paper", **of, preset="best")  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="a type that is not understood"):
-        vabal.select("vabal-paper", **of, draws=object())
+        vabal.select("vabal-paper", **of, draws=object())  # type: ignore[call-overload]
     for name in ("kind", "preset"):
         with pytest.raises(TypeError, match="unknown setting"):
             setting: dict[str, Any] = {name: "paper"}
@@ -237,7 +237,7 @@ def test_settings_are_keywords(known: Known) -> None:
 
 def test_errors_name_the_keyword(known: Known) -> None:
     with pytest.raises(ValueError, match='unknown strategy\n(.|\n)*did you mean "entropy"'):
-        vabal.select("entorpy", probs=known.probs, n=1)
+        vabal.select("entorpy", probs=known.probs, n=1)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match=r"arrays are missing\n  expected: features \[n, d\].*; probs .* or predicted"):
         vabal.select("vabal", labels=known.labels, n=1)
     with pytest.raises(TypeError, match="an array is missing\n  expected: ids"):
@@ -265,7 +265,7 @@ def test_errors_name_the_keyword(known: Known) -> None:
     with pytest.raises(ValueError, match="0 to (.|\n)*got: -1"):
         vabal.select("entropy", probs=known.probs, n=-1)
     with pytest.raises(TypeError, match="n= is no whole number"):
-        vabal.select("entropy", probs=known.probs, n=2.5)  # type: ignore[arg-type]
+        vabal.select("entropy", probs=known.probs, n=2.5)  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="seed= is out of range"):
         vabal.select("entropy", probs=known.probs, n=1, seed=-1)
     with pytest.raises(ValueError, match=r"where: probs=\n  expected: \[n, C\], C of 2"):

@@ -10,12 +10,19 @@ array([1])
 scikit-activeml, modAL, baal and small-text, :mod:`vabal.hook` takes features out of a PyTorch model.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from ._demo import Demo, demo
 from ._embed import embed
 from ._model import VaBAL
 from ._progress import Progress
 from ._select import Health, Selection, Strategy, VabalWarning, select, strategies
+from ._settings import StrategyName
 from ._vabal import __version__
+
+if TYPE_CHECKING:
+    from . import compat, hook
 
 __all__ = [
     "Demo",
@@ -23,11 +30,28 @@ __all__ = [
     "Progress",
     "Selection",
     "Strategy",
+    "StrategyName",
     "VaBAL",
     "VabalWarning",
     "__version__",
+    "compat",
     "demo",
     "embed",
+    "hook",
     "select",
     "strategies",
 ]
+
+for _each in (Demo, Health, Progress, Selection, Strategy, VaBAL, VabalWarning):  # in help and tracebacks
+    _each.__module__ = __name__
+del _each
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("compat", "hook"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f".{name}", __name__)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numbers
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -56,8 +56,38 @@ def to_numpy(value: ArrayLike) -> npt.NDArray[Any]:
     return np.asarray(np.from_dlpack(value))
 
 
+def refuse(value: ArrayLike, name: str) -> None:
+    """Complains of what holds values but is no array of them, and says what was meant."""
+    kind = type(value).__name__
+    if hasattr(value, "tocsr") or hasattr(value, "to_dense") and getattr(value, "is_sparse", False):
+        dense = "toarray" if hasattr(value, "tocsr") else "to_dense"
+        raise TypeError(
+            f"{name}= is sparse\n  expected: a dense array\n  got: {kind} {list(value.shape)}\n"
+            f"  hint: .{dense}(); where there are many columns, reduce them first, say by TruncatedSVD of scikit-learn"
+        )
+    if isinstance(value, (Iterator, Set, Mapping)):
+        meant = "np.stack(list(…))" if isinstance(value, Iterator) else "np.array(list(…)), in the order of the rows"
+        raise TypeError(
+            f"{name}= has no rows in an order that stays\n  expected: an array\n  got: {kind}\n  hint: {meant}"
+        )
+
+
+def column_names(table: ArrayLike) -> list[str] | None:
+    """What the columns of a table of pandas, polars or pyarrow are called, where all are texts."""
+    names: Any = getattr(table, "column_names", getattr(table, "columns", ()))
+    called = [] if names is None else list(names)
+    return called if called and all(isinstance(name, str) for name in called) else None
+
+
+def holds_texts(column: ArrayLike) -> bool:
+    """Whether one of the values is a text."""
+    array = to_numpy(column)
+    return array.dtype.kind == "U" or (array.dtype.kind == "O" and any(isinstance(item, str) for item in array.flat))
+
+
 def reals(value: ArrayLike, name: str) -> npt.NDArray[np.float32]:
     """``value`` as a C-contiguous float32 array; copied only if it is not one."""
+    refuse(value, name)
     array = to_numpy(value)
     if array.dtype.kind == "O" and array.ndim == 1 and len(array):
         array = _stacked(array, name)
@@ -86,6 +116,7 @@ def _stacked(rows: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
 
 def identities(value: ArrayLike) -> tuple[npt.NDArray[Any], Column]:
     """Ids as the caller gave them, and as the library takes them: whole numbers of 64 bits, or texts."""
+    refuse(value, "ids")
     given = to_numpy(value)
     if given.dtype.kind == "O" and all(isinstance(item, str) for item in given.flat):
         given = given.astype(str)
@@ -101,7 +132,7 @@ def class_names(classes: int | Sequence[Any] | None) -> tuple[int | list[str] | 
     if classes is None or isinstance(classes, (int, np.integer)):
         return None if classes is None else max(int(classes), 0), None
     items = [item.item() if isinstance(item, np.generic) else item for item in classes]
-    if items == list(range(len(items))):
+    if items == list(range(len(items))) and not any(isinstance(item, bool) for item in items):
         return len(items), None
     names = {item: repr(item) for item in items}
     return [names[item] for item in items], names
@@ -109,11 +140,17 @@ def class_names(classes: int | Sequence[Any] | None) -> tuple[int | list[str] | 
 
 def labels(value: ArrayLike, name: str, names: dict[Any, str] | None) -> Column:
     """Labels [n] as whole numbers, −1 where there is none (below 0, NaN, None, NA); texts where classes are named."""
+    refuse(value, name)
     array = to_numpy(value)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
         return np.zeros(array.shape, np.int64)  # which the library refuses, by its shape
+    if array.dtype.kind == "b" and names is None:
+        raise TypeError(
+            f"{name}= holds True and False\n  expected: the class of each row, −1 where there is none\n"
+            "  hint: of a mask of the labelled rows: np.where(mask, y, -1); of two classes: classes=[False, True]"
+        )
     if array.dtype.kind not in "iubf" or names is not None:
         items = array.tolist()
         if names is not None or any(isinstance(item, str) for item in items):

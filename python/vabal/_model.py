@@ -21,7 +21,7 @@ class VaBAL:
     """The VAE of VaB-AL as published: how hard and how rare each class is, and how typical each image is of it.
 
     ``select("vabal-paper", …)`` fits and scores in one call; this is for keeping the model. The same arrays and seed
-    give the same ids either way. Can be pickled, also after fitting.
+    give the same ids either way. Can be pickled, also after fitting; scikit-learn's ``clone`` takes it.
 
     Args:
         **settings: as of the strategy, such as ``draws=50`` or ``preset="cross"``; all of them: :attr:`settings`.
@@ -170,6 +170,23 @@ class VaBAL:
         chosen = answer("vabal-paper", raw, arrays)
         self._health = chosen.health
         return chosen
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The settings as given, so that scikit-learn's ``clone`` can copy it without its model."""
+        return dict(self._given)
+
+    def set_params(self, **settings: Any) -> VaBAL:
+        """Changes settings; the model, if there is one, stays as fitted until the next :meth:`fit`."""
+        given = self._given | settings
+        try:
+            self._settings = json.loads(_vabal.vabal_settings(as_json(given)))
+        except TypeError as error:  # of a parameter that is not there, scikit-learn's estimators say ValueError
+            raise ValueError(str(error)) from None
+        self._given = given
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.fitted
 
     def __getstate__(self) -> dict[str, Any]:
         return {

@@ -37,6 +37,9 @@ def gather(
     """Makes one pool of the arrays of a call."""
     if features is not None and stages is not None:
         raise TypeError("features= and stages= say the same: give one of them")
+    columns = [given for given in (labels, predicted) if given is not None]
+    if classes is None and (called := _arrays.column_names(probs)) and any(map(_arrays.holds_texts, columns)):
+        classes = called
     told, names = _arrays.class_names(classes)
     arrays: list[tuple[str, str, Any]] = []
     for l, stage in enumerate([] if stages is None else stages, 1):

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import json
 import keyword
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _arrays, _pool, _vabal
+from . import _arrays, _pool, _settings, _vabal
 from ._arrays import ArrayLike
 from ._progress import Callback, telling
+from ._settings import StrategyName
 
 if TYPE_CHECKING:
     from ._model import VaBAL
@@ -27,7 +30,21 @@ class VabalWarning(UserWarning):
     """What the library has to say that is no error: a VAE that has not learnt, fewer candidates than asked for."""
 
 
-@dataclass(frozen=True)
+def _equal(self: Any, other: object) -> bool:
+    """Whether all fields are the same, arrays among them; NaN is NaN."""
+    names = [one.name for one in fields(self)]
+    return type(other) is type(self) and all(_same(getattr(self, name), getattr(other, name)) for name in names)
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray):
+        return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f" and b.dtype.kind == "f"))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return list(a) == list(b) and all(_same(a[name], b[name]) for name in a)
+    return bool(a == b) or (a != a and b != b)
+
+
+@dataclass(frozen=True, eq=False)
 class Health:
     """The state of the VAE behind a selection: whether its terms can be trusted, and what they are."""
 
@@ -48,6 +65,8 @@ class Health:
     prior: npt.NDArray[np.float64] = field(repr=False)
     """π_n of Eq. 12 by class [C]: how often n is predicted; small is rare."""
 
+    __eq__ = _equal
+
     @classmethod
     def _of(cls, text: str) -> Health:
         values = json.loads(text)
@@ -58,9 +77,9 @@ class Health:
         return cls(**{name: values[name] for name in cls.__dataclass_fields__})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Selection:
-    """What to label next, best first, and why. Iterates over its ids."""
+    """What to label next, best first, and why. Iterates over its ids; equal to one with the same values."""
 
     strategy: str
     """The name it was asked by."""
@@ -77,6 +96,8 @@ class Selection:
     model_bytes: bytes | None = field(default=None, repr=False)
     """The fitted VAE as a safetensors file, where there is one; see :attr:`model`."""
 
+    __eq__ = _equal
+
     @property
     def model(self) -> VaBAL | None:
         """The VAE that the strategy fitted in order to choose, where it fits one."""
@@ -85,6 +106,11 @@ class Selection:
         from ._model import VaBAL
 
         return VaBAL.from_bytes(self.model_bytes)
+
+    def to_frame(self) -> Any:
+        """A table of pandas: "id", "row", "score", then a column for each term."""
+        pandas = importlib.import_module("pandas")
+        return pandas.DataFrame({"id": self.ids, "row": self.rows, "score": self.scores, **self.terms})
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -129,8 +155,96 @@ def as_json(settings: Mapping[str, Any]) -> str:
     return json.dumps({names[name]: value for name, value in settings.items()}, default=plain)
 
 
+@overload
 def select(
-    strategy: str,
+    strategy: _settings.Plain,
+    features: ArrayLike = ...,
+    probs: ArrayLike = ...,
+    labels: ArrayLike = ...,
+    **rest: Unpack[_settings.Call],
+) -> Selection: ...
+@overload
+def select(
+    strategy: _settings.Ensemble,
+    features: ArrayLike = ...,
+    probs: ArrayLike = ...,
+    labels: ArrayLike = ...,
+    **rest: Unpack[_settings.OfEnsemble],
+) -> Selection: ...
+@overload
+def select(
+    strategy: Literal["power-bald"],
+    features: ArrayLike = ...,
+    probs: ArrayLike = ...,
+    labels: ArrayLike = ...,
+    **rest: Unpack[_settings.PowerBald],
+) -> Selection: ...
+@overload
+def select(
+    strategy: Literal["batch-bald"],
+    features: ArrayLike = ...,
+    probs: ArrayLike = ...,
+    labels: ArrayLike = ...,
+    **rest: Unpack[_settings.BatchBald],
+) -> Selection: ...
+@overload
+def select(
+    strategy: Literal["typiclust"],
+    features: ArrayLike = ...,
+    probs: ArrayLike = ...,
+    labels: ArrayLike = ...,
+    **rest: Unpack[_settings.TypiClust],
+) -> Selection: ...
+@overload
+def select(
+    strategy: Literal["probcover"],
+    features: ArrayLike = ...,
+    probs: ArrayLike = ...,
+    labels: ArrayLike = ...,
+    **rest: Unpack[_settings.ProbCover],
+) -> Selection: ...
+@overload
+def select(
+    strategy: Literal["similar"],
+    features: ArrayLike = ...,
+    probs: ArrayLike = ...,
+    labels: ArrayLike = ...,
+    **rest: Unpack[_settings.Similar],
+) -> Selection: ...
+@overload
+def select(
+    strategy: Literal["learning-loss"],
+    features: ArrayLike = ...,
+    probs: ArrayLike = ...,
+    labels: ArrayLike = ...,
+    **rest: Unpack[_settings.LearningLoss],
+) -> Selection: ...
+@overload
+def select(
+    strategy: Literal["balanced-entropy"],
+    features: ArrayLike = ...,
+    probs: ArrayLike = ...,
+    labels: ArrayLike = ...,
+    **rest: Unpack[_settings.BalancedEntropy],
+) -> Selection: ...
+@overload
+def select(
+    strategy: Literal["vabal"],
+    features: ArrayLike = ...,
+    probs: ArrayLike = ...,
+    labels: ArrayLike = ...,
+    **rest: Unpack[_settings.Vabal],
+) -> Selection: ...
+@overload
+def select(
+    strategy: _settings.Paper,
+    features: ArrayLike = ...,
+    probs: ArrayLike = ...,
+    labels: ArrayLike = ...,
+    **rest: Unpack[_settings.VabalPaper],
+) -> Selection: ...
+def select(
+    strategy: StrategyName,
     features: ArrayLike | None = None,
     probs: ArrayLike | None = None,
     labels: ArrayLike | None = None,
@@ -166,7 +280,8 @@ def select(
         ids: what the rows are called, whole numbers or texts that do not repeat; without it, row numbers. Draws and
             ties go by the ids, so that the order of the rows changes nothing.
         classes: how many classes there are, or their names in the order of the columns; ``labels`` and ``predicted``
-            hold names then. Without it: as many as columns, else 1 + the largest label.
+            hold names then. Without it: what the columns of a table ``probs`` are called, where labels are texts;
+            else as many as columns, else 1 + the largest label.
         progress: True for bars of tqdm, if it is installed; or a callable that is given a :class:`Progress`. The arrays
             above are read meanwhile, from their own memory: neither it nor another thread may write into them.
         **settings: of the strategy, such as ``ridge=1.0`` of "vabal" or ``preset="cross"`` of "vabal-paper";
@@ -209,16 +324,38 @@ def select(
         classes=classes,
     )
     wanted, seed = _arrays.whole(n, "n", LARGEST), _arrays.whole(seed, "seed", 2**64 - 1)
+    tell([_UNUSED[name] for name in _unused(strategy) if name in settings])
     with telling(progress) as told:
         raw = _vabal.select(strategy, as_json(settings), arrays.pool, wanted, seed, told)
     return answer(strategy, raw, arrays)
+
+
+_UNUSED = {
+    "draws": "draws= is not used: mc_probs= holds the draws, [n, T, C]",
+    "dropout": "dropout= is not used: mc_probs= holds what was drawn under dropout",
+    "members": "members= is not used: committee_probs= holds the members, [n, M, C]",
+}
+"""Settings of the command alone, which trains the classifier itself, and what to say of them."""
+
+
+@functools.cache
+def _raw() -> dict[str, tuple[list[str], list[str], bool, dict[str, Any]]]:
+    """Every strategy as the library describes it."""
+    return {name: (needs, more, batch, json.loads(text)) for name, needs, more, batch, text in _vabal.strategies()}
+
+
+def _unused(strategy: str) -> list[str]:
+    """The settings of a strategy that no call from Python can use."""
+    needs, _, _, settings = _raw().get(strategy, ([], [], False, {}))
+    several = "mc_probs" in needs or "committee_probs" in needs
+    return [name for name in _UNUSED if name in settings] if several else []
 
 
 @dataclass(frozen=True)
 class Strategy:
     """A strategy by its name, and what it wants."""
 
-    name: str
+    name: StrategyName
     needs: tuple[str, ...]
     """The keywords of :func:`select` that it needs. "features" may be ``stages=``, "predicted" also ``probs=``."""
     needs_of_labelled: tuple[str, ...]
@@ -235,7 +372,20 @@ def strategies() -> list[Strategy]:
     >>> {s.name: s.needs for s in strategies()}["vabal"]
     ('features', 'probs')
     """
-    return [
-        Strategy(name, tuple(needs), tuple(of_labelled), is_batch, json.loads(settings))
-        for name, needs, of_labelled, is_batch, settings in _vabal.strategies()
-    ]
+    return [_strategy(name) for name in _raw()]
+
+
+def _strategy(name: str) -> Strategy:
+    needs, of_labelled, is_batch, given = _raw()[name]
+    settings = {key: value for key, value in given.items() if key not in _unused(name)}
+    return Strategy(name, tuple(needs), tuple(of_labelled), is_batch, settings)  # type: ignore[arg-type]
+
+
+def checked(strategy: str, settings: Mapping[str, Any]) -> Strategy:
+    """The strategy of a name. Complains as :func:`select` does of a name or a setting that is wrong."""
+    try:
+        _vabal.select(strategy, as_json(settings), _vabal.Pool([("ids", "ids=", np.zeros(1, np.int64))]), 0, 1)
+    except TypeError as error:
+        if not str(error).startswith(("an array is missing", "arrays are missing")):
+            raise
+    return _strategy(strategy)
