@@ -146,7 +146,7 @@ function curve(known, one) {
   const line = (key) => known.map((each) => `${x(each.images)},${y(each[key])}`);
   return s(
     'svg',
-    { viewBox: `0 0 ${width} ${height}`, width, height, role: 'img', 'aria-label': 'Errors to expect by the number of suggestions accepted', class: 'chart' },
+    { viewBox: `0 0 ${width} ${height}`, width, height, role: 'img', 'aria-label': 'Errors to expect by the number of suggestions accepted', class: 'curve' },
     s('line', { x1: left, x2: width - 10, y1: y(0), y2: y(0), stroke: 'var(--grid)' }),
     s('text', { x: left - 6, y: y(0) + 4, 'text-anchor': 'end' }, '0'),
     s('text', { x: left - 6, y: y(worst) + 8, 'text-anchor': 'end' }, count(Math.round(worst))),

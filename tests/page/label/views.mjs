@@ -326,9 +326,9 @@ await check('progress shows labels, accuracy as chart and table, and training', 
 await check('a confusion opens its images; accepting many says what it would cost; who labels is counted', async () => {
   const page = await visit();
   await go(page, 'progress');
-  await page.waitForSelector('.persons');
+  await page.waitForSelector('.figures');
   const status = await api(page, '/api/status');
-  const counted = await page.locator('.persons tbody').first().innerText();
+  const counted = (await page.locator('.persons tbody').allInnerTexts()).join();
   for (const one of status.persons) assert.ok(counted.includes(one.person), one.person);
   const sure = status.acceptance.filter((one) => one.errors !== null && one.images > 0);
   assert.equal(await page.locator('.acceptance').count(), Math.min(1, sure.length));

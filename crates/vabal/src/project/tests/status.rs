@@ -208,7 +208,8 @@ fn the_next_questions_are_of_the_queue_as_it_stands_and_of_the_holdout() {
         image,
         probabilities: (0..3).map(|other| if other == class { 0.8 } else { 0.1 }).collect(),
     };
-    let predictions = others.iter().enumerate().map(|(n, &image)| sure(image, if n < 60 { 2 } else { 1 }));
+    let predictions =
+        others.iter().chain(&held).enumerate().map(|(n, &image)| sure(image, if n < 60 { 2 } else { 1 }));
     let queue = others[10..].iter().map(|&image| Queued { image, score: 0.0, terms: Vec::new() });
     let summary = Summary { classes: vec![0, 1, 2], ..Summary::default() };
     project
