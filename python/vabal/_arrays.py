@@ -123,7 +123,7 @@ def identities(value: ArrayLike) -> tuple[npt.NDArray[Any], Column]:
     if given.dtype.kind not in "iuU":
         raise TypeError(f"ids= holds {given.dtype}\n  expected: whole numbers or texts")
     if given.dtype.kind == "u" and (given > np.iinfo(np.int64).max).any():
-        return given, _column(np.char.zfill(given.astype(str), 20))  # in the same order
+        return given, _column(np.char.zfill(given.astype(str), 20))  # as texts
     return given, _column(given if given.dtype.kind == "U" else given.astype(np.int64))
 
 

@@ -3,6 +3,7 @@
 //   npm ci && node label.mjs target/release/vabal   against `vabal label`, over projects made for it, killed and started again
 //   node label.mjs ADDRESS                          against what `vabal label` prints, token included
 //   CHROMIUM=/usr/bin/chromium  SHOTS=FOLDER (screenshots of every view)  ONLY=part of the names of checks
+//   ASSETS=crates/vabal-web/assets (files of the page as they are there, not as they were built into the program)
 //
 // At an ADDRESS it needs a project with two classes and 300 open images or more; it adds classes and answers. Never here: the rules of
 // the store, the statistics; they are tested where they are made.

@@ -48,6 +48,9 @@ enum Command {
     Embed(commands::embed::Embed),
     Backbone(commands::backbone::Backbones),
     Rank(commands::rank::Rank),
+    Plan(commands::scale::PlanArgs),
+    Score(commands::scale::Score),
+    Pick(commands::scale::Pick),
     Report(commands::report::Report),
 }
 
@@ -64,9 +67,13 @@ fn main() -> ExitCode {
     }
     let command = Command::parse();
     let stopped = match &command {
-        Command::Rank(_) | Command::Import(_) | Command::Export(_) | Command::Predict(_) => {
-            "stopped; nothing was written".to_owned()
-        }
+        Command::Rank(_)
+        | Command::Plan(_)
+        | Command::Score(_)
+        | Command::Pick(_)
+        | Command::Import(_)
+        | Command::Export(_)
+        | Command::Predict(_) => "stopped; nothing was written".to_owned(),
         Command::Train(_) => "stopped; model, suggestions and queue are as they were".to_owned(),
         Command::Init(args) => format!(
             "stopped; the images that were looked at are kept: go on with `vabal scan {}`",
@@ -93,6 +100,9 @@ fn main() -> ExitCode {
         Command::Embed(args) => commands::embed::run(&args),
         Command::Backbone(args) => commands::backbone::run(&args),
         Command::Rank(args) => commands::rank::run(&args),
+        Command::Plan(args) => commands::scale::plan(&args),
+        Command::Score(args) => commands::scale::score(&args),
+        Command::Pick(args) => commands::scale::pick(&args),
         Command::Report(args) => commands::report::run(&args),
     };
     match result {

@@ -30,6 +30,7 @@ pub mod head;
 pub mod kernels;
 pub mod metrics;
 pub mod pca;
+pub mod plan;
 pub mod progress;
 mod query;
 pub mod rng;

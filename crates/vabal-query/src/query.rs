@@ -3,7 +3,9 @@
 //! Never here: a strategy.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
+use ndarray::Array2;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -134,11 +136,73 @@ pub trait Strategy: Send + Sync {
         None
     }
 
+    /// The same as a score of each row alone, where it is one: what [`plan`](crate::plan) takes.
+    fn by_row(&self) -> Option<&dyn ByRow> {
+        None
+    }
+
     /// Chooses `query.n` ids, or all of them where fewer are left.
     ///
     /// # Errors
     /// An array that is missing or has the wrong shape, a non-finite score, or [`Error::Stopped`].
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection>;
+}
+
+/// A strategy that scores each row alone, once something is fitted to a sample of the pool: a pool of any size can be scored in
+/// parts, in any order.
+pub trait ByRow {
+    /// Whether each class has a quota, so that the best are to be kept class by class.
+    fn quotas(&self) -> bool {
+        false
+    }
+
+    /// Fits what scoring needs to a query whose candidates are a sample of the pool: arrays by name.
+    ///
+    /// # Errors
+    /// As [`Strategy::select`].
+    fn fit(&self, sample: &Query<'_>, progress: &mut Progress<'_>) -> Result<Arrays>;
+
+    /// The score, with what [`ByRow::fit`] gave.
+    ///
+    /// # Errors
+    /// Arrays that are missing, or of another shape.
+    fn scorer(&self, fitted: &Fitted) -> Result<Box<dyn RowScore>>;
+}
+
+/// Arrays by name.
+pub type Arrays = BTreeMap<String, Array2<f64>>;
+
+/// What a score by row goes by beside the row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fitted {
+    /// Where keys of ids come from.
+    pub seed: Seed,
+    /// Labels of each class, \[C\].
+    pub labelled: Vec<usize>,
+    /// What was fitted.
+    pub arrays: Arrays,
+}
+
+/// A score of single rows. The score of a row is the same bits whatever rows are beside it.
+pub trait RowScore: Send + Sync {
+    /// Scores rows.
+    ///
+    /// # Errors
+    /// An array that is missing or has the wrong shape; [`Error::Stopped`].
+    fn score(&self, rows: &Signals<'_>, progress: &mut Progress<'_>) -> Result<Scored>;
+}
+
+/// The scores of some rows.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Scored {
+    /// Larger = ask first.
+    pub scores: Vec<f64>,
+    /// What equal scores go by before the id, smaller first; empty where they go by the id alone.
+    pub keys: Vec<u64>,
+    /// The class whose quota a row counts for; empty without quotas.
+    pub classes: Vec<Label>,
+    /// What the scores are made of.
+    pub terms: Vec<Column>,
 }
 
 /// The ids to ask, in order, and why.

@@ -26,6 +26,18 @@ impl Seed {
         Self(Sha256::new().chain_update(b"vabal seed").chain_update(seed.to_le_bytes()).finalize().into())
     }
 
+    /// The seed as bytes, for [`Seed::of_bytes`].
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
+    /// The seed that gave these [`bytes`](Seed::bytes).
+    #[must_use]
+    pub fn of_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The seed of the `index`-th part called `name`: a round, an epoch, an image.
     #[must_use]
     pub fn child(&self, name: &str, index: u64) -> Self {

@@ -37,7 +37,7 @@ export function paragraph(text) {
 const IN_WORDS = {
   401: {
     what: 'this page is no longer signed in',
-    hint: 'open the address that `vabal label` printed when it was last started; answers not yet saved are kept in this browser',
+    hint: 'paste the address that `vabal label` printed when it was last started; answers not yet saved are kept in this browser',
   },
   403: { what: 'the server refuses requests from this address', hint: 'open the address that `vabal label` printed' },
   413: { what: 'this is too large for the server', hint: 'split the file, or use `vabal import`' },
@@ -52,7 +52,8 @@ async function ask(method, path, { body, type = 'application/json', signal, wait
   const limits = [AbortSignal.timeout(wait), ...(signal ? [signal] : [])];
   let response;
   try {
-    response = await fetch(path, {
+    // Relative to the page, which a proxy may show below a path.
+    response = await fetch(`.${path}`, {
       method,
       body: body === undefined || body instanceof Blob || typeof body === 'string' ? body : JSON.stringify(body),
       headers: body === undefined ? {} : { 'Content-Type': type },
@@ -93,6 +94,12 @@ const read = async (response, how) => {
 /** Asks for JSON. */
 export const request = async (method, path, options) => read(await ask(method, path, options), 'json');
 
+/** Signs in with the address that the program printed, or with its token alone. */
+export async function signIn(text) {
+  const given = /token=([^&#\s]+)/.exec(text)?.[1] ?? text.trim();
+  await ask('GET', `/?token=${encodeURIComponent(given)}`);
+}
+
 /** Asks for a file: its content, and the name the server gives it. */
 export async function download(path) {
   const response = await ask('GET', path, { wait: 600_000 });
@@ -103,6 +110,7 @@ export async function download(path) {
 export const get = (path, options) => request('GET', path, options);
 export const post = (path, body, options) => request('POST', path, { body, ...options });
 export const put = (path, body) => request('PUT', path, { body });
+export const remove = (path) => request('DELETE', path, { body: {} });
 export const patch = (path, body) => request('PATCH', path, { body });
 
 /** A query string of what is set: `query({a: 1, b: null})` is `?a=1`. */
@@ -111,7 +119,7 @@ export function query(values) {
   return set.length === 0 ? '' : `?${new URLSearchParams(set)}`;
 }
 
-export const imageAddress = (image) => `/image/${image.id}`;
+export const imageAddress = (image) => `image/${image.id}`;
 // The hash makes the address change with the content, so that the browser may keep it for ever.
 export const thumbAddress = (image, size = 256) =>
-  `/thumb/${image.id}?size=${size}&hash=${String(image.hash).slice(0, 12)}`;
+  `thumb/${image.id}?size=${size}&hash=${String(image.hash).slice(0, 12)}`;

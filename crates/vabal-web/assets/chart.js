@@ -5,7 +5,7 @@ import { s } from './dom.js';
 const SERIES = [
   {
     name: 'balanced accuracy',
-    key: 'balanced_accuracy',
+    key: 'measured_accuracy',
     low: 'balanced_low',
     high: 'balanced_high',
     ink: 'var(--s1)',
@@ -95,7 +95,9 @@ export function chart(rounds, width) {
         'stroke-dasharray': dash,
       }),
     );
-    for (const one of points) parts.push(symbol(mark, x(one.labels), y(one[key]), ink));
+    // Hollow where classes are not measured: the mark is the mean over those that are, the whisker counts all.
+    const hollow = (one) => mark === 'circle' && one.classes_measured < one.classes;
+    for (const one of points) parts.push(symbol(mark, x(one.labels), y(one[key]), ink, hollow(one)));
     const end = points.at(-1);
     ends.push({ name, ink, mark, at: y(end[key]), from: x(end.labels) });
   }
@@ -114,6 +116,7 @@ export function chart(rounds, width) {
       );
   }
   const last = known.at(-1);
+  const part = last.classes_measured < last.classes ? ` (${last.classes_measured} of ${last.classes} classes measured)` : '';
   const say = SERIES.filter(({ key }) => typeof last[key] === 'number')
     .map(({ name, key }) => `${name} ${Math.round(last[key] * 100)} %`)
     .join(', ');
@@ -128,15 +131,22 @@ export function chart(rounds, width) {
       class: 'chart',
     },
     s('title', { id: 'chart-title' }, 'Accuracy on the holdout by number of labels'),
-    s('desc', { id: 'chart-text' }, `After ${last.labels} labels: ${say}. The table below has every round.`),
+    s('desc', { id: 'chart-text' }, `After ${last.labels} labels: ${say}${part}. The table below has every round.`),
     parts,
   );
   return { drawing, legend: right > 100 ? null : SERIES };
 }
 
-export function symbol(mark, cx, cy, ink) {
+export function symbol(mark, cx, cy, ink, hollow = false) {
   return mark === 'circle'
-    ? s('circle', { cx, cy, r: 4, fill: ink, stroke: 'var(--ground)', 'stroke-width': 1.2 })
+    ? s('circle', {
+        cx,
+        cy,
+        r: 4,
+        fill: hollow ? 'var(--ground)' : ink,
+        stroke: hollow ? ink : 'var(--ground)',
+        'stroke-width': hollow ? 1.6 : 1.2,
+      })
     : s('rect', {
         x: cx - 3.6,
         y: cy - 3.6,

@@ -1,18 +1,21 @@
 // The view of the classes: add, rename, colour, key, order, merge. Never here: labelling.
 
-import { button, confirm, dialog, h, icon, iconButton, plural, put, say } from './dom.js';
-import { get, patch, post, ApiError } from './api.js';
-import { on, setClasses, setProject, state } from './state.js';
+import { button, dialog, h, icon, iconButton, plural, put, say } from './dom.js';
+import { get, patch, post, remove, ApiError } from './api.js';
+import { describe } from './guide.js';
+import { className, on, setProject, state } from './state.js';
 import { bindingOf, classKeys, shown, takenBy } from './keys.js';
 
 let refs;
-let busy = false;
+// Changes are made one after another.
+let last = Promise.resolve();
 
 export const view = { id: 'classes', title: 'Classes', mount, show: draw };
 
 function mount(root) {
   refs = {
     list: h('ol', { className: 'class-rows' }),
+    merged: h('section', { className: 'merged', hidden: true }),
     name: h('input', { type: 'text', id: 'new-class', maxlength: '200', autocomplete: 'off', required: true }),
   };
   const add = async (event) => {
@@ -44,6 +47,7 @@ function mount(root) {
       h('button', { type: 'submit', className: 'main' }, icon('plus'), h('span', {}, 'Add')),
     ),
     refs.list,
+    refs.merged,
   );
   on('classes', draw);
   on('labels', () => {
@@ -54,9 +58,12 @@ function mount(root) {
 }
 
 /** Carries out a change and reads the classes anew; what went wrong is said. True when it worked. */
-async function change(run, done) {
-  if (busy) return false;
-  busy = true;
+function change(run, done) {
+  last = last.then(() => make(run, done));
+  return last;
+}
+
+async function make(run, done) {
   try {
     await run();
     const project = await get('/api/project');
@@ -69,8 +76,6 @@ async function change(run, done) {
     say(error.message, { bad: true });
     draw();
     return false;
-  } finally {
-    busy = false;
   }
 }
 
@@ -78,7 +83,7 @@ function draw() {
   if (!refs) return;
   const focus = document.activeElement?.id;
   const keys = new Map(classKeys().map(({ one, code }) => [one.id, code]));
-  const last = state.classes.length - 1;
+  const end = state.classes.length - 1;
   put(
     refs.list,
     ...state.classes.map((one, place) => {
@@ -130,10 +135,10 @@ function draw() {
         code ? h('kbd', {}, shown(code)) : h('span', { className: 'hint' }, 'no key'),
       );
       const shift = (by) =>
-        change(
-          () => patch(`/api/classes/${one.id}`, { place: place + by }),
-          `${one.name} is now number ${place + by + 1}`,
-        );
+        change(async () => {
+          const now = state.classes.findIndex(({ id }) => id === one.id);
+          await patch(`/api/classes/${one.id}`, { place: Math.max(0, now + by) });
+        }, `${one.name} is moved ${by < 0 ? 'up' : 'down'}`);
       return h(
         'li',
         {},
@@ -149,7 +154,7 @@ function draw() {
           iconButton('down', `Move ${one.name} down`, {
             id: `class-down-${one.id}`,
             className: 'quiet',
-            disabled: place === last,
+            disabled: place === end,
             on: { click: () => shift(1) },
           }),
         ),
@@ -157,21 +162,38 @@ function draw() {
         name,
         key,
         h('a', { className: 'number labels', href: `#browse?class=${one.id}` }, plural(one.labels, 'label')),
-        button(
-          'Merge…',
-          {
-            id: `class-merge-${one.id}`,
-            disabled: state.classes.length < 2,
-            'aria-label': `Merge ${one.name} into another class…`,
-            on: { click: () => merge(one) },
-          },
-          icon('merge'),
+        h(
+          'div',
+          { className: 'ends' },
+          button(
+            'Merge…',
+            {
+              id: `class-merge-${one.id}`,
+              disabled: state.classes.length < 2,
+              'aria-label': `Merge ${one.name} into another class…`,
+              on: { click: () => merge(one) },
+            },
+            icon('merge'),
+          ),
+          iconButton('info', `Describe ${one.name}`, {
+            id: `class-describe-${one.id}`,
+            className: 'quiet',
+            on: { click: () => describe(one) },
+          }),
+          one.labels === 0
+            ? iconButton('discard', `Delete ${one.name}`, {
+                id: `class-delete-${one.id}`,
+                className: 'quiet',
+                on: { click: () => change(() => remove(`/api/classes/${one.id}`), `${one.name} is deleted`) },
+              })
+            : null,
         ),
       );
     }),
   );
   if (state.classes.length === 0)
     put(refs.list, h('li', { className: 'hint' }, 'No classes yet: add the first above.'));
+  drawMerged();
   if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
 }
 
@@ -250,7 +272,7 @@ async function merge(one) {
         h(
           'p',
           { className: 'hint' },
-          'The answers themselves stay as they were given; the class is no longer offered.',
+          'The answers themselves stay as they were given; the class is no longer offered. A merge can be taken back.',
         ),
         h(
           'div',
@@ -262,19 +284,40 @@ async function merge(one) {
     ];
   });
   if (into === null) return;
-  const target = state.classes.find((other) => other.id === into);
-  if (
-    one.labels > 0 &&
-    !(await confirm(
-      'Merge for good?',
-      `${plural(one.labels, 'label')} of ${one.name} will count as ${target.name}. This cannot be undone in the page.`,
-      'Merge',
-      { danger: true },
-    ))
-  )
-    return;
-  await change(async () => {
-    const { classes } = await post(`/api/classes/${one.id}/merge`, { into });
-    setClasses(classes);
-  }, `${one.name} is now part of ${target.name}`);
+  await change(
+    () => post(`/api/classes/${one.id}/merge`, { into }),
+    `${one.name} is now part of ${className(into)}`,
+  );
+}
+
+/** The classes that were merged, each with the way back. */
+function drawMerged() {
+  const all = state.project.merged ?? [];
+  refs.merged.hidden = all.length === 0;
+  put(
+    refs.merged,
+    h('h2', {}, 'Merged'),
+    h(
+      'ul',
+      {},
+      all.map((one) =>
+        h(
+          'li',
+          { className: 'row' },
+          h('span', { className: 'class-name' }, `${one.name}, now part of ${className(one.into)}`),
+          button(
+            'Take the merge back',
+            {
+              id: `class-split-${one.id}`,
+              'aria-label': `Take the merge back: ${one.name}`,
+              on: {
+                click: () => change(() => post(`/api/classes/${one.id}/split`, {}), `${one.name} is a class again`),
+              },
+            },
+            icon('undo'),
+          ),
+        ),
+      ),
+    ),
+  );
 }

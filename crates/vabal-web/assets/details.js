@@ -2,7 +2,8 @@
 
 import { dialog, fileName, h, percent, plural, put, swatch, when } from './dom.js';
 import { get, imageAddress } from './api.js';
-import { classOf, className, suggestionsShown } from './state.js';
+import { classOf, className, prefs, suggestionsShown } from './state.js';
+import { remarks } from './guide.js';
 import { stateMark } from './pick.js';
 
 const ACTS = { label: 'labelled', later: 'put off', unsure: 'unsure', discard: 'discarded', undo: 'undid an answer' };
@@ -32,13 +33,13 @@ async function fill(body, known) {
   const { image, history, probabilities } = found;
   const guesses = suggestionsShown() && probabilities ? [...probabilities].sort((a, b) => b.p - a.p).slice(0, 8) : null;
   const picture = h('img', { className: 'details-image', src: imageAddress(image), alt: `Image ${image.path}` });
-  if (Math.max(image.width, image.height) <= 128) picture.classList.add('sharp');
+  if (prefs.pixelated) picture.classList.add('sharp');
   put(
     body,
     h(
       'div',
       { className: 'details-grid' },
-      h('div', {}, picture, h('p', {}, h('a', { href: `#label?image=${image.id}` }, 'Open in Label'))),
+      h('div', {}, picture, h('p', {}, h('a', { href: `./#label?image=${image.id}` }, 'Open in Label'))),
       h(
         'div',
         {},
@@ -54,6 +55,7 @@ async function fill(body, known) {
           h('dt', {}, 'Exact copies'),
           h('dd', {}, image.duplicates ? plural(image.duplicates, 'other image') : 'none'),
         ),
+        remarks(image),
         h('h3', {}, 'Answers'),
         history.length === 0
           ? h('p', { className: 'hint' }, 'None yet.')

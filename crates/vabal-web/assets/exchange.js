@@ -121,7 +121,7 @@ function mount(root) {
                 'a',
                 {
                   className: 'as-button',
-                  href: `/api/export?format=${one.id}`,
+                  href: `api/export?format=${one.id}`,
                   download: '',
                   on: { click: (event) => out(event, one) },
                 },

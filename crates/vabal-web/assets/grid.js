@@ -5,8 +5,10 @@ import { button, count, h, icon, later, plural, put, say } from './dom.js';
 import { get, query, ApiError } from './api.js';
 import { classOf, className, emit, on, prefs, setPref, state, suggestionsShown } from './state.js';
 import { submit } from './outbox.js';
+import { hold, inTurn, refuse } from './turns.js';
 import { actButtons, ClassList, findClass, STATE_NAMES } from './pick.js';
 import { details } from './details.js';
+import { flag } from './guide.js';
 import { Tiles } from './tiles.js';
 
 const LIMIT = 100;
@@ -20,7 +22,6 @@ let serial = 0;
 let loading = null;
 let loaded = false;
 let wanted = null;
-let saving = false;
 let fields;
 let refs;
 let tiles;
@@ -106,6 +107,7 @@ function filterForm(changed) {
     h('label', { className: 'field wide-field' }, h('span', {}, 'Search'), search),
     select('state', 'State', [any(), ...[...STATE_NAMES, 'missing'].map((one) => h('option', { value: one }, one))]),
     select('class', 'Class', [any()]),
+    select('flag', 'Flag', [any(), h('option', { value: 'true' }, 'flagged')]),
     select('predicted', 'Suggested', [any()]),
     number('low', 'Sure from %', '0'),
     number('high', 'to %', '100'),
@@ -141,7 +143,7 @@ const remember = () => history.replaceState(null, '', `#browse${asText()}`);
 function mount(root) {
   tiles = new Tiles({ near: () => fetchPage(), changed: showSelection, opened: details });
   const act = (run) => () => {
-    run();
+    inTurn(run);
     tiles.focus();
   };
   refs = {
@@ -177,7 +179,7 @@ function mount(root) {
     h(
       'div',
       { className: 'row bulk' },
-      button('Label as…', { className: 'label-as', on: { click: () => command('find') } }),
+      button('Label as…', { className: 'label-as', on: { click: () => inTurn(() => command('find')) } }),
       refs.accept,
       button('Select all', { on: { click: act(selectAll) } }),
       button('None', { on: { click: act(() => tiles.select([])) } }),
@@ -372,14 +374,14 @@ function choose(one) {
   answer('label', () => one.id, one.name);
 }
 
-async function answer(act, classFor = null, name = null) {
+const answer = (...how) => hold(save(...how));
+
+async function save(act, classFor = null, name = null) {
   const images = tiles.chosen;
   if (images.length === 0) {
     say('Nothing is selected.');
     return;
   }
-  if (saving) return;
-  saving = true;
   refs.panel.classList.add('saving');
   try {
     let kept = null;
@@ -392,7 +394,7 @@ async function answer(act, classFor = null, name = null) {
       }));
       const outcome = await submit(part);
       if (outcome.refused) {
-        say(`Not saved. ${outcome.refused.message}`, { bad: true });
+        refuse(`Not saved. ${outcome.refused.message}`);
         return;
       }
       kept = outcome.kept ?? kept;
@@ -413,7 +415,6 @@ async function answer(act, classFor = null, name = null) {
     say(kept ? `${what}, not saved yet` : `${what}, ${count(state.counts.labelled)} of ${count(state.counts.images)}`);
     tiles.passBy(images);
   } finally {
-    saving = false;
     refs.panel.classList.remove('saving');
   }
 }
@@ -450,8 +451,11 @@ function command(id) {
       if (tiles.selected.size === 0) say('Nothing is selected.');
       else
         findClass(`Label ${plural(tiles.selected.size, 'image')} as`).then((one) => {
-          if (one) choose(one);
+          if (one) inTurn(() => choose(one));
         });
+      return true;
+    case 'flag':
+      if (tiles.items[tiles.cursor]) hold(flag(tiles.items[tiles.cursor]));
       return true;
     case 'details':
       if (tiles.items[tiles.cursor]) details(tiles.items[tiles.cursor]);

@@ -6,18 +6,20 @@ import { state, store } from './state.js';
 // A binding is a place ("KeyD"), with Ctrl a letter ("Ctrl+z"), or a printed character ("char:?") where places differ
 // between layouts. The order is the order of the help.
 export const COMMANDS = [
-  { id: 'accept', group: 'Answer', text: 'Accept the suggestion', keys: ['Enter', 'NumpadEnter'] },
+  { id: 'accept', group: 'Answer', text: 'Accept the suggestion; in Review, keep the label', keys: ['Enter', 'NumpadEnter'] },
   { id: 'later', group: 'Answer', text: 'Later: ask me again at the end', keys: ['Space'] },
   { id: 'unsure', group: 'Answer', text: 'Unsure: I cannot tell', keys: ['KeyU'] },
   { id: 'discard', group: 'Answer', text: 'Discard: not fit for the data set', keys: ['KeyD'] },
   { id: 'undo', group: 'Answer', text: 'Undo my last answer', keys: ['Backspace', 'Ctrl+z'] },
   { id: 'find', group: 'Answer', text: 'Find a class by its name', keys: ['char:/', 'NumpadDivide'] },
-  { id: 'keep', group: 'Answer', text: 'Review: keep the label', keys: ['Shift+KeyK'] },
+  { id: 'change', group: 'Answer', text: 'Review: change to the suggestion', keys: ['Shift+Enter'] },
   { id: 'previous', group: 'Move', text: 'Previous image', keys: ['ArrowLeft'] },
   { id: 'next', group: 'Move', text: 'Next image', keys: ['ArrowRight'] },
   { id: 'grid', group: 'Move', text: 'Grid: many at once, and back', keys: ['KeyG'] },
   { id: 'all', group: 'Move', text: 'Grid: select all', keys: ['Ctrl+a'] },
   { id: 'details', group: 'Move', text: 'History and details of the image', keys: ['Shift+KeyI'] },
+  { id: 'flag', group: 'Answer', text: 'Flag the image, to be looked at again', keys: ['Shift+KeyF'] },
+  { id: 'guide', group: 'Look', text: 'Descriptions and examples of the classes', keys: ['char:.'] },
   { id: 'zoomIn', group: 'Look', text: 'Larger', keys: ['char:+', 'char:='] },
   { id: 'zoomOut', group: 'Look', text: 'Smaller', keys: ['char:-'] },
   { id: 'fit', group: 'Look', text: 'Fit to the window (where no class has this key)', keys: ['char:0'] },

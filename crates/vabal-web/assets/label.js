@@ -1,14 +1,17 @@
 // The view for one image after another: a key labels, saves and moves on. Never here: how answers travel (outbox.js).
 
 import { button, count, fileName, h, plural, put, say } from './dom.js';
-import { get, post, query, ApiError } from './api.js';
-import { emit, on, prefs, setPref, state, suggestionsShown, takeOver, className, classOf } from './state.js';
-import { flush, submit, takeBack, token, unsentFor } from './outbox.js';
+import { get, query, ApiError } from './api.js';
+import { emit, on, prefs, setPref, state, suggestionsShown, className, classOf } from './state.js';
+import { submit, takeBack, unsentFor } from './outbox.js';
+import { hold, holdAnswers, inTurn, refuse } from './turns.js';
+import { alone, elsewhere, hold as holdImages } from './tabs.js';
 import { shownCommand } from './keys.js';
 import { caption, prefetch, Viewer } from './viewer.js';
 import { findClass, stateText } from './pick.js';
 import { ACT_STATE, Panel } from './panel.js';
 import { details } from './details.js';
+import { flag, GuidePanel } from './guide.js';
 
 const AHEAD = 12;
 // Images that a request may name.
@@ -18,7 +21,6 @@ const DECODED = 5;
 // The trail: what was shown, what is shown, what comes. An entry is {image, shown, answered, since, spent}.
 const trail = [];
 let at = -1;
-let saving = false;
 let asking = null;
 let dry = false;
 let failed = null;
@@ -35,15 +37,15 @@ function mount(root) {
   const viewer = new Viewer();
   const panel = new Panel({
     choose: (one) => {
-      choose(one);
+      inTurn(() => choose(one));
       toStage();
     },
     command: (id) => {
-      command(id);
+      inTurn(() => command(id));
       toStage();
     },
     back: (place) => {
-      move(place);
+      inTurn(() => move(place));
       toStage();
     },
   });
@@ -53,7 +55,14 @@ function mount(root) {
     stage: h('div', { className: 'stage', tabindex: '-1', role: 'group', 'aria-label': 'The image' }, viewer.root),
     empty: h('div', { className: 'empty', hidden: true }),
   };
+  refs.stage.append(new GuidePanel().root);
   root.append(h('h1', { className: 'visually-hidden', tabindex: '-1' }, 'Label'), refs.stage, panel.root, refs.empty);
+  on('noted', (image) => {
+    const entry = trail.find((one) => one.image.id === image.id);
+    if (!entry) return;
+    Object.assign(entry.image, { note: image.note, flag: image.flag });
+    viewer.describe(entry.image, caption(entry.image));
+  });
   on('classes', () => panel.showRecent(trail, at));
   on('round', newRound);
   on('pulse', () => {
@@ -88,7 +97,7 @@ function toStage() {
 
 function show(parameters) {
   visible = true;
-  if (parameters?.has('image')) openImage(Number(parameters.get('image')));
+  if (parameters?.has('image')) hold(openImage(Number(parameters.get('image'))));
   else if (current()) display();
   else more();
   clock(true);
@@ -134,11 +143,12 @@ async function openImage(id) {
 /** Asks for questions when few are left. */
 function more() {
   if (!state.person) return Promise.resolve();
-  asking ??= (async () => {
+  asking ??= alone(async () => {
     // Also those passed over without an answer: what is not named here is handed out again first.
-    const have = unanswered()
+    const own = unanswered()
       .map((entry) => entry.image.id)
       .slice(-HELD);
+    const have = [...own, ...elsewhere()].slice(0, HELD);
     try {
       const { questions, round } = await get(
         `/api/next${query({ person: state.person, n: AHEAD, have: have.join(',') })}`,
@@ -147,6 +157,7 @@ function more() {
       const held = new Set(trail.filter((entry) => !entry.answered).map((entry) => entry.image.id));
       const added = questions.filter((image) => !held.has(image.id) && !unsentFor(image.id));
       trail.push(...added.map(fresh));
+      holdImages(unanswered().map((entry) => entry.image.id).slice(-HELD));
       dry = added.length === 0;
       if (round > state.round) emit('stale');
       if (trail.length > 400) {
@@ -160,7 +171,7 @@ function more() {
       if (!(error instanceof ApiError)) throw error;
       failed = error;
     }
-  })().finally(() => {
+  }).finally(() => {
     asking = null;
     // At the end of the trail nothing was on the screen: what has come is shown.
     if (at < 0 || at >= trail.length || (visible && !refs.empty.hidden)) move(Math.min(Math.max(at, 0), trail.length));
@@ -186,7 +197,7 @@ function move(to) {
   clock(false);
   at = Math.max(0, Math.min(trail.length, to));
   if (visible) display();
-  if (at >= trail.length && !dry) more();
+  if (at >= trail.length && !dry) holdAnswers(more());
 }
 
 function display() {
@@ -200,7 +211,7 @@ function display() {
   }
   const { image } = entry;
   entry.shown = true;
-  refs.viewer.show(image, caption(image));
+  holdAnswers(refs.viewer.show(image, caption(image)));
   clock(visible);
   refs.panel.show(image);
   refs.panel.showRecent(trail, at);
@@ -261,30 +272,32 @@ function choose(one) {
   return answer('label', one.id);
 }
 
+const answer = (act, id = null) => hold(save(act, id));
+
 /** Answers the image on the screen: saved first, then the next one. */
-async function answer(act, id = null) {
+async function save(act, id) {
   const entry = current();
-  // Just after a move the last image may still be on the screen: a key then would be meant for that one.
-  if (!entry || saving || refs.viewer.stale) return;
+  if (!entry) {
+    refuse('There is no image to answer.');
+    return;
+  }
   clock(true);
   const { image } = entry;
   // Nobody labels what they do not see; the other acts may be meant for just that.
   if (act === 'label' && !refs.viewer.shows(image)) {
-    say(
+    refuse(
       `${fileName(image.path)} is not on the screen: it cannot be labelled, but put off, marked as unsure or discarded.`,
-      { bad: true },
     );
     return;
   }
   const one = { image: image.id, act, seconds: Math.round(entry.spent) / 1000 };
   if (id !== null) one.class = id;
   if (image.suggestion && suggestionsShown()) one.suggested = image.suggestion.class;
-  saving = true;
   const slow = setTimeout(() => refs.panel.root.classList.add('saving'), 150);
   try {
     const outcome = await submit([one], { duplicates: prefs.duplicates && image.duplicates > 0 });
     if (outcome.refused) {
-      say(`${fileName(image.path)} is not saved. ${outcome.refused.message}`, { bad: true });
+      refuse(`${fileName(image.path)} is not saved. ${outcome.refused.message}`);
       return;
     }
     // An answer to an image seen before replaces the old one in the list of answers.
@@ -312,61 +325,36 @@ async function answer(act, id = null) {
     move(at + 1);
   } finally {
     clearTimeout(slow);
-    saving = false;
     refs.panel.root.classList.remove('saving');
   }
 }
 
-// Asked again with the same token when no answer comes, so that one undo never takes back two.
-async function sendUndo() {
-  const body = { person: state.person, token: token() };
-  for (let tries = 0; ; tries += 1) {
-    try {
-      return await post('/api/undo', body);
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 0 || tries === 2) throw error;
-      await new Promise((resolve) => {
-        setTimeout(resolve, 500);
-      });
-    }
-  }
-}
-
 /** Takes back the person's last answer and shows its image again. */
-export async function undo() {
-  if (saving) return;
-  saving = true;
+export const undo = () => hold(undoLast());
+
+async function undoLast() {
   try {
-    if (!(await flush())) {
-      const ids = takeBack();
-      if (ids === 'unknown')
-        say('Your last answer is still on its way: it can be undone when the server answers again.', { bad: true });
-      else if (ids) {
-        for (const entry of trail)
-          if (ids.includes(entry.image.id)) {
-            entry.image.state = 'open';
-            entry.image.class = null;
-          }
-        undone(ids.map((id) => trail.find((entry) => entry.image.id === id)?.image).filter(Boolean));
-        say('Took back an answer that was not saved yet');
-      }
+    const { undone: result, kept, images: ids } = await takeBack();
+    if (result) {
+      emit('images', result.images);
+      emit('undone', result.images);
+      const [first] = result.images;
+      say(
+        result.images.length > 1
+          ? `Undone: ${plural(result.images.length, 'image')} as before`
+          : `Undone: ${first ? `${fileName(first.path)} is ${stateText(first)} again` : 'your last answer'}`,
+      );
       return;
     }
-    const result = await sendUndo();
-    takeOver(result);
-    emit('images', result.images);
-    emit('undone', result.images);
-    const [first] = result.images;
-    say(
-      result.images.length > 1
-        ? `Undone: ${plural(result.images.length, 'image')} as before`
-        : `Undone: ${first ? `${fileName(first.path)} is ${stateText(first)} again` : 'your last answer'}`,
-    );
+    const open = ids.map((id) => ({ id, state: 'open', class: null }));
+    emit('images', open);
+    emit('undone', open);
+    if (!kept) say('Took back an answer that was not saved yet');
+    else if (open.length > 0) say('Undone, not saved yet');
+    else say('Your undo is kept: it is carried out when the server answers again.');
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     say(error.status === 404 ? 'There is nothing to undo.' : error.message, { bad: error.status !== 404 });
-  } finally {
-    saving = false;
   }
 }
 
@@ -385,7 +373,7 @@ function undone(images) {
     Object.assign(trail[known].image, image);
     trail[known].answered = null;
     move(known);
-  } else {
+  } else if (image.path) {
     trail.splice(Math.max(at, 0), 0, fresh(image));
     move(Math.max(at, 0));
   }
@@ -439,23 +427,24 @@ function command(id) {
     case 'find':
       if (entry)
         findClass('Label as').then((one) => {
-          if (one) choose(one);
+          if (one) inTurn(() => choose(one));
         });
       return true;
     case 'previous':
-      if (!saving) back();
+      hold(back());
       return true;
     case 'next':
-      if (!saving) {
-        if (at < trail.length) move(at + 1);
-        else say('There is no further image.');
-      }
+      if (at < trail.length) move(at + 1);
+      else say('There is no further image.');
       return true;
     case 'undo':
       undo();
       return true;
     case 'hide':
       toggleSuggestions();
+      return true;
+    case 'flag':
+      if (entry) hold(flag(entry.image));
       return true;
     case 'details':
       if (entry) details(entry.image);

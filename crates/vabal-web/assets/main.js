@@ -1,9 +1,11 @@
 // Opens the page: the project, the person, the views, the keys, the pulse. Never here: what a view does.
 
 import { button, count, dialog, dialogIsOpen, duration, h, plural, put, say } from './dom.js';
-import { ApiError, get, query } from './api.js';
+import { ApiError, get, query, signIn } from './api.js';
 import { emit, on, prefs, setCounts, setPerson, setProject, state, store } from './state.js';
-import { flush, outbox, unsent } from './outbox.js';
+import { counted, flush, outbox, unsent } from './outbox.js';
+import { meetTabs } from './tabs.js';
+import { inTurn, isBusy, waiting } from './turns.js';
 import { meaning, readLayout } from './keys.js';
 import { toggleSuggestions, undo, view as label } from './label.js';
 import { view as browse } from './grid.js';
@@ -11,6 +13,7 @@ import { view as review } from './review.js';
 import { view as classes } from './classes.js';
 import { view as progress } from './progress.js';
 import { view as exchange } from './exchange.js';
+import { toggleGuide } from './guide.js';
 import { help } from './help.js';
 
 const views = new Map(
@@ -22,6 +25,8 @@ const main = document.getElementById('main');
 
 function route({ focus = true } = {}) {
   const [name, parameters] = location.hash.slice(1).split('?');
+  // Anything else in the address is a place on the page, not a view.
+  if (!views.has(name) && open) return;
   const id = views.has(name) ? name : 'label';
   const entry = views.get(id);
   if (open && open !== id) {
@@ -45,6 +50,13 @@ function route({ focus = true } = {}) {
   document.title = `${entry.view.title} · ${state.project.name} · vabal`;
   entry.view.show?.(new URLSearchParams(parameters ?? ''));
   if (changed && focus) entry.root.querySelector('h1')?.focus({ preventScroll: true });
+}
+
+/** From the views' links to what the view is about. */
+function skip(event) {
+  event.preventDefault();
+  const all = ['#grid', '.review-list', '.stage', 'h1'].map((one) => views.get(open)?.root.querySelector(one));
+  (all.find((one) => one?.offsetParent) ?? main).focus();
 }
 
 async function askName() {
@@ -111,6 +123,7 @@ function showCounts() {
     parts.push(`training${training.seconds_left ? `, ${duration(training.seconds_left)} left` : ''}`);
   else if (training.state === 'failed') parts.push('training failed: see Progress');
   else if (state.round > 0) parts.push(`round ${state.round}`);
+  if (waiting() > 0) parts.unshift(`${plural(waiting(), 'key')} waiting`);
   document.getElementById('count-line').textContent = parts.join(' · ');
   const badge = document.getElementById('review-badge');
   badge.hidden = !counts.conflict;
@@ -122,7 +135,7 @@ function showCounts() {
 let lost = null;
 function showTrouble() {
   const box = document.getElementById('trouble');
-  const waiting = unsent();
+  const kept = unsent();
   // The pulse is the newer word: a server that was away may by now be there, and want something else.
   const error = lost ?? outbox.error;
   const lines = [];
@@ -132,8 +145,8 @@ function showTrouble() {
         'p',
         {},
         h('b', {}, error.message),
-        waiting > 0
-          ? ` ${plural(waiting, 'answer')} not saved yet: kept in this browser and sent again by ${waiting === 1 ? 'itself' : 'themselves'}.`
+        kept.all > 0
+          ? ` ${counted(kept)} not saved yet: kept in this browser and sent again by ${kept.all === 1 ? 'itself' : 'themselves'}.`
           : '',
       ),
     );
@@ -152,28 +165,39 @@ function showTrouble() {
   const text = lines.map((line) => line.textContent).join('\n');
   if (box.dataset.text === text) return;
   box.dataset.text = text;
-  put(
-    box,
-    ...(lines.length === 0
-      ? []
-      : [
-          h(
-            'div',
-            { className: 'trouble' },
-            h('div', { className: 'grow' }, lines),
-            error
-              ? button('Try now', { on: { click: () => pulse() } })
-              : button('I have read this', {
-                  on: {
-                    click: () => {
-                      outbox.refused.length = 0;
-                      showTrouble();
-                    },
-                  },
-                }),
-          ),
-        ]),
-  );
+  put(box, lines.length === 0 ? null : h('div', { className: 'trouble' }, h('div', { className: 'grow' }, lines), wayOut(error)));
+}
+
+/** What can be done about the trouble. */
+function wayOut(error) {
+  if (!error)
+    return button('I have read this', {
+      on: {
+        click: () => {
+          outbox.refused.length = 0;
+          showTrouble();
+        },
+      },
+    });
+  if (error.status !== 401) return button('Try now', { on: { click: () => pulse() } });
+  const input = h('input', {
+    type: 'text',
+    'aria-label': 'The address that vabal label printed',
+    placeholder: 'http://…/?token=…',
+    autocomplete: 'off',
+    required: true,
+  });
+  const submit = async (event) => {
+    event.preventDefault();
+    try {
+      await signIn(input.value);
+      await (state.project ? pulse() : null);
+    } catch (failure) {
+      if (!(failure instanceof ApiError)) throw failure;
+      say(failure.status === 401 ? 'The server does not know this address: copy it whole.' : failure.message, { bad: true });
+    }
+  };
+  return h('form', { className: 'row', on: { submit } }, input, h('button', { type: 'submit', className: 'main' }, 'Sign in'));
 }
 
 let beating = false;
@@ -198,7 +222,7 @@ async function pulse() {
     setCounts(counts);
     state.training = training ?? { state: 'idle' };
     emit('training');
-    if (unsent() > 0 || outbox.error) await flush();
+    if (unsent().all > 0 || outbox.error) await flush();
     if (round !== state.round) {
       state.round = round;
       say(`Round ${round} is ready: new suggestions.`);
@@ -232,6 +256,10 @@ export async function reload() {
   state.round = Math.max(round, state.project.round);
 }
 
+// Commands that need the image before the eyes; those that a held key repeats.
+const SEEING = ['accept', 'change', 'later', 'unsure', 'discard'];
+const REPEATED = ['previous', 'next', 'zoomIn', 'zoomOut', 'darker', 'brighter', 'lessContrast', 'moreContrast'];
+
 function keydown(event) {
   if (event.defaultPrevented || event.isComposing || dialogIsOpen() || !open) return;
   const { target } = event;
@@ -245,29 +273,47 @@ function keydown(event) {
     if (event.key === 'Escape') target.blur();
     return;
   }
-  const { view } = views.get(open);
-  if (view.keydown?.(event)) {
-    event.preventDefault();
+  const found = meaningHere(event);
+  const sees = Boolean(found && (found.class || SEEING.includes(found.command)));
+  if (!isBusy(sees)) {
+    if (act(event, found)) event.preventDefault();
     return;
   }
-  const native = target instanceof HTMLElement && target.matches('button, a, summary, input');
-  if (native && ['Enter', 'Space', 'NumpadEnter'].includes(event.code)) return;
-  if (
-    target instanceof HTMLElement &&
-    target.matches('input[type=range], input[type=radio]') &&
-    event.code.startsWith('Arrow')
-  )
-    return;
+  if (!found && !/^(Arrow|Page|Home$|End$|Escape$)/.test(event.code)) return;
+  event.preventDefault();
+  // A held key is no further press.
+  if (!event.repeat) inTurn(() => (dialogIsOpen() ? typeInto(event) : act(event, meaningHere(event))), { sees });
+}
+
+/** What a key means where the focus is; null where the browser's own meaning holds, or none. */
+function meaningHere(event) {
+  const { target } = event;
+  if (target instanceof HTMLElement) {
+    if (target.matches('button, a, summary, input') && ['Enter', 'Space', 'NumpadEnter'].includes(event.code)) return null;
+    if (target.matches('input[type=range], input[type=radio]') && event.code.startsWith('Arrow')) return null;
+  }
   const found = meaning(event);
-  if (!found) return;
-  if (!prefs.singleKeys && !event.ctrlKey && !event.metaKey && event.key.length === 1 && event.code !== 'Space') return;
-  const many = ['previous', 'next', 'zoomIn', 'zoomOut', 'darker', 'brighter', 'lessContrast', 'moreContrast'];
-  if (event.repeat && !many.includes(found.command)) {
-    event.preventDefault();
-    return;
-  }
-  const done = found.class ? (view.choose?.(found.class) ?? false) : command(found.command, view);
-  if (done !== false) event.preventDefault();
+  if (!prefs.singleKeys && !event.ctrlKey && !event.metaKey && event.key.length === 1 && event.code !== 'Space')
+    return null;
+  return found;
+}
+
+/** Carries out what a key means. False where it means nothing here. */
+function act(event, found) {
+  const { view } = views.get(open);
+  if (view.keydown?.(event)) return true;
+  if (!found) return false;
+  if (event.repeat && !REPEATED.includes(found.command)) return true;
+  return (found.class ? (view.choose?.(found.class) ?? false) : command(found.command, view)) !== false;
+}
+
+/** A key that had to wait, and meanwhile its predecessor has opened a dialog: it is written there. */
+function typeInto({ key, code, ctrlKey, metaKey }) {
+  const { activeElement: field } = document;
+  if (key.length === 1 && !ctrlKey && !metaKey && field instanceof HTMLInputElement) {
+    field.value += key;
+    field.dispatchEvent(new Event('input', { bubbles: true }));
+  } else field?.dispatchEvent(new KeyboardEvent('keydown', { key, code, bubbles: true, cancelable: true }));
 }
 
 function command(id, view) {
@@ -285,6 +331,9 @@ function command(id, view) {
       return true;
     case 'hide':
       toggleSuggestions();
+      return true;
+    case 'guide':
+      toggleGuide();
       return true;
     default:
       return view.command?.(id) ?? false;
@@ -326,13 +375,16 @@ async function start() {
   }
   lost = null;
   showTrouble();
+  meetTabs();
   document.getElementById('project-name').textContent = state.project.name;
   document.getElementById('person-button').addEventListener('click', askName);
   document.getElementById('theme-button').addEventListener('click', nextTheme);
+  document.querySelector('.skip').addEventListener('click', skip);
   document.getElementById('help-button').addEventListener('click', help);
   on('person', showPerson);
   on('counts', showCounts);
   on('training', showCounts);
+  on('waiting', showCounts);
   on('trouble', showTrouble);
   on('stale', pulse);
   on('undone', (images) => views.get(open).view.undone?.(images));
@@ -342,10 +394,10 @@ async function start() {
   window.addEventListener('hashchange', () => route());
   document.addEventListener('keydown', keydown);
   window.addEventListener('beforeunload', (event) => {
-    if (unsent() > 0) event.preventDefault();
+    if (unsent().all > 0) event.preventDefault();
   });
   if (!state.person) await askName();
-  if (unsent() > 0) flush();
+  if (unsent().all > 0) flush();
   route({ focus: false });
   await pulse();
   // Hidden windows ask less often; they are asked at once when they come to the front.

@@ -4,6 +4,7 @@ import { button, count, dialog, doing, duration, h, percent, plural, put, s, say
 import { get, paragraph, post, put as change, sentence, ApiError } from './api.js';
 import { classOf, emit, on, state } from './state.js';
 import { chart, symbol } from './chart.js';
+import { acceptance, confusions, persons } from './confusion.js';
 
 let refs;
 let visible = false;
@@ -159,11 +160,26 @@ function figure(name, value, note) {
   );
 }
 
+// Where a class is not measured the interval is all that can be said.
+function balanced(last) {
+  const name = 'Balanced accuracy';
+  if (!last?.classes_measured)
+    return figure(name, '–', last ? 'no class is measured yet' : 'after the first training');
+  const range = interval(last.balanced_low, last.balanced_high);
+  if (last.classes_measured === last.classes) return figure(name, percent(last.balanced_accuracy), range);
+  return figure(
+    name,
+    range,
+    `${last.classes_measured} of ${last.classes} classes measured; these: ${percent(last.measured_accuracy)}`,
+  );
+}
+
 function draw() {
   const { counts, classes, rounds, next, stopping, imbalance } = status;
-  const last = rounds.findLast?.((one) => one.finished) ?? rounds.at(-1);
+  const last = rounds.at(-1);
   const most = Math.max(1, ...classes.map((one) => one.labels));
-  const expected = new Map((next?.per_class ?? []).map(({ id, expected: one }) => [id, one]));
+  const ahead = (one) =>
+    one.expected_next === null ? '–' : `${num(one.expected_next, 0)} (${num(one.expected_low, 0)} to ${num(one.expected_high, 0)})`;
   const num = (value, digits = 2) => (value === null || value === undefined ? '–' : value.toFixed(digits));
   refs.chart = h('div', { className: 'chart-box' });
   put(
@@ -176,13 +192,7 @@ function draw() {
         `${count(counts.labelled)} of ${count(counts.images)}`,
         `${count(counts.open)} open, ${count(counts.later)} later, ${count(counts.unsure)} unsure, ${count(counts.discarded)} discarded${counts.conflict ? `, ${plural(counts.conflict, 'conflict')}` : ''}`,
       ),
-      figure(
-        'Balanced accuracy',
-        percent(last?.balanced_accuracy ?? null),
-        last?.balanced_low !== null && last
-          ? interval(last.balanced_low, last.balanced_high)
-          : 'after the first training',
-      ),
+      balanced(last),
       figure(
         'Accuracy',
         percent(last?.accuracy ?? null),
@@ -273,11 +283,11 @@ function draw() {
                   ),
                 ),
                 h('td', {}, count(one.holdout)),
-                h('td', {}, percent(one.recall)),
+                h('td', {}, one.recall === null ? (rounds.length ? 'not measured' : '–') : percent(one.recall)),
                 h('td', { className: 'hint' }, interval(one.recall_low, one.recall_high) || '–'),
                 h('td', {}, num(one.difficulty)),
                 h('td', {}, percent(one.prior)),
-                h('td', {}, num(one.expected_next ?? expected.get(one.id) ?? null, 0)),
+                h('td', {}, ahead(one)),
               ),
             ),
           ),
@@ -286,9 +296,12 @@ function draw() {
       h(
         'p',
         { className: 'hint' },
-        'Recognised: the share of a class that the model finds on the holdout. Difficulty: how often an image that looks like this class is of it, as VaB-AL measures it; small is hard. Share expected: how much of the whole folder the model takes for this class.',
+        'Recognised: the share of a class that the model finds on the holdout. Difficulty: how often an image that looks like this class is of it, as VaB-AL measures it; small is hard. Share expected: how much of the whole folder the model takes for this class. Of the next 100: expected among the next questions, with the range that holds what comes in 19 cases of 20; a new training chooses anew.',
       ),
     ),
+    confusions(status),
+    acceptance(status),
+    persons(status),
     h(
       'details',
       { className: 'rounds' },
@@ -312,6 +325,7 @@ function draw() {
                     'Strategy',
                     'Labels',
                     'Balanced accuracy',
+                    'Classes measured',
                     '95 % interval',
                     'Accuracy',
                     '95 % interval',
@@ -331,8 +345,9 @@ function draw() {
                     {},
                     h('th', { scope: 'row' }, String(one.round)),
                     h('td', { className: 'words' }, one.strategy),
-                    h('td', {}, count(one.labels)),
+                    h('td', {}, count(one.labels), one.taken_back ? ` (${count(one.taken_back)} taken back)` : ''),
                     h('td', {}, percent(one.balanced_accuracy, 1)),
+                    h('td', {}, `${one.classes_measured} of ${one.classes}`),
                     h('td', { className: 'hint' }, interval(one.balanced_low, one.balanced_high) || '–'),
                     h('td', {}, percent(one.accuracy, 1)),
                     h('td', { className: 'hint' }, interval(one.accuracy_low, one.accuracy_high) || '–'),
@@ -344,7 +359,11 @@ function draw() {
                 ),
               ),
             ),
-            h('p', { className: 'hint' }, 'Unchanged: the share of images the model sees as it did a round before.'),
+            h(
+              'p',
+              { className: 'hint' },
+              'Unchanged: the share of images the model sees as it did a round before. A round of which more than a tenth of the labels were taken back is not in the chart, and counts for no advice.',
+            ),
           ),
     ),
   );
@@ -355,12 +374,15 @@ function drawChart() {
   if (!refs.chart || !status) return;
   const width = Math.min(860, refs.body.clientWidth);
   if (width < 50) return;
-  const drawn = chart(status.rounds, width);
+  const drawn = chart(status.rounds.filter((one) => !one.void), width);
   put(
     refs.chart,
     ...(drawn
       ? [
           drawn.drawing,
+          status.rounds.some((one) => !one.void && one.classes_measured < one.classes)
+            ? h('p', { className: 'hint' }, 'Hollow: the mean over the classes measured; the line through it counts the others as 0 to 100 %.')
+            : null,
           drawn.legend
             ? h(
                 'ul',
@@ -406,14 +428,21 @@ async function settings() {
           submit: (event) => {
             event.preventDefault();
             const changed = {};
-            for (const field of form.querySelectorAll('input')) {
-              const value = field.type === 'checkbox' ? field.checked : Number(field.value);
+            for (const field of form.querySelectorAll('input, select')) {
+              const value =
+                field.type === 'checkbox' ? field.checked : field.name === 'strategy' ? field.value : Number(field.value);
               if (value !== now[field.name]) changed[field.name] = value;
             }
             close(changed);
           },
         },
       },
+      h('label', { for: 'set-strategy' }, 'Strategy that chooses what to ask, from the next training on'),
+      h(
+        'select',
+        { id: 'set-strategy', name: 'strategy' },
+        state.project.strategies.map((one) => h('option', { value: one, selected: one === now.strategy }, one)),
+      ),
       ...number('retrain_every', 'Train again after so many labels', 5, 100000),
       ...number('budget', 'Images chosen in a round', 1, 100000),
       ...number('holdout_target', 'Holdout images to label', 0, 1000000),
@@ -427,7 +456,7 @@ async function settings() {
       h(
         'p',
         { className: 'hint' },
-        `The strategy (now ${now.strategy}), the backbone (now ${now.backbone}) and all else: `,
+        `The backbone (now ${now.backbone}) and all else: `,
         h('code', {}, 'vabal set PROJECT'),
       ),
       h(

@@ -4,10 +4,12 @@ import { button, count, fileName, h, icon, percent, plural, put, say } from './d
 import { get, query, thumbAddress, ApiError } from './api.js';
 import { classOf, className, emit, on, state, suggestionsShown } from './state.js';
 import { submit } from './outbox.js';
+import { hold, holdAnswers, inTurn, refuse } from './turns.js';
 import { shownCommand } from './keys.js';
 import { ClassList, findClass, kbd, stateMark, stateText } from './pick.js';
 import { caption, prefetch, Viewer } from './viewer.js';
 import { details } from './details.js';
+import { flag, GuidePanel } from './guide.js';
 
 const KINDS = [
   ['doubt', 'Doubts'],
@@ -21,7 +23,6 @@ let next = null;
 let at = 0;
 let serial = 0;
 let visible = false;
-let saving = false;
 let refs;
 
 export const view = {
@@ -64,19 +65,19 @@ function mount(root) {
     none: h('div', { className: 'empty', hidden: true }),
     title: h('h2', {}),
     said: h('ul', { className: 'said-list' }),
-    keep: h('button', { type: 'button', on: { click: () => command('keep') } }),
-    accept: h('button', { type: 'button', className: 'accept-many', on: { click: () => command('accept') } }),
+    keep: h('button', { type: 'button', on: { click: () => inTurn(() => command('accept')) } }),
+    accept: h('button', { type: 'button', className: 'accept-many', on: { click: () => inTurn(() => command('change')) } }),
     classes: new ClassList(
       (one) => {
-        choose(one);
+        inTurn(() => choose(one));
         refs.list.focus({ preventScroll: true });
       },
       { counts: false },
     ),
     groups: h('ol', { className: 'groups', hidden: true }),
   };
-  refs.discard = h('button', { type: 'button', on: { click: () => command('discard') } });
-  const stage = h('div', { className: 'stage', role: 'group', 'aria-label': 'The image' }, viewer.root);
+  refs.discard = h('button', { type: 'button', on: { click: () => inTurn(() => command('discard')) } });
+  const stage = h('div', { className: 'stage', role: 'group', 'aria-label': 'The image' }, viewer.root, new GuidePanel().root);
   const panel = h(
     'aside',
     { className: 'panel', 'aria-label': 'Settle it' },
@@ -93,14 +94,14 @@ function mount(root) {
         { className: 'moves' },
         h(
           'button',
-          { type: 'button', className: 'only-icon', 'aria-label': 'Previous image', on: { click: () => move(at - 1) } },
+          { type: 'button', className: 'only-icon', 'aria-label': 'Previous image', on: { click: () => inTurn(() => move(at - 1)) } },
           icon('left'),
         ),
-        button('Find', { on: { click: () => command('find') } }, icon('search')),
+        button('Find', { on: { click: () => inTurn(() => command('find')) } }, icon('search')),
         button('Details', { on: { click: () => command('details') } }, icon('info')),
         h(
           'button',
-          { type: 'button', className: 'only-icon', 'aria-label': 'Next image', on: { click: () => move(at + 1) } },
+          { type: 'button', className: 'only-icon', 'aria-label': 'Next image', on: { click: () => inTurn(() => move(at + 1)) } },
           icon('right'),
         ),
       ),
@@ -116,6 +117,12 @@ function mount(root) {
     refs.groups,
   );
   on('images', update);
+  on('noted', (image) => {
+    const known = asGroups() ? null : items.find((one) => one.id === image.id);
+    if (!known) return;
+    Object.assign(known, { note: image.note, flag: image.flag });
+    viewer.describe(known, caption(known));
+  });
   on('classes', () => {
     if (visible && items.length > 0 && !asGroups()) {
       drawList();
@@ -211,7 +218,7 @@ function drawList() {
           id: `review-${image.id}`,
           'aria-selected': String(place === at),
           className: image.settled ? 'settled' : '',
-          on: { click: () => move(place) },
+          on: { click: () => inTurn(() => move(place)) },
         },
         h('img', { src: thumbAddress(image), alt: '', width: 48, height: 48, loading: 'lazy' }),
         h(
@@ -235,7 +242,7 @@ function display() {
   const image = items[at];
   if (!image) return;
   refs.list.setAttribute('aria-activedescendant', `review-${image.id}`);
-  refs.viewer.show(image, caption(image));
+  holdAnswers(refs.viewer.show(image, caption(image)));
   prefetch(items.slice(at + 1, at + 4));
   refs.title.textContent = image.settled
     ? `Settled: ${stateText(image)}`
@@ -266,7 +273,7 @@ function display() {
     refs.keep,
     icon('labelled'),
     h('span', { className: 'class-name' }, `Keep ${className(keep)}`),
-    kbd(shownCommand('keep')),
+    kbd(shownCommand('accept')),
   );
   const other = guess && guess.class !== image.class && classOf(guess.class);
   refs.accept.hidden = !other;
@@ -275,7 +282,7 @@ function display() {
       refs.accept,
       icon('right'),
       h('span', { className: 'class-name' }, `${kind === 'conflict' ? 'Settle as' : 'Change to'} ${other.name}`),
-      kbd(shownCommand('accept')),
+      kbd(shownCommand('change')),
     );
   put(refs.discard, icon('discard'), h('span', {}, 'Discard'), kbd(shownCommand('discard')));
   refs.classes.mark(keep);
@@ -302,34 +309,31 @@ function keydown(event) {
   return true;
 }
 
-async function settle(act, one = null) {
+const settle = (...how) => hold(save(...how));
+
+async function save(act, one = null) {
   const image = items[at];
-  if (!image || saving || asGroups()) return;
+  if (!image || asGroups()) return;
   if (act === 'label' && !refs.viewer.shows(image)) {
-    say(`${fileName(image.path)} is not on the screen: it cannot be settled as a class.`, { bad: true });
+    refuse(`${fileName(image.path)} is not on the screen: it cannot be settled as a class.`);
     return;
   }
-  saving = true;
-  try {
-    const outcome = await submit([{ image: image.id, act, ...(one === null ? {} : { class: one }) }], {
-      source: 'review',
-    });
-    if (outcome.refused) {
-      say(`Not saved. ${outcome.refused.message}`, { bad: true });
-      return;
-    }
-    Object.assign(image, { settled: true, state: act === 'label' ? 'labelled' : 'discarded', class: one });
-    if (outcome.saved) emit('images', outcome.saved.images);
-    drawList();
-    const left = items.filter((other) => !other.settled).length;
-    say(
-      `${fileName(image.path)} settled: ${act === 'label' ? className(one) : 'discarded'}${outcome.kept ? ', not saved yet' : `, ${count(left)} left here`}`,
-    );
-    if (at < items.length - 1) move(at + 1);
-    else display();
-  } finally {
-    saving = false;
+  const outcome = await submit([{ image: image.id, act, ...(one === null ? {} : { class: one }) }], {
+    source: 'review',
+  });
+  if (outcome.refused) {
+    refuse(`Not saved. ${outcome.refused.message}`);
+    return;
   }
+  Object.assign(image, { settled: true, state: act === 'label' ? 'labelled' : 'discarded', class: one });
+  if (outcome.saved) emit('images', outcome.saved.images);
+  drawList();
+  const left = items.filter((other) => !other.settled).length;
+  say(
+    `${fileName(image.path)} settled: ${act === 'label' ? className(one) : 'discarded'}${outcome.kept ? ', not saved yet' : `, ${count(left)} left here`}`,
+  );
+  if (at < items.length - 1) move(at + 1);
+  else display();
 }
 
 function choose(one) {
@@ -340,10 +344,13 @@ function command(id) {
   if (asGroups()) return false;
   const image = items[at];
   switch (id) {
-    case 'keep':
-      if (image?.state === 'labelled') settle('label', image.class);
-      return true;
+    // The easy key keeps what a person said; to take the model's word needs another.
     case 'accept':
+      if (image?.state === 'labelled') settle('label', image.class);
+      else if (image)
+        say(`There is no one label to keep: choose a class, or ${shownCommand('change')} for the suggestion.`);
+      return true;
+    case 'change':
       if (image?.suggestion && suggestionsShown() && classOf(image.suggestion.class))
         settle('label', image.suggestion.class);
       else say('There is no suggestion for this image.');
@@ -354,8 +361,11 @@ function command(id) {
     case 'find':
       if (image)
         findClass('Settle as').then((one) => {
-          if (one) choose(one);
+          if (one) inTurn(() => choose(one));
         });
+      return true;
+    case 'flag':
+      if (image) hold(flag(image));
       return true;
     case 'details':
       if (image) details(image);
@@ -461,19 +471,16 @@ function drawGroups() {
   );
 }
 
-async function labelGroup(group, one) {
+const labelGroup = (group, one) => inTurn(() => hold(saveGroup(group, one)));
+
+async function saveGroup(group, one) {
   const images = group.images.filter((image) => image.state !== 'labelled' || image.class !== one);
-  if (images.length === 0 || saving) return;
-  saving = true;
-  try {
+  if (images.length === 0) return;
     const outcome = await submit(images.map((image) => ({ image: image.id, act: 'label', class: one })));
-    if (outcome.refused) {
-      say(`Not saved. ${outcome.refused.message}`, { bad: true });
-      return;
-    }
-    emit('images', outcome.saved?.images ?? images.map(({ id }) => ({ id, state: 'labelled', class: one })));
-    say(`labelled ${plural(images.length, 'image')} as ${className(one)}${outcome.kept ? ', not saved yet' : ''}`);
-  } finally {
-    saving = false;
+  if (outcome.refused) {
+    refuse(`Not saved. ${outcome.refused.message}`);
+    return;
   }
+  emit('images', outcome.saved?.images ?? images.map(({ id }) => ({ id, state: 'labelled', class: one })));
+  say(`labelled ${plural(images.length, 'image')} as ${className(one)}${outcome.kept ? ', not saved yet' : ''}`);
 }

@@ -13,7 +13,7 @@ export const state = {
 };
 
 const listeners = new Map();
-/** Calls `listener` at `event`: classes, counts, round, training, person, prefs, images, trouble. */
+/** Calls `listener` at `event`: classes, counts, round, training, person, prefs, images, noted, guides, trouble. */
 export function on(event, listener) {
   if (!listeners.has(event)) listeners.set(event, new Set());
   listeners.get(event).add(listener);
@@ -108,16 +108,19 @@ export const store = {
 
 const PREFS = {
   suggestions: null,
-  pixelated: null,
+  pixelated: false,
   duplicates: false,
   singleKeys: true,
   brightness: 1,
   contrast: 1,
   tile: 128,
+  guide: false,
 };
 export const prefs = { ...PREFS };
 try {
   Object.assign(prefs, JSON.parse(store.get('vabal.prefs') ?? '{}'));
+  // Older pages kept null: by the size of the image.
+  prefs.pixelated ??= PREFS.pixelated;
 } catch {
   /* unreadable: start anew */
 }
@@ -126,10 +129,21 @@ export function setPref(name, value) {
   store.set('vabal.prefs', JSON.stringify(prefs));
   emit('prefs', name);
 }
-state.person = store.get('vabal.person') ?? '';
+// The name is asked once a browser: a cookie holds for every port of the host, and each project has one of its own.
+const NAME = 'vabal-person';
+const fromCookie = () => {
+  const pair = document.cookie.split('; ').find((one) => one.startsWith(`${NAME}=`));
+  try {
+    return pair ? decodeURIComponent(pair.slice(NAME.length + 1)) : null;
+  } catch {
+    return null;
+  }
+};
+state.person = store.get('vabal.person') ?? fromCookie() ?? '';
 export function setPerson(name) {
   state.person = name;
   store.set('vabal.person', name);
+  document.cookie = `${NAME}=${encodeURIComponent(name)}; path=/; max-age=31536000; samesite=strict`;
   emit('person');
 }
 

@@ -116,7 +116,7 @@ export class Tiles {
       decoding: 'async',
       draggable: 'false',
     });
-    if (Math.max(image.width, image.height) <= 128) picture.classList.add('sharp');
+    if (prefs.pixelated) picture.classList.add('sharp');
     picture.addEventListener('error', () =>
       picture.replaceWith(h('span', { className: 'no-picture' }, icon('conflict'), 'cannot be shown')),
     );

@@ -14,6 +14,8 @@ export function caption(image) {
     h('span', { className: 'file' }, fileName(image.path)),
     h('span', { className: 'size' }, `${image.width} × ${image.height}`),
     image.missing ? h('span', { className: 'bad' }, 'file is gone') : null,
+    image.flag ? h('span', { className: 'bad' }, 'flagged') : null,
+    image.note ? h('span', { className: 'note' }, image.note) : null,
   );
 }
 
@@ -69,12 +71,17 @@ function pump() {
   }
 }
 
+// A small image is made larger up to here, so that its pixels do not become the picture.
+const LARGEST_FIT = 8;
+
 export class Viewer {
   constructor() {
     this.scale = 1;
     this.x = 0;
     this.y = 0;
     this.fitted = true;
+    // What is looked at, kept from image to image: the size against the fitted one, and the part of the image in the middle.
+    this.look = { zoom: 1, x: 0.5, y: 0.5 };
     this.image = null;
     this.element = null;
     this.seen = false;
@@ -152,6 +159,11 @@ export class Viewer {
     this.paint();
   }
 
+  /** Puts another line below the image. */
+  describe(image, caption) {
+    if (this.image?.id === image.id) put(this.caption, caption);
+  }
+
   /** Shows an image; what went wrong is said in its place. Resolves when it is on the page. */
   async show(image, caption = '') {
     this.image = image;
@@ -159,7 +171,6 @@ export class Viewer {
     this.stale = true;
     put(this.caption, caption);
     const entry = picture(image);
-    this.fitted = true;
     if (entry.done) {
       this.place(entry.element);
       return;
@@ -202,14 +213,28 @@ export class Viewer {
     this.layout();
   }
 
+  /** Remembers what is looked at. */
+  keepLook() {
+    const { clientWidth: w, clientHeight: t } = this.frame;
+    const { naturalWidth, naturalHeight } = this.element;
+    this.look = {
+      zoom: this.scale / this.fitScale,
+      x: (w / 2 - this.x) / (this.scale * naturalWidth),
+      y: (t / 2 - this.y) / (this.scale * naturalHeight),
+    };
+  }
+
   get fitScale() {
     const { clientWidth: w, clientHeight: t } = this.frame;
-    return Math.min(w / this.element.naturalWidth, t / this.element.naturalHeight) || 1;
+    return Math.min(w / this.element.naturalWidth, t / this.element.naturalHeight, LARGEST_FIT) || 1;
   }
 
   layout() {
     if (!this.element) return;
-    if (this.fitted) this.scale = this.fitScale;
+    const { zoom, x, y } = this.fitted ? { zoom: 1, x: 0.5, y: 0.5 } : this.look;
+    this.scale = this.fitScale * zoom;
+    this.x = this.frame.clientWidth / 2 - x * this.scale * this.element.naturalWidth;
+    this.y = this.frame.clientHeight / 2 - y * this.scale * this.element.naturalHeight;
     this.keepInside();
     this.paint();
   }
@@ -236,8 +261,7 @@ export class Viewer {
       this.level.textContent = '';
       return;
     }
-    const tiny = Math.max(this.element.naturalWidth, this.element.naturalHeight) <= 128;
-    const sharp = prefs.pixelated ?? tiny;
+    const sharp = prefs.pixelated;
     this.pixelButton.setAttribute('aria-pressed', String(sharp));
     this.element.classList.toggle('sharp', sharp && this.scale > 1);
     const { style } = this.element;
@@ -255,6 +279,7 @@ export class Viewer {
     this.scale = scale;
     this.fitted = Math.abs(scale / this.fitScale - 1) < 0.01;
     this.keepInside();
+    this.keepLook();
     this.paint();
   }
 
@@ -335,6 +360,7 @@ export class Viewer {
         this.x += x - fromX;
         this.y += y - fromY;
         this.keepInside();
+        this.keepLook();
         this.paint();
       }
       pointers.set(event.pointerId, [x, y]);

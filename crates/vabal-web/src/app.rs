@@ -42,6 +42,8 @@ pub struct Work {
 pub struct App {
     folder: PathBuf,
     gate: Gate,
+    /// The path below which a proxy shows the page.
+    base: String,
     /// Who labels, as far as the program was told.
     pub(crate) person: Option<String>,
     pub(crate) work: Work,
@@ -62,17 +64,18 @@ type Outcome = Mutex<Option<Answer<Answered>>>;
 const IDLE: usize = 16;
 
 impl App {
-    /// Opens the project in `folder`.
+    /// Opens the project in `folder`, shown below the path `base`.
     ///
     /// # Errors
     /// A folder that holds no project, or one that cannot be opened.
-    pub fn open(folder: &Path, gate: Gate, person: Option<String>, work: Work) -> Result<Self> {
+    pub fn open(folder: &Path, gate: Gate, base: String, person: Option<String>, work: Work) -> Result<Self> {
         let project = Project::open(folder)?;
         let folder = project.folder().to_path_buf();
         Ok(Self {
             decoders: Decoders::default(),
             folder,
             gate,
+            base,
             person,
             work,
             idle: Mutex::new(vec![project]),
@@ -208,11 +211,15 @@ impl App {
     fn respond(&self, request: &Request, work: Handler) -> Response {
         // Asked again, so that no way leads past it.
         let response = match self.gate.admit(&request.head) {
+            // Below a path without its last slash, every link of the page would lead elsewhere.
+            Ok(Entry::Open(_)) if request.head.root != "./" && is_read(&request.head.method) => {
+                Response::empty(308).with("Location", request.head.root.clone())
+            }
             Ok(Entry::Open(_)) => work(self, request).unwrap_or_else(|failure| failure.response()),
             Ok(Entry::Keep) => self.gate.keep(&request.head),
             Err(refusal) => return self.refused(&request.head, &refusal),
         };
-        seal(response)
+        seal(response, false)
     }
 
     fn refused(&self, head: &Head, refusal: &Refusal) -> Response {
@@ -221,7 +228,8 @@ impl App {
         let by_hand = is_read(&head.method)
             && head.path.first().is_none_or(|part| part != "api")
             && head.header("accept").is_some_and(|accept| accept.contains("text/html"));
-        seal(if by_hand { failure.page() } else { failure.response() })
+        let form = by_hand && refusal.status == 401 && head.path.is_empty();
+        seal(if by_hand { failure.page(form.then_some(&head.root)) } else { failure.response() }, form)
     }
 }
 
@@ -239,8 +247,12 @@ impl Service for App {
         }
     }
 
+    fn base_path(&self) -> &str {
+        &self.base
+    }
+
     fn refuse(&self, status: u16, what: &str, hint: &str) -> Response {
-        seal(Failure::new(status, Error::input(what).hint(hint)).response())
+        seal(Failure::new(status, Error::input(what).hint(hint)).response(), false)
     }
 }
 
@@ -265,12 +277,17 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/api/settings", route(M::PUT, project::change_settings))
         .route("/api/classes", route(M::POST, classes::add))
         .route("/api/classes/{id}", route(M::PATCH, classes::change))
+        .route("/api/classes/{id}", route(M::DELETE, classes::delete))
+        .route("/api/classes/{id}/split", route(M::POST, classes::split))
         .route("/api/classes/{id}/merge", route(M::POST, classes::merge))
+        .route("/api/classes/{id}/guide", route(M::PUT, classes::describe))
+        .route("/api/classes/{id}/examples", route(M::POST, classes::pin))
         .route("/api/next", route(M::GET, questions::next))
         .route("/api/answers", route(M::POST, answers::add))
         .route("/api/undo", route(M::POST, answers::undo))
         .route("/api/images", route(M::GET, images::list))
         .route("/api/images/{id}", route(M::GET, images::detail))
+        .route("/api/images/{id}/note", route(M::PUT, images::note))
         .route("/api/review", route(M::GET, review::list))
         .route("/api/duplicates", route(M::GET, review::duplicates))
         .route("/api/status", route(M::GET, project::status))

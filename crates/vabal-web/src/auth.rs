@@ -27,12 +27,17 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 #[derive(Debug, Clone)]
 pub struct Gate {
     token: String,
-    /// Names that are answered to, in small letters, without a port.
+    /// Of the project: a browser sends cookies to every port of a host, and with one name for all, two projects that are
+    /// open at once would take the place of each other's token.
+    cookie: String,
+    /// Names that are answered to at any port, in small letters: a tunnel or a proxy has one of its own. A page of
+    /// another site can make neither of them point here.
     names: Vec<String>,
+    /// What `Origin` may have besides the name in `Host`: a proxy may pass on another `Host` than it was asked for.
+    origins: Vec<String>,
     /// Bound to every address: any address in numbers is one of this machine. A name never is, so that nobody can
     /// make one of their own point here.
     any_address: bool,
-    port: u16,
 }
 
 /// What a request that may come in is about.
@@ -70,21 +75,31 @@ pub fn token() -> Result<String> {
 }
 
 impl Gate {
-    /// The gate of a server bound to `host`, a name or an address, and `port`.
+    /// The gate of a server of the project `id` that is bound to `host`, a name or an address.
     #[must_use]
-    pub fn new(token: String, host: &str, port: u16) -> Self {
+    pub fn new(token: String, id: &str, host: &str) -> Self {
         let bare = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         let address: Option<IpAddr> = bare.parse().ok();
         let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "[::1]".to_owned()];
         names.push(if matches!(address, Some(IpAddr::V6(_))) { format!("[{bare}]") } else { bare });
-        Self { token, names, any_address: address.is_some_and(|a| a.is_unspecified()), port }
+        Self {
+            token,
+            cookie: format!("vabal-token-{id}"),
+            names,
+            origins: Vec::new(),
+            any_address: address.is_some_and(|a| a.is_unspecified()),
+        }
     }
 
-    /// The cookie's name. A browser sends cookies to every port of a host: with one name for all, two projects
-    /// that are open at once would take the place of each other's token.
-    #[must_use]
-    pub fn cookie(&self) -> String {
-        format!("vabal-token-{}", self.port)
+    /// Answers to further names, in small letters.
+    pub fn answer_to(&mut self, names: Vec<String>) {
+        self.names.extend(names);
+    }
+
+    /// Answers to the names of proxies, and takes requests of their pages: `name`, or `name:port`.
+    pub fn allow(&mut self, names: &[String]) {
+        self.names.extend(names.iter().filter_map(|name| Some(split(name)?.0.to_owned())));
+        self.origins.extend_from_slice(names);
     }
 
     /// Looks at a request before its body is read.
@@ -99,17 +114,22 @@ impl Gate {
                 return Err(Refusal {
                     status: 403,
                     what: "this name of the host is not answered",
-                    hint: "open the address that `vabal label` printed; for another name start it with --host NAME",
+                    hint: "open the address that `vabal label` printed; for another name start it with --allow-host NAME",
                 });
             }
         };
         let foreign = Refusal {
             status: 403,
             what: "the request comes from another page",
-            hint: "open the address that `vabal label` printed in a tab of its own",
+            hint: "open the address that `vabal label` printed in a tab of its own; behind a proxy start it with \
+                   --allow-host NAME, with the name and port of the proxy's address",
         };
         let here = |origin: &str| {
-            origin.strip_prefix("http://").is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+            let name = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+            name.is_some_and(|name| {
+                name.eq_ignore_ascii_case(host)
+                    || self.origins.iter().any(|known| name.eq_ignore_ascii_case(known))
+            })
         };
         if !head.all("origin").all(here) {
             return Err(foreign);
@@ -123,9 +143,11 @@ impl Gate {
             && is_read(&head.method)
             && let Some(token) = head.asked("token")
         {
+            // Whoever is asked for it may paste the whole address.
+            let token = token.rsplit_once("token=").map_or(token, |(_, token)| token).trim();
             return if self.is_token(token) { Ok(Entry::Keep) } else { Err(UNKNOWN) };
         }
-        let cookie = self.cookie();
+        let cookie = &self.cookie;
         let mut given = head
             .all("cookie")
             .flat_map(|cookies| cookies.split(';'))
@@ -154,16 +176,21 @@ impl Gate {
     /// Sends the browser to the page, with the token where no script reads it and no other site makes it be sent.
     #[must_use]
     pub fn keep(&self, head: &Head) -> Response {
-        let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict", self.cookie(), self.token);
+        // As long as the token itself lasts, so that a bookmark finds the page; a browser keeps none for longer.
+        let cookie =
+            format!("{}={}; Path=/; Max-Age=34560000; HttpOnly; SameSite=Strict", self.cookie, self.token);
         let response = match head.header("sec-fetch-site") {
             // Who follows a link from another site is sent on by that site, as browsers see it, and without such a
             // cookie. A page of our own that goes on by itself is another matter.
             Some("cross-site" | "same-site") => {
-                let page =
-                    "<!doctype html><html lang=en><title>vabal</title><a href=\"/\">Go on to the page</a>";
-                Response::new(200, "text/html; charset=utf-8", page.as_bytes()).with("Refresh", "0; url=/")
+                let page = format!(
+                    "<!doctype html><html lang=en><title>vabal</title><a href=\"{0}\">Go on to the page</a>",
+                    head.root
+                );
+                Response::new(200, "text/html; charset=utf-8", page.into_bytes())
+                    .with("Refresh", format!("0; url={}", head.root))
             }
-            _ => Response::empty(303).with("Location", "/"),
+            _ => Response::empty(303).with("Location", head.root.clone()),
         };
         response.with("Set-Cookie", cookie).with("Cache-Control", "no-store")
     }
@@ -174,21 +201,24 @@ impl Gate {
 
     fn is_here(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
-        let (name, port) = match host.rsplit_once(':') {
-            Some((name, port)) if !port.ends_with(']') => (name, port.parse().ok()),
-            _ => (host.as_str(), Some(80)),
-        };
+        let Some((name, _)) = split(&host) else { return false };
         let numbers = name.trim_start_matches('[').trim_end_matches(']');
-        port == Some(self.port)
-            && (self.names.iter().any(|known| known == name)
-                || self.any_address && numbers.parse::<IpAddr>().is_ok())
+        self.names.iter().any(|known| known == name) || self.any_address && numbers.parse::<IpAddr>().is_ok()
+    }
+}
+
+/// The name and the port of what stands in `Host`; `None` where the port is no number.
+pub(crate) fn split(host: &str) -> Option<(&str, Option<u16>)> {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => Some((name, Some(port.parse().ok()?))),
+        _ => Some((host, None)),
     }
 }
 
 const UNKNOWN: Refusal = Refusal {
     status: 401,
     what: "the token is missing or wrong",
-    hint: "open the address that `vabal label` printed; each start has a token of its own",
+    hint: "open the address that `vabal label` printed, with the whole token",
 };
 
 fn bearer(value: &str) -> Option<&str> {
@@ -202,11 +232,13 @@ pub fn is_read(method: &str) -> bool {
     matches!(method, "GET" | "HEAD")
 }
 
-/// The answer with the headers that every answer has.
+/// The answer with the headers that every answer has. A page with a form sends it to us alone.
 #[must_use]
-pub fn seal(response: Response) -> Response {
+pub fn seal(response: Response, form: bool) -> Response {
+    let policy =
+        if form { POLICY.replace("form-action 'none'", "form-action 'self'") } else { POLICY.into() };
     response
-        .with("Content-Security-Policy", POLICY)
+        .with("Content-Security-Policy", policy)
         .with("X-Content-Type-Options", "nosniff")
         .with("Referrer-Policy", "no-referrer")
         .with("Cross-Origin-Resource-Policy", "same-origin")
@@ -217,7 +249,7 @@ mod tests {
     use super::*;
 
     fn gate(host: &str) -> Gate {
-        Gate::new("secret".into(), host, 8000)
+        Gate::new("secret".into(), "p1", host)
     }
 
     fn ask(gate: &Gate, method: &str, target: &str, headers: &[(&str, &str)]) -> Result<Entry, u16> {
@@ -226,7 +258,7 @@ mod tests {
     }
 
     const HOST: (&str, &str) = ("host", "localhost:8000");
-    const COOKIE: (&str, &str) = ("cookie", "a=b; vabal-token-8000=secret");
+    const COOKIE: (&str, &str) = ("cookie", "a=b; vabal-token-p1=secret");
     const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
 
     #[test]
@@ -236,11 +268,13 @@ mod tests {
         let bearer = ("authorization", "Bearer secret");
         assert_eq!(ask(&gate, "GET", "/api/project", &[HOST, bearer]), Ok(Entry::Open(0)));
         assert_eq!(ask(&gate, "GET", "/?token=secret", &[HOST]), Ok(Entry::Keep));
+        let pasted = "/?token=http%3A%2F%2Flocalhost%3A8000%2F%3Ftoken%3Dsecret+";
+        assert_eq!(ask(&gate, "GET", pasted, &[HOST]), Ok(Entry::Keep));
         for (target, header) in [
-            ("/", ("cookie", "vabal-token-8000=Secret")),
-            ("/", ("cookie", "vabal-token-8000=")),
-            ("/", ("cookie", "vabal-token-80001=secret")),
-            ("/", ("cookie", "xvabal-token-8000=secret")),
+            ("/", ("cookie", "vabal-token-p1=Secret")),
+            ("/", ("cookie", "vabal-token-p1=")),
+            ("/", ("cookie", "vabal-token-p11=secret")),
+            ("/", ("cookie", "xvabal-token-p1=secret")),
             ("/", ("authorization", "Basic secret")),
             ("/", ("authorization", "Bearer secretsecret")),
             ("/?token=secre", ("accept", "*/*")),
@@ -254,21 +288,22 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_this_machine_at_this_port_are_answered() {
+    fn only_names_of_this_machine_are_answered_at_any_port() {
         let local = gate("127.0.0.1");
-        for host in ["localhost:8000", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000"] {
+        // A tunnel ends at a port of its own.
+        for host in
+            ["localhost:8000", "LOCALHOST:9", "localhost", "127.0.0.1:8000", "127.0.0.1", "[::1]:80", "[::1]"]
+        {
             assert_eq!(ask(&local, "GET", "/", &[("host", host), COOKIE]), Ok(Entry::Open(0)), "{host}");
         }
         let foreign = [
             "evil.example:8000",
-            "localhost",
-            "localhost:80",
             "localhost:8000.evil.example",
+            "localhost:80000",
             "127.0.0.1.evil.example:8000",
             "192.168.1.7:8000",
             "",
             ":8000",
-            "[::1]",
         ];
         for host in foreign {
             assert_eq!(ask(&local, "GET", "/?token=secret", &[("host", host), COOKIE]), Err(403), "{host}");
@@ -278,6 +313,23 @@ mod tests {
 
         let named = gate("Lab.example");
         assert_eq!(ask(&named, "GET", "/", &[("host", "lab.example:8000"), COOKIE]), Ok(Entry::Open(0)));
+        let mut proxied = gate("127.0.0.1");
+        proxied.allow(&["lab.example".into(), "lab.example:8443".into()]);
+        proxied.answer_to(vec!["pc7.local".into()]);
+        for host in ["lab.example", "LAB.example:443", "pc7.local:8000", "127.0.0.1:8000"] {
+            assert_eq!(ask(&proxied, "GET", "/", &[("host", host), COOKIE]), Ok(Entry::Open(0)), "{host}");
+        }
+        assert_eq!(ask(&proxied, "GET", "/", &[("host", "www.lab.example"), COOKIE]), Err(403));
+        // A proxy that does not pass on the name it was asked for.
+        for (origin, answer) in [
+            ("https://lab.example", Ok(Entry::Open(OTHER))),
+            ("https://lab.example:8443", Ok(Entry::Open(OTHER))),
+            ("https://lab.example:3000", Err(403)),
+            ("https://pc7.local", Err(403)),
+        ] {
+            let headers = [HOST, COOKIE, JSON, ("origin", origin)];
+            assert_eq!(ask(&proxied, "POST", "/api/answers", &headers), answer, "{origin}");
+        }
         let open = gate("0.0.0.0");
         for (host, answer) in [
             ("192.168.1.7:8000", Ok(Entry::Open(0))),
@@ -295,8 +347,11 @@ mod tests {
             ask(&gate, "POST", "/api/answers", &[&[HOST, COOKIE, JSON], headers].concat())
         };
         assert_eq!(post(&[]), Ok(Entry::Open(OTHER)));
-        assert_eq!(post(&[("origin", "http://localhost:8000")]), Ok(Entry::Open(OTHER)));
-        for origin in ["null", "http://evil.example", "http://localhost:3000", "https://localhost:8000", ""] {
+        // With TLS before it, the page is at https.
+        for origin in ["http://localhost:8000", "https://localhost:8000"] {
+            assert_eq!(post(&[("origin", origin)]), Ok(Entry::Open(OTHER)));
+        }
+        for origin in ["null", "http://evil.example", "http://localhost:3000", "ftp://localhost:8000", ""] {
             assert_eq!(post(&[("origin", origin)]), Err(403), "{origin}");
         }
         assert_eq!(post(&[("sec-fetch-site", "same-origin")]), Ok(Entry::Open(OTHER)));

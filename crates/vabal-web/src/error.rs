@@ -50,12 +50,19 @@ impl Failure {
         json_response(self.status, &json!({ "error": self.complaint }))
     }
 
-    /// As a page without style or script, for a browser that shows it by itself.
+    /// As a page without style or script, for a browser that shows it by itself; with `root`, the way to the page, it asks
+    /// for the token.
     #[must_use]
-    pub fn page(&self) -> Response {
+    pub fn page(&self, root: Option<&String>) -> Response {
         let text = escape(&self.complaint.to_string());
+        let form = root.map_or_else(String::new, |root| {
+            format!(
+                "<form action=\"{root}\">\n<p><label>Or paste that address here: <input name=\"token\" size=\"60\" \
+                 autocomplete=\"off\" required autofocus></label> <button>Go on</button></p>\n</form>\n"
+            )
+        });
         let page = format!(
-            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>vabal</title>\n<h1>vabal</h1>\n<pre>{text}</pre>\n"
+            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>vabal</title>\n<h1>vabal</h1>\n<pre>{text}</pre>\n{form}"
         );
         Response::new(self.status, "text/html; charset=utf-8", page.into_bytes())
             .with("Cache-Control", "no-store")

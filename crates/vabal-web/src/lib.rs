@@ -1,6 +1,6 @@
 //! The labelling page: a web server on this machine over a labelling project.
 //!
-//! Rooms: [`http`] lets connections in and reads requests; [`auth`] says who may ask; [`app`] leads a request to the
+//! Rooms: [`http`] lets connections in and reads requests; [`reach`] knows names, paths and the token; [`auth`] says who may ask; [`app`] leads a request to the
 //! function that answers it; `api/` has these functions; [`files`] shows images; [`training`] works in the
 //! background; [`assets`] is the page itself. All that is known of a project is in `vabal::project`: nothing here
 //! writes SQL, trains or chooses, and nothing prints.
@@ -11,15 +11,17 @@ pub mod auth;
 pub mod error;
 pub mod files;
 pub mod http;
+pub mod reach;
 pub mod training;
 
 mod api;
 
-use std::net::{TcpListener, ToSocketAddrs};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
+use vabal::project::Project;
 use vabal::{Error, Result};
 
 pub use app::{App, Work};
@@ -38,7 +40,11 @@ pub struct Options {
     pub host: String,
     /// The port; 0 for any that is free, `None` for 8765 or the next that is free.
     pub port: Option<u16>,
-    /// The token; one of 128 random bits where there is none.
+    /// Further names that are answered to, those of proxies: `NAME` or `NAME:PORT`.
+    pub allowed: Vec<String>,
+    /// The path below which a proxy shows the page, such as `/vabal`; empty for none.
+    pub base_path: String,
+    /// The token; the one kept in the project where there is none.
     pub token: Option<String>,
     /// The person that the page offers as who labels.
     pub person: Option<String>,
@@ -50,6 +56,7 @@ pub struct Server {
     listener: TcpListener,
     app: Arc<App>,
     address: String,
+    others: Vec<String>,
     local: bool,
 }
 
@@ -57,20 +64,24 @@ impl Server {
     /// Binds to the port and opens the project.
     ///
     /// # Errors
-    /// A host or port that cannot be bound to, a project that cannot be opened.
+    /// A host or port that cannot be bound to, names or a path that are none, a project that cannot be opened.
     pub fn bind(options: Options, work: Work) -> Result<Self> {
+        let allowed = reach::allowed(&options.allowed)?;
+        let base = reach::base_path(&options.base_path)?;
+        // Before anything is kept in the folder: it holds a project.
+        let id = Project::open(&options.project)?.overview()?.id;
         let token = match options.token {
             Some(token) if token.len() < 16 => {
                 return Err(Error::input("the token is too short")
                     .expected("16 characters or more")
                     .got(token.len())
-                    .hint("leave it out: each start makes one of its own")
+                    .hint("leave it out: the project keeps one of its own")
                     .into());
             }
             Some(token) => token,
-            None => auth::token()?,
+            None => reach::token(&options.project)?,
         };
-        let listener = listen(&options.host, options.port)?;
+        let listener = reach::listen(&options.host, options.port)?;
         let bound = listener.local_addr().map_err(Error::io("listen at", &options.host))?;
         let host = options.host.trim_start_matches('[').trim_end_matches(']');
         let shown = match bound.ip() {
@@ -79,17 +90,35 @@ impl Server {
             _ if host.contains(':') => format!("[{host}]"),
             _ => host.to_owned(),
         };
-        let address = format!("http://{shown}:{}/?token={token}", bound.port());
-        let gate = auth::Gate::new(token, host, bound.port());
-        let app = Arc::new(App::open(&options.project, gate, options.person, work)?);
+        let page = |at: &str| format!("{at}{base}/?token={token}");
+        let local = bound.ip().is_loopback();
+        let mut gate = auth::Gate::new(token.clone(), &id, host);
+        let mut others: Vec<String> = allowed.iter().map(|name| page(&format!("https://{name}"))).collect();
+        if !local {
+            let names = reach::machine_names();
+            let address = bound.ip().is_unspecified().then(reach::network_address).flatten();
+            let all = address.map(|ip| ip.to_string()).into_iter().chain(names.iter().cloned());
+            others.extend(all.map(|name| page(&format!("http://{name}:{}", bound.port()))));
+            gate.answer_to(names);
+        }
+        gate.allow(&allowed);
+        let address = page(&format!("http://{shown}:{}", bound.port()));
+        let app = Arc::new(App::open(&options.project, gate, base, options.person, work)?);
         let runtime = http::runtime().map_err(Error::io("listen at", &options.host))?;
-        Ok(Self { runtime, listener, app, address, local: bound.ip().is_loopback() })
+        Ok(Self { runtime, listener, app, address, others, local })
     }
 
     /// Where a browser finds the page, with the token.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where others find it: by the names of proxies; and where they can connect, by what this machine is called in the
+    /// network, as far as it knows.
+    #[must_use]
+    pub fn others(&self) -> &[String] {
+        &self.others
     }
 
     /// Whether only this machine can connect.
@@ -115,38 +144,4 @@ impl Server {
         http::run(self.runtime, self.listener, service, app::router(&self.app), stop, &tick);
         self.app.end();
     }
-}
-
-fn listen(host: &str, port: Option<u16>) -> Result<TcpListener> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let ports = match port {
-        Some(port) => port..=port,
-        None => PORT..=PORT + PORTS,
-    };
-    let mut refused = None;
-    for port in ports.clone() {
-        let addresses = (bare, port).to_socket_addrs().map_err(|error| {
-            Error::from(
-                Error::input("the host is not known")
-                    .at("--host")
-                    .expected("a name or address of this machine")
-                    .got(format!("{host}: {error}"))
-                    .hint("leave --host out to serve this machine alone, or give 0.0.0.0 for every address of it"),
-            )
-        })?;
-        match TcpListener::bind(addresses.collect::<Vec<_>>().as_slice()) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => refused = Some(error),
-        }
-    }
-    let what = match port {
-        Some(port) => format!("the port {port} cannot be used"),
-        None => format!("none of the ports {PORT} to {} can be used", PORT + PORTS),
-    };
-    let complaint = Error::input(what).at(host);
-    let complaint = match refused {
-        Some(error) => complaint.got(error),
-        None => complaint,
-    };
-    Err(complaint.hint("give another with --port, or --port 0 for any that is free; check --host").into())
 }

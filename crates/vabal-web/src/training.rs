@@ -148,7 +148,9 @@ impl Training {
 
     /// Whether one may begin by itself at this number of labels, when `every` new ones are enough.
     pub fn may_begin(&self, labels: u64, every: u64) -> bool {
-        let stand = self.stand();
+        let mut stand = self.stand();
+        // Labels that were taken back are not waited for again.
+        stand.begun_at = stand.begun_at.map(|begun| begun.min(labels));
         !matches!(stand.state, State::Running { .. })
             && stand.begun_at.is_none_or(|begun| labels >= begun.saturating_add(every))
     }
@@ -230,6 +232,7 @@ mod tests {
         go.send(()).unwrap();
         assert_eq!(wait(&training).state, "idle");
         assert!(!training.may_begin(59, 50) && training.may_begin(60, 50));
+        assert!(!training.may_begin(4, 50) && !training.may_begin(53, 50) && training.may_begin(54, 50));
     }
 
     #[test]

@@ -35,6 +35,11 @@ await check('the name is asked once, and keys typed into it label nothing', asyn
   await page.waitForSelector('.view.label .frame img');
   assert.equal(await page.locator('dialog[open]').count(), 0);
   assert.equal(await page.locator('#person-name').innerText(), 'Tess 12 d');
+  // Another project of this browser is at another port, which has a store of its own and the same cookies.
+  await page.evaluate(() => localStorage.clear());
+  await page.reload();
+  await page.waitForSelector('.view.label .frame img');
+  assert.equal(await page.locator('dialog[open]').count(), 0);
   await end(page);
 });
 
@@ -200,6 +205,56 @@ await check('zoom, brightness and contrast by keys; reset puts all back', async 
   await page.keyboard.press('-');
   await page.keyboard.press('r');
   assert.deepEqual(await style(), [transform, '']);
+  await end(page);
+});
+
+await check('size and place stay from image to image, and a small image is at most eight times as large', async () => {
+  const page = await visit();
+  const look = () => page.locator('.view.label .frame img').evaluate((one) => one.style.transform);
+  const scale = async () => Number(/scale\(([\d.]+)\)/.exec(await look())[1]);
+  const sizes = async () => (await page.locator('.caption .size').first().innerText()).split(' × ').map(Number);
+  const next = async () => {
+    const id = await shown(page);
+    await page.keyboard.press('ArrowRight');
+    await movedOn(page, id);
+  };
+  assert.ok((await scale()) <= 8, `${await scale()} times as large`);
+  assert.equal(await page.locator('.view.label .frame img.sharp').count(), 0, 'pixels are sharp without being asked for');
+  for (let i = 0; i < 6; i += 1) await page.keyboard.press('+');
+  await page.mouse.move(300, 300);
+  await page.mouse.down();
+  await page.mouse.move(260, 330);
+  await page.mouse.up();
+  const before = await look();
+  const size = String(await sizes());
+  let same = 0;
+  for (let i = 0; i < 12 && same < 2; i += 1) {
+    await next();
+    if (String(await sizes()) !== size) continue;
+    same += 1;
+    assert.equal(await look(), before);
+  }
+  assert.equal(same, 2, 'no image of the same size among twelve');
+  await page.keyboard.press('0');
+  assert.ok((await scale()) <= 8);
+  await end(page);
+});
+
+await check('two tabs of one person are asked different images, and each hears what the other saves', async () => {
+  const page = await visit({ person: 'Zoe' });
+  const other = await page.context().newPage();
+  await other.goto(address);
+  await other.waitForSelector('.view.label .frame img');
+  const seen = [[], []];
+  for (let i = 0; i < 8; i += 1)
+    for (const [place, tab] of [page, other].entries()) {
+      const id = await shown(tab);
+      seen[place].push(id);
+      await tab.keyboard.press('1');
+      await movedOn(tab, id);
+    }
+  assert.equal(new Set(seen.flat()).size, 16, `asked twice: ${JSON.stringify(seen)}`);
+  for (let i = 0; i < 16; i += 1) await api(page, '/api/undo', { person: 'Zoe' });
   await end(page);
 });
 

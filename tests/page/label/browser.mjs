@@ -2,6 +2,7 @@
 // Never here: a check.
 
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { serve } from './program.mjs';
 
@@ -30,7 +31,7 @@ export const program = file ? await serve(file) : null;
 /** Whether the server is known to have suggestions and copies: what a check needs of them must be there. */
 export const known = program !== null;
 export let address = program?.url ?? given;
-/** The server was started again: it has another token. */
+/** The server was started again, with another token. */
 export const restarted = () => {
   address = program.url;
 };
@@ -58,13 +59,17 @@ export async function visit({
     viewport: { width, height },
     colorScheme: theme,
     acceptDownloads: true,
-    hasTouch: width < 600,
+    hasTouch: width < 900,
     reducedMotion: 'reduce',
   });
   if (person)
     await context.addInitScript((name) => {
       if (!localStorage.getItem('vabal.person')) localStorage.setItem('vabal.person', name);
     }, person);
+  if (process.env.ASSETS)
+    await context.route(/\/assets\/\w+\.(js|css)$/, (route) =>
+      route.fulfill({ path: join(process.env.ASSETS, new URL(route.request().url()).pathname.split('/').pop()) }),
+    );
   const page = await context.newPage();
   page.setDefaultTimeout(8000);
   page.on('pageerror', (error) => faults.push(`script error: ${error.stack}`));

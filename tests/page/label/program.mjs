@@ -10,7 +10,8 @@ import { draw, speck } from './pictures.mjs';
 export const CLASSES = ['crazing', 'patches', 'pitted surface'];
 // What pictures.mjs draws for each of them.
 const KINDS = [0, 2, 3];
-const IMAGES = 320;
+// Enough that nobody runs out: each of the persons who label here holds a dozen for ten minutes.
+const IMAGES = 640;
 // Small and quick: what the page does does not depend on how well the networks have learnt.
 const QUICK = { backbone: 'none', passes: 300, size: 16, first: 12, retrain_every: 12, strategy: 'entropy' };
 /** The class an image of this path is of, by its place. */
@@ -45,8 +46,8 @@ function give(path, user) {
 }
 
 /**
- * Makes a project and serves it. Resolves to {url, folder, project, images, start, kill, close}; each start has another
- * token, at the same port. `make` draws the images, `parent` is where all of it lies, `user` the number of the user whose
+ * Makes a project and serves it. Resolves to {url, folder, project, images, start, kill, close}; each start is at the same
+ * port, with the token that the project keeps. `make` draws the images, `parent` is where all of it lies, `user` the number of the user whose
  * it is and who serves, if not this one.
  */
 export async function serve(

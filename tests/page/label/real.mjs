@@ -1,7 +1,8 @@
 // What only a real server tells: training that runs, answers that outlive a crash, files that go in and out.
 
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -13,6 +14,7 @@ import {
   movedOn,
   program,
   restarted,
+  said,
   shown,
   stateOf,
   visit,
@@ -71,7 +73,7 @@ await check('enough labels begin a training by themselves; labelling goes on, an
   await end(page);
 });
 
-await check('killed and started again: nothing is lost, what was unsent is sent, and undo reaches back', async () => {
+await check('killed and started again: nothing is lost, what was unsent is sent by itself, and undo reaches back', async () => {
   allowFailures();
   const page = await visit({ person: 'Eve' });
   const first = await label(page);
@@ -81,25 +83,91 @@ await check('killed and started again: nothing is lost, what was unsent is sent,
   await movedOn(page, second);
   await waitFor('it says so', async () => /1 answer not saved/.test(await page.locator('#trouble').innerText()));
   await program.start();
+  // The token is kept in the project: the page goes on by itself.
+  await waitFor('it is sent', async () => (await stateOf(page, second)).state === 'labelled', 20_000);
+  assert.equal((await stateOf(page, first)).state, 'labelled');
+  await waitFor('the trouble is over', async () => (await page.locator('#trouble').innerText()) === '');
+  await page.keyboard.press('Backspace');
+  await page.keyboard.press('Control+z');
+  await waitFor('the first is back', async () => (await shown(page)) === first);
+  for (const id of [first, second]) assert.equal((await stateOf(page, id)).state, 'open');
+  await end(page);
+});
+
+await check('a page with an old token says so, and the new address can be pasted', async () => {
+  allowFailures();
+  const page = await visit({ person: 'Eve' });
+  await program.kill();
+  const id = await shown(page);
+  await page.keyboard.press('1');
+  await movedOn(page, id);
+  const old = program.url;
+  rmSync(join(program.project, 'token'));
+  await program.start();
   restarted();
-  // The token is another: the page says what to do, and the new address brings all back.
+  assert.notEqual(program.url, old);
   await waitFor(
     'it asks to sign in',
     async () => /no longer signed in/.test(await page.locator('#trouble').innerText()),
     20_000,
   );
-  page.on('dialog', (dialog) => dialog.accept());
-  await page.goto(program.url);
-  await page.waitForSelector('.view.label .frame img');
-  await waitFor('it is sent', async () => (await stateOf(page, second)).state === 'labelled');
-  assert.equal((await stateOf(page, first)).state, 'labelled');
+  await page.fill('.trouble input', old);
+  await page.keyboard.press('Enter');
+  await waitFor('it refuses the old one', async () => /does not know this address/.test(await said(page)));
+  await page.fill('.trouble input', program.url);
+  await page.keyboard.press('Enter');
   await waitFor('the trouble is over', async () => (await page.locator('#trouble').innerText()) === '');
-  await page.keyboard.press('Backspace');
-  await waitFor('the second is back', async () => (await shown(page)) === second);
-  await page.keyboard.press('Control+z');
-  await waitFor('the first is back', async () => (await shown(page)) === first);
-  for (const id of [first, second]) assert.equal((await stateOf(page, id)).state, 'open');
+  await waitFor('it is sent', async () => (await stateOf(page, id)).state === 'labelled');
+  await api(page, '/api/undo', { person: 'Eve' });
   await end(page);
+  // Loaded anew, the page is not there at all: what stands in its place takes the address too.
+  const other = await visit({ person: 'Eve', signIn: false });
+  await other.goto(`${new URL(program.url).origin}/`);
+  await other.fill('input[name=token]', program.url);
+  await other.keyboard.press('Enter');
+  await other.waitForSelector('.view.label .frame img');
+  assert.ok(!other.url().includes('token'), 'the token stays in the address');
+  await end(other);
+});
+
+await check('behind a proxy that shows it below a path, all of the page works', async () => {
+  const { port } = new URL(program.url);
+  const proxy = createServer((from, to) => {
+    const path = from.url.replace(/^\/labels\/steel/, '');
+    const passed = request({ port, path, method: from.method, headers: from.headers }, (answer) => {
+      to.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(to);
+    });
+    passed.on('error', () => to.destroy());
+    from.pipe(passed);
+  });
+  await new Promise((resolve) => {
+    proxy.listen(0, '127.0.0.1', resolve);
+  });
+  const at = `http://127.0.0.1:${proxy.address().port}/labels/steel/${new URL(program.url).search}`;
+  const page = await visit({ person: 'Eve', at });
+  const asked = [];
+  page.on('request', (one) => asked.push(new URL(one.url()).pathname));
+  const id = await shown(page);
+  await page.keyboard.press('1');
+  await movedOn(page, id);
+  await page.keyboard.press('Backspace');
+  await waitFor('it is back', async () => (await shown(page)) === id);
+  await page.keyboard.press('g');
+  await page.waitForSelector('.tile img');
+  for (const view of ['review', 'classes', 'progress', 'exchange']) {
+    await page.click(`a[data-view=${view}]`);
+    await page.waitForSelector(`#view-${view}:not([hidden])`);
+  }
+  assert.ok(await page.evaluate(() => document.fonts.load('16px Inter').then((all) => all.length > 0)));
+  assert.ok(asked.length > 0);
+  assert.deepEqual(
+    asked.filter((path) => !path.startsWith('/labels/steel/')),
+    [],
+  );
+  await end(page);
+  proxy.closeAllConnections();
+  proxy.close();
 });
 
 await check('killed while it trains: the answers are there, and the next training runs to its end', async () => {
@@ -112,7 +180,6 @@ await check('killed while it trains: the answers are there, and the next trainin
   await waitFor('it trains', async () => (await api(page, '/api/pulse')).training.state === 'running');
   await program.kill();
   await program.start();
-  restarted();
   await page.goto(program.url);
   await page.waitForSelector('.view.label .frame img');
   const again = await api(page, '/api/project');
@@ -137,7 +204,7 @@ await check('labels from a file go in through the page, and come out of it again
   for (const one of images) assert.equal((await stateOf(page, one.id)).state, 'labelled');
   assert.equal((await api(page, '/api/project')).counts.labelled, before + 3);
   const waiting = page.waitForEvent('download');
-  await page.click('a[href="/api/export?format=csv"]');
+  await page.click('a[href="api/export?format=csv"]');
   await (await waiting).saveAs(file);
   const lines = readFileSync(file, 'utf8').split('\n');
   for (const one of images)

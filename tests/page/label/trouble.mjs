@@ -26,31 +26,116 @@ await check('who comes without the token is told where to find it', async () => 
   await end(page);
 });
 
-await check('the page does not move on before the server has the answer; keys meanwhile do nothing', async () => {
+await check('the page does not move on before the server has the answer; keys meanwhile wait for the images that follow', async () => {
   const page = await visit();
+  const { classes } = await api(page, '/api/project');
   const id = await shown(page);
-  let sent = 0;
-  // The answer is held until it is let go, however slow the machine is.
+  const sent = [];
+  // The first answer is held until it is let go, however slow the machine is.
   let letGo;
   const held = new Promise((resolve) => {
     letGo = resolve;
   });
   const asked = page.waitForRequest('**/api/answers');
   await page.route('**/api/answers', async (route) => {
-    sent += 1;
+    sent.push(route.request().postDataJSON().answers[0]);
     await held;
     await route.continue();
   });
   await page.keyboard.press('1');
   await asked;
-  await page.waitForTimeout(200);
+  for (const key of ['2', 'u', '1']) await page.keyboard.press(key);
+  await waitFor('it says that keys wait', async () => /^3 keys waiting/.test(await page.locator('#count-line').innerText()));
   assert.equal(await shown(page), id);
-  await page.keyboard.press('2');
+  assert.equal(sent.length, 1);
   letGo();
-  await movedOn(page, id);
-  await page.waitForTimeout(100);
-  assert.equal(sent, 1);
+  await waitFor('all of it is sent', () => sent.length === 4, 20_000);
+  assert.equal(new Set(sent.map((one) => one.image)).size, 4, 'two keys for one image');
+  assert.deepEqual(
+    sent.map((one) => (one.act === 'label' ? one.class : one.act)),
+    [classes[0].id, classes[1].id, 'unsure', classes[0].id],
+  );
+  await waitFor('the last is saved', async () => (await stateOf(page, sent[3].image)).state === 'labelled');
   await page.unroute('**/api/answers');
+  for (let i = 0; i < 4; i += 1) await api(page, '/api/undo', { person: 'Ada' });
+  await end(page);
+});
+
+await check('sixty keys at once: each answers an image of its own, in order; as many undos take all of them back', async () => {
+  const page = await visit({ person: 'Flo' });
+  const { classes } = await api(page, '/api/project');
+  const sent = [];
+  page.on('request', (request) => {
+    if (request.url().endsWith('/api/answers')) sent.push(request.postDataJSON().answers[0]);
+  });
+  const press = (codes) =>
+    page.evaluate((all) => {
+      for (const [code, key] of all)
+        document.body.dispatchEvent(new KeyboardEvent('keydown', { code, key, bubbles: true, cancelable: true }));
+    }, codes);
+  await press(Array.from({ length: 60 }, (_, i) => [`Digit${1 + (i % 2)}`, String(1 + (i % 2))]));
+  const labelled = async () => {
+    const { images } = await api(page, '/api/images?state=labelled&limit=1000');
+    const ids = new Set(sent.map((one) => one.image));
+    return images.filter((image) => ids.has(image.id)).length;
+  };
+  await waitFor('sixty are saved', async () => sent.length === 60 && (await labelled()) === 60, 60_000);
+  assert.equal(new Set(sent.map((one) => one.image)).size, 60);
+  assert.deepEqual(
+    sent.map((one) => one.class),
+    sent.map((_, i) => classes[i % 2].id),
+  );
+  await press(Array.from({ length: 60 }, () => ['Backspace', 'Backspace']));
+  await waitFor('all are open again', async () => (await labelled()) === 0, 60_000);
+  await waitFor('the first of them is back', async () => (await shown(page)) === sent[0].image);
+  await end(page);
+});
+
+await check('undo while the server is away: at once on the screen, in order on the server when it is back', async () => {
+  allowFailures();
+  const page = await visit({ person: 'Ulf' });
+  const ids = [];
+  const label = async () => {
+    const id = await shown(page);
+    ids.push(id);
+    await page.keyboard.press('1');
+    await movedOn(page, id);
+  };
+  await label();
+  await label();
+  await page.route('**/api/**', (route) => route.abort());
+  await label();
+  const trouble = async (text) =>
+    waitFor(text.source, async () => text.test(await page.locator('#trouble').innerText()));
+  await trouble(/1 answer not saved/);
+  // The first undo takes back what waits, the second what the server has.
+  for (const place of [2, 1]) {
+    await page.keyboard.press('Backspace');
+    await waitFor(`image ${place} is back`, async () => (await shown(page)) === ids[place]);
+  }
+  await trouble(/1 answer and 2 undos not saved|2 undos not saved|1 undo not saved/);
+  // What is answered after that waits behind it, also over a reload.
+  await page.keyboard.press('2');
+  await movedOn(page, ids[1]);
+  page.once('dialog', (dialog) => dialog.accept());
+  await page.unroute('**/api/**');
+  await page.reload();
+  await page.waitForSelector('.view.label .frame img');
+  await waitFor('it is sent', async () => {
+    const images = [];
+    for (const id of ids) images.push(await stateOf(page, id));
+    const { classes } = await api(page, '/api/project');
+    return (
+      images[0].class === classes[0].id && images[1].class === classes[1].id && images[2].state === 'open'
+    );
+  });
+  await waitFor('the trouble is over', async () => (await page.locator('#trouble').innerText()) === '');
+  const { history } = await api(page, `/api/images/${ids[1]}`);
+  assert.deepEqual(
+    history.filter((one) => one.person === 'Ulf').map((one) => [one.act, one.undone]),
+    [['label', true], ['undo', false], ['label', false]],
+  );
+  for (let i = 0; i < 2; i += 1) await api(page, '/api/undo', { person: 'Ulf' });
   await end(page);
 });
 
@@ -120,7 +205,7 @@ await check('an export that fails says why in the page', async () => {
       body: JSON.stringify({ error: { what: 'the disk is full' } }),
     }),
   );
-  await page.click('a[href="/api/export?format=csv"]');
+  await page.click('a[href="api/export?format=csv"]');
   await waitFor('it says so', async () => /disk is full/i.test(await said(page)));
   await end(page);
 });

@@ -132,7 +132,7 @@ await check('what two people said differently is a conflict, and review settles 
   await end(page);
 });
 
-await check('classes: add, rename, give a key, move, merge', async () => {
+await check('classes: add, rename, give a key, move, merge and take it back, delete', async () => {
   const page = await visit();
   const name = `try ${Date.now() % 100000}`;
   await go(page, 'classes');
@@ -170,9 +170,140 @@ await check('classes: add, rename, give a key, move, merge', async () => {
   const target = (await api(page, '/api/project')).classes.find((one) => one.id !== added.id);
   await page.selectOption('#merge-into', String(target.id));
   await page.click('dialog[open] button.main');
-  await page.click('dialog[open] button.main');
-  await waitFor('merged', async () => !(await api(page, '/api/project')).classes.some((one) => one.id === added.id));
+  const there = async () => (await api(page, '/api/project')).classes.some((one) => one.id === added.id);
+  await waitFor('merged', async () => !(await there()));
   assert.equal((await stateOf(page, id)).class, target.id);
+  await page.click(`#class-split-${added.id}`);
+  await waitFor('a class again', there);
+  assert.equal((await stateOf(page, id)).class, added.id);
+  assert.equal(await page.locator(`#class-delete-${added.id}`).count(), 0, 'it can be deleted with a label');
+  await api(page, '/api/undo', { person: 'Ada' });
+  await page.reload();
+  await page.click(`#class-delete-${added.id}`);
+  await waitFor('deleted', async () => !(await there()));
+  await end(page);
+});
+
+await check('the strategy can be changed on the page', async () => {
+  const page = await visit();
+  const { strategy } = (await api(page, '/api/project')).settings;
+  await go(page, 'progress');
+  await page.click('text=Settings');
+  assert.equal(await page.locator('#set-strategy').inputValue(), strategy);
+  await page.selectOption('#set-strategy', 'margin');
+  await page.click('dialog[open] button.main');
+  await waitFor('it is set', async () => (await api(page, '/api/project')).settings.strategy === 'margin');
+  await api(page, '/api/settings', { strategy }, 'PUT');
+  await end(page);
+});
+
+await check('in Review Enter keeps the label, another key takes the suggestion', async () => {
+  const page = await visit();
+  const { images } = await api(page, '/api/review?kind=doubt&limit=60');
+  const place = images.findIndex((one) => one.suggestion && one.suggestion.class !== one.class);
+  const image = images[Math.max(place, 0)];
+  assert.ok(image || !known, 'nothing is doubted');
+  if (image) {
+    await go(page, 'review?kind=doubt');
+    for (const [key, expected] of [
+      ['Enter', image.class],
+      ...(place < 0 ? [] : [['Shift+Enter', image.suggestion.class]]),
+    ]) {
+      await page.locator(`#review-${image.id}`).click();
+      await waitFor('it is shown', async () =>
+        (await page.locator('.view.review .frame img').getAttribute('src'))?.endsWith(`/${image.id}`),
+      );
+      const request = page.waitForRequest('**/api/answers');
+      await page.keyboard.press(key);
+      const [answer] = (await request).postDataJSON().answers;
+      assert.deepEqual([answer.image, answer.act, answer.class], [image.id, 'label', expected]);
+      await waitFor('it says so', async () => /settled/.test(await said(page)));
+      await api(page, '/api/undo', { person: 'Ada' });
+    }
+  }
+  await end(page);
+});
+
+await check('a class has a description and examples, beside the image on one key; an image a note and a flag', async () => {
+  const page = await visit();
+  const { classes } = await api(page, '/api/project');
+  const [one] = classes;
+  await go(page, 'classes');
+  await page.click(`#class-describe-${one.id}`);
+  await page.fill('#description', 'fine lines\nlike a net');
+  await page.click('dialog[open] button.main');
+  await waitFor('it is saved', async () => (await api(page, '/api/project')).guides[0]?.description === 'fine lines\nlike a net');
+  await go(page, 'label');
+  const id = await shown(page);
+  const guide = page.locator('.view.label .guide');
+  assert.equal(await guide.isVisible(), false);
+  await page.keyboard.press('.');
+  assert.match(await guide.innerText(), /like a net/);
+  // It stays for the images that follow; what is labelled can be pinned as an example.
+  await page.keyboard.press('1');
+  await movedOn(page, id);
+  assert.match(await guide.innerText(), /like a net/);
+  await page.keyboard.press('ArrowLeft');
+  await waitFor('back', async () => (await shown(page)) === id);
+  await page.keyboard.press('Shift+F');
+  await waitFor('it is flagged', async () => /flagged/.test(await page.locator('.view.label .caption').innerText()));
+  await page.keyboard.press('Shift+I');
+  await page.click('text=Pin as an example');
+  await waitFor('it is pinned', async () => (await guide.locator('img').count()) === 1);
+  await page.fill('#image-note', 'see the left edge');
+  await page.click('text=Save the note');
+  await waitFor('it is noted', async () => (await stateOf(page, id)).note === 'see the left edge');
+  assert.equal(await page.locator('dialog[open] .remarks input').isChecked(), true);
+  await page.keyboard.press('Escape');
+  assert.match(await page.locator('.view.label .caption').innerText(), /see the left edge/);
+  await go(page, 'browse?flag=true');
+  await waitFor('it alone is listed', async () =>
+    (await page.locator('.tile').evaluateAll((all) => all.map((tile) => tile.id))).join() === `tile-${id}`,
+  );
+  if (shots) {
+    await go(page, 'label');
+    await page.screenshot({ path: join(shots, 'guide.png') });
+  }
+  await api(page, `/api/classes/${one.id}/guide`, { description: '' }, 'PUT');
+  await api(page, `/api/classes/${one.id}/examples`, { image: id, pinned: false });
+  await api(page, `/api/images/${id}/note`, { person: 'Ada', note: '', flag: false }, 'PUT');
+  await api(page, '/api/undo', { person: 'Ada' });
+  await end(page);
+});
+
+await check('the link that skips the views leads to the images of the view at hand', async () => {
+  const page = await visit();
+  for (const [view, id] of [
+    ['browse', 'grid'],
+    ['classes', ''],
+  ]) {
+    await go(page, view);
+    if (id) await page.waitForSelector('.tile');
+    await page.locator('.skip').focus();
+    await page.keyboard.press('Enter');
+    assert.ok(page.url().endsWith(`#${view}`), page.url());
+    assert.equal(await page.evaluate(() => document.activeElement.closest('.view')?.id), `view-${view}`);
+    if (id) assert.equal(await page.evaluate(() => document.activeElement.id), id);
+  }
+  await end(page);
+});
+
+await check('a long name of a class, with a comma in it, fits everywhere', async () => {
+  const page = await visit({ width: 390, height: 844 });
+  const name = `crack, ${'deep and longer than any line '.repeat(5)}`.trim();
+  const one = await api(page, '/api/classes', { name });
+  await page.reload();
+  for (const view of ['label', 'classes', 'progress', 'browse', 'exchange']) {
+    await go(page, view);
+    if (view === 'progress') {
+      await waitFor('it is there', async () => (await page.locator('#view-progress').innerText()).includes(name));
+      const cell = page.locator(`#view-progress tbody th:has-text("crack,")`);
+      assert.ok((await cell.evaluate((box) => box.getBoundingClientRect().width)) < 390, 'the name takes all the width');
+    }
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    assert.ok(overflow <= 0, `${view} sticks out by ${overflow} pixels`);
+  }
+  await api(page, `/api/classes/${one.id}`, {}, 'DELETE');
   await end(page);
 });
 
@@ -189,6 +320,35 @@ await check('progress shows labels, accuracy as chart and table, and training', 
     assert.equal(await page.locator('.rounds tbody tr').count(), status.rounds.length);
   }
   assert.ok(text.includes(status.stopping.text));
+  await end(page);
+});
+
+await check('a confusion opens its images; accepting many says what it would cost; who labels is counted', async () => {
+  const page = await visit();
+  await go(page, 'progress');
+  await page.waitForSelector('.persons');
+  const status = await api(page, '/api/status');
+  const counted = await page.locator('.persons tbody').first().innerText();
+  for (const one of status.persons) assert.ok(counted.includes(one.person), one.person);
+  const sure = status.acceptance.filter((one) => one.errors !== null && one.images > 0);
+  assert.equal(await page.locator('.acceptance').count(), Math.min(1, sure.length));
+  if (sure.length > 0) {
+    await page.focus('#accept-above');
+    await page.keyboard.press('Home');
+    assert.match(
+      await page.locator('.acceptance [role=status]').innerText(),
+      new RegExp(`above ${sure[0].above * 100} %: expect [\\d,]+ errors? in `),
+    );
+    assert.equal(await page.locator('.acceptance a').getAttribute('href'), `#browse?state=open&low=${sure[0].above * 100}&sort=confidence`);
+  }
+  const labels = status.confusions.find((one) => one.labels > 0);
+  if (labels) {
+    const href = `#browse?class=${labels.class}&predicted=${labels.predicted}`;
+    const { total } = await api(page, `/api/images?class=${labels.class}&predicted=${labels.predicted}`);
+    assert.equal(total, labels.labels);
+    await page.locator(`.confusions a[href="${href}"]`).first().click();
+    await waitFor('its images', async () => (await page.locator('.found').innerText()).includes(String(total)));
+  }
   await end(page);
 });
 
@@ -215,7 +375,7 @@ await check('export downloads a file; taking it in again adds nothing', async ()
   await go(page, 'exchange');
   for (const format of ['csv', 'jsonl', 'label-studio']) {
     const waiting = page.waitForEvent('download');
-    await page.click(`a[href="/api/export?format=${format}"]`);
+    await page.click(`a[href="api/export?format=${format}"]`);
     const file = join(tmpdir(), `vabal-export-${process.pid}.${format === 'label-studio' ? 'json' : format}`);
     await (await waiting).saveAs(file);
     assert.ok(existsSync(file));
@@ -235,9 +395,13 @@ await check('export downloads a file; taking it in again adds nothing', async ()
 });
 
 for (const theme of ['light', 'dark']) {
-  for (const width of [1280, 390]) {
-    await check(`every view is accessible and fits: ${theme}, ${width} pixels`, async () => {
-      const page = await visit({ theme, width, height: width < 600 ? 844 : 800 });
+  for (const [width, height] of [
+    [1280, 800],
+    [390, 844],
+    [844, 390],
+  ]) {
+    await check(`every view is accessible and fits: ${theme}, ${width} × ${height} pixels`, async () => {
+      const page = await visit({ theme, width, height });
       const look = async (name, settle = null) => {
         if (settle) await settle();
         await page.waitForTimeout(350);
@@ -252,7 +416,16 @@ for (const theme of ['light', 'dark']) {
             .map((one) => one.textContent),
         );
         assert.deepEqual(cut, [], `${name}: text is cut off`);
-        if (width < 600) {
+        const room = await page.evaluate(() =>
+          [...document.querySelectorAll('.view:not([hidden]) .frame, .view:not([hidden]) .grid')]
+            .filter((one) => one.offsetParent)
+            .map((one) => Math.min(one.clientWidth, one.clientHeight)),
+        );
+        assert.ok(
+          room.every((side) => side >= 140),
+          `${name}: only ${room} pixels for the images`,
+        );
+        if (width < 900) {
           const small = await page.evaluate(() =>
             [...document.querySelectorAll('button, .views a')]
               .filter((one) => one.offsetParent && one.getBoundingClientRect().height < 24)

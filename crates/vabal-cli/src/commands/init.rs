@@ -43,8 +43,8 @@ pub struct Init {
     /// Folder of the images
     #[arg(long, value_name = "DIR")]
     pub images: PathBuf,
-    /// Names of the classes, with commas between
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    /// Names of the classes, with commas between; a name with a comma in it stands in quotes: 'a,"b, c"'
+    #[arg(long, value_name = "A,B,C")]
     pub classes: Vec<String>,
     /// Set a setting of the project; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
@@ -96,8 +96,36 @@ pub fn init(args: &Init) -> Result<()> {
     let settings =
         Settings::default().changed(&Value::Object(pairs(&args.set, "--set", "--set retrain_every=100")?));
     let settings = settings.map_err(|error| error.or_hint("`vabal init --help` lists the settings"))?;
-    let mut project = Project::create(&args.project, &args.images, &args.classes, settings)?;
+    let mut classes = Vec::new();
+    for text in &args.classes {
+        classes.extend(names(text)?);
+    }
+    let mut project = Project::create(&args.project, &args.images, &classes, settings)?;
     look(&mut project, &args.project, args.quiet, args.json, true)
+}
+
+/// The values of a line of CSV: commas between, quotes around a value that has one.
+fn names(line: &str) -> Result<Vec<String>> {
+    let (mut names, mut name, mut quoted) = (Vec::new(), String::new(), false);
+    let mut rest = line.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '"' if quoted && rest.next_if_eq(&'"').is_some() => name.push('"'),
+            '"' if quoted || name.trim().is_empty() => quoted = !quoted,
+            ',' if !quoted => names.push(std::mem::take(&mut name)),
+            _ => name.push(c),
+        }
+    }
+    if quoted {
+        return Err(Error::input("a quote is not closed")
+            .at("--classes")
+            .expected("names with commas between, in quotes where they have a comma themselves: 'a,\"b, c\"'")
+            .got(line)
+            .hint("close it; in a shell, single quotes stand around the whole")
+            .into());
+    }
+    names.push(name);
+    Ok(names)
 }
 
 /// Looks at the folder of images again.
@@ -192,3 +220,18 @@ fn copies(project: &Project) -> Result<usize> {
 
 /// Files that cannot be read and are named.
 const BAD: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn a_name_with_a_comma_stands_in_quotes() {
+        assert_eq!(names("a, b").unwrap(), ["a", " b"]);
+        assert_eq!(names("a,\"b, c\",d").unwrap(), ["a", "b, c", "d"]);
+        assert_eq!(names("a, \"b, \"\"c\"\"\"").unwrap(), ["a", " b, \"c\""]);
+        assert_eq!(names("5\" pipe").unwrap(), ["5\" pipe"]);
+        assert!(names("a,\"b").is_err());
+        assert_eq!(names("").unwrap(), [""]);
+    }
+}

@@ -18,13 +18,14 @@ use crate::{interrupt, user};
 
 /// Label images in the browser
 ///
-/// Serves the page on this machine and opens it. The address has a token, new at each start, without which nobody
-/// gets in. Every answer is on the disk before the page moves on. When enough is labelled, a model is trained in
+/// Serves the page on this machine and opens it. The address has a token without which nobody gets in; it stays the same, kept
+/// in the project's folder for its owner alone. Every answer is on the disk before the page moves on. When enough is labelled, a model is trained in
 /// the background and says what to ask next. Several people can label at once: each opens the address and gives
 /// their name. Ctrl-C ends it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal label steel\n  vabal label steel --port 9000 --no-open\n  \
-    vabal label steel --host 0.0.0.0     # everybody in the network who has the address")]
+    vabal label steel --host 0.0.0.0     # everybody in the network who has the address\n  \
+    vabal label steel --allow-host lab.example --base-path /steel     # behind a proxy")]
 pub struct Label {
     /// Folder of the project
     #[arg(value_name = "PROJECT")]
@@ -35,6 +36,12 @@ pub struct Label {
     /// Port to serve at, 0 for any that is free; 8765 or the next that is free if not given
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
+    /// Further name by which the page may be opened, that of a proxy: NAME or NAME:PORT; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    pub allow_host: Vec<String>,
+    /// Path below which a proxy shows the page, such as /steel
+    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
+    pub base_path: String,
     /// Do not open the browser
     #[arg(long)]
     pub no_open: bool,
@@ -60,6 +67,8 @@ pub fn run(args: &Label) -> Result<()> {
         project: args.project.clone(),
         host: args.host.clone(),
         port: args.port,
+        allowed: args.allow_host.clone(),
+        base_path: args.base_path.clone(),
         token: None,
         person: args.person.clone().or_else(user),
     };
@@ -74,8 +83,11 @@ pub fn run(args: &Label) -> Result<()> {
     }
     let address = server.address().to_owned();
     say(format_args!("\n  {address}\n"));
+    if !server.others().is_empty() {
+        say(format_args!("For others:\n\n  {}\n", server.others().join("\n  ")));
+    }
     if !server.is_local() {
-        say("For others, this machine's name or address in the network takes the place of 127.0.0.1.\n");
+        say("Any address of this machine will do; another name only with --allow-host NAME.\n");
     }
     say("Every answer is on the disk before the page moves on. Ctrl-C ends.");
     let door = if args.no_open { None } else { open(&args.project, &address) };

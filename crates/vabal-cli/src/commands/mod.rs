@@ -13,6 +13,7 @@ pub mod query;
 pub mod rank;
 pub mod report;
 pub mod run;
+pub mod scale;
 pub mod set;
 pub mod status;
 pub mod train;

@@ -2,7 +2,7 @@
 //!
 //! Never here: how files hold arrays (`vabal_arrays`), how a strategy chooses (`vabal::query`).
 
-mod pool;
+pub(super) mod pool;
 mod show;
 pub(crate) mod write;
 

@@ -55,7 +55,11 @@ const ALL: [(&str, &str, bool); 17] = [
     ("colour", "with backbone=none: what the network sees of it, auto, grey or rgb", true),
     ("passes", "with backbone=none: images that a training looks at; more take longer and teach more", true),
     ("holdout", "share of the images set aside to measure accuracy; fixed once there are images", false),
-    ("holdout_target", "labels of the images set aside after which no more of them are asked", false),
+    (
+        "holdout_target",
+        "labels of the images set aside after which no more of them are asked; twice as many while a class has fewer than 5",
+        false,
+    ),
     ("holdout_every", "every how many questions one is of the images set aside", false),
     ("answers_wanted", "how many people answer each image", false),
     ("seed", "where all that is random begins; fixed once there are images", false),

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use vabal::Result;
-use vabal::project::status::{self, Status};
+use vabal::project::status::{self, RoundStatus, Status};
 use vabal::project::{Counts, Project};
 
 use crate::output::{say, several};
@@ -124,20 +124,44 @@ fn classes(status: &Status) -> Vec<Vec<String>> {
             class.holdout.to_string(),
             number(class.difficulty, 2),
             number(class.prior, 2),
-            number(class.expected_next, 0),
+            match (class.expected_next, class.expected_low, class.expected_high) {
+                (Some(value), Some(low), Some(high)) => format!("{value:.0} ({low} to {high})"),
+                _ => NONE.into(),
+            },
         ]
     }));
     lines
 }
 
+/// The balanced accuracy of a training in percent; where a class is not measured, its interval alone.
+pub fn balanced(round: &RoundStatus) -> String {
+    match (round.balanced_accuracy, round.balanced_low, round.balanced_high) {
+        (None, Some(low), Some(high)) => format!("{:.1} to {:.1}", 100.0 * low, 100.0 * high),
+        (value, low, high) => interval(value, low, high),
+    }
+}
+
 fn rounds(status: &Status) -> Vec<Vec<String>> {
-    let head = ["round", "labels", "balanced accuracy in %", "accuracy in %", "of", "agreement", "strategy"];
+    let head = [
+        "round",
+        "labels",
+        "balanced accuracy in %",
+        "classes measured",
+        "accuracy in %",
+        "of",
+        "agreement",
+        "strategy",
+    ];
     let mut lines = vec![head.map(String::from).to_vec()];
     lines.extend(status.rounds.iter().map(|round| {
         vec![
             round.round.to_string(),
-            round.labels.to_string(),
-            interval(round.balanced_accuracy, round.balanced_low, round.balanced_high),
+            match round.taken_back {
+                0 => round.labels.to_string(),
+                n => format!("{} ({n} taken back)", round.labels),
+            },
+            balanced(round),
+            format!("{} of {}", round.classes_measured, round.classes),
             interval(round.accuracy, round.accuracy_low, round.accuracy_high),
             round.holdout.to_string(),
             round.agreement.map_or(NONE.into(), |agreement| format!("{agreement:.2}")),

@@ -71,13 +71,17 @@ fn trained(last: &RoundStatus, status: &Status) -> Vec<String> {
         "round {}: trained on {} labels of {classes} classes, {:.0} s",
         last.round, last.labels, last.seconds
     )];
-    let balanced = super::status::interval(last.balanced_accuracy, last.balanced_low, last.balanced_high);
+    let balanced = super::status::balanced(last);
     let accuracy = super::status::interval(last.accuracy, last.accuracy_low, last.accuracy_high);
     lines.push(match last.holdout {
         0 => "not measured: no image that was set aside is labelled yet".to_owned(),
         n => {
             let images = several(n, "image");
-            format!("balanced accuracy {balanced} %, accuracy {accuracy} %, on {images} set aside")
+            let measured = match last.classes_measured {
+                n if n == last.classes => String::new(),
+                n => format!(" ({n} of {} classes measured)", last.classes),
+            };
+            format!("balanced accuracy {balanced} %{measured}, accuracy {accuracy} %, on {images} set aside")
         }
     });
     lines.extend([status.next.text.clone(), status.stopping.text.clone()]);

@@ -28,7 +28,8 @@ fn features_of_a_folder_are_a_file_that_rank_takes() {
     assert!(text(&first.stderr).contains("left out torn.jpg"), "{}", text(&first.stderr));
     assert_eq!(
         succeeded(first),
-        "12 images × 1280 features in pool.npz\n  efficientnet-lite0 at 32 × 32 pixels\n"
+        "12 images × 1280 features in pool.npz\n  efficientnet-lite0 at 32 × 32 pixels\n  other backbones: an ONNX file, \
+         or by `vabal fetch`: resnet18, resnet50\n"
     );
     let second = succeeded(embed("pool.parquet"));
     assert!(second.contains("  12 of them computed before\n") && second.contains("vabal fetch"), "{second}");

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the lint spares tests, but not the functions they share")]
 
+mod arrays;
 mod backbone;
 mod configuration;
 mod data;
@@ -13,4 +14,5 @@ mod project;
 mod rank;
 mod report;
 mod resume;
+mod scale;
 mod support;

@@ -108,9 +108,20 @@ fn a_project_is_trained_and_asked_without_the_page() {
     let said = run(&place, &["train", "steel"]);
     let status: Value = serde_json::from_str(&run(&place, &["status", "steel", "--json"])).unwrap();
     let round = &status["rounds"][0];
-    let (of, value) = (round["holdout"].as_u64().unwrap(), round["balanced_accuracy"].as_f64().unwrap());
+    let (of, value) = (round["holdout"].as_u64().unwrap(), round["measured_accuracy"].as_f64().unwrap());
     assert!(of > 0 && (0.0..=1.0).contains(&value), "{round}");
-    assert!(said.contains(&format!("balanced accuracy {:.1} (", 100.0 * value)), "{said}");
+    let (low, high) = (round["balanced_low"].as_f64().unwrap(), round["balanced_high"].as_f64().unwrap());
+    let expected = match (round["classes_measured"].as_u64().unwrap(), round["classes"].as_u64().unwrap()) {
+        (n, all) if n == all => format!("balanced accuracy {:.1} ({:.1} to", 100.0 * value, 100.0 * low),
+        (n, all) => {
+            format!(
+                "balanced accuracy {:.1} to {:.1} % ({n} of {all} classes measured)",
+                100.0 * low,
+                100.0 * high
+            )
+        }
+    };
+    assert!(said.contains(&expected), "{said}");
     assert!(said.contains("8 images to be labelled next\n\nNext: vabal label steel"), "{said}");
     let table = run(&place, &["status", "steel"]);
     assert!(

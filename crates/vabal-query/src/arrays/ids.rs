@@ -3,6 +3,9 @@
 //! Strategies break ties and draw by id, so ids follow what a row is called and never where it stands: the picks are the
 //! same in whatever order a pool is listed.
 
+use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
+
 use crate::Id;
 
 /// What rows are called.
@@ -40,13 +43,13 @@ impl Names {
         }
     }
 
-    /// An id for each row: the number itself; the place in ascending order for texts, and for numbers where one is below 0.
+    /// An id for each row: the number itself, or its place in ascending order where one is below 0; of texts [`text_id`].
     ///
     /// # Errors
     /// The rows of the first name that is there again, and of its second place.
     pub(super) fn ids(&self) -> Result<Vec<Id>, (usize, usize)> {
         match self {
-            Self::Texts(texts) => ranked(texts),
+            Self::Texts(texts) => hashed(texts),
             Self::Numbers(numbers) => {
                 let ranks = ranked(numbers)?;
                 let ids: Option<Vec<Id>> = numbers.iter().map(|&number| Id::try_from(number).ok()).collect();
@@ -61,6 +64,28 @@ impl Names {
             Self::Texts(_) => "texts",
         }
     }
+}
+
+/// The id of a text: 63 bits of its SHA-256, the same in whatever pool it is. That two of 10⁹ texts have the same has a chance of 5 %.
+#[must_use]
+pub fn text_id(text: &str) -> Id {
+    let hash = Sha256::digest(text);
+    Id::from_le_bytes(std::array::from_fn(|i| hash[i])) >> 1
+}
+
+/// [`text_id`] of each text; of those that have the same, the later ones in alphabetical order have the next ids that are free.
+fn hashed(texts: &[String]) -> Result<Vec<Id>, (usize, usize)> {
+    let mut ids: Vec<Id> = texts.par_iter().map(|text| text_id(text)).collect();
+    let mut rows: Vec<usize> = (0..texts.len()).collect();
+    rows.par_sort_unstable_by(|&a, &b| (ids[a], &texts[a], a).cmp(&(ids[b], &texts[b], b)));
+    let same = rows.windows(2).filter(|pair| texts[pair[0]] == texts[pair[1]]);
+    if let Some(twice) = same.map(|pair| (pair[0], pair[1])).min() {
+        return Err(twice);
+    }
+    for pair in rows.windows(2) {
+        ids[pair[1]] = ids[pair[1]].max(ids[pair[0]] + 1);
+    }
+    Ok(ids)
 }
 
 /// The place of each value in ascending order.

@@ -40,6 +40,6 @@ mod signals;
 pub use array::{Array, Kind, Name, Source, Store, Values};
 pub use classes::Classes;
 pub use group::Group;
-pub use ids::Names;
+pub use ids::{Names, text_id};
 pub use pool::Pool;
 pub use signals::{Dense, MonteCarlo, Needs, Signals, argmax};

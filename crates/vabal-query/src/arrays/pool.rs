@@ -137,6 +137,13 @@ impl Pool {
         }
     }
 
+    /// What the rows without a label are called, in the order of their ids in the signals; `None` without an array `ids`.
+    #[must_use]
+    pub fn candidate_names(&self) -> Option<Names> {
+        let rows: Vec<usize> = self.unlabelled.rows.iter().collect();
+        self.groups[0].names.as_ref().map(|(names, _)| names.rows(&rows))
+    }
+
     /// Checks that every array is there that a strategy called `strategy` needs.
     ///
     /// # Errors

@@ -63,6 +63,8 @@ pub struct Validated {
     pub loss: Option<f64>,
     /// Share of these rows whose class was right.
     pub accuracy: Option<f64>,
+    /// These rows by id, each with the C probabilities, calibrated, that a head gives it which was fitted without it.
+    pub held_out: Vec<(Id, Vec<f32>)>,
 }
 
 /// A fold: rows to fit to, with the others and their labels to look at.
@@ -165,6 +167,15 @@ impl LinearHead {
             }
             chosen = Some(best);
         }
+        let temperature = chosen.as_ref().map_or(1.0 / SHARPNESS, |chosen| chosen.calibration.temperature);
+        let mut held_out = Vec::new();
+        for ((rows, fold), head) in
+            parts.iter().zip(&folds).zip(chosen.iter().flat_map(|chosen| &chosen.heads))
+        {
+            let p = head.clone().with_temperature(temperature)?.probabilities(fold.held.view())?;
+            held_out.extend(rows.iter().zip(p.rows()).map(|(&row, p)| (ids[order[row]], p.to_vec())));
+        }
+        held_out.sort_unstable_by_key(|(id, _)| *id);
         drop(folds);
 
         let l2 = size * chosen.as_ref().map_or(MIDDLE, |chosen| chosen.lambda);
@@ -176,7 +187,6 @@ impl LinearHead {
             Err(_) => Flow::Stop,
         })?;
         head.weights *= factor;
-        let temperature = chosen.as_ref().map_or(1.0 / SHARPNESS, |chosen| chosen.calibration.temperature);
         let head = head.with_temperature(temperature)?;
         tell(tried(chosen.as_ref().map(|chosen| chosen.calibration.loss)), total)?;
         Ok(Validated {
@@ -185,6 +195,7 @@ impl LinearHead {
             temperature,
             loss: chosen.as_ref().map(|chosen| chosen.calibration.loss),
             accuracy: chosen.as_ref().map(|chosen| chosen.calibration.accuracy),
+            held_out,
         })
     }
 }
@@ -392,6 +403,15 @@ mod tests {
             let found = fit(&features, &labels, classes);
             prop_assert!(found.l2 > 0.0 && found.temperature > 0.0);
             prop_assert_eq!(found.loss.is_some(), found.accuracy.is_some());
+            // Once each row of a class that has others.
+            let more: Vec<Id> = ids(n)
+                .into_iter()
+                .zip(&labels)
+                .filter(|(_, label)| labels.iter().filter(|other| other == label).count() > 1)
+                .map(|(id, _)| id)
+                .collect();
+            prop_assert_eq!(found.held_out.iter().map(|(id, _)| *id).collect::<Vec<_>>(), more);
+            prop_assert!(found.held_out.iter().all(|(_, p)| (p.iter().sum::<f32>() - 1.0).abs() < 1e-4));
             for row in found.head.probabilities(features.view()).unwrap().rows() {
                 prop_assert!((row.iter().map(|&p| f64::from(p)).sum::<f64>() - 1.0).abs() < 1e-6);
             }
@@ -421,6 +441,15 @@ mod tests {
             }
             assert!(loss < least + 0.05, "{loss} {least}");
             assert!((found.loss.unwrap() - loss).abs() < 0.2, "{:?} {loss}", found.loss);
+            let of_folds: f64 = found
+                .held_out
+                .iter()
+                .map(|(id, p)| -f64::from(p[labels[(*id as usize - 1) / 3] as usize]).ln())
+                .sum();
+            assert!(
+                (of_folds / found.held_out.len() as f64 - found.loss.unwrap()).abs() < 1e-3,
+                "{of_folds}"
+            );
             strengths.push(found.l2);
         }
         assert!(strengths[1] > strengths[0], "{strengths:?}");

@@ -130,7 +130,7 @@ pub(super) fn top(
 }
 
 /// The places of a ranked list that fill the quotas, in order.
-fn fill(mut quota: Vec<usize>, classes: impl Iterator<Item = usize>) -> Vec<usize> {
+pub(crate) fn fill(mut quota: Vec<usize>, classes: impl Iterator<Item = usize>) -> Vec<usize> {
     let takes = |&(_, class): &(usize, usize)| {
         let open = quota[class] > 0;
         quota[class] -= usize::from(open);
@@ -141,7 +141,7 @@ fn fill(mut quota: Vec<usize>, classes: impl Iterator<Item = usize>) -> Vec<usiz
 
 /// How many to take of each class: one after the other to the class that has the fewest, labelled and taken together,
 /// as long as it has any `available`; the lowest class among equals.
-fn quotas(labelled: &[usize], available: &[usize], n: usize) -> Vec<usize> {
+pub(crate) fn quotas(labelled: &[usize], available: &[usize], n: usize) -> Vec<usize> {
     let mut quota = vec![0; labelled.len()];
     for _ in 0..n {
         let open = (0..quota.len()).filter(|&class| quota[class] < available[class]);

@@ -54,6 +54,19 @@ impl<'a> Rows<'a> {
         Ok((all, scale))
     }
 
+    /// The rows of a pool multiplied by a `scale` that [`Rows::of`] found for others.
+    ///
+    /// # Errors
+    /// As [`Rows::of`].
+    pub fn scaled(pool: &'a Signals<'_>, scale: f64) -> Result<Self> {
+        let mut rows = Self::over(pool.checked_embedding()?);
+        if scale != 1.0 {
+            let scaled = rows.values.par_iter().map(|&value| (f64::from(value) * scale) as f32);
+            rows.values = Cow::Owned(scaled.collect());
+        }
+        Ok(rows)
+    }
+
     /// The rows of an array that needs no check, [n, d].
     pub fn over(array: ArrayView2<'a, f32>) -> Self {
         let values = array.to_slice().map_or_else(|| array.iter().copied().collect(), Cow::Borrowed);

@@ -54,6 +54,12 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// As a file has it; [`Table::build`] checks it.
+    #[must_use]
+    pub fn of(kind: String, values: Values) -> Self {
+        Self { kind, values }
+    }
+
     /// The kind of strategy, which presets of one strategy share.
     #[must_use]
     pub fn kind(&self) -> &str {

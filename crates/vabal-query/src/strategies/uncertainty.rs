@@ -6,8 +6,9 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::kernels::{entropy_of, two_largest, wide};
 use crate::progress::Progress;
+use crate::query::{Arrays, ByRow, Fitted, RowScore, Scored};
 use crate::term;
-use crate::{Column, Needs, Query, Selection, Strategy};
+use crate::{Column, Needs, Query, Selection, Signals, Strategy};
 
 /// Rows looked at in one go.
 const BLOCK: usize = 1024;
@@ -45,8 +46,29 @@ impl Strategy for Uncertainty {
         Needs::PROBABILITIES
     }
 
+    fn by_row(&self) -> Option<&dyn ByRow> {
+        Some(self)
+    }
+
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
-        let p = query.unlabelled.probabilities()?;
+        let Scored { scores, terms, .. } = self.score(query.unlabelled, progress)?;
+        Selection::top(query, &scores, terms, progress)
+    }
+}
+
+impl ByRow for Uncertainty {
+    fn fit(&self, _: &Query<'_>, _: &mut Progress<'_>) -> Result<Arrays> {
+        Ok(Arrays::new())
+    }
+
+    fn scorer(&self, _: &Fitted) -> Result<Box<dyn RowScore>> {
+        Ok(Box::new(*self))
+    }
+}
+
+impl RowScore for Uncertainty {
+    fn score(&self, rows: &Signals<'_>, _: &mut Progress<'_>) -> Result<Scored> {
+        let p = rows.probabilities()?;
         let (n, classes) = p.dim();
         let values = p.to_slice().unwrap_or_default();
         let (mut scores, mut predicted, mut confidence) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
@@ -72,6 +94,6 @@ impl Strategy for Uncertainty {
             Column { name: term::PREDICTED, values: predicted },
             Column { name: term::CONFIDENCE, values: confidence },
         ];
-        Selection::top(query, &scores, terms, progress)
+        Ok(Scored { scores, terms, ..Scored::default() })
     }
 }

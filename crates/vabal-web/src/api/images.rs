@@ -1,13 +1,14 @@
-//! Images listed, and one in full.
+//! Images listed, one in full, notes of them.
 
+use serde::Deserialize;
 use vabal::project::{ImageId, ListQuery};
 
-use super::{asked, json, number, word};
+use super::{asked, body, json, number, word};
 use crate::app::App;
 use crate::error::{Answer, Failure};
 use crate::http::Request;
 
-/// `GET /api/images?state=&class=&predicted=&low=&high=&search=&sort=&after=&limit=`
+/// `GET /api/images?state=&class=&predicted=&low=&high=&flag=&search=&sort=&after=&limit=`
 pub fn list(app: &App, Request { head, .. }: &Request) -> Answer {
     let query = ListQuery {
         state: word(head, "state", "open, labelled, later, unsure, discarded, conflict or missing")?,
@@ -15,6 +16,7 @@ pub fn list(app: &App, Request { head, .. }: &Request) -> Answer {
         predicted: asked(head, "predicted", "the id of a class")?,
         low: asked(head, "low", "0 to 1")?,
         high: asked(head, "high", "0 to 1")?,
+        flag: asked(head, "flag", "true or false")?,
         search: head.asked("search").map(String::from),
         sort: word(head, "sort", "id, path, confidence, doubt or recent")?,
         after: head.asked("after").map(String::from),
@@ -28,4 +30,21 @@ pub fn detail(app: &App, Request { id, .. }: &Request) -> Answer {
     let image: ImageId = number(id, "image")?;
     let detail = app.read(|project| project.detail(image))?;
     json(&detail.ok_or_else(|| Failure::missing("image", id))?)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Noted {
+    person: String,
+    #[serde(default)]
+    note: Option<String>,
+    #[serde(default)]
+    flag: Option<bool>,
+}
+
+/// `PUT /api/images/ID/note`: writes a note of an image, flags it or takes the flag off
+pub fn note(app: &App, request: &Request) -> Answer {
+    let image: ImageId = number(&request.id, "image")?;
+    let Noted { person, note, flag } = body(request)?;
+    json(&app.write(|project| project.note_image(image, &person, note.as_deref(), flag))?)
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json as object};
 use vabal::project::{Counts, Overview, Project, learn};
-use vabal::{Error, Result};
+use vabal::{Error, Result, STRATEGIES};
 
 use super::{body, json, json_with_round};
 use crate::app::App;
@@ -18,8 +18,14 @@ pub fn show(app: &App, _: &Request) -> Answer {
         #[serde(flatten)]
         overview: Overview,
         person: Option<&'a str>,
+        /// The strategies that there are.
+        strategies: Vec<&'static str>,
     }
-    json_with_round(&Shown { overview: app.read(Project::overview)?, person: app.person.as_deref() })
+    json_with_round(&Shown {
+        overview: app.read(Project::overview)?,
+        person: app.person.as_deref(),
+        strategies: STRATEGIES.names(),
+    })
 }
 
 /// `PUT /api/settings`

@@ -27,6 +27,9 @@ pub struct Head {
     pub query: Vec<(String, String)>,
     /// Names in small letters, and values.
     pub headers: Vec<(String, String)>,
+    /// From the address that was asked for to the root of the page: a proxy may show it below a path, so that links are
+    /// relative.
+    pub root: String,
 }
 
 impl Head {
@@ -45,7 +48,29 @@ impl Head {
             Some((decoded(&key.replace('+', " "))?, decoded(&value.replace('+', " "))?))
         };
         let query = query.split('&').filter(|pair| !pair.is_empty()).map(pair).collect::<Option<_>>()?;
-        Some(Self { method: method.to_owned(), path, query, headers })
+        Some(Self { method: method.to_owned(), path, query, headers, root: "./".into() })
+    }
+
+    /// The same of a target that may lie below `base`, `/` and a path; a proxy may have taken that away already. Also the
+    /// target below it.
+    #[must_use]
+    pub fn below<'a>(
+        base: &str,
+        method: &str,
+        target: &'a str,
+        headers: Vec<(String, String)>,
+    ) -> Option<(Self, Cow<'a, str>)> {
+        let rest = target.strip_prefix(base).filter(|_| !base.is_empty());
+        Some(match rest {
+            Some(rest) if rest.starts_with('/') => (Self::new(method, rest, headers)?, Cow::Borrowed(rest)),
+            Some(rest) if rest.is_empty() || rest.starts_with('?') => {
+                let rest = format!("/{rest}");
+                let mut head = Self::new(method, &rest, headers)?;
+                head.root = format!("{}/", base.rsplit('/').next().unwrap_or_default());
+                (head, Cow::Owned(rest))
+            }
+            _ => (Self::new(method, target, headers)?, Cow::Borrowed(target)),
+        })
     }
 
     /// The value of a header that is sent once; the first where it is sent more often.
@@ -140,6 +165,9 @@ pub trait Service: Send + Sync {
     /// The refusal.
     fn admit(&self, head: &Head) -> Result<usize, Box<Response>>;
 
+    /// The path below which a proxy shows the page; empty for none.
+    fn base_path(&self) -> &str;
+
     /// The answer to a request that cannot be read.
     fn refuse(&self, status: u16, what: &str, hint: &str) -> Response;
 }
@@ -158,6 +186,22 @@ mod tests {
         for target in ["", "x", "*", "http://elsewhere/", "/%ff", "/?a=%c0%80"] {
             assert!(Head::new("GET", target, Vec::new()).is_none(), "{target}");
         }
+    }
+
+    #[test]
+    fn a_path_that_a_proxy_passes_on_is_taken_away_and_one_without_it_is_taken_as_it_is() {
+        let below = |target| {
+            Head::below("/a/x", "GET", target, Vec::new())
+                .map(|(head, target)| (head.path.join("/"), head.root, target.into_owned()))
+        };
+        let is = |path: &str, root: &str, target: &str| Some((path.into(), root.into(), target.into()));
+        assert_eq!(below("/a/x/api/project?n=1"), is("api/project", "./", "/api/project?n=1"));
+        assert_eq!(below("/a/x/"), is("", "./", "/"));
+        assert_eq!(below("/a/x?token=t"), is("", "x/", "/?token=t"));
+        assert_eq!(below("/a/x"), is("", "x/", "/"));
+        assert_eq!(below("/a/xy"), is("a/xy", "./", "/a/xy"));
+        assert_eq!(below("/api/project"), is("api/project", "./", "/api/project"));
+        assert_eq!(below("/a/x/%ff"), None);
     }
 
     #[test]

@@ -200,12 +200,12 @@ enum End {
 }
 
 /// The request with its body, once both are let in.
-async fn receive(seat: &Seat, parts: Parts, mut body: Incoming) -> Result<axum::extract::Request, End> {
+async fn receive(seat: &Seat, mut parts: Parts, mut body: Incoming) -> Result<axum::extract::Request, End> {
     let shared = &seat.shared;
     let refuse = |status, what: &str, hint: &str| {
         End::Refused(Box::new(shared.service.refuse(status, what, hint)), true)
     };
-    let head = head(&parts).ok_or_else(|| {
+    let head = head(&mut parts, shared.service.base_path()).ok_or_else(|| {
         refuse(400, "the address of the request cannot be read", "ask for a path such as /api/project")
     })?;
     let bytes = head.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
@@ -246,14 +246,17 @@ async fn receive(seat: &Seat, parts: Parts, mut body: Incoming) -> Result<axum::
     Ok(request)
 }
 
-fn head(parts: &Parts) -> Option<Head> {
+/// The head of a request, whose target lies below `base` or not; what is routed is what lies below.
+fn head(parts: &mut Parts, base: &str) -> Option<Head> {
     let target = parts.uri.path_and_query().filter(|_| parts.uri.authority().is_none())?;
     let headers = parts.headers.iter().map(|(name, value)| {
         // Bytes beyond ASCII are shown as they are in Latin-1; no header that is looked at has any.
         let value = value.as_bytes().iter().map(|&byte| byte as char).collect::<String>();
         (name.as_str().to_owned(), value.trim().to_owned())
     });
-    Head::new(parts.method.as_str(), target.as_str(), headers.collect())
+    let (head, below) = Head::below(base, parts.method.as_str(), target.as_str(), headers.collect())?;
+    parts.uri = below.parse().ok()?;
+    Some(head)
 }
 
 impl Shared {

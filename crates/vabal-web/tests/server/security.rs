@@ -41,7 +41,7 @@ fn the_address_with_the_token_leaves_a_cookie_and_leads_to_the_page() {
     let server = place.serve();
     let mut client = server.client();
     let reply = client.ask("GET", &format!("/?token={TOKEN}"), &[], b"");
-    assert_eq!((reply.status, reply.header("location")), (303, Some("/")));
+    assert_eq!((reply.status, reply.header("location")), (303, Some("./")));
     let cookie = reply.header("set-cookie").unwrap().to_owned();
     for part in ["HttpOnly", "SameSite=Strict", "Path=/"] {
         assert!(cookie.contains(part), "{cookie}");
@@ -53,8 +53,72 @@ fn the_address_with_the_token_leaves_a_cookie_and_leads_to_the_page() {
     // From a link on another site the browser would not send the cookie along at once.
     let from_elsewhere = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate")];
     let reply = client.ask("GET", &format!("/?token={TOKEN}"), &from_elsewhere, b"");
-    assert_eq!((reply.status, reply.header("refresh")), (200, Some("0; url=/")));
+    assert_eq!((reply.status, reply.header("refresh")), (200, Some("0; url=./")));
     assert!(reply.header("set-cookie").is_some());
+}
+
+#[test]
+fn below_a_path_the_page_is_found_whether_a_proxy_passes_the_path_on_or_not() {
+    let place = Place::new(2, &json!({}));
+    let server = place.serve_as(|options| options.base_path = "/labels/steel".into());
+    let mut client = server.client();
+    for path in ["", "/labels/steel"] {
+        let reply = client.ask("GET", &format!("{path}/?token={TOKEN}"), &[], b"");
+        assert_eq!((reply.status, reply.header("location")), (303, Some("./")));
+        assert_eq!(client.get(&format!("{path}/")).status, 200);
+        assert_eq!(client.get(&format!("{path}/assets/page.css")).status, 200);
+        assert_eq!(client.get(&format!("{path}/image/1")).status, 200);
+        client.get(&format!("{path}/api/project")).fine();
+        client.send("PUT", &format!("{path}/api/settings"), &json!({})).fine();
+    }
+    for target in [format!("/labels/steel?token={TOKEN}"), "/labels/steel".into()] {
+        let reply = client.get(&target);
+        assert!(matches!(reply.status, 303 | 308), "{}", reply.status);
+        assert_eq!(reply.header("location"), Some("steel/"));
+    }
+    client.get("/labels/steels/api/project").error(404);
+    client.get("/labels/steel/../../etc/passwd").error(404);
+    // The path lets nobody in.
+    client.ask("GET", "/labels/steel/api/project", &[], b"").error(401);
+}
+
+#[test]
+fn every_address_that_is_printed_for_others_is_answered() {
+    let place = Place::new(2, &json!({}));
+    let server = place.serve_as(|options| {
+        options.host = "0.0.0.0".into();
+        options.allowed = vec!["Lab.example".into()];
+        options.base_path = "/steel".into();
+    });
+    assert!(server.others.iter().any(|one| one == &format!("https://lab.example/steel/?token={TOKEN}")));
+    let mut client = server.client();
+    for address in &server.others {
+        let (host, target) = address.split_once("://").unwrap().1.split_once('/').unwrap();
+        let reply = client.ask("GET", &format!("/{target}"), &[("Host", host)], b"");
+        assert_eq!(reply.status, 303, "{address}");
+    }
+    let name = [("Host", "other.example")];
+    client.ask("GET", &format!("/?token={TOKEN}"), &name, b"").error(403);
+    // On this machine alone nothing is printed for others.
+    assert!(place.serve().others.is_empty());
+}
+
+#[test]
+fn who_comes_with_an_old_token_can_paste_the_address() {
+    let place = Place::new(2, &json!({}));
+    let server = place.serve();
+    let mut client = server.client();
+    let page = client.ask("GET", "/", &[("Accept", "text/html")], b"");
+    let policy = page.header("content-security-policy").unwrap().to_owned();
+    assert!(policy.contains("form-action 'self'") && !policy.contains("unsafe"), "{policy}");
+    let text = String::from_utf8(page.body).unwrap();
+    assert!(text.contains("<form action=\"./\">") && text.contains("name=\"token\""), "{text}");
+    // What that form sends when the whole address is pasted.
+    let pasted = format!("/?token=http%3A%2F%2Flocalhost%2F%3Ftoken%3D{TOKEN}");
+    assert_eq!(client.ask("GET", &pasted, &[("Sec-Fetch-Site", "same-origin")], b"").status, 303);
+    // Elsewhere there is none.
+    let page = client.ask("GET", "/image/1", &[("Accept", "text/html")], b"");
+    assert!(!String::from_utf8(page.body).unwrap().contains("<form"));
 }
 
 #[test]
@@ -67,7 +131,8 @@ fn other_names_and_other_pages_are_refused() {
     let json = ("Content-Type", "application/json");
     let rebound = format!("evil.example:{}", client.address.split(':').next_back().unwrap());
     client.ask("GET", "/api/project", &[auth, ("Host", &rebound)], b"").error(403);
-    client.ask("GET", "/api/project", &[auth, ("Host", "localhost")], b"").error(403);
+    // A tunnel or a container has a port of its own.
+    client.ask("GET", "/api/project", &[auth, ("Host", "localhost:9000")], b"").fine();
     client.ask("POST", "/api/train", &[auth, json, ("Origin", "http://evil.example")], b"{}").error(403);
     client.ask("POST", "/api/train", &[auth, json, ("Origin", "null")], b"{}").error(403);
     client.ask("GET", "/image/1", &[auth, ("Sec-Fetch-Site", "cross-site")], b"").error(403);
@@ -241,7 +306,7 @@ fn a_method_that_an_address_does_not_take_is_said_with_those_that_it_does() {
     let mut client = server.client();
     for (method, target, allow) in [
         ("GET", "/api/answers", "POST"),
-        ("DELETE", "/api/classes/1", "PATCH"),
+        ("PUT", "/api/classes/1", "PATCH,DELETE"),
         ("POST", "/api/images/1", "GET,HEAD"),
         ("PUT", "/", "GET,HEAD"),
     ] {

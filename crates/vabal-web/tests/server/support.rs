@@ -1,7 +1,7 @@
 //! Projects of tiny images, and the server over them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -62,7 +62,26 @@ impl Place {
     }
 
     pub fn serve_with(&self, work: Work) -> Running {
-        Running::new(&self.project(), work)
+        Running::new(self.options(), work)
+    }
+
+    /// The same, reached in another way.
+    pub fn serve_as(&self, change: impl FnOnce(&mut Options)) -> Running {
+        let mut options = self.options();
+        change(&mut options);
+        Running::new(options, idle())
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            project: self.project(),
+            host: "127.0.0.1".into(),
+            port: Some(0),
+            allowed: Vec::new(),
+            base_path: String::new(),
+            token: Some(TOKEN.into()),
+            person: None,
+        }
     }
 }
 
@@ -77,25 +96,20 @@ pub fn idle() -> Work {
 /// A server that runs until it is dropped.
 pub struct Running {
     pub address: String,
+    pub others: Vec<String>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Running {
-    fn new(project: &Path, work: Work) -> Self {
-        let options = Options {
-            project: project.to_path_buf(),
-            host: "127.0.0.1".into(),
-            port: Some(0),
-            token: Some(TOKEN.into()),
-            person: None,
-        };
+    fn new(options: Options, work: Work) -> Self {
         let server = Server::bind(options, work).unwrap();
         let address = server.address().strip_prefix("http://").unwrap().split('/').next().unwrap().to_owned();
+        let others = server.others().to_vec();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || server.run(&|| stopped.load(Ordering::SeqCst)));
-        Self { address, stop, thread: Some(thread) }
+        Self { address, others, stop, thread: Some(thread) }
     }
 
     pub fn client(&self) -> Client {

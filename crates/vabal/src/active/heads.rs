@@ -49,16 +49,23 @@ impl<'a> Heads<'a> {
     ) -> Result<Frozen<'a>> {
         let &Self { features, classes, strength } = self;
         let rows = features.rows(ids)?;
-        let head = match strength {
+        let (head, held_out) = match strength {
             Strength::Fixed(settings) => {
-                LinearHead::fit(rows.view(), labels, classes, settings, None, None, progress)?
+                (LinearHead::fit(rows.view(), labels, classes, settings, None, None, progress)?, Vec::new())
             }
             Strength::Validated { balanced } => {
-                let head = LinearHead::fit_validated(rows.view(), ids, labels, classes, seed, progress)?.head;
-                if balanced { head.balanced(&class_counts(labels, classes))? } else { head }
+                let found = LinearHead::fit_validated(rows.view(), ids, labels, classes, seed, progress)?;
+                let (head, mut held_out) = (found.head, found.held_out);
+                if balanced {
+                    let counts = class_counts(labels, classes);
+                    held_out.iter_mut().for_each(|(_, p)| even(p, &counts));
+                    (head.balanced(&counts)?, held_out)
+                } else {
+                    (head, held_out)
+                }
             }
         };
-        Ok(Frozen { features, heads: vec![head], draws: false })
+        Ok(Frozen { features, heads: vec![head], draws: false, held_out })
     }
 
     /// The settings of heads beside that of the round.
@@ -135,7 +142,7 @@ impl Learner for Heads<'_> {
                 (vec![head], false)
             }
         };
-        Ok(Box::new(Frozen { features, heads, draws }))
+        Ok(Box::new(Frozen { features, heads, draws, held_out: Vec::new() }))
     }
 
     fn load(&self, path: &Path) -> Result<Box<dyn Classifier + '_>> {
@@ -145,7 +152,21 @@ impl Learner for Heads<'_> {
         if got != expected {
             return Err(KIND.foreign(path, format!("weights of shape {got:?}, not {expected:?}")).into());
         }
-        Ok(Box::new(Frozen { features: self.features, heads: vec![head], draws: false }))
+        Ok(Box::new(Frozen {
+            features: self.features,
+            heads: vec![head],
+            draws: false,
+            held_out: Vec::new(),
+        }))
+    }
+}
+
+/// Probabilities as a head gives them that [`LinearHead::balanced`] has made.
+fn even(p: &mut [f32], counts: &[usize]) {
+    p.iter_mut().zip(counts).for_each(|(p, &count)| *p /= count as f32 + 1.0);
+    let total: f32 = p.iter().sum();
+    if total > 0.0 {
+        p.iter_mut().for_each(|p| *p /= total);
     }
 }
 
@@ -178,6 +199,8 @@ pub(crate) struct Frozen<'a> {
     features: &'a Features,
     pub(crate) heads: Vec<LinearHead>,
     draws: bool,
+    /// Labelled rows with what heads say of them that were fitted without them, where the strength was chosen so.
+    pub(crate) held_out: Vec<(Id, Vec<f32>)>,
 }
 
 impl Classifier for Frozen<'_> {

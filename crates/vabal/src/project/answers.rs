@@ -377,6 +377,13 @@ fn check(
     for class in [class, suggested].into_iter().flatten() {
         classes::followed(sql, class)?;
     }
+    // What was suggested may be gone since; nobody can say it any more.
+    let deleted = "SELECT 1 FROM classes WHERE class = ?1 AND merged_into = class";
+    if let Some(class) = class
+        && sql.prepare_cached(deleted)?.exists([class])?
+    {
+        return Err(classes::unknown_class(class).into());
+    }
     if let Some(seconds) = seconds
         && !(seconds.is_finite() && seconds >= 0.0)
     {

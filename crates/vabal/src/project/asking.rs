@@ -1,6 +1,7 @@
 //! Who is asked what: the next images of a person, so that no other gets them meanwhile.
 //!
-//! Of every few questions one is of the holdout, in random order. The others follow the queue, then a random order. All
+//! Of every few questions one is of the holdout, in random order, whatever the model says: a choice by predictions would measure
+//! a recall that is too good. The others follow the queue, then a random order. All
 //! walks go along an index of what is still to be asked: what was answered is not passed again. CROSS JOIN is how SQLite is
 //! told which table comes first: by itself it would begin with the large one.
 
@@ -90,8 +91,7 @@ impl Project {
             let new = n - chosen.len();
             let counts = counts::counts(sql)?;
             let asked = asked(sql)?;
-            let open =
-                settings.holdout_target.saturating_sub(counts.holdout.labelled + hand.holdout_leased()?);
+            let open = counts::holdout_wanted(sql, &settings, &counts)?.saturating_sub(hand.holdout_leased()?);
             let every = settings.holdout_every as u64;
             let due = |n: u64| n % every == every - 1;
             let wanted = (asked..).take(new).filter(|&n| due(n)).count().min(open);

@@ -1,13 +1,13 @@
 //! Classes: added, renamed, moved, merged, given a key and a colour at any time. Their ids are for life.
 //!
-//! Merging changes no answer: a class that was merged points to the one that it is now, never further.
+//! Never here: merging and deleting them (`merging`).
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::answers;
+use super::Project;
+use super::colours;
 use super::store::{Attempt, Fault};
-use super::{ImageId, Project};
 use crate::Label;
 use crate::error::{Complaint, Error, Result};
 
@@ -16,11 +16,6 @@ pub const MOST_CLASSES: usize = 1000;
 
 /// Keys that the page uses otherwise: discard, unsure, grid, hide, reset.
 const TAKEN: [&str; 5] = ["KeyD", "KeyU", "KeyG", "KeyH", "KeyR"];
-/// Told apart on light and dark, by those who see few colours too; after Okabe and Ito, and Tol.
-const COLOURS: [&str; 12] = [
-    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#999933", "#882255", "#44aa99",
-    "#aa4499", "#117733", "#6699cc",
-];
 
 /// A class as it is listed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -127,40 +122,6 @@ impl Project {
             Ok(Some(one(sql, id)?))
         })
     }
-
-    /// Merges a class into another: every image of it becomes one of that, conflicts between the two are none any more,
-    /// its key is free. Gives back the classes that are left; `None` where there is no such class.
-    ///
-    /// # Errors
-    /// A class into itself, or into one that is not there; the store cannot be written.
-    pub fn merge_class(&mut self, id: Label, into: Label) -> Result<Option<Vec<Class>>> {
-        self.write(|sql| {
-            if !exists(sql, id)? {
-                return Ok(None);
-            }
-            if id == into || !exists(sql, into)? {
-                return Err(Error::input("a class cannot be merged into this one")
-                    .at(format!("class {id}"))
-                    .expected("the id of another class of the list")
-                    .got(into)
-                    .into());
-            }
-            let merge =
-                "UPDATE classes SET merged_into = ?2, key = NULL WHERE class = ?1 OR merged_into = ?1";
-            sql.execute(merge, params![id, into])?;
-            put_order(sql, &ids(sql)?)?;
-            let touched = "SELECT DISTINCT image FROM answers JOIN classes USING (class) \
-                           WHERE class = ?1 OR (merged_into = ?2 AND class <> ?2)";
-            let touched = sql
-                .prepare(touched)?
-                .query_map(params![id, into], |row| row.get(0))?
-                .collect::<rusqlite::Result<Vec<ImageId>>>()?;
-            for image in touched {
-                answers::refresh(sql, image)?;
-            }
-            Ok(Some(all(sql)?))
-        })
-    }
 }
 
 /// Every class of the list, with its labels.
@@ -188,17 +149,17 @@ fn one(sql: &Transaction<'_>, id: Label) -> Attempt<Class> {
     all(sql)?.into_iter().find(|class| class.id == id).ok_or_else(|| Fault::from(unknown_class(id)))
 }
 
-fn ids(sql: &Transaction<'_>) -> rusqlite::Result<Vec<Label>> {
+pub(super) fn ids(sql: &Transaction<'_>) -> rusqlite::Result<Vec<Label>> {
     sql.prepare_cached("SELECT class FROM classes WHERE merged_into IS NULL ORDER BY place, class")?
         .query_map([], |row| row.get(0))?
         .collect()
 }
 
-fn exists(sql: &Transaction<'_>, id: Label) -> rusqlite::Result<bool> {
+pub(super) fn exists(sql: &Transaction<'_>, id: Label) -> rusqlite::Result<bool> {
     sql.prepare_cached("SELECT 1 FROM classes WHERE class = ?1 AND merged_into IS NULL")?.exists([id])
 }
 
-fn put_order(sql: &Transaction<'_>, order: &[Label]) -> rusqlite::Result<()> {
+pub(super) fn put_order(sql: &Transaction<'_>, order: &[Label]) -> rusqlite::Result<()> {
     let mut update = sql.prepare_cached("UPDATE classes SET place = ?2 WHERE class = ?1")?;
     order.iter().enumerate().try_for_each(|(place, id)| update.execute(params![id, place]).map(|_| ()))
 }
@@ -220,10 +181,10 @@ pub(super) fn followed(sql: &Transaction<'_>, id: Label) -> Attempt<Label> {
 /// Adds a class; its id.
 pub(super) fn add(sql: &Transaction<'_>, class: &NewClass) -> Attempt<Label> {
     let name = checked_name(sql, &class.name, None)?;
-    let (used, next, colours): (usize, Label, usize) = sql.query_row(
-        "SELECT count(*) FILTER (WHERE merged_into IS NULL), coalesce(max(class) + 1, 0), count(*) FROM classes",
+    let (used, next): (usize, Label) = sql.query_row(
+        "SELECT count(*) FILTER (WHERE merged_into IS NULL), coalesce(max(class) + 1, 0) FROM classes",
         [],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     if used >= MOST_CLASSES {
         return Err(Error::input("too many classes")
@@ -241,7 +202,11 @@ pub(super) fn add(sql: &Transaction<'_>, class: &NewClass) -> Attempt<Label> {
     };
     let colour = match &class.colour {
         Some(colour) => checked_colour(colour)?,
-        None => COLOURS[colours % COLOURS.len()].to_string(),
+        None => {
+            let mut select = sql.prepare_cached("SELECT colour FROM classes WHERE merged_into IS NULL")?;
+            let used = select.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+            colours::unlike(&used)
+        }
     };
     sql.execute(
         "INSERT INTO classes VALUES (?1, ?2, ?3, ?4, ?5, NULL)",
@@ -251,7 +216,7 @@ pub(super) fn add(sql: &Transaction<'_>, class: &NewClass) -> Attempt<Label> {
 }
 
 /// 1 to 9, 0, then letters that the page does not use.
-fn free_key(sql: &Transaction<'_>) -> rusqlite::Result<Option<String>> {
+pub(super) fn free_key(sql: &Transaction<'_>) -> rusqlite::Result<Option<String>> {
     let used = sql
         .prepare_cached("SELECT key FROM classes WHERE key IS NOT NULL")?
         .query_map([], |row| row.get(0))?
@@ -288,7 +253,7 @@ fn check_key(sql: &Transaction<'_>, key: &str, of: Option<Label>) -> Attempt<()>
     }
 }
 
-fn checked_name(sql: &Transaction<'_>, name: &str, of: Option<Label>) -> Attempt<String> {
+pub(super) fn checked_name(sql: &Transaction<'_>, name: &str, of: Option<Label>) -> Attempt<String> {
     let name = name.trim();
     if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
         return Err(Error::input("this cannot be the name of a class")

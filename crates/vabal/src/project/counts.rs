@@ -2,12 +2,13 @@
 //!
 //! Never here: which image is in which state.
 
-use rusqlite::{OptionalExtension as _, Transaction};
+use rusqlite::Transaction;
 use serde::Serialize;
 
+use super::estimate::FEW;
 use super::store::{Attempt, settings};
 use super::words::State;
-use super::{Project, classes};
+use super::{Project, Settings, classes, rounds};
 use crate::Label;
 use crate::error::Result;
 
@@ -108,17 +109,45 @@ pub(super) fn class_counts(sql: &Transaction<'_>) -> Attempt<Vec<ClassCount>> {
     Ok(all.into_iter().map(|class| ClassCount { id: class.id, labels: class.labels }).collect())
 }
 
+/// Images of the holdout that are still to be labelled: up to the target; up to twice that, as long as a class that has labels has
+/// fewer than [`FEW`] of them there.
+///
+/// When to stop depends on the labels alone, not on what the model says, so that the images of a class stay a random sample.
+pub(super) fn holdout_wanted(
+    sql: &Transaction<'_>,
+    settings: &Settings,
+    counts: &Counts,
+) -> rusqlite::Result<usize> {
+    let (target, labelled) = (settings.holdout_target, counts.holdout.labelled);
+    if labelled < target {
+        return Ok(target - labelled);
+    }
+    let mut fewest = sql.prepare_cached(
+        "SELECT 1 FROM tally WHERE missing = 0 AND state = 'labelled' AND n > 0
+         GROUP BY class HAVING sum(iif(holdout, n, 0)) < ?1",
+    )?;
+    Ok(if fewest.exists([FEW])? { (2 * target).saturating_sub(labelled) } else { 0 })
+}
+
 /// As [`Project::labels_until_training`].
 pub(super) fn labels_until_training(sql: &Transaction<'_>) -> Attempt<usize> {
     let settings = settings(sql)?;
     let counts = counts(sql)?;
     let labels = counts.labelled - counts.holdout.labelled;
-    let trained: Option<usize> = sql
-        .prepare_cached(
-            "SELECT labels FROM rounds WHERE round > 0 AND state <> 'failed' ORDER BY round DESC LIMIT 1",
-        )?
-        .query_row([], |row| row.get(0))
-        .optional()?;
+    // A training whose labels were taken back is none.
+    let mut select = sql.prepare_cached(
+        "SELECT labels, coalesce(json_extract(summary, '$.answers'), 0) FROM rounds
+         WHERE round > 0 AND state <> 'failed' ORDER BY round DESC",
+    )?;
+    let mut done = select.query([])?;
+    let mut trained = None;
+    while let Some(row) = done.next()? {
+        let (learnt, answers): (usize, i64) = (row.get(0)?, row.get(1)?);
+        if !rounds::is_void(learnt, rounds::taken_back(sql, answers, learnt / 10 + 1)?) {
+            trained = Some(learnt);
+            break;
+        }
+    }
     let wanted = trained.map_or(settings.first, |trained| trained + settings.retrain_every);
     Ok(wanted.saturating_sub(labels))
 }

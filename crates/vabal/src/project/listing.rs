@@ -9,6 +9,7 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{OptionalExtension as _, Transaction, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
+use super::guides::Note;
 use super::store::{Attempt, KIND};
 use super::why::{self, Reason, ReasonKind, Stats};
 use super::words::{Act, Source, State, words};
@@ -48,6 +49,9 @@ pub struct Image {
     pub rank: Option<u64>,
     /// Why it is asked, the strongest reason first.
     pub why: Vec<Reason>,
+    /// What people wrote of it, and whether it is flagged.
+    #[serde(flatten)]
+    pub note: Note,
 }
 
 /// A guess.
@@ -109,6 +113,8 @@ pub struct ListQuery {
     pub low: Option<f64>,
     /// Guessed with at most this probability.
     pub high: Option<f64>,
+    /// Flagged, or not.
+    pub flag: Option<bool>,
     /// With this in their path; capitals of ASCII do not matter.
     pub search: Option<String>,
     /// In this order; by id where none is given.
@@ -302,10 +308,14 @@ impl Order {
         Ok(Self { classes: classes.collect::<Attempt<_>>()? })
     }
 
+    /// Every class with its probability, among these.
+    pub fn all(&self, bytes: &[u8]) -> impl Iterator<Item = (Label, f64)> {
+        self.classes.iter().copied().zip(floats(bytes))
+    }
+
     /// What these probabilities say of a class.
     pub fn probability(&self, bytes: &[u8], class: Label) -> f64 {
-        let all = self.classes.iter().zip(floats(bytes));
-        all.filter(|(other, _)| **other == class).map(|(_, p)| p).sum()
+        self.all(bytes).filter(|(other, _)| *other == class).map(|(_, p)| p).sum()
     }
 }
 
@@ -376,6 +386,9 @@ impl Filter {
                 filter.guess();
                 filter.and(condition, [limit.into()]);
             }
+        }
+        if let Some(flag) = query.flag {
+            filter.and("(i.image IN (SELECT image FROM notes WHERE flag = 1)) = ?", [flag.into()]);
         }
         if let Some(search) = query.search.as_deref().filter(|search| !search.is_empty()) {
             let escaped = search.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
@@ -473,9 +486,10 @@ pub(super) fn cursor(text: &str, is_text: bool) -> Result<(Sql, ImageId)> {
 pub(super) fn images(sql: &Transaction<'_>, ids: &[ImageId]) -> Attempt<Vec<Image>> {
     let mut select = sql.prepare_cached(
         "SELECT i.path, i.width, i.height, i.hash, coalesce(s.state, 'open'), s.class, i.holdout, i.missing,
-             coalesce(c.merged_into, c.class), p.confidence, q.rank, q.terms
+             coalesce(c.merged_into, c.class), p.confidence, q.rank, q.terms, coalesce(n.note, ''), coalesce(n.flag, 0)
          FROM images AS i LEFT JOIN states AS s USING (image) LEFT JOIN predictions AS p USING (image)
              LEFT JOIN classes AS c ON c.class = p.class LEFT JOIN queue AS q USING (image)
+             LEFT JOIN notes AS n USING (image)
          WHERE i.image = ?1",
     )?;
     let mut same = sql.prepare_cached("SELECT count(*) FROM images WHERE hash = ?1 AND missing = 0")?;
@@ -523,6 +537,7 @@ pub(super) fn images(sql: &Transaction<'_>, ids: &[ImageId]) -> Attempt<Vec<Imag
             suggestion,
             rank: row.get(10)?,
             why,
+            note: Note { note: row.get(12)?, flag: row.get(13)? },
         });
         counted.insert(hash, all);
     }

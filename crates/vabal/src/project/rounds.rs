@@ -133,8 +133,8 @@ impl Project {
 
     /// Finishes a round: stores what it predicts and makes its choice the queue.
     ///
-    /// `trained_on` are the images of its training set. Predictions of these are passed over: what is kept of them is
-    /// the last one that was made without their label. Predictions are stored block by block, so that answers never wait
+    /// `trained_on` are images whose predictions were made with their label. They are passed over: what is kept of them is
+    /// the last one that was made without. Predictions are stored block by block, so that answers never wait
     /// for all of them; each is complete by itself, and the round is done, with the new queue, in one step at the end.
     ///
     /// # Errors
@@ -318,7 +318,37 @@ impl Project {
     }
 }
 
+/// Whether so many of the labels that a training learnt were taken back, more than a tenth, that it says nothing any more.
+pub(super) const fn is_void(labels: usize, taken_back: usize) -> bool {
+    taken_back * 10 > labels
+}
+
+/// Images not of the holdout whose label had been given when `since` was the last answer, was taken back later, and that are not
+/// labelled now; `most` of them at most. None where `since` is 0.
+pub(super) fn taken_back(sql: &Transaction<'_>, since: i64, most: usize) -> rusqlite::Result<usize> {
+    let text = "SELECT count(*) FROM (SELECT DISTINCT a.image
+         FROM answers AS u INDEXED BY answers_undoes CROSS JOIN answers AS a ON a.answer = u.undoes
+         CROSS JOIN images AS i ON i.image = a.image LEFT JOIN states AS s ON s.image = a.image
+         WHERE u.undoes <= ?1 AND u.answer > ?1 AND a.act = 'label' AND i.holdout = 0 AND s.state IS NOT 'labelled' LIMIT ?2)";
+    sql.prepare_cached(text)?.query_row(params![since, most], |row| row.get(0))
+}
+
 impl Project {
+    /// Of each of some answers as [`taken_back`].
+    pub(super) fn taken_back(&self, since: &[i64]) -> Result<Vec<usize>> {
+        let most = i64::MAX as usize;
+        self.read(|sql| {
+            Ok(since.iter().map(|&since| taken_back(sql, since, most)).collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// The row of the last answer; 0 where there is none.
+    pub(super) fn last_answer(&self) -> Result<i64> {
+        self.read(|sql| {
+            Ok(sql.query_row("SELECT coalesce(max(answer), 0) FROM answers", [], |row| row.get(0))?)
+        })
+    }
+
     /// Every image that is there, by id: where it is, and its hash where the file has the size and time it had.
     pub(super) fn sources(&self) -> Result<Vec<Located>> {
         let folder = pictures::root(&self.images_folder()?)?;

@@ -1,4 +1,4 @@
--- The store of a labelling project, version 1. Times are milliseconds since 1970 unless said. Ids of images count from 1,
+-- The store of a labelling project, version 1; what leads on from it is in the files of later versions. Times are milliseconds since 1970 unless said. Ids of images count from 1,
 -- of classes from 0, both for life. Described in docs/formats.md.
 
 CREATE TABLE project (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -30,7 +30,7 @@ CREATE TABLE classes (
     key TEXT,                                -- KeyboardEvent.code
     colour TEXT NOT NULL,                    -- #rrggbb
     place INTEGER NOT NULL,
-    merged_into INTEGER REFERENCES classes   -- never a class that is itself merged
+    merged_into INTEGER REFERENCES classes   -- never a class that is itself merged; itself where it was deleted
 ) STRICT;
 CREATE UNIQUE INDEX classes_name ON classes (name) WHERE merged_into IS NULL;
 CREATE UNIQUE INDEX classes_key ON classes (key) WHERE key IS NOT NULL;
@@ -154,7 +154,7 @@ CREATE TABLE rounds (
     summary TEXT                             -- JSON
 ) STRICT;
 
--- The last prediction made while the image was in no training set.
+-- The last prediction made without the label of the image.
 CREATE TABLE predictions (
     image INTEGER PRIMARY KEY REFERENCES images,
     round INTEGER NOT NULL REFERENCES rounds,

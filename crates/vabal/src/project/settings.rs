@@ -40,7 +40,8 @@ pub struct Settings {
     pub passes: usize,
     /// The share of images that are drawn for the holdout when they are imported.
     pub holdout: f64,
-    /// Labelled images of the holdout after which no more of them are asked.
+    /// Labelled images of the holdout after which no more of them are asked. Up to twice as many are, as long as a class that has
+    /// labels has fewer than five there.
     pub holdout_target: usize,
     /// Every how many questions one is of the holdout.
     pub holdout_every: usize,

@@ -5,13 +5,14 @@
 
 use serde::Serialize;
 
-use super::estimate::{self, Estimate, Stop};
+use super::estimate::{self, Estimate, FEW, Held, Step, Stop};
 use super::learn::{self, Measured};
-use super::{Counts, Project, Round, RoundState};
+use super::rounds::is_void;
+use super::{Acceptance, Agreement, Class, Confusion, Counts, PersonStatus, Project, Round, RoundState};
 use crate::Label;
 use crate::error::Result;
 
-/// Labels that a forecast looks ahead.
+/// Labels, or questions, that a forecast looks ahead.
 const AHEAD: usize = 100;
 
 /// A class.
@@ -25,7 +26,7 @@ pub struct ClassStatus {
     pub labels: usize,
     /// Labels in the last training.
     pub train: usize,
-    /// Labels in the holdout when the last model was measured.
+    /// Labels in the holdout that measure the last model. Fewer than [`FEW`] say too little for advice.
     pub holdout: usize,
     /// VaB-AL's d_n: the share of right answers where the VAE says this class; small is hard.
     pub difficulty: Option<f64>,
@@ -37,8 +38,12 @@ pub struct ClassStatus {
     pub recall_low: Option<f64>,
     /// The upper end.
     pub recall_high: Option<f64>,
-    /// Images of it that the next 100 labels are expected to hold.
+    /// Images of it that are expected among the next 100 questions.
     pub expected_next: Option<f64>,
+    /// The lower end of the range that holds what comes in 19 cases of 20.
+    pub expected_low: Option<f64>,
+    /// The upper end.
+    pub expected_high: Option<f64>,
 }
 
 /// A training.
@@ -60,14 +65,24 @@ pub struct RoundStatus {
     pub accuracy_low: Option<f64>,
     /// The upper end.
     pub accuracy_high: Option<f64>,
-    /// Mean over classes of the share that it gets right.
+    /// Mean over classes of the share that it gets right; `None` where a class has no image in the holdout.
     pub balanced_accuracy: Option<f64>,
-    /// The lower end of its 95 % interval.
+    /// The lower end of its 95 % interval, which counts what classes that are not measured may be.
     pub balanced_low: Option<f64>,
     /// The upper end.
     pub balanced_high: Option<f64>,
-    /// Labels in the holdout at that time.
+    /// The mean over the classes that are measured: those with an image in the holdout.
+    pub measured_accuracy: Option<f64>,
+    /// How many these are.
+    pub classes_measured: usize,
+    /// Of how many.
+    pub classes: usize,
+    /// Labels in the holdout that measure it: those of its time, of the last training those of now.
     pub holdout: usize,
+    /// Labels that it was trained on and that were taken back since.
+    pub taken_back: usize,
+    /// Whether these are so many that it is left out of trends and advice.
+    pub void: bool,
     /// Height and width of what the network saw, in pixels; 0 where it was not noted.
     pub size: usize,
     /// Images that the training was set to look at; 0 where it was not noted.
@@ -94,7 +109,7 @@ pub struct Expected {
 pub struct Forecast {
     /// How many labels it is about.
     pub n: usize,
-    /// Images of each class among them, by the model's probabilities.
+    /// Images of each class among them.
     pub per_class: Vec<Expected>,
     /// Points of balanced accuracy, from 0 to 100, by the trend of the last trainings.
     pub gain: Option<f64>,
@@ -122,6 +137,14 @@ pub struct Status {
     pub imbalance: Option<f64>,
     /// Trainings that are done, in order.
     pub rounds: Vec<RoundStatus>,
+    /// What the last model takes images for whose class is known.
+    pub confusions: Vec<Confusion>,
+    /// What accepting its suggestions would do, by how sure they are at least.
+    pub acceptance: Vec<Acceptance>,
+    /// Who has answered how much.
+    pub persons: Vec<PersonStatus>,
+    /// How far two persons say the same.
+    pub agreements: Vec<Agreement>,
     /// What the next labels may bring.
     pub next: Forecast,
     /// Whether it is time to stop.
@@ -138,28 +161,66 @@ pub struct Status {
 /// The store cannot be read, or is damaged.
 pub fn of(project: &Project) -> Result<Status> {
     let counts = project.counts()?;
+    let listed = project.classes()?;
     let done = |round: &Round| round.round > 0 && round.state == RoundState::Done;
-    let rounds: Vec<(Round, Measured)> =
-        project.rounds()?.into_iter().filter(done).map(with_measured).collect();
+    let mut rounds: Vec<Training> = project.rounds()?.into_iter().filter(done).map(Training::of).collect();
+    let begun: Vec<i64> = rounds.iter().map(|training| training.measured.answers).collect();
+    for (training, taken_back) in rounds.iter_mut().zip(project.taken_back(&begun)?) {
+        training.taken_back = taken_back;
+    }
+    let (mut confusions, mut acceptance) = (Vec::new(), Vec::new());
+    if let Some(last) = rounds.last_mut() {
+        confusions = project.confusions(last.round.round)?;
+        acceptance = project.acceptance(last.round.round)?;
+        // Labels that the holdout has got since count too.
+        last.measured.holdout = of_holdout(&confusions);
+    }
+    for training in &mut rounds {
+        training.held = held(training, &listed);
+    }
     let last = rounds.last();
+    let held = last.map(|last| last.held.clone()).unwrap_or_default();
+    let n = AHEAD.min(counts.open);
+    let outlook = match last.and_then(|last| Some((last.round.summary.as_ref()?, &last.measured))) {
+        Some(last) if n > 0 => {
+            project.outlook(n, &listed, &held.iter().map(|held| held.n).collect::<Vec<_>>(), last)?
+        }
+        _ => None,
+    };
+    let next = |place: usize| outlook.as_ref().map(|outlook| &outlook[place]);
+    let all = listed.into_iter().enumerate();
     let classes: Vec<ClassStatus> =
-        project.classes()?.into_iter().map(|class| of_class(class, last)).collect();
+        all.map(|(place, class)| of_class(class, held.get(place), next(place), last)).collect();
     let labelled = || classes.iter().map(|class| class.labels).filter(|&labels| labels > 0);
     let imbalance = match (labelled().max(), labelled().min()) {
         (Some(most), Some(fewest)) if labelled().count() > 1 => Some(most as f64 / fewest as f64),
         _ => None,
     };
-    let curve: Vec<(usize, f64)> = rounds
-        .iter()
-        .filter_map(|(round, measured)| Some((round.labels, balanced(measured)?.value)))
-        .collect();
+    let valid = |training| Training::valid(training).map(|(labels, kappa)| (labels, kappa, training));
+    let steps = estimate::steps(rounds.iter().map(valid));
+    let curve =
+        estimate::curve(&steps.iter().map(|step| (step.labels, &*step.last.held)).collect::<Vec<_>>());
     let gain = estimate::gain(&curve, AHEAD);
-    let history: Vec<_> =
-        rounds.iter().map(|(_, measured)| (measured.agreement, balanced(measured))).collect();
+    let history: Vec<_> = steps
+        .into_iter()
+        .map(|Step { labels, agreement, last }| Step {
+            labels,
+            agreement,
+            last: estimate::balanced(&last.held),
+        })
+        .collect();
+    let stop = match last {
+        Some(last) if last.is_void() => Stop::Early,
+        _ => estimate::stop(&history, &held, gain),
+    };
     Ok(Status {
         next: forecast(&classes, last, gain, counts.open),
-        stopping: stopping(estimate::stop(&history, gain), &history, counts.open),
-        rounds: rounds.iter().map(|(round, measured)| of_round(round, measured)).collect(),
+        stopping: stopping(stop, history.len(), &classes, &counts),
+        rounds: rounds.iter().map(of_round).collect(),
+        confusions,
+        acceptance,
+        persons: project.persons()?,
+        agreements: project.agreements()?,
         needs: learn::obstacle(project)?,
         labels_until_training: project.labels_until_training()?,
         counts,
@@ -168,42 +229,88 @@ pub fn of(project: &Project) -> Result<Status> {
     })
 }
 
-fn with_measured(round: Round) -> (Round, Measured) {
-    let measured = round.summary.as_ref().map(Measured::of).unwrap_or_default();
-    (round, measured)
+/// A training that is done, with what it measured.
+struct Training {
+    round: Round,
+    measured: Measured,
+    /// What the holdout says of each class of the list, by place.
+    held: Vec<Held>,
+    taken_back: usize,
 }
 
-fn balanced(measured: &Measured) -> Option<Estimate> {
-    let classes: Vec<_> = measured.holdout.iter().map(|&(_, right, n)| (right, n)).collect();
-    estimate::balanced(&classes)
+impl Training {
+    fn of(round: Round) -> Self {
+        let measured = round.summary.as_ref().map(Measured::of).unwrap_or_default();
+        Self { round, measured, held: Vec::new(), taken_back: 0 }
+    }
+
+    /// Whether its labels were taken back.
+    const fn is_void(&self) -> bool {
+        is_void(self.round.labels, self.taken_back)
+    }
+
+    /// Its labels and its agreement with the one before, where they still stand.
+    fn valid(&self) -> Option<(usize, Option<f64>)> {
+        (!self.is_void()).then_some((self.round.labels, self.measured.agreement))
+    }
 }
 
-fn of_class(class: super::Class, last: Option<&(Round, Measured)>) -> ClassStatus {
-    let place =
-        last.and_then(|(round, _)| round.summary.as_ref()?.classes.iter().position(|&id| id == class.id));
-    let measured = last.map(|(_, measured)| measured);
-    let held = measured.and_then(|m| m.holdout.iter().find(|(id, ..)| *id == class.id));
-    let recall = held.and_then(|&(_, right, n)| estimate::share(right, n));
-    let summary = last.and_then(|(round, _)| round.summary.as_ref());
+/// Class, right answers and images of each class.
+fn of_holdout(confusions: &[Confusion]) -> Vec<(Label, usize, usize)> {
+    let of_class = |rows: &[Confusion]| {
+        let right = rows.iter().filter(|row| row.class == row.predicted).map(|row| row.holdout).sum();
+        (rows[0].class, right, rows.iter().map(|row| row.holdout).sum())
+    };
+    confusions.chunk_by(|a, b| a.class == b.class).map(of_class).collect()
+}
+
+fn held(training: &Training, listed: &[Class]) -> Vec<Held> {
+    let trained = training.round.summary.as_ref().map(|summary| &*summary.classes).unwrap_or_default();
+    let of = |class: &Class| {
+        let (right, n) = training
+            .measured
+            .holdout
+            .iter()
+            .find(|(id, ..)| *id == class.id)
+            .map_or((0, 0), |&(_, right, n)| (right, n));
+        // One that another was merged into may have been learnt as that.
+        Held { right, n, trained: right > 0 || trained.contains(&class.id) }
+    };
+    listed.iter().map(of).collect()
+}
+
+fn of_class(
+    class: Class,
+    held: Option<&Held>,
+    next: Option<&Estimate>,
+    last: Option<&Training>,
+) -> ClassStatus {
+    let summary = last.and_then(|last| last.round.summary.as_ref());
+    let place = summary.and_then(|summary| summary.classes.iter().position(|&id| id == class.id));
+    let measured = last.map(|last| &last.measured);
+    let recall = held.and_then(|held| estimate::share(held.right, held.n));
     let nth = |values: &[f64]| place.and_then(|place| values.get(place).copied());
     ClassStatus {
         train: place.and_then(|place| measured?.train.get(place).copied()).unwrap_or(0),
-        holdout: held.map_or(0, |&(_, _, n)| n),
+        holdout: held.map_or(0, |held| held.n),
         difficulty: summary.and_then(|summary| nth(&summary.difficulty)),
         prior: summary.and_then(|summary| nth(&summary.prior)),
         recall: recall.map(|recall| recall.value),
         recall_low: recall.map(|recall| recall.low),
         recall_high: recall.map(|recall| recall.high),
-        expected_next: measured.and_then(|measured| nth(&measured.queue)).map(|share| AHEAD as f64 * share),
+        expected_next: next.map(|next| next.value),
+        expected_low: next.map(|next| next.low),
+        expected_high: next.map(|next| next.high),
         id: class.id,
         name: class.name,
         labels: class.labels,
     }
 }
 
-fn of_round(round: &Round, measured: &Measured) -> RoundStatus {
-    let (right, n) = measured.holdout.iter().fold((0, 0), |sum, &(_, right, n)| (sum.0 + right, sum.1 + n));
-    let (accuracy, balanced) = (estimate::share(right, n), balanced(measured));
+fn of_round(training: &Training) -> RoundStatus {
+    let Training { round, measured, held, .. } = training;
+    let (right, n) = held.iter().fold((0, 0), |sum, held| (sum.0 + held.right, sum.1 + held.n));
+    let (accuracy, balanced) = (estimate::share(right, n), estimate::balanced(held));
     RoundStatus {
         round: round.round,
         strategy: round.strategy.clone(),
@@ -213,10 +320,15 @@ fn of_round(round: &Round, measured: &Measured) -> RoundStatus {
         accuracy: accuracy.map(|a| a.value),
         accuracy_low: accuracy.map(|a| a.low),
         accuracy_high: accuracy.map(|a| a.high),
-        balanced_accuracy: balanced.map(|b| b.value),
+        balanced_accuracy: balanced.and_then(|b| b.value()),
         balanced_low: balanced.map(|b| b.low),
         balanced_high: balanced.map(|b| b.high),
+        measured_accuracy: balanced.map(|b| b.of_measured),
+        classes_measured: balanced.map_or(0, |b| b.measured),
+        classes: held.len(),
         holdout: n,
+        taken_back: training.taken_back,
+        void: training.is_void(),
         size: measured.size,
         passes: measured.passes,
         backbone: measured.backbone.clone(),
@@ -225,40 +337,35 @@ fn of_round(round: &Round, measured: &Measured) -> RoundStatus {
     }
 }
 
-fn forecast(
-    classes: &[ClassStatus],
-    last: Option<&(Round, Measured)>,
-    gain: Option<f64>,
-    open: usize,
-) -> Forecast {
+fn forecast(classes: &[ClassStatus], last: Option<&Training>, gain: Option<f64>, open: usize) -> Forecast {
     let n = AHEAD.min(open);
     let per_class: Vec<Expected> = classes
         .iter()
-        .filter_map(|class| {
-            let expected = class.expected_next? * n as f64 / AHEAD as f64;
-            Some(Expected { id: class.id, expected })
-        })
+        .filter_map(|class| Some(Expected { id: class.id, expected: class.expected_next? }))
         .collect();
     let of = match gain {
         None if last.is_none() => "After the first training this says what more labels are expected to bring.".into(),
-        None => "After three trainings with labels in the holdout this says what more labels are expected to bring.".into(),
+        None => "After three trainings, each with ten labels more and with labels in the holdout, this says what more labels are \
+                 expected to bring."
+            .into(),
         Some(gain) if gain < 0.005 => format!("By the trend of the last trainings, {n} more labels bring next to nothing."),
         Some(gain) => format!(
-            "By the trend of the last trainings, {n} more labels bring about {:.0} points of balanced accuracy.",
-            (100.0 * gain).max(1.0)
+            "By the trend of the last trainings, {n} more labels bring about {:.0} points of balanced accuracy{}.",
+            (100.0 * gain).max(1.0),
+            if classes.iter().any(|class| class.holdout == 0) { " over the classes measured" } else { "" }
         ),
     };
     // The classes that the queue is expected to hold most of, beyond their share of the pool, are what it is after.
     let mut sought: Vec<(&str, f64, f64)> = Vec::new();
-    if let Some((round, measured)) = last
+    if let Some(Training { round, measured, .. }) = last
         && let Some(summary) = &round.summary
     {
-        for (place, id) in summary.classes.iter().enumerate() {
-            if let (Some(&pool), Some(&queue)) = (measured.pool.get(place), measured.queue.get(place))
-                && let Some(class) = classes.iter().find(|class| class.id == *id)
-                && queue > 1.2 * pool
+        for (id, &pool) in summary.classes.iter().zip(&measured.pool) {
+            if let Some(class) = classes.iter().find(|class| class.id == *id)
+                && let Some(expected) = class.expected_next
+                && expected > 1.2 * pool * n as f64
             {
-                sought.push((&class.name, pool, queue));
+                sought.push((&class.name, pool, expected / n as f64));
             }
         }
     }
@@ -277,27 +384,49 @@ fn forecast(
     Forecast { n, per_class, gain: gain.map(|gain| 100.0 * gain), text }
 }
 
-fn stopping(stop: Stop, history: &[(Option<f64>, Option<Estimate>)], open: usize) -> Stopping {
-    if open == 0 && !history.is_empty() {
+fn stopping(stop: Stop, steps: usize, classes: &[ClassStatus], counts: &Counts) -> Stopping {
+    if counts.open == 0 && steps > 0 {
         return Stopping { reasonable: true, text: "Every image is answered.".into() };
     }
-    let (reasonable, text) = match stop {
+    let reason = match stop {
         Stop::Early => {
-            let text = if history.len() < 4 {
-                format!("Too early to say: it takes four trainings, and {} are done.", history.len())
-            } else {
-                "Cannot be said: too few images of the holdout are labelled.".into()
-            };
-            (false, text)
+            let text = format!(
+                "Too early to say: it takes four trainings, each on ten labels more than the one before, and {steps} {} so far.",
+                if steps == 1 { "is" } else { "are" }
+            );
+            return Stopping { reasonable: false, text };
         }
-        Stop::GoOn => (false, "More labels still help.".into()),
-        Stop::Stable => (true, "The last three models predict the same of nearly every image.".into()),
-        Stop::Flat => (
-            true,
+        Stop::Unmeasured => {
+            let few: Vec<String> = classes
+                .iter()
+                .filter(|class| class.holdout < FEW)
+                .map(|class| format!("{} ({})", class.name, class.holdout))
+                .collect();
+            let text = format!(
+                "Cannot be said: these classes have fewer than {FEW} labels in the holdout: {}.",
+                few.join(", ")
+            );
+            return Stopping { reasonable: false, text };
+        }
+        Stop::GoOn => return Stopping { reasonable: false, text: "More labels still help.".into() },
+        Stop::Stable => "The last three models predict the same of nearly every image.",
+        Stop::Flat => {
             "The last three trainings are the same within what the holdout can tell, and 100 more labels are expected to bring \
              less than a point."
-                .into(),
-        ),
+        }
     };
-    Stopping { reasonable, text }
+    // What stopping means for the class that is worst off.
+    let worst = classes
+        .iter()
+        .filter_map(|class| Some((class.recall?, class.recall_low?, class.recall_high?, &class.name)));
+    let text = match worst.min_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((recall, low, high, name)) => format!(
+            "{reason} The model still finds {:.0} % of {name} ({:.0} to {:.0} %), of the other classes as many or more.",
+            100.0 * recall,
+            100.0 * low,
+            100.0 * high
+        ),
+        None => reason.into(),
+    };
+    Stopping { reasonable: true, text }
 }

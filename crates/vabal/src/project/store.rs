@@ -13,13 +13,15 @@ use sha2::{Digest as _, Sha256};
 
 use super::classes::{self, Class, NewClass};
 use super::counts::{self, Counts};
+use super::guides::{self, Guide};
+use super::merging::{self, Merged};
 use super::settings::{self, Change};
 use super::{Project, Settings};
 use crate::error::{Complaint, Error, Result};
 use crate::sqlite::{Kind, to_json};
 
 /// The version of the schema that this code writes; `PRAGMA user_version` of the file.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 /// The SQLite file of a project's folder.
 pub const FILE: &str = crate::data::walk::PROJECT;
 pub(super) const KIND: Kind = Kind {
@@ -30,7 +32,7 @@ pub(super) const KIND: Kind = Kind {
     otherwise: "choose another folder",
 };
 /// From each version to the next: the first leads from 1 to 2.
-const MIGRATIONS: &[&str] = &[];
+const MIGRATIONS: &[&str] = &[include_str!("schema-2.sql")];
 /// How long a writer waits for another.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -73,6 +75,10 @@ pub struct Overview {
     pub images: String,
     /// Classes that are not merged, by place.
     pub classes: Vec<Class>,
+    /// Descriptions and examples of classes.
+    pub guides: Vec<Guide>,
+    /// Classes that were merged into others.
+    pub merged: Vec<Merged>,
     /// Every setting.
     pub settings: Settings,
     /// Images by state.
@@ -89,7 +95,7 @@ impl Project {
     /// is empty.
     ///
     /// # Errors
-    /// A folder that holds a project already or cannot be written, no folder of images, settings out of their ranges,
+    /// A folder that holds a project already or cannot be written, no folder of images, or this one, settings out of their ranges,
     /// names of classes that are empty or the same.
     pub fn create(folder: &Path, images: &Path, classes: &[String], mut settings: Settings) -> Result<Self> {
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
@@ -112,6 +118,8 @@ impl Project {
         let settings = to_json(&settings)?;
         write(&mut connection, &file, |sql| {
             sql.execute_batch(include_str!("schema.sql"))?;
+            MIGRATIONS.iter().try_for_each(|step| sql.execute_batch(step))?;
+            sql.pragma_update(None, "user_version", VERSION)?;
             sql.execute("INSERT INTO project VALUES ('settings', ?1), ('questions', '0')", [settings])?;
             sql.execute(
                 "INSERT INTO project VALUES ('made', ?1), ('id', ?2)",
@@ -254,6 +262,8 @@ impl Project {
                 name: settings.name.clone(),
                 images: settings.images.clone(),
                 classes: classes::all(sql)?,
+                guides: guides::guides(sql)?,
+                merged: merging::merged(sql)?,
                 counts: counts::counts(sql)?,
                 round: super::rounds::newest(sql)?.map(|(round, _)| round),
                 people,
@@ -385,6 +395,14 @@ fn folder_of_images(project: &Path, images: &Path) -> Result<String> {
             .into());
     }
     let images = fs::canonicalize(images).map_err(Error::io("read", images))?;
+    if images == project {
+        return Err(Error::input("the project cannot be in the folder of images")
+            .at(project.display())
+            .expected("a folder of its own, beside the images or below them")
+            .got("the folder of images itself")
+            .hint("choose another name for the project; images stay where they are")
+            .into());
+    }
     let (from, to): (Vec<_>, Vec<_>) = (project.components().collect(), images.components().collect());
     let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
     let shared = from[..common].iter().any(|part| matches!(part, Component::Normal(_)));

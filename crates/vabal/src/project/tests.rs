@@ -7,6 +7,7 @@ mod learn;
 mod listing;
 mod model;
 mod rounds;
+mod status;
 mod store;
 
 use std::collections::BTreeMap;

@@ -181,8 +181,9 @@ impl Names {
         let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let rows = rows.collect::<rusqlite::Result<Vec<(Label, String, Option<Label>)>>>()?;
         let name = |id: Label| rows.iter().find(|row| row.0 == id).map(|row| row.1.clone());
-        // A class that is there goes before one of its name that was merged: it comes last.
-        let by_name = rows.iter().map(|(id, name, into)| (name.clone(), into.unwrap_or(*id))).collect();
+        // A class that is there goes before one of its name that was merged: it comes last. One that was deleted has none.
+        let there = rows.iter().filter(|(id, _, into)| *into != Some(*id));
+        let by_name = there.map(|(id, name, into)| (name.clone(), into.unwrap_or(*id))).collect();
         let by_id = rows.iter().filter_map(|(id, _, into)| Some((*id, name(into.unwrap_or(*id))?))).collect();
         Ok(Self { by_id, by_name })
     }

@@ -7,11 +7,12 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
 use super::super::rows::Rows;
-use super::generative::{Candidates, Generative, Posterior, read};
+use super::generative::{Candidates, Posterior, read};
 use crate::Label;
-use crate::error::{Error, Result};
+use crate::error::{Complaint, Error, Result};
 use crate::kernels::{Factor, Threads, matmul};
 use crate::progress::{Event, Progress, report};
+use crate::query::Arrays;
 
 /// Rows whose products are summed in f32 before they go to f64. Even in f32's worst case the sums are right to 1e-4.
 const BLOCK: usize = 1024;
@@ -195,25 +196,66 @@ impl Gaussian {
         Ok(Self { origin, slopes, offsets })
     }
 
-    /// ln p(x | n) of the rows `order`, but for what is the same for all n, [rows, C].
+    /// Its arrays by name: μ [1, d], the slopes [d, C] and the offsets [1, C].
+    pub fn into_arrays(self) -> Arrays {
+        let row = |values: Vec<f64>| Array1::from_vec(values).insert_axis(Axis(0));
+        let arrays =
+            [(ORIGIN, row(self.origin)), (SLOPES, self.slopes), (OFFSETS, self.offsets.insert_axis(Axis(0)))];
+        arrays.map(|(name, array)| (name.to_owned(), array)).into()
+    }
+
+    /// The same from its arrays, of C `classes`.
+    ///
+    /// # Errors
+    /// Arrays that are missing, or of another shape.
+    pub fn from_arrays(arrays: &Arrays, classes: usize) -> Result<Self> {
+        let array = |name: &str| arrays.get(name).ok_or_else(|| -> Error { unfit(name, "none").into() });
+        let (origin, slopes, offsets) = (array(ORIGIN)?, array(SLOPES)?, array(OFFSETS)?);
+        let width = slopes.nrows();
+        for (name, array, shape) in [
+            (ORIGIN, origin, (1, width)),
+            (SLOPES, slopes, (width, classes)),
+            (OFFSETS, offsets, (1, classes)),
+        ] {
+            if array.dim() != shape || width == 0 {
+                return Err(unfit(name, format!("{:?}", array.dim())).expected(format!("{shape:?}")).into());
+            }
+        }
+        let standard = slopes.as_standard_layout().into_owned();
+        Ok(Self {
+            origin: origin.iter().copied().collect(),
+            slopes: standard,
+            offsets: offsets.row(0).to_owned(),
+        })
+    }
+
+    /// Columns of the features.
+    pub fn width(&self) -> usize {
+        self.origin.len()
+    }
+
+    /// ln p(x | n) of the rows `order`, [`ROWS`] at most, but for what is the same for all n. Always as many rows as that, the last ones
+    /// 0: how a product sums goes by its shape, and a row has the same bits beside any others.
     fn logits(&self, rows: &Rows<'_>, order: &[usize]) -> Array2<f64> {
-        let mut centred = Array2::zeros((order.len(), self.origin.len()));
+        let mut centred = Array2::zeros((ROWS, self.origin.len()));
         for (mut out, &row) in centred.rows_mut().into_iter().zip(order) {
             let values = rows.row(row).iter().zip(&self.origin);
             out.iter_mut().zip(values).for_each(|(out, (&x, mean))| *out = f64::from(x) - mean);
         }
         product(centred.view(), self.slopes.view(), Threads::One) + &self.offsets
     }
-}
 
-impl Generative for Gaussian {
-    fn posterior(
+    /// What it says of each of these rows, beside their predicted classes.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub fn of_rows(
         &self,
-        candidates: &Candidates<'_>,
+        rows: &Rows<'_>,
         predicted: &[Label],
         progress: &mut Progress<'_>,
     ) -> Result<Posterior> {
-        let (rows, order) = &candidates.open;
+        let order: Vec<usize> = (0..predicted.len()).collect();
         let mut all = Posterior { class: vec![0; order.len()], support: vec![0.0; order.len()] };
         for (at, batch) in order.chunks(64 * ROWS).enumerate() {
             let (done, total) = (at * 64 * ROWS, order.len());
@@ -235,6 +277,14 @@ impl Generative for Gaussian {
         }
         Ok(all)
     }
+}
+
+const ORIGIN: &str = "gaussian.origin";
+const SLOPES: &str = "gaussian.slopes";
+const OFFSETS: &str = "gaussian.offsets";
+
+fn unfit(name: &str, got: impl std::fmt::Display) -> Complaint {
+    Error::input("an array of the plan does not fit").at(name).got(got).hint("make the plan again")
 }
 
 /// The product a·b.

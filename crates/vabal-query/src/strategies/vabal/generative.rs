@@ -1,4 +1,5 @@
-//! What the score asks of a generative model of the features, whatever it is made of.
+//! What the score asks of a fitted p(x | n) of every class n, read as a posterior with a uniform prior:
+//! g(n | x) = p(x | n) / Σ_m p(x | m).
 //!
 //! Never here: how one is fitted.
 
@@ -6,29 +7,15 @@ use ndarray::ArrayViewMut1;
 
 use super::super::rows::Rows;
 use crate::error::Result;
-use crate::progress::Progress;
-use crate::{Label, Query, Signals};
-
-/// A fitted p(x | n) of every class n, read as a posterior with a uniform prior: g(n | x) = p(x | n) / Σ_m p(x | m).
-pub(super) trait Generative {
-    /// What it says of each candidate, row by row.
-    ///
-    /// # Errors
-    /// [`crate::Error::Stopped`].
-    fn posterior(
-        &self,
-        candidates: &Candidates<'_>,
-        predicted: &[Label],
-        progress: &mut Progress<'_>,
-    ) -> Result<Posterior>;
-}
+use crate::{Label, Query};
 
 /// The unlabelled pool, and the labelled one beside it.
 pub(super) struct Candidates<'a> {
-    pub signals: &'a Signals<'a>,
     /// The embedding of both, by the same scale, and the order of the ids.
     pub open: (Rows<'a>, Vec<usize>),
     pub closed: (Rows<'a>, Vec<usize>),
+    /// What both were multiplied by.
+    pub scale: f64,
     /// The labels of the labelled pool.
     pub labels: &'a [Label],
     /// C.
@@ -42,9 +29,9 @@ impl<'a> Candidates<'a> {
     /// Features that are missing or not finite.
     pub fn of(query: &'a Query<'a>) -> Result<Self> {
         let Query { unlabelled, labelled, labels, classes, .. } = *query;
-        let ([open, closed], _) = Rows::of([unlabelled, labelled])?;
+        let ([open, closed], scale) = Rows::of([unlabelled, labelled])?;
         let (open, closed) = ((open, unlabelled.rows_by_id()), (closed, labelled.rows_by_id()));
-        Ok(Self { signals: unlabelled, open, closed, labels, classes })
+        Ok(Self { open, closed, scale, labels, classes })
     }
 }
 

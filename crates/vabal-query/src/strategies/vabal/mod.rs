@@ -18,16 +18,19 @@ mod generative;
 mod tests;
 mod vae;
 
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::balanced;
+use super::rows::Rows;
 use super::typiclust::TypiClust;
-use crate::error::{Result, within};
+use crate::error::{Error, Result, within};
 use crate::progress::Progress;
+use crate::query::{Arrays, ByRow, Fitted, RowScore, Scored};
 use crate::term;
-use crate::{Column, Label, Needs, Query, Selection, Strategy, StrategySettings, Table, available};
+use crate::{Column, Label, Needs, Query, Selection, Signals, Strategy, StrategySettings, Table, available};
 use gaussian::Gaussian;
-use generative::{Candidates, Generative};
+use generative::{Candidates, Posterior};
 
 /// The generative model of the features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,42 +107,129 @@ impl Strategy for Vabal {
         Some(("typiclust", Box::new(TypiClust::default())))
     }
 
+    fn by_row(&self) -> Option<&dyn ByRow> {
+        // The VAE draws for each row from a stream of the whole pool.
+        (self.0.model == Model::Gaussian).then_some(self)
+    }
+
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         let n = available(query, progress)?;
         if n == 0 {
             return Ok(Selection::default());
         }
-        let mut labelled = vec![0_usize; query.classes];
-        query.labels.iter().for_each(|&label| labelled[label as usize] += 1);
-        let prediction = Prediction::of(query, &labelled, self.0.prior_correction)?;
-        let candidates = Candidates::of(query)?;
-        let model: Box<dyn Generative> = match self.0.model {
+        let labelled = class_counts(query);
+        let scored = match self.0.model {
             Model::Gaussian => {
-                Box::new(Gaussian::fit(&candidates, &prediction.class, self.0.ridge, progress)?)
+                let (gaussian, scale) = self.gaussian(query, &labelled, progress)?;
+                let score = Agreement { tau: self.0.prior_correction, labelled, gaussian, scale };
+                score.score(query.unlabelled, progress)?
             }
-            Model::Vae => Box::new(vae::Fitted::fit(query, &prediction.class, progress)?),
+            Model::Vae => {
+                let prediction = Prediction::of(query.unlabelled, &labelled, self.0.prior_correction)?;
+                let fitted = vae::Fitted::fit(query, &prediction.class, progress)?;
+                let seen = fitted.posterior(query.unlabelled, &prediction.class, progress)?;
+                scored(prediction, seen, &labelled)
+            }
         };
-        let seen = model.posterior(&candidates, &prediction.class, progress)?;
-
-        let product = prediction.confidence.iter().zip(&seen.support);
-        let scores: Vec<f64> = product.map(|(confidence, support)| 1.0 - confidence * support).collect();
-        let classes = |classes: &[Label]| classes.iter().map(|&class| f64::from(class)).collect();
-        let terms = vec![
-            Column { name: term::PREDICTED, values: classes(&prediction.class) },
-            Column { name: term::CORRECTED, values: prediction.confidence },
-            Column { name: term::CLASS, values: classes(&seen.class) },
-            Column { name: term::SUPPORT, values: seen.support },
-            Column {
-                name: term::LABELLED,
-                values: seen.class.iter().map(|&class| labelled[class as usize] as f64).collect(),
-            },
-        ];
         if self.0.quotas {
-            balanced::top(query, &scores, &seen.class, n, &terms)
+            balanced::top(query, &scored.scores, &scored.classes, n, &scored.terms)
         } else {
-            Selection::top(query, &scores, terms, progress)
+            Selection::top(query, &scored.scores, scored.terms, progress)
         }
     }
+}
+
+impl Vabal {
+    /// The Gaussian of a query, and what the features are to be multiplied by.
+    fn gaussian(
+        &self,
+        query: &Query<'_>,
+        labelled: &[usize],
+        progress: &mut Progress<'_>,
+    ) -> Result<(Gaussian, f64)> {
+        let predicted = Prediction::of(query.unlabelled, labelled, self.0.prior_correction)?.class;
+        let candidates = Candidates::of(query)?;
+        let gaussian = Gaussian::fit(&candidates, &predicted, self.0.ridge, progress)?;
+        Ok((gaussian, candidates.scale))
+    }
+}
+
+impl ByRow for Vabal {
+    fn quotas(&self) -> bool {
+        self.0.quotas
+    }
+
+    fn fit(&self, sample: &Query<'_>, progress: &mut Progress<'_>) -> Result<Arrays> {
+        let (gaussian, scale) = self.gaussian(sample, &class_counts(sample), progress)?;
+        let mut arrays = gaussian.into_arrays();
+        arrays.insert(SCALE.into(), Array2::from_elem((1, 1), scale));
+        Ok(arrays)
+    }
+
+    fn scorer(&self, fitted: &Fitted) -> Result<Box<dyn RowScore>> {
+        let scale = fitted.arrays.get(SCALE).and_then(|array| array.first()).copied();
+        Ok(Box::new(Agreement {
+            tau: self.0.prior_correction,
+            labelled: fitted.labelled.clone(),
+            gaussian: Gaussian::from_arrays(&fitted.arrays, fitted.labelled.len())?,
+            scale: scale.unwrap_or(1.0),
+        }))
+    }
+}
+
+/// The name of the array with what features are multiplied by.
+const SCALE: &str = "scale";
+
+/// The score with a fitted Gaussian.
+struct Agreement {
+    tau: f64,
+    labelled: Vec<usize>,
+    gaussian: Gaussian,
+    scale: f64,
+}
+
+impl RowScore for Agreement {
+    fn score(&self, rows: &Signals<'_>, progress: &mut Progress<'_>) -> Result<Scored> {
+        if rows.is_empty() {
+            return Ok(Scored::default());
+        }
+        let prediction = Prediction::of(rows, &self.labelled, self.tau)?;
+        let features = Rows::scaled(rows, self.scale)?;
+        if features.width() != self.gaussian.width() {
+            return Err(Error::input("features of another width")
+                .expected(format!("{} columns, as of the sample", self.gaussian.width()))
+                .got(format!("{} columns", features.width()))
+                .hint("score with the features that the plan was made of")
+                .into());
+        }
+        let seen = self.gaussian.of_rows(&features, &prediction.class, progress)?;
+        Ok(scored(prediction, seen, &self.labelled))
+    }
+}
+
+/// s(x) and its terms.
+fn scored(prediction: Prediction, seen: Posterior, labelled: &[usize]) -> Scored {
+    let product = prediction.confidence.iter().zip(&seen.support);
+    let scores: Vec<f64> = product.map(|(confidence, support)| 1.0 - confidence * support).collect();
+    let values = |classes: &[Label]| classes.iter().map(|&class| f64::from(class)).collect();
+    let terms = vec![
+        Column { name: term::PREDICTED, values: values(&prediction.class) },
+        Column { name: term::CORRECTED, values: prediction.confidence },
+        Column { name: term::CLASS, values: values(&seen.class) },
+        Column { name: term::SUPPORT, values: seen.support },
+        Column {
+            name: term::LABELLED,
+            values: seen.class.iter().map(|&class| labelled[class as usize] as f64).collect(),
+        },
+    ];
+    Scored { scores, keys: Vec::new(), classes: seen.class, terms }
+}
+
+/// Labels of each class, \[C\].
+fn class_counts(query: &Query<'_>) -> Vec<usize> {
+    let mut labelled = vec![0_usize; query.classes];
+    query.labels.iter().for_each(|&label| labelled[label as usize] += 1);
+    labelled
 }
 
 /// What the classifier says of each candidate, corrected for its prior.
@@ -151,12 +241,12 @@ struct Prediction {
 
 impl Prediction {
     /// Where there are no probabilities, the predicted label is taken for certain.
-    fn of(query: &Query<'_>, labelled: &[usize], tau: f64) -> Result<Self> {
-        if !query.unlabelled.has_probabilities() {
-            let class = query.unlabelled.predicted()?;
+    fn of(rows: &Signals<'_>, labelled: &[usize], tau: f64) -> Result<Self> {
+        if !rows.has_probabilities() {
+            let class = rows.predicted()?;
             return Ok(Self { confidence: vec![1.0; class.len()], class });
         }
-        let p = query.unlabelled.probabilities()?;
+        let p = rows.probabilities()?;
         let total = (labelled.iter().sum::<usize>() + labelled.len()) as f64;
         let factor: Vec<f64> =
             labelled.iter().map(|&count| ((count + 1) as f64 / total).powf(-tau)).collect();

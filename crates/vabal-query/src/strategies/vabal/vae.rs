@@ -5,7 +5,7 @@
 //! 2021, "Simple and Effective VAE Training with Calibrated Decoders", Eq. 4). Never here: how a VAE is fitted.
 
 use super::super::vabal_paper::{Model, Preset, Settings};
-use super::generative::{Candidates, Generative, Posterior, read};
+use super::generative::{Posterior, read};
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::rng::Seed;
@@ -35,15 +35,19 @@ impl Fitted {
     }
 }
 
-impl Generative for Fitted {
-    fn posterior(
+impl Fitted {
+    /// What it says of each candidate, row by row.
+    ///
+    /// # Errors
+    /// [`crate::Error::Stopped`].
+    pub fn posterior(
         &self,
-        candidates: &Candidates<'_>,
+        signals: &Signals<'_>,
         predicted: &[Label],
         progress: &mut Progress<'_>,
     ) -> Result<Posterior> {
         let read = |row: usize, logits: ndarray::ArrayViewMut1<'_, f64>| read(logits, predicted[row]);
-        let found = self.model.log_likelihoods(candidates.signals, self.seed, read, progress)?;
+        let found = self.model.log_likelihoods(signals, self.seed, read, progress)?;
         let (class, support) = found.into_iter().unzip();
         Ok(Posterior { class, support })
     }

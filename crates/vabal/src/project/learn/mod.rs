@@ -13,6 +13,7 @@ use std::time::Instant;
 use ndarray::{Array2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 
+use super::rounds::is_void;
 use super::{ImageId, Prediction, Project, Queued, Settings, State, Summary, estimate};
 use crate::active::{Classifier, Heads, Learner, Lens, Pool, Strength, Trainer, choose, look};
 use crate::backbone::{Backbone, LinearModel};
@@ -73,6 +74,8 @@ pub struct Measured {
     pub health: Option<Health>,
     /// What the person should know, a sentence each.
     pub warnings: Vec<String>,
+    /// The last answer that was there when it began; 0 where it was not noted.
+    pub answers: i64,
 }
 
 impl Measured {
@@ -117,6 +120,7 @@ pub fn round(project: &mut Project, context: &Context, progress: &mut Progress<'
             .into());
     };
     let settings = project.settings()?;
+    let answers = project.last_answer()?;
     let cold = obstacle(project)?.is_some();
     let (ids, labels) = if cold { Default::default() } else { project.training_set()? };
     let strategy = if cold { COLD } else { &settings.strategy };
@@ -135,6 +139,15 @@ pub fn round(project: &mut Project, context: &Context, progress: &mut Progress<'
     let done = done.and_then(|mut outcome| {
         outcome.measured.seconds = start.elapsed().as_secs_f64();
         outcome.measured.warnings = warnings;
+        outcome.measured.answers = answers;
+        let taken_back = project.taken_back(&[answers])?[0];
+        if is_void(ids.len(), taken_back) {
+            return Err(Error::input("the labels that it learnt were taken back meanwhile")
+                .expected(format!("{} labels", ids.len()))
+                .got(format!("{taken_back} of them taken back"))
+                .hint("the next training begins by itself after more labels")
+                .into());
+        }
         if let Ok(serde_json::Value::Object(more)) = serde_json::to_value(&outcome.measured) {
             outcome.summary.more = more;
         }
@@ -143,7 +156,7 @@ pub fn round(project: &mut Project, context: &Context, progress: &mut Progress<'
             model.save(&project.folder().join(MODEL))?;
         }
         let Outcome { summary, predictions, queue, .. } = outcome;
-        project.finish_round(round, &summary, &ids, predictions, queue)
+        project.finish_round(round, &summary, &[], predictions, queue)
     });
     match done {
         Ok(()) => Ok(round),
@@ -341,13 +354,20 @@ impl Work<'_> {
                 let strength = Strength::Validated { balanced: self.settings.balanced };
                 let learner = Heads { features: &seen.features, classes: classes.len(), strength };
                 let (train, labels) = known(&seen.rows);
-                let classifier = learner.fit(&train, &labels, self.seed, progress)?;
+                let mut classifier = learner.fit(&train, &labels, self.seed, progress)?;
+                let held_out = std::mem::take(&mut classifier.held_out);
                 let head = seen.pca.head(&classifier.heads[0])?;
                 let (spec, key) = (backbone.spec().clone(), backbone.key());
                 let model = Model::Linear(LinearModel { head, classes: called, spec, key });
                 let with =
                     With { rows: &seen.rows, learner: &learner, classifier: &classifier, train, labels };
-                let outcome = self.ask(with, classes, measured(&backbone), progress)?;
+                let mut outcome = self.ask(with, classes, measured(&backbone), progress)?;
+                // Of what it was trained on, a part of it that was fitted without.
+                outcome.predictions.extend(
+                    held_out
+                        .into_iter()
+                        .map(|(row, p)| Prediction { image: seen.rows.image(row), probabilities: p }),
+                );
                 Ok(Outcome { model: Some(model), ..outcome })
             }
             None => {

@@ -115,6 +115,22 @@ fn one_question_in_five_is_of_the_holdout_until_there_are_enough() {
 }
 
 #[test]
+fn the_holdout_goes_on_while_a_class_has_too_few_there() {
+    let place = Place::new(200);
+    let mut project = place.made(Settings { holdout: 0.5, holdout_target: 10, ..Settings::default() });
+    let mut asked = 0;
+    // One image in twelve is of class 1.
+    for _ in 0..110 {
+        let image = project.next("ann", 1, &[]).unwrap().questions.remove(0);
+        asked += usize::from(image.holdout);
+        label(&mut project, "ann", image.id, Label::from(image.id.0 % 12 == 0));
+    }
+    assert_eq!(asked, 20, "twice as many as else, and no more");
+    let held = project.holdout_set().unwrap().1;
+    assert!(held.iter().filter(|&&class| class == 1).count() < 5);
+}
+
+#[test]
 fn the_holdout_does_not_depend_on_names_and_is_drawn_anew_by_another_seed() {
     let place = Place::new(60);
     let side = |place: &Place, seed| {

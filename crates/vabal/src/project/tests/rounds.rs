@@ -45,6 +45,11 @@ fn predictions_of_what_was_trained_on_stay_as_they_were() {
     let all: Vec<Label> = detail.probabilities.unwrap().iter().map(|row| row.class).collect();
     assert_eq!(all, [3, 1]);
     assert_eq!(project.images(&[ImageId(2)]).unwrap()[0].suggestion.unwrap().class, 3);
+    // A class that the model knows can be deleted; what it said of others stands.
+    project.delete_class(1).unwrap().unwrap();
+    assert_eq!(project.review(ReviewKind::Doubt, None, None).unwrap(), doubts);
+    assert!(project.detail(ImageId(1)).unwrap().unwrap().probabilities.is_some());
+    project.list(&ListQuery { predicted: Some(1), ..ListQuery::default() }).unwrap();
 }
 
 #[test]

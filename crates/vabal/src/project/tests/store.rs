@@ -83,8 +83,8 @@ fn an_older_file_is_brought_forward_with_a_copy_beside_it() {
     let mut project = place.made(plain());
     label(&mut project, "ann", 1, 0);
     let file = place.project().join(FILE);
-    let steps = ["CREATE TABLE new (a)", "INSERT INTO new VALUES (1)"];
-    migrate(&mut project.connection, &file, 1, &steps).unwrap();
+    let steps = ["nonsense of a version before", "CREATE TABLE new (a)", "INSERT INTO new VALUES (1)"];
+    migrate(&mut project.connection, &file, 2, &steps).unwrap();
     let version = |file: &Path| {
         let connection = rusqlite::Connection::open(file).unwrap();
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
@@ -93,9 +93,9 @@ fn an_older_file_is_brought_forward_with_a_copy_beside_it() {
         let tables = "SELECT count(*) FROM sqlite_master WHERE name = 'new'";
         (version, answers, connection.query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap())
     };
-    assert_eq!(version(&file), (3, 1, 1));
-    let copy = place.project().join("project.sqlite.v1.bak");
-    assert_eq!(version(&copy), (1, 1, 0));
+    assert_eq!(version(&file), (4, 1, 1));
+    let copy = place.project().join("project.sqlite.v2.bak");
+    assert_eq!(version(&copy), (2, 1, 0));
     said(Project::open(&place.project()), &["newer"]);
     // The copy is a project by itself.
     drop(project);
@@ -104,9 +104,67 @@ fn an_older_file_is_brought_forward_with_a_copy_beside_it() {
     let mut project = place.open();
     assert_eq!(project.counts().unwrap().labelled, 1);
     // A step that fails changes nothing, and a copy that is there stays.
-    assert!(migrate(&mut project.connection, &file, 1, &["CREATE TABLE new (a)", "nonsense"]).is_err());
-    assert_eq!(version(&file), (1, 1, 0));
-    assert!(place.project().join("project.sqlite.v1-1.bak").is_file());
+    assert!(migrate(&mut project.connection, &file, 2, &["", "CREATE TABLE new (a)", "nonsense"]).is_err());
+    assert_eq!(version(&file), (2, 1, 0));
+    assert!(place.project().join("project.sqlite.v2-1.bak").is_file());
+}
+
+#[test]
+fn a_project_of_the_first_version_is_opened_as_one_of_this() {
+    let place = Place::new(2);
+    let mut project = place.made(plain());
+    label(&mut project, "ann", 1, 0);
+    let later = "DROP TABLE guides; DROP TABLE examples; DROP TABLE notes; PRAGMA user_version = 1";
+    project.connection.execute_batch(later).unwrap();
+    drop(project);
+    let mut project = place.open();
+    assert!(place.project().join("project.sqlite.v1.bak").is_file());
+    assert_eq!((project.counts().unwrap().labelled, project.guides().unwrap().len()), (1, 0));
+    project.describe_class(0, "dark").unwrap();
+    assert_eq!(place.open().guides().unwrap()[0].description, "dark");
+}
+
+#[test]
+fn classes_have_descriptions_and_examples_and_images_notes_and_flags() {
+    let place = Place::new(15);
+    let mut project = place.made(plain());
+    assert!(project.describe_class(1, " dark\nlines ").unwrap());
+    assert!(
+        project.pin_example(3, ImageId(2), true).unwrap()
+            && project.pin_example(3, ImageId(1), true).unwrap()
+    );
+    let guides = |project: &Project| -> Vec<(Label, String, Vec<i64>)> {
+        let guides = project.overview().unwrap().guides.into_iter();
+        guides
+            .map(|one| (one.class, one.description, one.examples.iter().map(|e| e.id.0).collect()))
+            .collect()
+    };
+    assert_eq!(guides(&project), [(1, "dark\nlines".into(), vec![]), (3, String::new(), vec![1, 2])]);
+    project.pin_example(3, ImageId(2), false).unwrap();
+    project.describe_class(1, "").unwrap();
+    assert_eq!(guides(&project), [(3, String::new(), vec![1])]);
+    said(project.describe_class(0, &"x".repeat(2001)), &["at most 2000", "description"]);
+    said(project.describe_class(0, "a\u{7}b"), &["description"]);
+    said(project.pin_example(0, ImageId(99), true), &["no such image"]);
+    assert!(!project.describe_class(9, "x").unwrap() && !project.pin_example(9, ImageId(1), true).unwrap());
+    let all = (1..=15).try_for_each(|image| project.pin_example(0, ImageId(image), true).map(|_| ()));
+    said(all, &["at most 12"]);
+    let flagged = |project: &Project, flag: bool| -> Vec<i64> {
+        let query = ListQuery { flag: Some(flag), ..ListQuery::default() };
+        project.list(&query).unwrap().images.iter().map(|image| image.id.0).collect()
+    };
+    project.note_image(ImageId(4), "ann", Some("a double exposure"), None).unwrap();
+    project.note_image(ImageId(4), "ben", None, Some(true)).unwrap();
+    let image = project.images(&[ImageId(4)]).unwrap().remove(0);
+    assert_eq!(
+        (image.note.note.as_str(), image.note.flag, image.state),
+        ("a double exposure", true, State::Open)
+    );
+    assert_eq!((flagged(&project, true), flagged(&project, false).len()), (vec![4], 14));
+    project.note_image(ImageId(4), "ann", Some(""), Some(false)).unwrap();
+    assert_eq!(flagged(&project, true), [0_i64; 0]);
+    said(project.note_image(ImageId(99), "ann", None, Some(true)), &["no such image"]);
+    check_kept(&project);
 }
 
 #[test]
@@ -206,6 +264,88 @@ fn classes_have_keys_colours_and_places() {
     let many = (41..=1001).try_for_each(|n| project.add_class(&named(&format!("class {n}"))).map(|_| ()));
     assert!(many.unwrap_err().to_string().contains("at most 1000"));
     project.next("ann", 3, &[]).unwrap();
+}
+
+#[test]
+fn a_merge_can_be_taken_back_with_all_that_it_changed() {
+    let place = Place::new(6);
+    let mut project = place.made(plain());
+    for (image, class) in [(1, 0), (2, 1), (3, 2), (4, 3)] {
+        label(&mut project, "ann", image, class);
+    }
+    // Two who do not agree, until the classes are one.
+    label(&mut project, "ben", 1, 1);
+    let list = |project: &Project| -> Vec<(Label, usize, String)> {
+        let all = project.classes().unwrap();
+        all.into_iter().map(|class| (class.id, class.labels, class.key.unwrap_or_default())).collect()
+    };
+    let before = list(&project);
+    project.merge_class(0, 1).unwrap();
+    let between = list(&project);
+    assert_eq!(between[0], (1, 2, "Digit2".into()));
+    project.merge_class(1, 2).unwrap();
+    assert_eq!(list(&project)[0], (2, 3, "Digit3".into()));
+    let merged = project.overview().unwrap().merged;
+    assert_eq!(merged.iter().map(|one| (one.id, one.into)).collect::<Vec<_>>(), [(0, 2), (1, 2)]);
+    project.split_class(1).unwrap().unwrap();
+    check_kept(&project);
+    assert_eq!(list(&project), between);
+    project.split_class(0).unwrap().unwrap();
+    check_kept(&project);
+    assert_eq!(list(&project), before);
+    // Nothing is merged any more.
+    assert!(project.split_class(0).unwrap().is_none() && project.split_class(99).unwrap().is_none());
+    // Its key and its name may have gone to another meanwhile.
+    project.merge_class(0, 1).unwrap();
+    let other = |name: &str| NewClass { name: name.into(), key: Some("Digit1".into()), colour: None };
+    let taken = project.add_class(&other("a")).unwrap();
+    assert!(project.split_class(0).unwrap_err().to_string().contains("of this name"));
+    let change = ClassChange { name: Some("e".into()), ..ClassChange::default() };
+    project.change_class(taken.id, &change).unwrap();
+    let back = project.split_class(0).unwrap().unwrap().remove(0);
+    assert_eq!((back.id, back.key.as_deref()), (0, Some("Digit5")));
+}
+
+#[test]
+fn a_class_that_no_answer_names_can_be_deleted_and_its_name_given_again() {
+    let place = Place::new(4);
+    let mut project = place.made(plain());
+    label(&mut project, "ann", 1, 3);
+    let error = project.delete_class(3).unwrap_err().complaint().to_string();
+    assert!(error.contains("merge it"), "{error}");
+    // An earlier answer comes back when the later one is undone.
+    label(&mut project, "ann", 1, 0);
+    assert!(project.delete_class(3).is_err());
+    project.undo("ann", None).unwrap();
+    project.undo("ann", None).unwrap();
+    let left = project.delete_class(3).unwrap().unwrap();
+    assert_eq!(left.iter().map(|class| class.id).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(project.delete_class(3).unwrap().is_none() && project.split_class(3).unwrap().is_none());
+    assert_eq!(project.overview().unwrap().merged, []);
+    let refused = project.answer(&one("ann", "t", 2, Act::Label, Some(3))).unwrap_err();
+    assert!(refused.to_string().contains("no such class"), "{refused}");
+    let again = project.add_class(&NewClass { name: "d".into(), ..NewClass::default() }).unwrap();
+    assert_eq!((again.id, again.key.as_deref(), again.colour.as_str()), (4, Some("Digit4"), "#d55e00"));
+    // A class that another was merged into is as full as that one is.
+    label(&mut project, "ann", 2, 1);
+    project.merge_class(1, 4).unwrap();
+    assert!(project.delete_class(4).is_err());
+    check_kept(&project);
+}
+
+#[test]
+fn the_folder_of_images_is_no_place_for_the_project() {
+    let place = Place::new(2);
+    for project in [place.images(), place.images().join("../images/.")] {
+        let error = Project::create(&project, &place.images(), &[], plain()).unwrap_err();
+        assert!(error.complaint().to_string().contains("a folder of its own"), "{error}");
+        assert!(!place.images().join(FILE).exists());
+    }
+    // Below the images it may be: it is passed over when they are looked at.
+    let mut below = Project::create(&place.images().join("labels"), &place.images(), &[], plain()).unwrap();
+    assert!(below.set_images(&place.images().join("labels")).is_err());
+    below.import(&mut silent()).unwrap();
+    assert_eq!(below.counts().unwrap().images, 2);
 }
 
 #[test]

@@ -1,0 +1,87 @@
+//! `vabal score`: the best rows of some parts of a pool, by a plan.
+
+use std::path::PathBuf;
+
+use vabal::query::Needs;
+use vabal::query::arrays::Classes;
+use vabal::{Error, Event, Progress, Result, STRATEGIES};
+
+use super::scores::Scores;
+use super::{Part, read_plan};
+use crate::bar::watched;
+use crate::output::{say, several};
+
+/// Score parts of a pool by a plan
+///
+/// Keeps the best rows of the parts, of each class as many as the plan may pick. Runs for parts apart, on any number of
+/// machines, are joined by `vabal pick`; how the pool is split changes nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  vabal score pool/*.parquet --plan pool.plan --out scores.jsonl\n  \
+    vabal score pool/*.parquet --plan pool.plan --part 3/8 --out scores-3.jsonl    # the third of eight machines")]
+pub struct Score {
+    /// Files of the pool
+    #[arg(required = true, value_name = "PART")]
+    pub parts: Vec<PathBuf>,
+    /// What `vabal plan` wrote
+    #[arg(long, value_name = "FILE")]
+    pub plan: PathBuf,
+    /// File to write, a JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Of so many shares of the parts, this one alone
+    #[arg(long, value_name = "I/K", value_parser = share)]
+    pub part: Option<(usize, usize)>,
+    /// Print errors only
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+fn share(text: &str) -> std::result::Result<(usize, usize), String> {
+    let numbers = text.split_once('/').and_then(|(i, k)| Some((i.parse().ok()?, k.parse().ok()?)));
+    match numbers {
+        Some((i, k)) if (1..=k).contains(&i) => Ok((i, k)),
+        _ => Err("I/K, such as 3/8 for the third of eight".to_owned()),
+    }
+}
+
+/// Scores and writes.
+///
+/// # Errors
+/// What the library says; parts that cannot be read or do not fit the plan.
+pub fn run(args: &Score) -> Result<()> {
+    super::check_out(&args.out, &[&args.parts[..], &[args.plan.clone()]].concat())?;
+    let scores = watched(args.quiet, |progress| score(args, progress))?;
+    scores.write(&args.out)?;
+    if !args.quiet {
+        let rows: u64 = scores.top.rows().iter().sum();
+        say(format_args!("{} scored, the best in {}", several(rows as usize, "row"), args.out.display()));
+        say(format_args!(
+            "\nNext: vabal pick {} --plan {} -n N, with the scores of all parts",
+            args.out.display(),
+            args.plan.display()
+        ));
+    }
+    Ok(())
+}
+
+fn score(args: &Score, progress: &mut Progress<'_>) -> Result<Scores> {
+    let plan = read_plan(&args.plan)?;
+    let (score, needs) = (plan.scorer(STRATEGIES)?, plan.needs(STRATEGIES)?);
+    let mut top = plan.top_of(STRATEGIES)?;
+    let mine: Vec<&PathBuf> = match args.part {
+        Some((i, k)) => args.parts.iter().skip(i - 1).step_by(k).collect(),
+        None => args.parts.iter().collect(),
+    };
+    for (done, path) in mine.iter().enumerate() {
+        let event = Event::Progress { phase: "score", done, total: mine.len(), unit: "part", loss: None };
+        vabal::query::progress::report(progress, event)?;
+        let classes = Classes::Count(plan.labelled.len());
+        let part = Part::open(path, None, &classes, args.parts.len() == 1, progress)?;
+        part.pool.require(plan.spec.kind(), needs, Needs::IDS)?;
+        let (rows, _) = part.pool.signals(needs, Needs::IDS, progress)?;
+        let hint = |error: Error| error.inside(path.display());
+        let scored = score.score(&rows, progress).map_err(hint)?;
+        top.push(&scored, |row| part.names[row].clone()).map_err(hint)?;
+    }
+    Ok(Scores { plan: plan.digest()?, n: plan.n, top })
+}

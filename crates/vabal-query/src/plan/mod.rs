@@ -1,0 +1,261 @@
+//! A pool of any size, scored in parts: a [`Plan`], made of a sample of the pool and of the labelled rows; scores row by row,
+//! which need nothing but the plan; and the best of all parts, by [`Top`].
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::plan::{Name, Plan};
+//! use vabal_query::progress::silent;
+//! use vabal_query::{Query, STRATEGIES, Seed, Signals};
+//!
+//! let sample = Signals::new(vec![1, 2]).with_probabilities(array![[0.9, 0.1], [0.6, 0.4]])?;
+//! let none = Signals::default();
+//! let query = Query { unlabelled: &sample, labelled: &none, labels: &[], classes: 2, n: 2, seed: Seed::new(1) };
+//! let plan = Plan::make(&STRATEGIES.find("margin")?, STRATEGIES, &query, &mut silent())?;
+//! let plan = Plan::from_bytes(&plan.to_bytes()?, "margin.plan")?;
+//!
+//! // On any number of machines, a part of the pool each.
+//! let score = plan.scorer(STRATEGIES)?;
+//! let mut top = plan.top_of(STRATEGIES)?;
+//! for (ids, p) in [(vec![1, 2], array![[0.9, 0.1], [0.6, 0.4]]), (vec![3], array![[0.5, 0.5]])] {
+//!     let rows = Signals::new(ids.clone()).with_probabilities(p)?;
+//!     top.push(&score.score(&rows, &mut silent())?, |row| Name::Number(ids[row]))?;
+//! }
+//! let picks = top.finish(2, &plan.labelled)?;
+//! assert_eq!(picks.iter().map(|pick| pick.name.to_string()).collect::<Vec<_>>(), ["3", "2"]);
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
+//!
+//! Never here: files, processes, engines.
+
+mod sample;
+#[cfg(test)]
+mod tests;
+mod top;
+
+use std::collections::HashMap;
+
+use ndarray::Array2;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+pub use sample::{Collected, Sample};
+pub use top::{Candidate, Name, Top, text_id};
+
+use crate::error::{Complaint, Error, Result};
+use crate::progress::Progress;
+use crate::query::{Arrays, ByRow, Fitted, RowScore, Scored};
+use crate::rng::Seed;
+use crate::{Needs, Query, Signals, Spec, Strategy, Table};
+
+/// Rows of the sample that a plan is made of, where nothing else is asked for.
+pub const SAMPLE: usize = 200_000;
+/// The most picks of one plan.
+pub const MOST_PICKS: usize = 500_000;
+/// Rows of a predicted class in the sample below which what was fitted to them is to be doubted.
+pub const FEW: usize = 20;
+
+/// The key of its metadata, and the version of its layout.
+const KIND: &str = "vabal.plan";
+const VERSION: u32 = 1;
+
+/// All that scoring a row needs beside the row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The strategy and its settings.
+    pub spec: Spec,
+    /// The most picks.
+    pub n: usize,
+    /// Labels of each class, \[C\].
+    pub labelled: Vec<usize>,
+    /// Rows of the sample.
+    pub sampled: usize,
+    seed: Seed,
+    arrays: Arrays,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    kind: String,
+    settings: Map<String, Value>,
+    n: usize,
+    labelled: Vec<usize>,
+    sampled: usize,
+    seed: [u8; 32],
+}
+
+impl Plan {
+    /// Makes a plan for at most `query.n` picks; the candidates of `query` are a sample of the pool.
+    ///
+    /// # Errors
+    /// A strategy that does not score row by row; more picks than [`MOST_PICKS`]; what [`Query::check`] and the strategy say.
+    pub fn make(spec: &Spec, table: Table, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Self> {
+        let strategy = table.build(spec)?;
+        if query.n > MOST_PICKS {
+            return Err(Error::input("more picks than a plan can have")
+                .at("n")
+                .expected(format!("at most {MOST_PICKS}"))
+                .got(query.n)
+                .hint("pick fewer, label them, and plan again")
+                .into());
+        }
+        query.check(&*strategy)?;
+        let arrays = by_row(&*strategy, spec)?.fit(query, progress)?;
+        let mut labelled = vec![0; query.classes];
+        query.labels.iter().for_each(|&label| labelled[label as usize] += 1);
+        let (n, sampled, seed) = (query.n, query.unlabelled.len(), query.seed);
+        Ok(Self { spec: spec.clone(), n, labelled, sampled, seed, arrays })
+    }
+
+    /// The score of a row.
+    ///
+    /// # Errors
+    /// A strategy that is not in `table`; arrays that do not fit it.
+    pub fn scorer(&self, table: Table) -> Result<Box<dyn RowScore>> {
+        let strategy = table.build(&self.spec)?;
+        let fitted = Fitted { seed: self.seed, labelled: self.labelled.clone(), arrays: self.arrays.clone() };
+        let score = by_row(&*strategy, &self.spec)?.scorer(&fitted)?;
+        Ok(Box::new(Checked { score, classes: self.labelled.len() }))
+    }
+
+    /// The arrays of a row that the score reads.
+    ///
+    /// # Errors
+    /// As [`Plan::scorer`].
+    pub fn needs(&self, table: Table) -> Result<Needs> {
+        Ok(table.build(&self.spec)?.needs())
+    }
+
+    /// Empty, for the rows of the pool or of a part of it.
+    ///
+    /// # Errors
+    /// As [`Plan::scorer`].
+    pub fn top_of(&self, table: Table) -> Result<Top> {
+        let strategy = table.build(&self.spec)?;
+        let quotas = by_row(&*strategy, &self.spec)?.quotas();
+        Ok(Top::new(self.n, if quotas { self.labelled.len() } else { 1 }))
+    }
+
+    /// SHA-256 of its bytes, in hexadecimal digits: what scores are of.
+    ///
+    /// # Errors
+    /// As [`Plan::to_bytes`].
+    pub fn digest(&self) -> Result<String> {
+        Ok(Sha256::digest(self.to_bytes()?).iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The plan as a safetensors file: arrays of f64, everything else as JSON in the metadata.
+    ///
+    /// # Errors
+    /// A file that cannot be made.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let broken = |what: String| Error::from(Error::input("the plan cannot be written").got(what));
+        let header = Header {
+            version: VERSION,
+            kind: self.spec.kind().to_owned(),
+            settings: self.spec.values().clone(),
+            n: self.n,
+            labelled: self.labelled.clone(),
+            sampled: self.sampled,
+            seed: self.seed.bytes(),
+        };
+        let json = serde_json::to_string(&header).map_err(|error| broken(error.to_string()))?;
+        let bytes: Vec<(&String, Vec<usize>, Vec<u8>)> = (self.arrays.iter())
+            .map(|(name, array)| {
+                let bytes = array.iter().flat_map(|value| value.to_le_bytes()).collect();
+                (name, array.shape().to_vec(), bytes)
+            })
+            .collect();
+        let tensors = (bytes.iter())
+            .map(|(name, shape, bytes)| {
+                Ok((name.as_str(), TensorView::new(Dtype::F64, shape.clone(), bytes)?))
+            })
+            .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
+            .map_err(|error| broken(error.to_string()))?;
+        serialize(tensors, Some(HashMap::from([(KIND.to_owned(), json)])))
+            .map_err(|error| broken(error.to_string()))
+    }
+
+    /// Reads what [`Plan::to_bytes`] gave; `place` names it in errors.
+    ///
+    /// # Errors
+    /// Another file, a torn one, or one of a later version.
+    pub fn from_bytes(bytes: &[u8], place: &str) -> Result<Self> {
+        let foreign = |got: String| Error::from(unreadable(place, got));
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| foreign(error.to_string()))?;
+        let json = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KIND));
+        let json = json.ok_or_else(|| foreign("a file of another kind".into()))?;
+        let version = serde_json::from_str::<Value>(json).ok().and_then(|v| v["version"].as_u64());
+        if version != Some(u64::from(VERSION)) {
+            let got = version.map_or("a file without a version".into(), |v| format!("version {v}"));
+            let expected = format!("version {VERSION}");
+            return Err(unreadable(place, got)
+                .expected(expected)
+                .hint("make the plan with this vabal")
+                .into());
+        }
+        let header: Header = serde_json::from_str(json).map_err(|error| foreign(error.to_string()))?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|error| foreign(error.to_string()))?;
+        let mut arrays = Arrays::new();
+        for (name, tensor) in tensors.tensors() {
+            let &[rows, columns] = tensor.shape() else {
+                return Err(foreign(format!("{name} of shape {:?}", tensor.shape())));
+            };
+            if tensor.dtype() != Dtype::F64 {
+                return Err(foreign(format!("{name} of type {:?}", tensor.dtype())));
+            }
+            let values = tensor.data().as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
+            let array = Array2::from_shape_vec((rows, columns), values);
+            let array = array.map_err(|error| foreign(format!("{name}: {error}")))?;
+            if let Some(value) = array.iter().find(|value| !value.is_finite()) {
+                return Err(foreign(format!("{name} with {value}")));
+            }
+            arrays.insert(name, array);
+        }
+        let Header { kind, settings, n, labelled, sampled, seed, .. } = header;
+        if labelled.len() < 2 || labelled.len() > crate::query::MOST_CLASSES || n > MOST_PICKS {
+            return Err(foreign(format!("{} classes, {n} picks", labelled.len())));
+        }
+        let spec = Spec::of(kind, settings);
+        Ok(Self { spec, n, labelled, sampled, seed: Seed::of_bytes(seed), arrays })
+    }
+}
+
+/// A score that looks at no array of other classes.
+struct Checked {
+    score: Box<dyn RowScore>,
+    classes: usize,
+}
+
+impl RowScore for Checked {
+    fn score(&self, rows: &Signals<'_>, progress: &mut Progress<'_>) -> Result<Scored> {
+        match rows.all_classes().find(|&got| got != self.classes) {
+            Some(got) => Err(Error::input("probabilities of another number of classes")
+                .expected(format!("{}, as in the plan", self.classes))
+                .got(got)
+                .hint("score with the classifier that the plan was made with")
+                .into()),
+            None => self.score.score(rows, progress),
+        }
+    }
+}
+
+fn unreadable(place: &str, got: String) -> Complaint {
+    Error::input("this is no plan that can be read")
+        .at(place)
+        .expected("a file that `vabal plan` wrote")
+        .got(got)
+        .hint("make it again")
+}
+
+fn by_row<'a>(strategy: &'a dyn Strategy, spec: &Spec) -> Result<&'a dyn ByRow> {
+    strategy.by_row().ok_or_else(|| {
+        Error::input("this strategy does not score each row alone")
+            .at(format!("strategy {}", spec.kind()))
+            .expected("vabal with its Gaussian, margin, entropy, least-confidence or random")
+            .hint("`vabal rank` takes every strategy, on a pool that fits one machine")
+            .into()
+    })
+}

@@ -1,0 +1,269 @@
+//! Plans, scores in parts, and the best of all parts.
+
+use ndarray::{Array2, Axis};
+use proptest::prelude::{prop, prop_assert_eq, proptest};
+
+use super::*;
+use crate::progress::silent;
+use crate::query::Scored;
+use crate::{Column, Id, Label, STRATEGIES, Selection, Signals};
+
+/// A pool with a few labels, from a generator that needs no crate.
+struct Made {
+    ids: Vec<Id>,
+    features: Array2<f32>,
+    p: Array2<f32>,
+    labelled: usize,
+    labels: Vec<Label>,
+}
+
+fn made(seed: u64, rows: usize, labelled: usize, width: usize, classes: usize) -> Made {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut draw = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1_u32 << 24) as f32
+    };
+    let all = rows + labelled;
+    let mut p = Array2::from_shape_fn((all, classes), |(row, class)| {
+        draw() + 0.01 + f32::from(u8::from(class == row % classes))
+    });
+    // Some rows are as others are, so that scores are equal.
+    for row in (0..all).step_by(3) {
+        let other = p.row(all / 2).to_owned();
+        p.row_mut(row).assign(&other);
+    }
+    p.rows_mut().into_iter().for_each(|mut p| p /= p.sum());
+    let features = Array2::from_shape_fn((all, width), |(row, column)| {
+        draw() + f32::from(u8::from(column == row % classes)) * 0.7
+    });
+    let labels = (0..labelled).map(|row| (row % classes) as Label).collect();
+    let ids = (0..all as Id).map(|row| row * 7_919 % 1_000_003).collect();
+    Made { ids, features, p, labelled, labels }
+}
+
+impl Made {
+    fn signals(&self, rows: &[usize]) -> Signals<'static> {
+        Signals::new(rows.iter().map(|&row| self.ids[row]).collect())
+            .with_probabilities(self.p.select(Axis(0), rows))
+            .unwrap()
+            .with_embedding(self.features.select(Axis(0), rows))
+            .unwrap()
+    }
+
+    fn open(&self) -> Vec<usize> {
+        (self.labelled..self.ids.len()).collect()
+    }
+
+    /// Asks with the candidates `rows`.
+    fn with<T>(&self, rows: &[usize], n: usize, ask: impl FnOnce(&Query<'_>) -> T) -> T {
+        let (unlabelled, closed) =
+            (self.signals(rows), self.signals(&(0..self.labelled).collect::<Vec<_>>()));
+        let classes = self.p.ncols();
+        ask(&Query {
+            unlabelled: &unlabelled,
+            labelled: &closed,
+            labels: &self.labels,
+            classes,
+            n,
+            seed: Seed::new(5),
+        })
+    }
+
+    fn select(&self, name: &str, n: usize) -> Selection {
+        let strategy = STRATEGIES.by_name(name).unwrap();
+        self.with(&self.open(), n, |query| strategy.select(query, &mut silent()).unwrap())
+    }
+
+    fn plan(&self, name: &str, sample: &[usize], n: usize) -> Plan {
+        let spec = STRATEGIES.find(name).unwrap();
+        self.with(sample, n, |query| Plan::make(&spec, STRATEGIES, query, &mut silent()).unwrap())
+    }
+
+    /// The best rows of one part.
+    fn part(&self, plan: &Plan, rows: &[usize], batch: usize) -> Top {
+        let score = plan.scorer(STRATEGIES).unwrap();
+        let mut top = plan.top_of(STRATEGIES).unwrap();
+        for rows in rows.chunks(batch) {
+            let scored = score.score(&self.signals(rows), &mut silent()).unwrap();
+            top.push(&scored, |row| Name::Number(self.ids[rows[row]])).unwrap();
+        }
+        top
+    }
+}
+
+const BY_ROW: [&str; 5] = ["margin", "entropy", "least-confidence", "random", "vabal"];
+
+proptest! {
+    #[test]
+    fn however_a_pool_is_split_ordered_and_batched_the_picks_are_those_of_the_whole(
+        seed in 0_u64..1000,
+        (rows, labelled) in (1_usize..500, 0_usize..30),
+        width in prop::sample::select(vec![3, 17, 600]),
+        classes in 2_usize..6,
+        n in 1_usize..60,
+        (turn, parts, batch) in (0_usize..500, 1_usize..6, prop::sample::select(vec![1, 2, 31, 1000])),
+    ) {
+        let made = made(seed, rows, labelled, width, classes);
+        let mut order = made.open();
+        order.rotate_left(turn % rows);
+        order.swap(0, rows - 1);
+        for name in BY_ROW {
+            let plan = made.plan(name, &made.open(), n);
+            let plan = Plan::from_bytes(&plan.to_bytes().unwrap(), "a plan").unwrap();
+            let mut tops: Vec<Top> =
+                order.chunks(rows.div_ceil(parts)).map(|rows| made.part(&plan, rows, batch)).collect();
+            let mut top = tops.pop().unwrap();
+            tops.into_iter().for_each(|other| top.merge(other).unwrap());
+            prop_assert_eq!(top.rows().iter().sum::<u64>(), rows as u64);
+            let picks = top.finish(n, &plan.labelled).unwrap();
+            let whole = made.select(name, n);
+            let ids: Vec<Id> = picks.iter().map(|pick| match pick.name { Name::Number(id) => id, Name::Text(..) => 0 }).collect();
+            prop_assert_eq!(&ids, &whole.ids, "{}", name);
+            let scores: Vec<u64> = picks.iter().map(|pick| pick.score.to_bits()).collect();
+            let expected: Vec<u64> = whole.scores.iter().map(|score| score.to_bits()).collect();
+            prop_assert_eq!(scores, expected, "{}", name);
+            for (place, term) in whole.terms.iter().enumerate() {
+                let values: Vec<u64> = picks.iter().map(|pick| pick.terms[place].to_bits()).collect();
+                let expected: Vec<u64> = term.values.iter().map(|value| value.to_bits()).collect();
+                prop_assert_eq!(values, expected, "{} {}", name, term.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_best_are_those_of_a_sort(
+        scores in prop::collection::vec((0_i32..40, 0_u32..3), 0..4000),
+        n in 0_usize..50,
+        quotas in prop::bool::ANY,
+    ) {
+        let classes = if quotas { 3 } else { 1 };
+        let labelled = [5, 0, 2];
+        let mut top = Top::new(n, classes);
+        for (place, part) in scores.chunks(700).enumerate() {
+            let scored = Scored {
+                scores: part.iter().map(|(score, _)| f64::from(*score)).collect(),
+                classes: part.iter().map(|(_, class)| *class).collect(),
+                ..Scored::default()
+            };
+            top.push(&scored, |row| Name::Number((place * 700 + row) as u64)).unwrap();
+        }
+        let picks: Vec<u64> = top.finish(n, &labelled).unwrap().into_iter().map(|pick| match pick.name { Name::Number(id) => id, Name::Text(..) => 0 }).collect();
+        // One after the other the best that is left, with quotas of the class with the fewest.
+        let (mut counts, mut expected) = (labelled, Vec::new());
+        let best = |class: Option<u32>, taken: &[u64]| {
+            (0..scores.len() as u64)
+                .filter(|row| !taken.contains(row) && class.is_none_or(|class| scores[*row as usize].1 == class))
+                .min_by_key(|row| (-scores[*row as usize].0, *row))
+        };
+        while expected.len() < n.min(scores.len()) {
+            let next = if quotas {
+                let open = (0..3).filter(|class| best(Some(*class), &expected).is_some());
+                open.min_by_key(|class| counts[*class as usize]).and_then(|class| {
+                    counts[class as usize] += 1;
+                    best(Some(class), &expected)
+                })
+            } else {
+                best(None, &expected)
+            };
+            expected.push(next.unwrap());
+        }
+        expected.sort_by_key(|row| (-scores[*row as usize].0, *row));
+        prop_assert_eq!(picks, expected);
+    }
+}
+
+#[test]
+fn a_plan_of_a_sample_scores_rows_that_it_has_not_seen() {
+    let made = made(3, 900, 30, 12, 4);
+    let sample: Vec<usize> = made.open().into_iter().step_by(3).collect();
+    let plan = made.plan("vabal", &sample, 40);
+    assert_eq!((plan.sampled, plan.labelled.len()), (300, 4));
+    let picks = made.part(&plan, &made.open(), 64).finish(40, &plan.labelled).unwrap();
+    let whole = made.select("vabal", 40);
+    let same = picks.iter().filter(|pick| matches!(pick.name, Name::Number(id) if whole.ids.contains(&id)));
+    // By chance it would be two.
+    let same = same.count();
+    assert!(same >= 12, "{same} of 40");
+}
+
+#[test]
+fn texts_are_told_apart_and_ordered_by_their_hashes() {
+    let text = |text: &str| Name::text(text);
+    let order = |a: &str, b: &str| (text_id(a), a).cmp(&(text_id(b), b));
+    for pair in ["a.png", "b.png", "ä/c d.png", ""].windows(2) {
+        assert_eq!(text(pair[0]).cmp(&text(pair[1])), order(pair[0], pair[1]));
+    }
+    assert!(Name::Text(7, "a".into()) < Name::Text(7, "b".into()));
+    // Pinned for life: published picks go by it.
+    assert_eq!(text_id("a.png"), TEXT_ID);
+}
+const TEXT_ID: u64 = 3_197_467_500_070_110_143;
+
+#[test]
+fn a_plan_that_is_torn_or_damaged_is_an_error() {
+    let bytes = made(1, 40, 9, 5, 3).plan("vabal", &(9..49).collect::<Vec<_>>(), 4).to_bytes().unwrap();
+    for end in 0..bytes.len() {
+        let error = Plan::from_bytes(&bytes[..end], "half.plan").unwrap_err();
+        assert!(error.exit_code() == 2 && error.to_string().contains("half.plan"), "{error}");
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    for (from, to, part) in [
+        ("\\\"version\\\":1", "\\\"version\\\":2", "version 2"),
+        ("vabal.plan", "vabal.plam", "another kind"),
+        ("\\\"labelled\\\":[3,3,3]", "\\\"labelled\\\":[33333]", "1 classes"),
+    ] {
+        let place = text.find(from).unwrap_or_else(|| panic!("{from} is in {text}"));
+        let mut other = bytes.clone();
+        // The header alone is text, and lies before all else.
+        other[place..place + to.len()].copy_from_slice(to.as_bytes());
+        let error = Plan::from_bytes(&other, "a.plan").unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_a_plan_is_told() {
+    let made = made(2, 60, 9, 6, 3);
+    let open = made.open();
+    let plan = made.plan("vabal", &open, 10);
+    let score = plan.scorer(STRATEGIES).unwrap();
+    let rows = |features: Array2<f32>, p: Array2<f32>| {
+        let rows = Signals::new(vec![1, 2]).with_probabilities(p).unwrap().with_embedding(features).unwrap();
+        score.score(&rows, &mut silent()).unwrap_err().to_string()
+    };
+    let p = Array2::from_elem((2, 3), 1.0 / 3.0);
+    assert!(rows(Array2::zeros((2, 5)), p.clone()).contains("6 columns"));
+    let mut broken = Array2::zeros((2, 6));
+    broken[[1, 2]] = f32::NAN;
+    assert!(rows(broken, p).contains("id 2"));
+    assert!(rows(Array2::zeros((2, 6)), Array2::from_elem((2, 2), 0.5)).contains("classes"));
+
+    let error = made.part(&plan, &open, 20).finish(11, &plan.labelled).unwrap_err().to_string();
+    assert!(error.contains("at most 10"), "{error}");
+    let mut twice = made.part(&plan, &open, 20);
+    twice.merge(made.part(&plan, &open[..30], 20)).unwrap();
+    assert!(twice.finish(10, &plan.labelled).unwrap_err().to_string().contains("scored twice"));
+    let mut top = made.part(&plan, &open, 20);
+    assert!(top.merge(Top::new(3, 3)).unwrap_err().to_string().contains("other picks"));
+    let other = Scored {
+        scores: vec![0.5],
+        classes: vec![0],
+        terms: vec![Column { name: "other", values: vec![1.0] }],
+        ..Scored::default()
+    };
+    assert!(top.push(&other, |_| Name::Number(5)).unwrap_err().to_string().contains("other terms"));
+    let nan = Scored { scores: vec![f64::NAN], ..Scored::default() };
+    let error = Top::new(3, 1).push(&nan, |_| Name::text("a.png")).unwrap_err().to_string();
+    assert!(error.contains("id a.png"), "{error}");
+
+    let badge = STRATEGIES.find("badge").unwrap();
+    let error =
+        made.with(&open, 5, |query| Plan::make(&badge, STRATEGIES, query, &mut silent()).unwrap_err());
+    assert!(error.to_string().contains("does not score each row alone"), "{error}");
+    let margin = STRATEGIES.find("margin").unwrap();
+    let error =
+        made.with(&open, MOST_PICKS + 1, |q| Plan::make(&margin, STRATEGIES, q, &mut silent()).unwrap_err());
+    assert!(error.to_string().contains("at most 500000"), "{error}");
+}
