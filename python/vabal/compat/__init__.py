@@ -12,6 +12,10 @@ same seed is used for every query: give another one where rounds shall draw anew
 takes them from ``features=``, a callable, else the samples themselves are the features. A strategy that needs the
 predictions of several classifiers takes them from ``draw=``, a callable or the name of the classifier's method, from
 the members of an ensemble, or from copies of the classifier that are fitted to bootstraps of the labelled samples.
+
+>>> import numpy as np, vabal
+>>> vabal.compat.Heuristic("entropy")(np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]]))
+array([1, 2, 0])
 """
 
 from __future__ import annotations
