@@ -41,6 +41,7 @@ use vabal_query::error::{Complaint, Error, Result, unknown};
 
 pub use export::Linear;
 use graph::{Axis, Graph, Port};
+pub use pixels::on_white;
 pub use spec::{Layout, Normalisation, Pooling, Settings, Spec};
 
 /// The name of the network inside the program.

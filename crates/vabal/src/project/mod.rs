@@ -15,6 +15,7 @@ mod image_id;
 mod images;
 pub mod learn;
 mod listing;
+mod names;
 mod near;
 mod pictures;
 mod predict;
