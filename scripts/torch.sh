@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What needs a PyTorch, which is opened at run time: the tests that plain `cargo test` leaves out, of crates/vabal-torch against
-# PyTorch itself, and of vabal's engine on it against that of the CPU.
-# Takes the Python of scripts/python.sh, which has installed torch, or PYTHON=…; any version from 2.10 on.
+# What needs a PyTorch or an ONNX Runtime, which are opened at run time: the tests that plain `cargo test` leaves out, of
+# crates/vabal-torch against PyTorch itself, of vabal's engine on it against that of the CPU, and of backbones on ONNX Runtime against rten.
+# Takes the Python of scripts/python.sh, which has installed both, or PYTHON=…; torch from 2.10 on, onnxruntime from 1.17 on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-${XDG_CACHE_HOME:-$HOME/.cache}/vabal-python/test/bin/python}
@@ -15,12 +15,18 @@ trap 'rm -rf "$VABAL_REFERENCE"' EXIT
 export VABAL_LIBTORCH VABAL_REFERENCE
 
 "$python" crates/vabal-torch/tests/reference.py "$VABAL_REFERENCE"
-cargo clippy --locked --release --workspace --test torch -- -D warnings
-cargo test --locked --release --workspace --test torch
+VABAL_ONNXRUNTIME=$("$python" -c 'import glob, onnxruntime; print(*glob.glob(onnxruntime.__path__[0] + "/capi/libonnxruntime.*"))' 2>/dev/null) \
+  || fail "$python has no onnxruntime" 'run scripts/python.sh first, or name a Python that has it: PYTHON=python3 scripts/torch.sh'
+export VABAL_ONNXRUNTIME
+cargo clippy --locked --release --workspace --test torch --test onnxruntime -- -D warnings
+cargo test --locked --release --workspace --test torch --test onnxruntime
 # The whole workspace, as in scripts/check.sh: by itself the package would be compiled anew, with other features of its dependencies.
 cargo test --locked --release --workspace --lib network::torch -- --ignored
 
-# The program, which asks python3 where its PyTorch is.
-PATH=$(dirname "$python"):$PATH env -u VABAL_LIBTORCH cargo run --locked --release --quiet --package vabal-cli -- run \
+# The program, which asks python3 where its PyTorch and its ONNX Runtime are.
+unset VABAL_LIBTORCH VABAL_ONNXRUNTIME
+PATH=$(dirname "$python"):$PATH
+cargo run --locked --release --quiet --package vabal-cli -- embed docs/figures --runtime onnxruntime --out "$VABAL_REFERENCE/features.npz"
+cargo run --locked --release --quiet --package vabal-cli -- run \
   experiments/every-strategy-demo.toml --quiet --out "$VABAL_REFERENCE/demo" --device torch-cpu --set rounds.count=2 --set classifier.epochs=2 --set classifier.minimum_steps=0 \
   --set 'strategies=["margin"]'

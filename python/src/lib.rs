@@ -6,6 +6,7 @@
 mod array;
 mod complain;
 mod demo;
+mod embed;
 mod model;
 mod pool;
 mod settings;
@@ -85,6 +86,7 @@ fn _vabal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Pool>()?;
     module.add_class::<Answer>()?;
     module.add_class::<model::Model>()?;
+    module.add_class::<embed::Backbone>()?;
     module.add_function(wrap_pyfunction!(select, module)?)?;
     module.add_function(wrap_pyfunction!(model::vabal_settings, module)?)?;
     module.add_function(wrap_pyfunction!(settings::strategies, module)?)?;

@@ -5,12 +5,13 @@
 >>> vabal.select("margin", probs=probs, n=1).ids
 array([1])
 
-:func:`select` is all that most need; :class:`VaBAL` keeps the model behind the strategy "vabal-paper";
-:mod:`vabal.compat` speaks the languages of scikit-activeml, modAL, baal and small-text, :mod:`vabal.hook` takes
-features out of a PyTorch model.
+:func:`select` is all that most need; :func:`embed` gives features of images by a pretrained network;
+:class:`VaBAL` keeps the model behind the strategy "vabal-paper"; :mod:`vabal.compat` speaks the languages of
+scikit-activeml, modAL, baal and small-text, :mod:`vabal.hook` takes features out of a PyTorch model.
 """
 
 from ._demo import Demo, demo
+from ._embed import embed
 from ._model import VaBAL
 from ._progress import Progress
 from ._select import Health, Selection, Strategy, VabalWarning, select, strategies
@@ -26,6 +27,7 @@ __all__ = [
     "VabalWarning",
     "__version__",
     "demo",
+    "embed",
     "select",
     "strategies",
 ]

@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Answer", "Model", "Pool", "__version__", "demo", "select", "strategies", "vabal_settings"]
+__all__ = ["Answer", "Backbone", "Model", "Pool", "__version__", "demo", "select", "strategies", "vabal_settings"]
 
 __version__: str
 
@@ -51,6 +51,15 @@ class Model:
     def classes(self) -> int: ...
     @property
     def widths(self) -> list[int]: ...
+
+@final
+class Backbone:
+    def __new__(cls, name: str, settings: str, side: int, library: str | None) -> Backbone: ...
+    @property
+    def spec(self) -> str: ...
+    def features(
+        self, images: list[npt.NDArray[np.uint8]], done: int = 0, total: int = 0, progress: _Progress = None
+    ) -> bytes: ...
 
 def select(strategy: str, settings: str, pool: Pool, n: int, seed: int, progress: _Progress = None) -> Answer: ...
 def vabal_settings(settings: str) -> str: ...

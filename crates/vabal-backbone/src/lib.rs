@@ -23,7 +23,11 @@ mod graph;
 pub mod onnx;
 mod pixels;
 pub mod protobuf;
+#[cfg(feature = "onnxruntime")]
+mod runtime;
 mod spec;
+#[cfg(feature = "embedded")]
+mod wish;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -42,7 +46,11 @@ use vabal_query::error::{Complaint, Error, Result, unknown};
 pub use export::Linear;
 use graph::{Axis, Graph, Port};
 pub use pixels::on_white;
+#[cfg(feature = "onnxruntime")]
+pub use runtime::OnnxRuntime;
 pub use spec::{Layout, Normalisation, Pooling, Settings, Spec};
+#[cfg(feature = "embedded")]
+pub use wish::{AUTO, Open, Wish, open};
 
 /// The name of the network inside the program.
 pub const EMBEDDED: &str = "efficientnet-lite0";
@@ -68,6 +76,9 @@ pub struct Backbone {
     output: NodeId,
     /// The file cut to what is used, for export.
     onnx: Arc<Vec<u8>>,
+    /// What runs it in place of rten.
+    #[cfg(feature = "onnxruntime")]
+    runtime: Option<OnnxRuntime>,
 }
 
 impl std::fmt::Debug for Backbone {
@@ -192,12 +203,44 @@ impl Backbone {
             normalisation,
             features: 0,
         };
-        let mut this =
-            Self { spec, model: Arc::new(model), input: ids.0, output: ids.1, onnx: Arc::new(onnx) };
+        let mut this = Self {
+            spec,
+            model: Arc::new(model),
+            input: ids.0,
+            output: ids.1,
+            onnx: Arc::new(onnx),
+            #[cfg(feature = "onnxruntime")]
+            runtime: None,
+        };
         let black = DynamicImage::new_luma8(1, 1);
-        let first = this.worker()?.pass(&[&black])?;
-        this.settle(first.shape(), settings.pooling)?;
+        let (shape, _) = this.worker()?.pass(&[&black])?;
+        this.settle(&shape, settings.pooling)?;
         Ok(this)
+    }
+
+    /// The same network, run by ONNX Runtime. Its features differ by rounding alone, so that its [`key`](Self::key) is the same.
+    ///
+    /// # Errors
+    /// A network that ONNX Runtime refuses, or whose features it does not agree on with rten to one in a thousand of the largest.
+    #[cfg(feature = "onnxruntime")]
+    pub fn with_runtime(mut self, runtime: &OnnxRuntime) -> Result<Self> {
+        let image = DynamicImage::ImageRgb8(image::RgbImage::from_fn(64, 64, |x, y| {
+            image::Rgb([(4 * x) as u8, (4 * y) as u8, (x * y % 251) as u8])
+        }));
+        let expected = self.worker()?.features(&[&image])?;
+        self.runtime = Some(runtime.clone());
+        let got = self.worker()?.features(&[&image])?;
+        let scale = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        let apart = expected.iter().zip(&got).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+        if apart > 1e-3 * scale {
+            return Err(Error::input("ONNX Runtime gives other features than rten")
+                .at(&self.spec.name)
+                .expected("differences of at most 0.001 of the largest feature")
+                .got(format!("{}", apart / scale))
+                .hint("leave --runtime out, and tell us about this network")
+                .into());
+        }
+        Ok(self)
     }
 
     /// What follows from the shape of the output.
@@ -256,11 +299,20 @@ impl Backbone {
     /// Computes on one thread of its own.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// What ONNX Runtime says of the network, where that runs it.
     pub fn worker(&self) -> Result<Worker<'_>> {
         let options = RunOptions::default().with_thread_pool(Some(Arc::new(ThreadPool::with_num_threads(1))));
         let Spec { batch, channels, height, width, .. } = self.spec;
-        Ok(Worker { backbone: self, options, values: vec![0.0; batch * channels * height * width] })
+        Ok(Worker {
+            backbone: self,
+            options,
+            values: vec![0.0; batch * channels * height * width],
+            #[cfg(feature = "onnxruntime")]
+            session: match &self.runtime {
+                Some(runtime) => Some(runtime.session(&self.onnx, &self.spec.name)?),
+                None => None,
+            },
+        })
     }
 }
 
@@ -270,6 +322,8 @@ pub struct Worker<'a> {
     backbone: &'a Backbone,
     options: RunOptions,
     values: Vec<f32>,
+    #[cfg(feature = "onnxruntime")]
+    session: Option<ort::session::Session>,
 }
 
 impl Worker<'_> {
@@ -282,13 +336,12 @@ impl Worker<'_> {
         let (batch, d) = (spec.batch, spec.features);
         let mut features = Array2::zeros((images.len(), d));
         for (images, mut rows) in images.chunks(batch).zip(features.axis_chunks_iter_mut(NdAxis(0), batch)) {
-            let value = self.pass(images)?;
-            if value.shape() != spec.shape {
-                return Err(refused(&spec.name, format!("{:?} for another image", value.shape()))
+            let (shape, values) = self.pass(images)?;
+            if shape != spec.shape {
+                return Err(refused(&spec.name, format!("{shape:?} for another image"))
                     .expected(format!("the shape {:?} for every image", spec.shape))
                     .into());
             }
-            let values = value.to_vec();
             let each = values.len() / batch;
             for (image, mut row) in values.chunks(each.max(1)).zip(rows.rows_mut()) {
                 pool(image, spec, row.as_slice_mut().unwrap_or_default());
@@ -305,9 +358,9 @@ impl Worker<'_> {
         Ok(features)
     }
 
-    /// The output for at most a batch of images.
-    fn pass(&mut self, images: &[&DynamicImage]) -> Result<Tensor<f32>> {
-        let Self { backbone: Backbone { spec, model, input, output, .. }, options, values } = self;
+    /// The output for at most a batch of images: its shape and its values.
+    fn pass(&mut self, images: &[&DynamicImage]) -> Result<(Vec<usize>, Vec<f32>)> {
+        let Self { backbone: Backbone { spec, model, input, output, .. }, options, values, .. } = self;
         let each = spec.channels * spec.height * spec.width;
         // A batch that is not full has black images behind.
         for place in images.len()..spec.batch {
@@ -320,13 +373,19 @@ impl Worker<'_> {
             Layout::Nchw => [spec.batch, spec.channels, spec.height, spec.width],
             Layout::Nhwc => [spec.batch, spec.height, spec.width, spec.channels],
         };
+        #[cfg(feature = "onnxruntime")]
+        if let Some(session) = &mut self.session {
+            let value = runtime::run(session, &spec.input, shape, values);
+            return value.map_err(|error| refused(&spec.name, error).into());
+        }
         let tensor = Tensor::from_data(&shape[..], values.clone());
         let run = || model.run_n(vec![(*input, tensor.into())], [*output], Some(options.clone()));
         let [value] = guarded(&spec.name, run)?.map_err(|error| refused(&spec.name, error))?;
         let kind = value.dtype();
-        value.into_tensor::<f32>().ok_or_else(|| {
-            refused(&spec.name, format!("an output of {kind:?}")).expected("an output of f32").into()
-        })
+        let value = value.into_tensor::<f32>().ok_or_else(|| {
+            refused(&spec.name, format!("an output of {kind:?}")).expected("an output of f32")
+        })?;
+        Ok((value.shape().to_vec(), value.to_vec()))
     }
 }
 

@@ -76,11 +76,13 @@ pub struct Frozen {
     pub size: usize,
     /// Principal components that classifier and strategies work on; 0 for the features as they are.
     pub components: usize,
+    /// Whether the classifier is to take all classes for equally frequent: logit adjustment (Menon et al. 2021).
+    pub balanced: bool,
 }
 
 impl Default for Frozen {
     fn default() -> Self {
-        Self { backbone: backbone::AUTO.into(), size: 0, components: 128 }
+        Self { backbone: backbone::AUTO.into(), size: 0, components: 128, balanced: false }
     }
 }
 

@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use vabal::backbone::{AUTO, Backbone, EMBEDDED, Layout, Pooling, Settings, Spec, suitable};
+use vabal::backbone::{
+    self, AUTO, Backbone, EMBEDDED, Layout, OnnxRuntime, Open, Pooling, Settings, Spec, Wish,
+};
 use vabal::error::unknown;
-use vabal::project::learn::{Context, Wish};
-use vabal::{Error, Result};
+use vabal::project::learn::Context;
+use vabal::{Device, Error, Result};
 
 use super::fetch;
 use crate::data_dir::data_dir;
-use crate::output::say;
+use crate::output::{complain, say};
 
 /// Show the pretrained networks that give features of images
 #[derive(Debug, clap::Args)]
@@ -46,9 +48,9 @@ pub struct Show {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Open the file in this very process
-    #[arg(long, hide = true)]
-    pub here: bool,
+    /// Open the file in this very process, with these settings as JSON, and say nothing
+    #[arg(long, hide = true, value_name = "SETTINGS")]
+    pub here: Option<String>,
 }
 
 /// What is said of a backbone that its file does not say.
@@ -75,24 +77,11 @@ pub struct Wishes {
 }
 
 impl Wishes {
-    fn settings(&self) -> Settings {
+    /// The same for the library.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
         let Self { size, layout, output, pooling, mean, std } = self.clone();
         Settings { size, layout, output, pooling, mean, std }
-    }
-
-    /// The same, as arguments.
-    fn arguments(&self) -> Vec<String> {
-        let list = |values: [f32; 3]| values.map(|value| value.to_string()).join(",");
-        let word = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let all = [
-            ("size", self.size.map(|size| size.to_string())),
-            ("layout", self.layout.map(|layout| word(serde_json::json!(layout)))),
-            ("output", self.output.clone()),
-            ("pooling", self.pooling.map(|pooling| word(serde_json::json!(pooling)))),
-            ("mean", self.mean.map(list)),
-            ("std", self.std.map(list)),
-        ];
-        all.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value?))).collect()
     }
 }
 
@@ -113,20 +102,87 @@ fn colours(text: &str) -> std::result::Result<[f32; 3], String> {
     }
 }
 
-/// Opens a backbone by name or file, for images of `side` pixels. A file is opened in another process first.
+/// What runs networks.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Machine {
+    /// Where to train networks from scratch: cpu; by your PyTorch: cuda, cuda:INDEX, torch-cpu
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: String,
+    #[command(flatten)]
+    pub runs: Runs,
+}
+
+/// What runs backbones.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Runs {
+    /// What computes features: rten, inside the program, or onnxruntime, that of your Python or of VABAL_ONNXRUNTIME
+    #[arg(long, value_name = "RUNTIME", default_value = "rten")]
+    pub runtime: Runtime,
+}
+
+/// What can run a backbone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Runtime {
+    Rten,
+    Onnxruntime,
+}
+
+impl Machine {
+    /// The device that `--device` names. Its PyTorch is the one that the variable `VABAL_LIBTORCH` names, or that of `python3`.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn device(&self) -> Result<Device> {
+        Device::named(&self.device, || vabal::device::find_pytorch(std::env::var_os("VABAL_LIBTORCH")))
+    }
+
+    /// What trainings of a project work with.
+    ///
+    /// # Errors
+    /// What `--device` and `--runtime` say.
+    pub fn context(&self, quiet: bool) -> Result<Context> {
+        let context = Context::new(self.device()?, self.runs.opener(quiet)?);
+        if !quiet && !matches!(context.device, Device::Cpu) {
+            complain(format_args!(
+                "note: {} trains networks from scratch; where the project has a backbone, features and classifier are computed \
+                 on the CPU",
+                context.device
+            ));
+        }
+        Ok(context)
+    }
+}
+
+impl Runs {
+    /// What opens backbones. Says what runs them where that is not the program itself.
+    ///
+    /// # Errors
+    /// An ONNX Runtime that is not found or cannot be used.
+    pub fn opener(&self, quiet: bool) -> Result<Box<Open>> {
+        if self.runtime == Runtime::Rten {
+            return Ok(Box::new(open));
+        }
+        let library = OnnxRuntime::find(std::env::var_os("VABAL_ONNXRUNTIME"))?;
+        let runtime = OnnxRuntime::open(&library)?;
+        if !quiet {
+            complain(format_args!("note: {} computes features", runtime.library().display()));
+        }
+        Ok(Box::new(move |wish| open(wish)?.with_runtime(&runtime)))
+    }
+}
+
+/// Opens a backbone by name or file. A file is opened in another process first.
 ///
 /// # Errors
 /// What the library says; a file that brings down the process that opens it first.
-pub fn open(name: &str, wishes: &Wishes, side: usize) -> Result<Backbone> {
-    opened(name, wishes, side)
-        .map_err(|error| error.or_hint("`vabal backbone show --help` lists what can be set"))
+pub fn open(wish: &Wish) -> Result<Backbone> {
+    found(wish).map_err(|error| error.or_hint("`vabal backbone show --help` lists what can be set"))
 }
 
-fn opened(name: &str, wishes: &Wishes, side: usize) -> Result<Backbone> {
-    let mut settings = wishes.settings();
-    if name == AUTO || name == EMBEDDED {
-        settings.size = settings.size.or(Some(suitable(side)));
-        return Backbone::embedded(&settings);
+fn found(wish: &Wish) -> Result<Backbone> {
+    let Wish { name, settings, .. } = wish;
+    if [AUTO, EMBEDDED].contains(&name.as_str()) {
+        return backbone::open(wish);
     }
     let fetched = fetch::backbone_file(name, &data_dir());
     if let Some(file) = fetched.as_deref().filter(|file| !file.exists()) {
@@ -142,17 +198,8 @@ fn opened(name: &str, wishes: &Wishes, side: usize) -> Result<Backbone> {
         let otherwise = "export your network as ONNX, with torch.onnx.export for example, and give the file";
         return Err(unknown("backbone", name, &known, otherwise).into());
     }
-    try_apart(path, wishes)?;
-    Backbone::open(path, &settings)
-}
-
-/// What trainings of a project work with.
-///
-/// # Errors
-/// What `--device` says.
-pub fn context(device: &str) -> Result<Context> {
-    let open = |wish: &Wish| open(&wish.name, &Wishes { size: wish.size, ..Wishes::default() }, wish.side);
-    Ok(Context::new(super::device(device)?, Box::new(open)))
+    try_apart(path, settings)?;
+    Backbone::open(path, settings)
 }
 
 /// The longest that a file may take to be opened and run once.
@@ -163,11 +210,11 @@ const MOST_MEMORY: u64 = 8 << 30;
 const TOO_MUCH: i32 = 3;
 
 /// Opens a file and runs it once in another process.
-fn try_apart(path: &Path, wishes: &Wishes) -> Result<()> {
+fn try_apart(path: &Path, settings: &Settings) -> Result<()> {
     let program = std::env::current_exe().map_err(Error::io("find", Path::new("the program itself")))?;
     let mut child = Command::new(&program)
-        .args(["backbone", "show", "--here", "--json"])
-        .args(wishes.arguments())
+        .args(["backbone", "show", "--here"])
+        .arg(serde_json::json!(settings).to_string())
         .arg("--")
         .arg(path)
         .stdin(Stdio::null())
@@ -231,6 +278,15 @@ fn watch_memory() {
     });
 }
 
+/// What there is beside the network inside the program, in one line.
+pub fn others() -> String {
+    let names = fetch::backbones().map(|name| {
+        let here = fetch::backbone_file(name, &data_dir()).is_some_and(|file| file.exists());
+        if here { format!("{name} (fetched)") } else { name.to_owned() }
+    });
+    format!("other backbones: an ONNX file, or by `vabal fetch`: {}", names.collect::<Vec<_>>().join(", "))
+}
+
 /// Images are larger than this, where nothing is known of them.
 const LARGE: usize = 1000;
 
@@ -240,17 +296,22 @@ const LARGE: usize = 1000;
 /// As [`open`].
 pub fn run(args: &Backbones) -> Result<()> {
     let What::Show(args) = &args.what;
-    let backbone = if args.here {
+    if let Some(settings) = &args.here {
         watch_memory();
-        Backbone::open(&PathBuf::from(&args.backbone), &args.wishes.settings())?
-    } else {
-        open(&args.backbone, &args.wishes, LARGE)?
-    };
+        let settings = serde_json::from_str(settings).map_err(Error::input)?;
+        Backbone::open(&PathBuf::from(&args.backbone), &settings)?;
+        return Ok(());
+    }
+    let wish = Wish { name: args.backbone.clone(), settings: args.wishes.settings(), side: LARGE };
+    let backbone = open(&wish)?;
     let spec = backbone.spec();
     if args.json {
         say(serde_json::json!(spec));
     } else {
         lines(spec).iter().for_each(say);
+        if args.backbone == EMBEDDED {
+            say(format_args!("\n{}", others()));
+        }
     }
     Ok(())
 }

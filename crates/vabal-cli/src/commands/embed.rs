@@ -5,10 +5,10 @@
 use std::path::PathBuf;
 
 use vabal::Result;
-use vabal::backbone::{embed_folder, usual_side};
+use vabal::backbone::{AUTO, Listing, Wish};
 use vabal_arrays::{features_ending, write_features};
 
-use super::backbone::{self, Wishes};
+use super::backbone::{self, Runs, Wishes};
 use crate::bar::watched;
 use crate::data_dir::data_dir;
 use crate::output::{complain, say, several};
@@ -30,10 +30,12 @@ pub struct Embed {
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// ONNX file, or a name; `vabal backbone show` tells more
-    #[arg(long, value_name = "BACKBONE", default_value = "auto")]
+    #[arg(long, value_name = "BACKBONE", default_value = AUTO)]
     pub backbone: String,
     #[command(flatten)]
     pub wishes: Wishes,
+    #[command(flatten)]
+    pub runs: Runs,
     /// Print errors only
     #[arg(long)]
     pub quiet: bool,
@@ -49,10 +51,12 @@ const BAD: usize = 20;
 pub fn run(args: &Embed) -> Result<()> {
     // Told before the work.
     features_ending(&args.out)?;
-    let backbone = backbone::open(&args.backbone, &args.wishes, usual_side(&args.images)?)?;
+    let open = args.runs.opener(args.quiet)?;
+    let images = Listing::of(&args.images)?;
+    let (name, settings, side) = (args.backbone.clone(), args.wishes.settings(), images.usual_side());
+    let backbone = open(&Wish { name, settings, side })?;
     let cache = data_dir().join("features");
-    let embedded =
-        watched(args.quiet, |progress| embed_folder(&backbone, &args.images, Some(&cache), progress))?;
+    let embedded = watched(args.quiet, |progress| images.embed(&backbone, Some(&cache), progress))?;
     let about = serde_json::json!(backbone.spec()).to_string();
     write_features(&args.out, &embedded.paths, embedded.features.view(), &about)?;
     if args.quiet {
@@ -64,6 +68,9 @@ pub fn run(args: &Embed) -> Result<()> {
     say(format_args!("  {} at {} × {} pixels", spec.name, spec.height, spec.width));
     if embedded.computed < n {
         say(format_args!("  {} of them computed before", n - embedded.computed));
+    }
+    if args.backbone == AUTO {
+        say(format_args!("  {}", backbone::others()));
     }
     for bad in embedded.bad.iter().take(BAD) {
         complain(format_args!("warning: left out {}: {}", bad.path, bad.reason));

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use vabal::project::exchange::{Detail, Format, Layout, Means, columns};
 use vabal::project::learn::Context;
 use vabal::project::{Exported, Project, Shape};
-use vabal::{Error, Result};
+use vabal::{Device, Error, Result};
 use vabal_arrays::Data;
 
 use super::backbone;
@@ -70,7 +70,7 @@ pub enum Kind {
     /// Hugging Face's image folder, with metadata
     #[value(alias = "hugging-face")]
     ImageFolder,
-    /// train/ and val/ with a folder for each class, as YOLO trains classifiers from
+    /// train/ and val/ with a folder for each class, for YOLO
     #[value(alias = "yolo")]
     YoloClassify,
 }
@@ -119,7 +119,7 @@ pub fn run(args: &Export) -> Result<()> {
         return Err(misfit("--full", "csv, jsonl or parquet", "leave --full out, or write jsonl").into());
     }
     let project = Project::open(&args.project)?;
-    let context = args.model.then(|| backbone::context("cpu")).transpose()?;
+    let context = args.model.then(|| Context::new(Device::Cpu, Box::new(backbone::open)));
     let written = match shape {
         Some(shape) => {
             watched(args.quiet, |progress| project.export(shape, context.as_ref(), &args.out, progress))?

@@ -10,7 +10,6 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use md5::{Digest, Md5};
 use sha2::Sha256;
-use vabal::backbone;
 use vabal::data::source::FASHION_PACKAGE;
 use vabal::progress::report;
 use vabal::{Error, Event, Flow, Progress, Result};
@@ -53,7 +52,7 @@ struct Set {
 impl Set {
     /// Where its files are, below the data folder.
     fn folder(&self, data_dir: &Path) -> PathBuf {
-        data_dir.join(if self.backbone { backbone::FETCHED } else { self.name })
+        data_dir.join(if self.backbone { "backbones" } else { self.name })
     }
 
     /// What one of its files is called there: a network as it is named.

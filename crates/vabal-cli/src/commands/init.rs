@@ -34,7 +34,7 @@ use crate::output::{complain, say};
     size           0                  pixels, high and wide, of what the network sees; 0: what suits it\n  \
     holdout        0.2                share of the images set aside to measure accuracy\n  \
     answers_wanted 1                  how many people answer each image\n  \
-    and colour, passes, holdout_target, holdout_every, seed, hide_suggestions\n\n\
+    and balanced, colour, passes, holdout_target, holdout_every, seed, hide_suggestions\n\n\
     All but holdout and seed can be changed later: vabal set PROJECT KEY=VALUE")]
 pub struct Init {
     /// Folder of the project, made if it is not there

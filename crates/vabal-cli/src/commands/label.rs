@@ -11,7 +11,7 @@ use vabal::project::{Project, status};
 use vabal::{Error, Result};
 use vabal_web::{Options, Server, Work};
 
-use super::backbone;
+use super::backbone::Machine;
 use crate::browser::Door;
 use crate::output::{complain, say};
 use crate::{interrupt, user};
@@ -41,9 +41,8 @@ pub struct Label {
     /// Whose answers these are, as the page offers it; the name of the user if not given
     #[arg(long, value_name = "NAME")]
     pub person: Option<String>,
-    /// Where to train: cpu; by your PyTorch: cuda, cuda:INDEX, torch-cpu
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    pub device: String,
+    #[command(flatten)]
+    pub machine: Machine,
 }
 
 /// Serves the page until Ctrl-C.
@@ -51,7 +50,7 @@ pub struct Label {
 /// # Errors
 /// What the library and the server say.
 pub fn run(args: &Label) -> Result<()> {
-    let context = backbone::context(&args.device)?;
+    let context = args.machine.context(false)?;
     // Not kept open: where the folder cannot be written, and later can, one such connection would keep all from writing.
     let (before, name) = {
         let project = Project::open(&args.project)?;

@@ -8,7 +8,7 @@ use vabal::Result;
 use vabal::project::Project;
 use vabal_arrays::Data;
 
-use super::backbone;
+use super::backbone::Machine;
 use crate::bar::watched;
 use crate::output::{complain, say, several};
 use crate::table::{self, aligned};
@@ -31,9 +31,8 @@ pub struct Predict {
     /// File to write, ending in .csv, .jsonl, .ndjson or .parquet
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// Where to compute: cpu; by your PyTorch: cuda, cuda:INDEX, torch-cpu
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    pub device: String,
+    #[command(flatten)]
+    pub machine: Machine,
     /// Print errors only
     #[arg(long)]
     pub quiet: bool,
@@ -47,7 +46,7 @@ const BAD: usize = 20;
 /// # Errors
 /// What the library says: no model yet, no image in the folder.
 pub fn run(args: &Predict) -> Result<()> {
-    let context = backbone::context(&args.device)?;
+    let context = args.machine.context(args.quiet)?;
     let project = Project::open(&args.project)?;
     // Told before the work.
     table::Format::of(&args.out)?;

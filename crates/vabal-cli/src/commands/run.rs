@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 
 use vabal::config::Config;
 use vabal::experiment::{self, Outcome};
-use vabal::{Flow, Result};
+use vabal::{Device, Flow, Result};
 
-use super::device;
-use crate::output::say;
+use super::backbone::Machine;
+use crate::output::{complain, say};
 use crate::terminal::{Mode, Screen};
 use crate::{data_dir, interrupt};
 
@@ -33,9 +33,8 @@ pub struct Shared {
     /// Folder of this run; runs/NAME if not given
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Where to train: cpu; by your PyTorch: cuda, cuda:INDEX, torch-cpu
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    pub device: String,
+    #[command(flatten)]
+    pub machine: Machine,
     /// Override a key of the configuration; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -71,7 +70,14 @@ pub fn execute(config: &Config, shared: &Shared) -> Result<Option<(PathBuf, Scre
         say(config.to_toml()?.trim_end());
         return Ok(None);
     }
-    let device = device(&shared.device)?;
+    let device = shared.machine.device()?;
+    let open = shared.machine.runs.opener(shared.quiet || shared.json)?;
+    if !shared.quiet && !shared.json && !matches!(device, Device::Cpu) && config.classifier.network().is_err()
+    {
+        complain(format_args!(
+            "note: {device} trains networks from scratch; features and the linear classifier on them are computed on the CPU"
+        ));
+    }
     let out = shared.out.clone().unwrap_or_else(|| Path::new("runs").join(&config.name));
     let stop = interrupt::flag()?;
     let mut screen = Screen::new(Mode::of(shared.quiet, shared.json), &out);
@@ -79,7 +85,7 @@ pub fn execute(config: &Config, shared: &Shared) -> Result<Option<(PathBuf, Scre
         screen.show(&event);
         if stop.load(Ordering::SeqCst) { Flow::Stop } else { Flow::Continue }
     };
-    let result = experiment::run(config, &out, device, &data_dir::data_dir(), &mut observe);
+    let result = experiment::run(config, &out, device, &data_dir::data_dir(), &*open, &mut observe);
     screen.clear();
     let outcome: Outcome = result?;
     screen.finish(&outcome);

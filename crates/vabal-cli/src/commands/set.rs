@@ -5,10 +5,11 @@
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
+use vabal::project::learn::NONE;
 use vabal::project::{Change, Project};
 use vabal::{Error, Result};
 
-use crate::output::say;
+use crate::output::{say, several};
 
 /// Show the settings of a project, or change some
 ///
@@ -33,7 +34,7 @@ pub struct Set {
 }
 
 /// Every setting, what it says, and whether it is the next training that it is for.
-const ALL: [(&str, &str, bool); 16] = [
+const ALL: [(&str, &str, bool); 17] = [
     ("name", "what the page is headed with", false),
     ("images", "the folder of images; `vabal scan PROJECT --images DIR` says where it is now", false),
     ("strategy", "what chooses: any name of docs/strategies.md", true),
@@ -43,6 +44,11 @@ const ALL: [(&str, &str, bool); 16] = [
     (
         "backbone",
         "pretrained network whose features are learnt from: auto, an ONNX file; none trains from scratch",
+        true,
+    ),
+    (
+        "balanced",
+        "whether the model takes all classes for equally frequent: rare ones are found more often",
         true,
     ),
     ("size", "pixels, high and wide, of what the network sees; 0 for what suits it", true),
@@ -92,9 +98,15 @@ pub fn run(args: &Set) -> Result<()> {
         }
         let waits = |key: &str| ALL.iter().any(|&(known, _, waits)| waits && known == key);
         if changes.iter().any(|change| waits(&change.key)) {
-            say(format_args!(
-                "\nThe next training goes by it.\n\nNext: vabal train {folder}, or go on labelling"
-            ));
+            say("\nIt takes effect at the next training.");
+            let seen = |change: &Change| ["backbone", "size"].contains(&change.key.as_str());
+            if changes.iter().any(seen) && settings["backbone"] != NONE {
+                let images = several(project.counts()?.images, "image");
+                say(format_args!(
+                    "The features of {images} are computed again before it, where they are not known from before."
+                ));
+            }
+            say(format_args!("\nNext: vabal train {folder}, or go on labelling"));
         }
     }
     Ok(())

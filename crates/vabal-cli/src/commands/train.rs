@@ -9,7 +9,7 @@ use vabal::Result;
 use vabal::project::status::{self, RoundStatus, Status};
 use vabal::project::{Project, learn};
 
-use super::backbone;
+use super::backbone::Machine;
 use crate::bar::watched;
 use crate::output::{say, several};
 
@@ -25,9 +25,8 @@ pub struct Train {
     /// Folder of the project
     #[arg(value_name = "PROJECT")]
     pub project: PathBuf,
-    /// Where to train: cpu; by your PyTorch: cuda, cuda:INDEX, torch-cpu
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    pub device: String,
+    #[command(flatten)]
+    pub machine: Machine,
     /// Print errors only
     #[arg(long, conflicts_with = "json")]
     pub quiet: bool,
@@ -41,7 +40,7 @@ pub struct Train {
 /// # Errors
 /// What the library says: a training that is under way, images that cannot be read.
 pub fn run(args: &Train) -> Result<()> {
-    let context = backbone::context(&args.device)?;
+    let context = args.machine.context(args.quiet || args.json)?;
     let mut project = Project::open(&args.project)?;
     let needs = learn::obstacle(&project)?;
     let round = watched(args.quiet || args.json, |progress| learn::round(&mut project, &context, progress))?;

@@ -96,7 +96,7 @@ fn a_run_on_features_of_a_pretrained_network_repeats_itself_and_computes_them_on
     let error = refused(&place, &mut run("three", &["strategies=[vaal]"]));
     assert!(error.contains("frozen features") && error.contains("classifier.kind"), "{error}");
     let error = refused(&place, &mut run("three", &["classifier.backbone=resnet"]));
-    assert!(error.contains("no such backbone"), "{error}");
+    assert!(error.contains("unknown backbone"), "{error}");
     let error = refused(&place, &mut run("three", &["classifier.kind=frosen"]));
     assert!(error.contains("\"frozen\""), "{error}");
 }

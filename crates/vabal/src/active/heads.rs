@@ -33,8 +33,9 @@ pub(crate) struct Heads<'a> {
 pub(crate) enum Strength<'a> {
     /// As it is set.
     Fixed(&'a Settings),
-    /// Chosen by cross-validation, with calibrated probabilities.
-    Validated,
+    /// Chosen by cross-validation, with calibrated probabilities; of a pool where every class has as many images as any other,
+    /// if it is to be `balanced`.
+    Validated { balanced: bool },
 }
 
 impl<'a> Heads<'a> {
@@ -52,8 +53,9 @@ impl<'a> Heads<'a> {
             Strength::Fixed(settings) => {
                 LinearHead::fit(rows.view(), labels, classes, settings, None, None, progress)?
             }
-            Strength::Validated => {
-                LinearHead::fit_validated(rows.view(), ids, labels, classes, seed, progress)?.head
+            Strength::Validated { balanced } => {
+                let head = LinearHead::fit_validated(rows.view(), ids, labels, classes, seed, progress)?.head;
+                if balanced { head.balanced(&class_counts(labels, classes))? } else { head }
             }
         };
         Ok(Frozen { features, heads: vec![head], draws: false })
@@ -69,7 +71,7 @@ impl<'a> Heads<'a> {
     ) -> Result<Settings> {
         Ok(match self.strength {
             Strength::Fixed(settings) => *settings,
-            Strength::Validated => {
+            Strength::Validated { .. } => {
                 let chosen = LinearHead::fit_validated(rows, ids, labels, self.classes, seed, progress)?;
                 Settings { l2: chosen.l2, ..Settings::default() }
             }
@@ -145,6 +147,12 @@ impl Learner for Heads<'_> {
         }
         Ok(Box::new(Frozen { features: self.features, heads: vec![head], draws: false }))
     }
+}
+
+fn class_counts(labels: &[Label], classes: usize) -> Vec<usize> {
+    let mut counts = vec![0; classes];
+    labels.iter().for_each(|&label| counts[label as usize] += 1);
+    counts
 }
 
 /// How often each row is in a bootstrap sample: as many draws as rows, with replacement, of two classes at least.
@@ -227,3 +235,29 @@ const KIND: Kind = Kind {
     what: "this is no linear classifier of this experiment",
     hint: "the file may be cut short or damaged: delete it, and it is made again",
 };
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+
+    #[test]
+    fn a_balanced_head_takes_all_classes_for_equally_frequent() {
+        let ids: Vec<Id> = (0..60).collect();
+        let labels: Vec<Label> = ids.iter().map(|&id| Label::from(id % 6 == 0)).collect();
+        let rows = Array2::from_shape_fn((60, 4), |(row, column)| {
+            let noise = ((row * 7 + column * 5) % 11) as f32 / 5.0;
+            noise + f32::from(u8::from(row % 6 == 0 && column == 0))
+        });
+        let features = Features::new(rows, None).unwrap();
+        let bias = |balanced: bool| {
+            let heads = Heads { features: &features, classes: 2, strength: Strength::Validated { balanced } };
+            let fitted = heads.fit(&ids, &labels, Seed::new(1), &mut silent()).unwrap();
+            fitted.heads[0].bias().to_owned()
+        };
+        // 10 labels of the one, 50 of the other, and one imaginary label of each.
+        let shift = bias(true) - bias(false);
+        assert!((shift[1] - shift[0] - (51.0_f64 / 11.0).ln()).abs() < 1e-12, "{shift}");
+    }
+}

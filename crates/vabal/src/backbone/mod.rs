@@ -17,7 +17,9 @@ use ndarray::{Array1, Array2, ArrayView1, Axis};
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 use vabal_backbone::Worker;
-pub use vabal_backbone::{Backbone, EMBEDDED, Layout, Normalisation, Pooling, Settings, Spec};
+pub use vabal_backbone::{
+    AUTO, Backbone, EMBEDDED, Layout, Normalisation, OnnxRuntime, Open, Pooling, Settings, Spec, Wish, open,
+};
 
 use crate::Id;
 use crate::data::walk::{self, Bad};
@@ -27,40 +29,6 @@ use crate::progress::{Event, Progress, report};
 use cache::Cache;
 pub use cache::Hash;
 pub use model::LinearModel;
-
-/// The folder of networks that were fetched, in the data folder: `NAME.onnx`.
-pub const FETCHED: &str = "backbones";
-
-/// Opens the network inside the program, by its name or as `auto`, one of the folder `fetched` by its name, or an ONNX
-/// file. `size` is the height and width of its input, where they are free; not given, the network inside the program takes
-/// what suits images of `side` pixels.
-///
-/// # Errors
-/// An unknown name; what [`Backbone::open`] says.
-pub fn open(name: &str, size: Option<usize>, side: usize, fetched: Option<&Path>) -> Result<Backbone> {
-    if name == AUTO || name == EMBEDDED {
-        return Backbone::embedded(&Settings { size: size.or(Some(suitable(side))), ..Settings::default() });
-    }
-    let found = fetched.map(|folder| folder.join(format!("{name}.onnx"))).filter(|file| file.is_file());
-    let path = found.as_deref().unwrap_or(Path::new(name));
-    if !path.exists() && path.extension().is_none() {
-        return Err(Error::input("no such backbone")
-            .expected(format!("{EMBEDDED}, {AUTO}, one that was fetched, or an ONNX file"))
-            .got(format!("\"{name}\""))
-            .hint("`vabal fetch --help` names those that can be fetched; torch.onnx.export makes a file of a network of yours")
-            .into());
-    }
-    Backbone::open(path, &Settings { size, ..Settings::default() })
-}
-
-/// The name for what there is.
-pub const AUTO: &str = "auto";
-
-/// The input of the network inside the program for images of this side, in pixels: docs/decisions/0023.
-#[must_use]
-pub fn suitable(side: usize) -> usize {
-    if side <= 96 { 160 } else { 224 }
-}
 
 /// A file of an image.
 #[derive(Debug, Clone, Copy)]
@@ -97,46 +65,63 @@ pub struct Folder {
     pub computed: usize,
 }
 
-/// Computes features of all images in a folder and those below it, as [`embed`] does. Hidden files and the folders of labelling
-/// projects are left out, links to folders not followed.
-///
-/// # Errors
-/// No such folder, no image in it that can be read; what [`embed`] says.
-pub fn embed_folder(
-    backbone: &Backbone,
-    folder: &Path,
-    cache: Option<&Path>,
-    progress: &mut Progress<'_>,
-) -> Result<Folder> {
-    let root = std::fs::canonicalize(folder).map_err(Error::io("read", folder))?;
-    let (paths, mut bad) = walk::images(&root)?;
-    let files: Vec<Source<'_>> = paths.iter().map(|path| Source { path, hash: None }).collect();
-    let embedded = embed(backbone, &files, cache, progress)?;
-    let name = |place: usize| walk::below(&root, &paths[place]);
-    bad.extend(embedded.bad.into_iter().map(|(place, reason)| Bad { path: name(place), reason }));
-    bad.sort_by(|a, b| a.path.cmp(&b.path));
-    if embedded.places.is_empty() {
-        return Err(walk::no_images(folder, &bad).into());
-    }
-    let paths = embedded.places.into_iter().map(name).collect();
-    Ok(Folder { paths, features: embedded.features, bad, computed: embedded.computed })
+/// The images of a folder and those below it. Hidden files and the folders of labelling projects are left out, links to folders not
+/// followed.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    folder: PathBuf,
+    root: PathBuf,
+    paths: Vec<PathBuf>,
+    bad: Vec<Bad>,
 }
 
-/// The median of the longer sides of the images of a folder, in pixels, estimated from 64 of them; 0 without images.
-///
-/// # Errors
-/// No such folder.
-pub fn usual_side(folder: &Path) -> Result<usize> {
-    let root = std::fs::canonicalize(folder).map_err(Error::io("read", folder))?;
-    let (paths, _) = walk::images(&root)?;
-    let some = paths.iter().step_by(paths.len().div_ceil(64).max(1));
-    let side = |path: &PathBuf| {
-        let size = image::ImageReader::open(path).ok()?.with_guessed_format().ok()?.into_dimensions().ok()?;
-        Some(size.0.max(size.1) as usize)
-    };
-    let mut sides: Vec<usize> = some.filter_map(side).collect();
-    sides.sort_unstable();
-    Ok(sides.get(sides.len() / 2).copied().unwrap_or(0))
+impl Listing {
+    /// Lists a folder.
+    ///
+    /// # Errors
+    /// No such folder.
+    pub fn of(folder: &Path) -> Result<Self> {
+        let root = std::fs::canonicalize(folder).map_err(Error::io("read", folder))?;
+        let (paths, bad) = walk::images(&root)?;
+        Ok(Self { folder: folder.into(), root, paths, bad })
+    }
+
+    /// The median of the longer sides of the images, in pixels, estimated from 64 of them; 0 without images.
+    #[must_use]
+    pub fn usual_side(&self) -> usize {
+        let some = self.paths.iter().step_by(self.paths.len().div_ceil(64).max(1));
+        let side = |path: &PathBuf| {
+            let size =
+                image::ImageReader::open(path).ok()?.with_guessed_format().ok()?.into_dimensions().ok()?;
+            Some(size.0.max(size.1) as usize)
+        };
+        let mut sides: Vec<usize> = some.filter_map(side).collect();
+        sides.sort_unstable();
+        sides.get(sides.len() / 2).copied().unwrap_or(0)
+    }
+
+    /// Computes features of all of them, as [`embed`] does.
+    ///
+    /// # Errors
+    /// No image that can be read; what [`embed`] says.
+    pub fn embed(
+        self,
+        backbone: &Backbone,
+        cache: Option<&Path>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Folder> {
+        let Self { folder, root, paths, mut bad } = self;
+        let files: Vec<Source<'_>> = paths.iter().map(|path| Source { path, hash: None }).collect();
+        let embedded = embed(backbone, &files, cache, progress)?;
+        let name = |place: usize| walk::below(&root, &paths[place]);
+        bad.extend(embedded.bad.into_iter().map(|(place, reason)| Bad { path: name(place), reason }));
+        bad.sort_by(|a, b| a.path.cmp(&b.path));
+        if embedded.places.is_empty() {
+            return Err(walk::no_images(&folder, &bad).into());
+        }
+        let paths = embedded.places.into_iter().map(name).collect();
+        Ok(Folder { paths, features: embedded.features, bad, computed: embedded.computed })
+    }
 }
 
 /// Computes features of images in memory [n, d], in the order of `ids`, as [`embed`] does of files.

@@ -29,6 +29,15 @@ fn folder(n: u8) -> tempfile::TempDir {
     folder
 }
 
+fn embed_folder(
+    backbone: &Backbone,
+    folder: &Path,
+    cache: Option<&Path>,
+    progress: &mut Progress<'_>,
+) -> Result<Folder> {
+    Listing::of(folder)?.embed(backbone, cache, progress)
+}
+
 fn threads<R: Send>(n: usize, work: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap().install(work)
 }
@@ -122,16 +131,18 @@ fn a_folder_without_images_says_what_is_there_instead() {
 }
 
 #[test]
-fn a_network_that_was_fetched_is_opened_by_its_name() {
+fn a_file_of_the_network_inside_the_program_gives_its_features() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("mine.onnx"), backbone(32).onnx()).unwrap();
-    let fetched = open("mine", Some(32), 0, Some(folder.path())).unwrap();
-    assert_eq!((fetched.spec().name.as_str(), fetched.spec().features), ("mine.onnx", 1280));
+    let file = folder.path().join("mine.onnx");
+    fs::write(&file, backbone(32).onnx()).unwrap();
+    let mine = open(&Wish::new(&file.display().to_string(), 32, 0)).unwrap();
+    assert_eq!((mine.spec().name.as_str(), mine.spec().features), ("mine.onnx", 1280));
     let image = DynamicImage::new_rgb8(40, 30);
     let features = |backbone: &Backbone| backbone.worker().unwrap().features(&[&image]).unwrap();
-    assert_eq!(features(&fetched), features(&backbone(32)));
-    for (name, folder) in [("mine", None), ("other", Some(folder.path()))] {
-        let error = open(name, None, 0, folder).unwrap_err().to_string();
-        assert!(error.contains("no such backbone") && error.contains("vabal fetch"), "{error}");
-    }
+    assert_eq!(features(&mine), features(&backbone(32)));
+    let error = open(&Wish::new("mine", 0, 0)).unwrap_err().to_string();
+    assert!(error.contains("unknown backbone") && error.contains("hint: "), "{error}");
+    // What suits its images, where no size is asked for.
+    let height = |side| open(&Wish::new(AUTO, 0, side)).unwrap().spec().height;
+    assert_eq!([height(64), height(1000)], [160, 224]);
 }

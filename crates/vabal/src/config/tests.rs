@@ -249,6 +249,7 @@ fn frozen_features_are_of_images_with_a_backbone_that_is_named() {
         (["classifier.kind=frozen", "classifier.backbone="], "backbone"),
         (["classifier.kind=frozen", "strategies=[vaal]"], "frozen features"),
         (["classifier.kind=frozen", "classifier.l2=1"], "unknown setting"),
+        (["classifier.kind=frozen", "classifier.balanced=2"], "balanced"),
     ] {
         let complaint = complaint("", &sets);
         assert!(complaint.contains(part) && complaint.contains("hint: "), "{complaint}");

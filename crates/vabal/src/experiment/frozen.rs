@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ndarray::{Array2, s};
 
-use crate::backbone;
+use crate::backbone::{self, Open, Wish};
 use crate::config::Frozen;
 use crate::data::{DataSet, Features, ImageShape};
 use crate::error::Result;
@@ -15,19 +15,18 @@ use crate::query::pca::Pca;
 use crate::rng::Seed;
 
 /// The images that take part as features of a pretrained network, a row for each image; the principal components are those of the
-/// pool. Features that were computed once, and networks that were fetched, are in the data folder.
+/// pool. Features that were computed once are in the data folder.
 pub(super) fn see(
     frozen: &Frozen,
     data: &DataSet,
+    open: &Open,
     data_dir: &Path,
     progress: &mut Progress<'_>,
 ) -> Result<Features> {
     let images = data.items.images();
     let ImageShape { height, width, .. } = images.shape();
-    let size = (frozen.size > 0).then_some(frozen.size);
-    let backbone =
-        backbone::open(&frozen.backbone, size, height.max(width), Some(&data_dir.join(backbone::FETCHED)))
-            .map_err(|error| error.or_hint("set classifier.backbone to \"auto\" or to an ONNX file"))?;
+    let backbone = open(&Wish::new(&frozen.backbone, frozen.size, height.max(width)))
+        .map_err(|error| error.or_hint("set classifier.backbone to \"auto\" or to an ONNX file"))?;
     let ids = [&data.pool[..], &data.test[..]].concat();
     let rows = backbone::embed_images(&backbone, images, &ids, Some(&data_dir.join("features")), progress)?;
     let rows = match frozen.components {

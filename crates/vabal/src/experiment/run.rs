@@ -25,6 +25,7 @@ use super::thumbnail::{self, Thumbnail};
 use crate::active::{
     Classifier, Heads, HiddenLabels, Learner, Lens, Oracle, Pool, Role, Strength, Trainer, choose, look,
 };
+use crate::backbone::Open;
 use crate::config::{self, Config};
 use crate::data::{DataSet, Items, Loaded};
 use crate::device::Device;
@@ -47,7 +48,8 @@ pub struct Outcome {
     pub already: bool,
 }
 
-/// Runs what `config` says in the folder `out`, or what is left of it. `data_dir` is where data sets are.
+/// Runs what `config` says in the folder `out`, or what is left of it. `data_dir` is where data sets are; `open` opens a backbone,
+/// as [`backbone::open`](crate::backbone::open) does.
 ///
 /// # Errors
 /// What the configuration, the folder, the data, the device, the training or a strategy says, or
@@ -57,6 +59,7 @@ pub fn run(
     out: &Path,
     device: Device,
     data_dir: &Path,
+    open: &Open,
     observer: &mut Observer<'_>,
 ) -> Result<Outcome> {
     config.check()?;
@@ -92,9 +95,10 @@ pub fn run(
         Loaded::Images(data) if let config::Classifier::Frozen(settings) = &config.classifier => {
             let mut listen =
                 |event: progress::Event<'_>| observer(Event::Work { at: None, whole: 0.0, event });
-            let features = frozen::see(settings, &data, data_dir, &mut listen)?;
+            let features = frozen::see(settings, &data, open, data_dir, &mut listen)?;
             let classes = data.items.classes().len();
-            let heads = Heads { features: &features, classes, strength: Strength::Validated };
+            let strength = Strength::Validated { balanced: settings.balanced };
+            let heads = Heads { features: &features, classes, strength };
             grid((config, firsts), store, out, device, &data, &heads, observer)
         }
         Loaded::Images(data) => {

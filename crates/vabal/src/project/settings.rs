@@ -29,6 +29,9 @@ pub struct Settings {
     /// The pretrained network whose features the classifier is trained on: `auto`, a name, an ONNX file; or `none`, and a network
     /// is trained from scratch.
     pub backbone: String,
+    /// Whether the classifier on features is to take all classes for equally frequent, so that rare ones are found more often and
+    /// frequent ones less: logit adjustment (Menon et al. 2021).
+    pub balanced: bool,
     /// Height and width of what the network sees, in pixels; 0 for what suits it.
     pub size: usize,
     /// One channel or three.
@@ -59,6 +62,7 @@ impl Default for Settings {
             first: 10,
             retrain_every: 10,
             backbone: backbone::AUTO.into(),
+            balanced: false,
             size: 0,
             colour: Colour::Auto,
             passes: 10_000,

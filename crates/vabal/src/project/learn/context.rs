@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::backbone::{self, Backbone, Hash, LinearModel, Source};
+use crate::backbone::{self, Backbone, Hash, LinearModel, Open, Source, Wish};
 use crate::data::Features;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -22,20 +22,6 @@ pub const NONE: &str = "none";
 pub(super) const FEATURES: &str = "features";
 /// Columns that the classifier and the strategies work on: principal components of the features.
 const COMPONENTS: usize = 128;
-
-/// What is asked for of a backbone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
-    /// A name, or a file.
-    pub name: String,
-    /// Height and width of its input, in pixels; `None` for what suits it.
-    pub size: Option<usize>,
-    /// Half of the images have no longer side than this, in pixels.
-    pub side: usize,
-}
-
-/// Opens a backbone.
-pub type Open = dyn Fn(&Wish) -> Result<Backbone> + Send + Sync;
 
 /// What a training works with.
 pub struct Context {
@@ -62,7 +48,7 @@ impl Context {
     /// With the backbone inside the program, and with files.
     #[must_use]
     pub fn plain(device: Device) -> Self {
-        Self::new(device, Box::new(|wish| backbone::open(&wish.name, wish.size, wish.side, None)))
+        Self::new(device, Box::new(backbone::open))
     }
 
     /// The backbone of a project; `None` where it has none.
@@ -70,8 +56,7 @@ impl Context {
         if settings.backbone == NONE {
             return Ok(None);
         }
-        let size = (settings.size > 0).then_some(settings.size);
-        let wish = Wish { name: settings.backbone.clone(), size, side: project.usual_side()? };
+        let wish = Wish::new(&settings.backbone, settings.size, project.usual_side()?);
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, backbone)) = opened.as_ref().filter(|(known, _)| *known == wish) {
             return Ok(Some(backbone.clone()));
@@ -85,7 +70,7 @@ impl Context {
     pub(in crate::project) fn backbone_of(&self, project: &Project, model: &LinearModel) -> Result<Backbone> {
         let settings = project.settings()?;
         let name = if settings.backbone == NONE { model.spec.name.clone() } else { settings.backbone };
-        let wish = Wish { name, size: Some(model.spec.height), side: 0 };
+        let wish = Wish::new(&name, model.spec.height, 0);
         let backbone = (self.open)(&wish).map_err(|error| error.or_hint(HINT))?;
         model.check(&backbone)?;
         Ok(backbone)

@@ -27,7 +27,7 @@ use crate::rng::Seed;
 use crate::{Id, Label, STRATEGIES};
 
 pub(in crate::project) use context::Located;
-pub use context::{Context, NONE, Open, Wish};
+pub use context::{Context, NONE};
 use context::{Rows, Seen};
 pub(in crate::project) use model::Model;
 pub use model::{Guess, predict};
@@ -338,7 +338,7 @@ impl Work<'_> {
         match self.context.backbone(self.project, self.settings)? {
             Some(backbone) => {
                 let seen = self.context.see(self.project, &backbone, self.settings.seed, progress)?;
-                let strength = Strength::Validated;
+                let strength = Strength::Validated { balanced: self.settings.balanced };
                 let learner = Heads { features: &seen.features, classes: classes.len(), strength };
                 let (train, labels) = known(&seen.rows);
                 let classifier = learner.fit(&train, &labels, self.seed, progress)?;

@@ -280,7 +280,7 @@ fn features_of_a_pretrained_network_give_questions_suggestions_and_files() {
     assert_eq!(project.predict_folder(&place.images(), &cpu(), &mut silent()).unwrap(), all);
     project.change_settings(&serde_json::json!({ "backbone": "no-such-one" })).unwrap();
     let error = project.predict_folder(&place.images(), &cpu(), &mut silent()).unwrap_err().to_string();
-    assert!(error.contains("no such backbone") && error.contains("hint:"), "{error}");
+    assert!(error.contains("unknown backbone") && error.contains("hint:"), "{error}");
 }
 
 #[test]

@@ -63,8 +63,9 @@ fn a_file_is_named_and_told_by_its_ending() {
         std::fs::write(&path, text).unwrap();
         path
     };
-    let bad =
-        read_file(&file("bad.CSV", "path,class\na\n"), None, &Reading::default()).unwrap_err().to_string();
+    let bad = read_file(&file("bad.CSV", "path,class\na,b,c\n"), None, &Reading::default())
+        .unwrap_err()
+        .to_string();
     assert!(bad.contains("bad.CSV, line 2"), "{bad}");
     for (name, text) in [
         ("a.tsv", "path\tclass\na\tb\n"),
