@@ -45,6 +45,7 @@ use vabal_query::error::{Complaint, Error, Result, unknown};
 
 pub use export::Linear;
 use graph::{Axis, Graph, Port};
+pub use pixels::on_white;
 #[cfg(feature = "onnxruntime")]
 pub use runtime::OnnxRuntime;
 pub use spec::{Layout, Normalisation, Pooling, Settings, Spec};

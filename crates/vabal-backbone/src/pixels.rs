@@ -4,16 +4,54 @@
 //! Never here: decoding files.
 
 use image::imageops::FilterType;
-use image::{DynamicImage, GenericImageView as _};
+use image::{DynamicImage, GenericImageView as _, GrayImage, Luma, Rgb, RgbImage};
 
 use crate::spec::{Layout, Spec};
 
 /// Changes with what [`write`] computes, so that features of before are not taken for those of now.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
+
+/// The picture without alpha, on white where it is transparent, as an eye sees it on paper.
+///
+/// ```
+/// use image::{DynamicImage, Rgb, RgbaImage};
+///
+/// let clear = DynamicImage::ImageRgba8(RgbaImage::new(1, 1));
+/// assert_eq!(vabal_backbone::on_white(clear).to_rgb8().get_pixel(0, 0), &Rgb([255; 3]));
+/// ```
+#[must_use]
+pub fn on_white(image: DynamicImage) -> DynamicImage {
+    if !image.color().has_alpha() {
+        return image;
+    }
+    let over = |value: u8, alpha: u8| {
+        let (value, alpha) = (u32::from(value), u32::from(alpha));
+        ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+    };
+    let (width, height) = image.dimensions();
+    match image.color().has_color() {
+        true => {
+            let image = image.into_rgba8();
+            DynamicImage::ImageRgb8(RgbImage::from_fn(width, height, |x, y| {
+                let [red, green, blue, alpha] = image.get_pixel(x, y).0;
+                Rgb([red, green, blue].map(|value| over(value, alpha)))
+            }))
+        }
+        false => {
+            let image = image.into_luma_alpha8();
+            DynamicImage::ImageLuma8(GrayImage::from_fn(width, height, |x, y| {
+                let [grey, alpha] = image.get_pixel(x, y).0;
+                Luma([over(grey, alpha)])
+            }))
+        }
+    }
+}
 
 /// Writes one image [channels · height · width] in the order of the layout.
 pub(crate) fn write(image: &DynamicImage, spec: &Spec, out: &mut [f32]) {
     let (height, width) = (spec.height as u32, spec.width as u32);
+    let flat = image.color().has_alpha().then(|| on_white(image.clone()));
+    let image = flat.as_ref().unwrap_or(image);
     // Wide images are gone through once, by whole pixels, which costs little; then well.
     let large = image.width() > 4 * width && image.height() > 4 * height;
     let smaller = large.then(|| image.thumbnail_exact(2 * width, 2 * height));
@@ -22,7 +60,6 @@ pub(crate) fn write(image: &DynamicImage, spec: &Spec, out: &mut [f32]) {
         true => image,
         false => image.resize_exact(width, height, FilterType::Triangle),
     };
-    // 8 bits without alpha first: what is transparent keeps its colour, as in browsers' thumbnails.
     let bytes = match (spec.channels, image.color().has_color()) {
         (1, _) => resized(DynamicImage::ImageLuma8(image.to_luma8())).into_luma8().into_raw(),
         // Grey is resized once, not three times.

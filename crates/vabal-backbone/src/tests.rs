@@ -3,7 +3,7 @@
 use std::fs;
 
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageBuffer, Luma, Rgb, Rgba};
+use image::{DynamicImage, ImageBuffer, Luma, LumaA, Rgb, Rgba};
 use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
 
 use super::*;
@@ -185,15 +185,19 @@ fn images_of_any_kind_are_seen_as_a_browser_shows_them() {
     let deep: ImageBuffer<Rgb<u16>, Vec<u16>> =
         ImageBuffer::from_pixel(3, 9, Rgb(RED.map(|v| u16::from(v) * 257)));
     let images = [
-        DynamicImage::ImageRgba8(ImageBuffer::from_pixel(30, 20, Rgba([RED[0], RED[1], RED[2], 10]))),
+        DynamicImage::ImageRgba8(ImageBuffer::from_pixel(30, 20, Rgba([RED[0], RED[1], RED[2], 255]))),
+        // Its colour does not count where nothing is seen of it.
+        DynamicImage::ImageRgba8(ImageBuffer::from_pixel(30, 20, Rgba([RED[0], RED[1], RED[2], 0]))),
+        DynamicImage::ImageLumaA8(ImageBuffer::from_pixel(30, 20, LumaA([0, 102]))),
         DynamicImage::ImageRgb16(deep),
         DynamicImage::ImageLuma8(ImageBuffer::from_pixel(1, 1, Luma([77]))),
         DynamicImage::ImageLuma16(ImageBuffer::from_pixel(400, 300, Luma([77 * 257]))),
         of_colour(RED).resize_exact(1000, 3, FilterType::Nearest),
     ];
     let features = backbone.worker().unwrap().features(&images.each_ref()).unwrap();
-    let (red, grey) = (expected(RED, [0.0; 3], [1.0; 3]), expected([77; 3], [0.0; 3], [1.0; 3]));
-    close(&features, &[red, red, grey, grey, red]);
+    let [red, white, pale, grey] =
+        [RED, [255; 3], [153; 3], [77; 3]].map(|colour| expected(colour, [0.0; 3], [1.0; 3]));
+    close(&features, &[red, white, pale, red, grey, grey, red]);
 }
 
 #[test]

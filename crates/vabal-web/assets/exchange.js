@@ -179,11 +179,45 @@ async function take(event) {
             `New ${found.new_classes.length === 1 ? 'class' : 'classes'}: ${found.new_classes.map((one) => one.name ?? one).join(', ')}.`,
           )
         : '',
+      found.suspicious?.length > 0
+        ? h(
+            'p',
+            { className: 'bad' },
+            `Programs write ${found.suspicious.map((one) => `“${one}”`).join(', ')} for nothing, and it is a class now: merge or rename it if it is none.`,
+          )
+        : '',
+      found.conflicts > 0
+        ? h(
+            'div',
+            {},
+            h('p', { className: 'bad' }, `The file has two classes for ${plural(found.conflicts, 'image')}: settle them under Review.`),
+            h(
+              'ul',
+              { className: 'paths' },
+              found.conflict_paths.map((one) => h('li', {}, one)),
+            ),
+          )
+        : '',
+      found.older > 0
+        ? h('p', {}, `Left out ${plural(found.older, 'answer')}, older than what the same person or a review said since.`)
+        : '',
+      Object.keys(found.left_out).length > 0
+        ? h(
+            'div',
+            {},
+            h('p', { className: 'bad' }, 'Entries of the file that give no label:'),
+            h(
+              'ul',
+              { className: 'paths' },
+              Object.entries(found.left_out).map(([why, times]) => h('li', {}, `${count(times)}: ${why}`)),
+            ),
+          )
+        : '',
       found.unknown > 0
         ? h(
             'div',
             {},
-            h('p', { className: 'bad' }, `${plural(found.unknown, 'row')} of images that are not in this project:`),
+            h('p', { className: 'bad' }, `${plural(found.unknown, 'image')} of the file cannot be found in this project:`),
             h(
               'ul',
               { className: 'paths' },

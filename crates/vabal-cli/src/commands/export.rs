@@ -25,6 +25,7 @@ use crate::output::{say, several};
 #[command(after_help = "Examples:\n  vabal export steel --format csv --out labels.csv\n  \
     vabal export steel --format folders --out data-set --model\n  \
     vabal export steel --format image-folder --out data-set --link\n  \
+    vabal export steel --format yolo-classify --out data-set\n  \
     vabal export steel --format jsonl --full --out backup.jsonl")]
 pub struct Export {
     /// Folder of the project
@@ -69,6 +70,9 @@ pub enum Kind {
     /// Hugging Face's image folder, with metadata
     #[value(alias = "hugging-face")]
     ImageFolder,
+    /// train/ and val/ with a folder for each class, for YOLO
+    #[value(alias = "yolo")]
+    YoloClassify,
 }
 
 /// How images come into folders without being copied.
@@ -103,12 +107,13 @@ pub fn run(args: &Export) -> Result<()> {
         Kind::LabelStudio => Some(Shape::File(Format::LabelStudio, detail)),
         Kind::Folders => Some(Shape::Folders(Layout::Classes, means)),
         Kind::ImageFolder => Some(Shape::Folders(Layout::HuggingFace, means)),
+        Kind::YoloClassify => Some(Shape::Folders(Layout::Yolo, means)),
         Kind::Parquet => None,
     };
     let folders = matches!(shape, Some(Shape::Folders(..)));
     if args.link.is_some() && !folders {
         let hint = "leave --link out: files hold no images";
-        return Err(misfit("--link", "folders or image-folder", hint).into());
+        return Err(misfit("--link", "folders, image-folder or yolo-classify", hint).into());
     }
     if args.full && (folders || args.format == Kind::LabelStudio) {
         return Err(misfit("--full", "csv, jsonl or parquet", "leave --full out, or write jsonl").into());

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use vabal::Result;
 use vabal::project::Project;
-use vabal::project::exchange::{self, Format};
+use vabal::project::exchange::{self, Format, Reading};
 
 use crate::bar::watched;
 use crate::output::{complain, say, several};
@@ -14,14 +14,15 @@ use crate::user;
 
 /// Take labels from a file or from class folders into a project
 ///
-/// Images are found by their content where the file says it, else by their path, else by their name. Nothing is
-/// overwritten: a label that differs from what somebody else said is kept beside it and shown as a conflict. The
-/// same file again adds nothing. Columns of CSV and keys of JSON lines: path or file name, class or label; also
-/// person, at, seconds and hash, in any order.
+/// Images are found by their content where the file says it, else by their path; a name without folders will do where
+/// one image alone has it. A path with other folders is reported and not used, unless --by-name is given. Nothing is
+/// overwritten: a label that differs from what somebody else said is kept beside it and shown as a conflict, and of one
+/// person the newer answer counts. The same file again adds nothing. Columns of CSV and keys of JSON lines: path or file
+/// name, class or label; also person, at, seconds and hash, in any order.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  vabal import steel labels.csv\n  vabal import steel sorted-by-hand/\n  \
-    vabal import steel project-1.json --format label-studio --person ann"
+    vabal import steel project-1.json --person ann --question class --image-key photo"
 )]
 pub struct Import {
     /// Folder of the project
@@ -33,6 +34,15 @@ pub struct Import {
     /// What the file is, where its ending does not say: csv, jsonl or label-studio
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
+    /// The question of Label Studio, the column or the key whose answers are the classes, where there are several
+    #[arg(long, value_name = "NAME")]
+    pub question: Option<String>,
+    /// The key under which a task of Label Studio has its image, where there are several
+    #[arg(long, value_name = "KEY")]
+    pub image_key: Option<String>,
+    /// Use labels of which only the file's name fits, and one image alone has it
+    #[arg(long)]
+    pub by_name: bool,
     /// Who gave the labels, where the file does not say; the name of the user if not given
     #[arg(long, value_name = "NAME")]
     pub person: Option<String>,
@@ -54,13 +64,14 @@ const FIRST: usize = 5;
 pub fn run(args: &Import) -> Result<()> {
     let mut project = Project::open(&args.project)?;
     let format = args.format.as_deref().map(Format::of).transpose()?;
+    let reading = Reading { question: args.question.clone(), image: args.image_key.clone() };
     let person = args.person.clone().or_else(user).unwrap_or_else(|| "import".into());
     let taken = watched(args.quiet || args.json, |progress| {
         let labels = match args.file.is_dir() {
             true => exchange::folders::read(&args.file, progress)?,
-            false => exchange::read_file(&args.file, format)?,
+            false => exchange::read_file(&args.file, format, &reading)?,
         };
-        project.take_in(&labels, &person, progress)
+        project.take_in_by(&labels, &person, args.by_name, progress)
     })?;
     if args.json {
         say(serde_json::to_string(&taken).unwrap_or_default());
@@ -73,15 +84,48 @@ pub fn run(args: &Import) -> Result<()> {
     if !taken.new_classes.is_empty() {
         say(format_args!("new classes: {}", taken.new_classes.join(", ")));
     }
+    if !taken.suspicious.is_empty() {
+        let names: Vec<String> = taken.suspicious.iter().map(|name| format!("\"{name}\"")).collect();
+        complain(format_args!(
+            "warning: programs write {} for nothing, and it is a class now",
+            names.join(", ")
+        ));
+        complain("  hint: merge or rename it on the page if it is none");
+    }
+    let first =
+        |lines: &[String]| lines.iter().take(FIRST).for_each(|line| complain(format_args!("  {line}")));
     if taken.unknown > 0 {
         let images = several(taken.unknown, "image");
         complain(format_args!("warning: {images} of the file cannot be found in the project"));
-        taken.unknown_paths.iter().take(FIRST).for_each(|path| complain(format_args!("  {path}")));
+        first(&taken.unknown_paths);
+        if taken.by_name > 0 {
+            complain(format_args!(
+                "  hint: --by-name uses the names of files alone, here of {}",
+                taken.by_name
+            ));
+        }
         complain(format_args!("  hint: `vabal scan {}` takes in new images", args.project.display()));
     }
-    if taken.left_out > 0 {
-        complain(format_args!("warning: without a label in the file: {}", taken.left_out));
-        taken.notes.iter().take(FIRST).for_each(|note| complain(format_args!("  {note}")));
+    if taken.conflicts > 0 {
+        complain(format_args!("warning: the file has two classes for {}", several(taken.conflicts, "image")));
+        first(&taken.conflict_paths);
+    }
+    if taken.older > 0 {
+        complain(format_args!(
+            "warning: left out {}, older than what the same person or a review said since",
+            several(taken.older, "answer")
+        ));
+    }
+    if !taken.left_out.is_empty() {
+        complain(format_args!(
+            "warning: entries of the file that give no label: {}",
+            taken.left_out.values().sum::<usize>()
+        ));
+        for (why, count) in &taken.left_out {
+            complain(format_args!("  {count}: {why}"));
+        }
+        let notes: Vec<&str> = taken.notes.iter().take(FIRST).map(String::as_str).collect();
+        complain(format_args!("  the first: {}", notes.join("; ")));
     }
     let conflicts = project.counts()?.conflict;
     if conflicts > 0 {

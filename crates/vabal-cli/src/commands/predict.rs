@@ -20,7 +20,7 @@ use crate::table::{self, aligned};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal predict steel new-photos/ --out predictions.csv\n  \
     vabal predict steel new-photos/ --out predictions.parquet --device cuda\n\n\
-    Columns: path, below DIR; class; confidence, 0 to 1; one of the name of each class, its probability.")]
+    Columns: path, below DIR; class; confidence, 0 to 1; \"p CLASS\" for each class, its probability.")]
 pub struct Predict {
     /// Folder of the project
     #[arg(value_name = "PROJECT")]
@@ -57,11 +57,8 @@ pub fn run(args: &Predict) -> Result<()> {
         Data::Real(images.iter().map(|image| super::rounded(f64::from(image.probabilities[n]))).collect())
     };
     let own = ["path", "class", "confidence"];
-    // Two columns of one name would be one too many.
-    let names: Vec<String> = classes
-        .iter()
-        .map(|class| if own.contains(&class.as_str()) { format!("p {class}") } else { class.clone() })
-        .collect();
+    // A class may be called as a column is.
+    let names: Vec<String> = classes.iter().map(|class| format!("p {class}")).collect();
     let mut columns = vec![
         (own[0], Data::Texts(images.iter().map(|image| image.path.clone()).collect())),
         (own[1], Data::Texts(best.iter().map(|&(n, _)| classes[n].clone()).collect())),

@@ -7,6 +7,7 @@ mod backbone;
 mod configuration;
 mod data;
 mod demo;
+mod exchange;
 mod features;
 mod help;
 mod labelling;

@@ -3,18 +3,22 @@
 use vabal::Error;
 use vabal::progress::silent;
 use vabal::project::exchange::label_studio::{LOCAL_FILES, Writing};
-use vabal::project::exchange::{self, Detail, Format, csv, json_lines, label_studio};
+use vabal::project::exchange::{self, Detail, Format, Reading, csv, json_lines, label_studio};
 
 use super::{json, person};
 use crate::app::App;
 use crate::error::{Answer, Failure};
 use crate::http::{Head, Request, Response};
 
-/// `POST /api/import?format=csv|jsonl|label-studio&person=P`, the body is the file
+/// `POST /api/import?format=csv|jsonl|label-studio&person=P`, the body is the file. `question` and `image` name the part of
+/// it that is meant, as [`exchange::Reading`] says; with `by_name=true` names of files are enough.
 pub fn import(app: &App, request: &Request) -> Answer {
     let (format, person) = (format(&request.head)?, person(&request.head)?);
-    let labels = exchange::read(&request.body, format)?;
-    let taken = app.write(|project| project.take_in(&labels, person, &mut silent()))?;
+    let asked = |key: &str| request.head.asked(key).map(str::to_owned);
+    let reading = Reading { question: asked("question"), image: asked("image") };
+    let by_name = request.head.asked("by_name") == Some("true");
+    let labels = exchange::read(&request.body, format, &reading)?;
+    let taken = app.write(|project| project.take_in_by(&labels, person, by_name, &mut silent()))?;
     app.consider_training();
     json(&taken)
 }

@@ -9,7 +9,7 @@ mod model;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use half::f16;
 use image::{DynamicImage, ImageBuffer, Luma, Rgb};
@@ -113,7 +113,7 @@ impl Listing {
         let Self { folder, root, paths, mut bad } = self;
         let files: Vec<Source<'_>> = paths.iter().map(|path| Source { path, hash: None }).collect();
         let embedded = embed(backbone, &files, cache, progress)?;
-        let name = |place: usize| folder::below(&root, &paths[place]);
+        let name = |place: usize| walk::below(&root, &paths[place]);
         bad.extend(embedded.bad.into_iter().map(|(place, reason)| Bad { path: name(place), reason }));
         bad.sort_by(|a, b| a.path.cmp(&b.path));
         if embedded.places.is_empty() {
@@ -185,8 +185,23 @@ pub fn embed(
     progress: &mut Progress<'_>,
 ) -> Result<Embedded> {
     let hashes = hashes(files, cache.is_some(), progress)?;
-    let open = |place: usize| folder::open(files[place].path);
-    collect(backbone, &hashes, &open, cache, progress)
+    let stretched = Mutex::new(Vec::new());
+    let open = |place: usize| {
+        let Some(shown) = folder::look(files[place].path)? else { return Ok(None) };
+        if shown.stretched {
+            stretched.lock().unwrap_or_else(PoisonError::into_inner).push(place);
+        }
+        Ok(Some(shown.image))
+    };
+    let embedded = collect(backbone, &hashes, &open, cache, progress)?;
+    let mut stretched = stretched.into_inner().unwrap_or_else(PoisonError::into_inner);
+    stretched.sort_unstable();
+    let names: Vec<String> = stretched.iter().map(|&n| files[n].path.display().to_string()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    if let Some(warning) = folder::stretched_warning(&names) {
+        report(progress, Event::Warning(&warning))?;
+    }
+    Ok(embedded)
 }
 
 /// Decodes the image at a place; `None` of a file that is not an image, and the reason where it cannot be decoded.

@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::{Id, Label};
 
-/// The first bytes of the file; the number changes with the layout.
-const MAGIC: &[u8; 16] = b"vabal images 1\n\0";
+/// The first bytes of the file; the number changes with the layout, and with how images are decoded.
+const MAGIC: &[u8; 16] = b"vabal images 2\n\0";
 const DIGEST: usize = 32;
 
 /// Everything but the pixels, as JSON behind the magic and its own length (u64, little-endian).

@@ -13,7 +13,8 @@ use image::{DynamicImage, ImageFormat};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{DataSet, ImageSet, ImageShape, Images, Origin, cache, codec};
+use super::codec::Shown;
+use super::{DataSet, ImageSet, ImageShape, Images, Origin, cache, codec, walk};
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 use crate::{Id, Label};
@@ -76,6 +77,8 @@ struct Candidate {
 /// What a file turned out to be.
 enum Outcome {
     Image,
+    /// An image of 12 bits in 16, which was stretched.
+    Stretched,
     NoImage,
     Bad(String),
     /// The image has this height and width, not the one expected.
@@ -88,8 +91,8 @@ enum Outcome {
 /// `test/` (or `val/`) of class folders, these are pool and test set; otherwise the test set is empty.
 /// `cache` is a folder for decoded images, so that the second time is fast.
 ///
-/// Hidden files and files that neither are nor claim to be images are left out. Alpha is dropped, 16
-/// bits become 8, the orientation that a camera noted is applied.
+/// Hidden files, folders that systems make beside images, and files that neither are nor claim to be images are left
+/// out. What is transparent is laid on white, 16 bits become 8, the orientation that a camera noted is applied.
 ///
 /// # Errors
 /// A missing folder, no or one class, a class without an image, an image that cannot be decoded, is
@@ -103,7 +106,8 @@ pub fn read(
 ) -> Result<DataSet> {
     let (classes, candidates, notes) = survey(folder)?;
     for note in notes {
-        report(progress, Event::Note(&note))?;
+        let left_out = note.starts_with(LEFT_OUT);
+        report(progress, if left_out { Event::Warning(&note) } else { Event::Note(&note) })?;
     }
     let slot = cache.map(|cache| cache::Slot::new(cache, folder, &reading, &classes, &listing(&candidates)));
     if let Some((set, warnings)) = slot.as_ref().and_then(cache::Slot::read_set) {
@@ -160,7 +164,14 @@ pub(crate) fn read_files(
         let data = std::fs::metadata(path).ok();
         let size = data.as_ref().map_or(0, std::fs::Metadata::len);
         let changed = data.and_then(|data| data.modified().ok());
-        Candidate { path: path.clone(), name: below(folder, path), label: 0, test: false, size, changed }
+        Candidate {
+            path: path.clone(),
+            name: walk::below(folder, path),
+            label: 0,
+            test: false,
+            size,
+            changed,
+        }
     };
     let candidates: Vec<Candidate> = paths.iter().map(candidate).collect();
     let slot = cache.map(|cache| cache::Slot::new(cache, folder, &reading, &[], &listing(&candidates)));
@@ -217,10 +228,10 @@ fn survey(folder: &Path) -> Result<(Vec<String>, Vec<Candidate>, Vec<String>)> {
             .into());
     }
     let mut notes = Vec::new();
-    let top = entries(folder)?;
+    let top = walk::listed(folder)?;
     let is_split = |name: &str| -> Result<bool> {
         let split = folder.join(name);
-        Ok(split.is_dir() && entries(&split)?.iter().any(|path| path.is_dir()))
+        Ok(split.is_dir() && walk::listed(&split)?.iter().any(|path| path.is_dir()))
     };
     // A folder called "train" is a split only if it holds folders: it may be the class of trains.
     let mut parts = Vec::new();
@@ -252,7 +263,7 @@ fn survey(folder: &Path) -> Result<(Vec<String>, Vec<Candidate>, Vec<String>)> {
 
     let mut classes = Vec::new();
     for (part, _) in &parts {
-        classes.extend(entries(part)?.iter().filter(|path| path.is_dir()).map(|path| file_name(path)));
+        classes.extend(walk::listed(part)?.iter().filter(|path| path.is_dir()).map(|path| file_name(path)));
     }
     classes.sort();
     classes.dedup();
@@ -271,50 +282,39 @@ fn survey(folder: &Path) -> Result<(Vec<String>, Vec<Candidate>, Vec<String>)> {
     let mut candidates = Vec::new();
     for (part, test) in &parts {
         let start = candidates.len();
-        for path in entries(part)?.iter().filter(|path| path.is_dir()) {
+        for path in walk::listed(part)?.iter().filter(|path| path.is_dir()) {
             let name = file_name(path);
             let label = classes.binary_search(&name).unwrap_or_default() as Label;
-            walk(folder, path, label, *test, &mut candidates)?;
+            walk(folder, path, (label, *test), &mut candidates, &mut notes)?;
         }
         candidates[start..].sort_by(|a, b| a.name.cmp(&b.name));
     }
     Ok((classes, candidates, notes))
 }
 
-/// What lies in a folder and is not hidden, sorted by name.
-pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
-        let entry = entry.map_err(Error::io("read", folder))?;
-        let name = entry.file_name();
-        if !name.as_encoded_bytes().starts_with(b".") && name != "__MACOSX" {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
 fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// The path below a folder, with `/` between its parts.
-pub(crate) fn below(root: &Path, path: &Path) -> String {
-    let below = path.strip_prefix(root).unwrap_or(path);
-    let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
-    parts.join("/")
-}
-
-/// Every file below a class folder. Links to folders are not followed: they may lead in a circle.
-fn walk(root: &Path, folder: &Path, label: Label, test: bool, found: &mut Vec<Candidate>) -> Result<()> {
-    for path in entries(folder)? {
-        let data = std::fs::metadata(&path).map_err(Error::io("read", &path))?;
+/// Every file below a class folder; a link to nothing is noted. Links to folders are not followed: they may lead in a
+/// circle. Pipes, sockets and devices are passed over.
+fn walk(
+    root: &Path,
+    folder: &Path,
+    (label, test): (Label, bool),
+    found: &mut Vec<Candidate>,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    for path in walk::listed(folder)? {
+        let Some(data) = walk::metadata(&path).map_err(Error::io("read", &path))? else {
+            notes.push(format!("{LEFT_OUT}{}: {}", walk::below(root, &path), walk::DANGLING));
+            continue;
+        };
         if data.is_dir() && !path.is_symlink() {
-            walk(root, &path, label, test, found)?;
+            walk(root, &path, (label, test), found, notes)?;
         } else if data.is_file() {
             let (size, changed) = (data.len(), data.modified().ok());
-            found.push(Candidate { name: below(root, &path), path, label, test, size, changed });
+            found.push(Candidate { name: walk::below(root, &path), path, label, test, size, changed });
         }
     }
     Ok(())
@@ -370,7 +370,7 @@ fn decode(
             .into());
     }
     let must_be_grey = channels == 1 && reading.colour == Colour::Auto;
-    let (mut kept, mut bad) = (Vec::new(), Vec::new());
+    let (mut kept, mut bad, mut stretched) = (Vec::new(), Vec::new(), Vec::new());
     let colour_seen = AtomicBool::new(false);
     for (block, files) in candidates.chunks(BLOCK).enumerate() {
         let start = pixels.len();
@@ -395,8 +395,11 @@ fn decode(
         let mut end = start;
         for (n, outcome) in outcomes.into_iter().enumerate() {
             let file = &files[n];
+            if matches!(outcome, Outcome::Stretched) {
+                stretched.push(file.name.as_str());
+            }
             match outcome {
-                Outcome::Image => {
+                Outcome::Image | Outcome::Stretched => {
                     pixels.copy_within(start + n * bytes..start + (n + 1) * bytes, end);
                     end += bytes;
                     kept.push(block * BLOCK + n);
@@ -422,11 +425,23 @@ fn decode(
             .hint("mend or remove it, or leave such files out with data.skip_bad = true")
             .into());
     }
-    let warnings = bad.iter().map(|(file, reason)| format!("left out {}: {reason}", file.name)).collect();
+    let left_out = bad.iter().map(|(file, reason)| format!("{LEFT_OUT}{}: {reason}", file.name));
+    let warnings = left_out.chain(stretched_warning(&stretched)).collect();
     if kept.is_empty() {
         return Ok(None);
     }
     Ok(Some(Decoded { shape, pixels, kept, warnings }))
+}
+
+/// How the warning of a file that is left out begins.
+pub(crate) const LEFT_OUT: &str = "left out ";
+
+/// What is said of images of 12 bits in 16.
+pub(crate) fn stretched_warning(names: &[&str]) -> Option<String> {
+    let first = names.first()?;
+    let images =
+        if names.len() == 1 { "1 image holds".into() } else { format!("{} images hold", names.len()) };
+    Some(format!("{images} 12 bits in 16, and 4095 is taken for white; the first is {first}"))
 }
 
 fn sizes_differ(file: &Candidate, got: (usize, usize), expected: (usize, usize)) -> Error {
@@ -455,19 +470,30 @@ fn common_size(candidates: &[Candidate], reading: Reading) -> Result<Option<(usi
     Ok((!candidates.is_empty()).then_some((1, 1)))
 }
 
-/// The image in a file, upright; `None` if the file neither is nor claims to be one.
+/// The image in a file as it is seen: upright, 8 bits, on white where it is transparent ([`codec::shown`]); `None` if the
+/// file neither is nor claims to be one.
 pub(crate) fn open(path: &Path) -> Result<Option<DynamicImage>, String> {
+    Ok(look(path)?.map(|shown| shown.image))
+}
+
+/// [`open`], with what was done to the image.
+pub(crate) fn look(path: &Path) -> Result<Option<codec::Shown>, String> {
+    // Opening a pipe would wait for somebody to write into it.
+    if !std::fs::metadata(path).map_err(|error| error.to_string())?.is_file() {
+        return Ok(None);
+    }
     let mut file = File::open(path).map_err(|error| error.to_string())?;
     let mut head = Vec::new();
-    file.by_ref().take(32).read_to_end(&mut head).map_err(|error| error.to_string())?;
+    file.by_ref().take(codec::HEAD).read_to_end(&mut head).map_err(|error| error.to_string())?;
     let known = image::guess_format(&head).ok().filter(|format| {
         use ImageFormat::{Bmp, Jpeg, Png, Tiff, WebP};
         matches!(format, Jpeg | Png | Bmp | WebP | Tiff)
     });
     let Some(format) = known else {
-        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-        let claims = ImageFormat::from_extension(&extension).is_some() || extension == "heic";
-        return match (claims, head.is_empty()) {
+        if let Some(kind) = codec::foreign(&head) {
+            return Err(format!("it is {kind}, which is not read: save it as PNG, JPEG or TIFF"));
+        }
+        return match (walk::claims(path), head.is_empty()) {
             (false, _) => Ok(None),
             (true, true) => Err("the file is empty".into()),
             (true, false) => Err("its content is none of JPEG, PNG, BMP, WebP, TIFF".into()),
@@ -479,7 +505,7 @@ pub(crate) fn open(path: &Path) -> Result<Option<DynamicImage>, String> {
     }
     let mut bytes = head;
     file.take(length).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    codec::decode(&bytes, format).map(Some)
+    codec::decode(&bytes, format).map(|image| Some(codec::shown(image)))
 }
 
 /// Decodes one file into its slot, [channels, height, width].
@@ -490,8 +516,8 @@ fn decode_one(
     must_be_grey: bool,
     slot: &mut [u8],
 ) -> Outcome {
-    let image = match open(path) {
-        Ok(Some(image)) => image,
+    let Shown { image, stretched, .. } = match look(path) {
+        Ok(Some(shown)) => shown,
         Ok(None) => return Outcome::NoImage,
         Err(reason) => return Outcome::Bad(reason),
     };
@@ -520,7 +546,7 @@ fn decode_one(
             }
         }
     }
-    Outcome::Image
+    if stretched { Outcome::Stretched } else { Outcome::Image }
 }
 
 /// Brings an image to the shape; its samples, row by row.

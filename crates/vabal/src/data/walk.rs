@@ -2,7 +2,7 @@
 //!
 //! Never here: decoding them.
 
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -27,18 +27,69 @@ pub struct Bad {
     pub reason: String,
 }
 
+/// Folders that systems and archives make beside a person's files: thumbnails, what was thrown away.
+const OF_SYSTEMS: [&str; 5] = ["__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information"];
+
+/// Whether a file or folder of this name is not a person's.
+pub(crate) fn is_hidden(name: &str) -> bool {
+    name.starts_with('.') || OF_SYSTEMS.iter().any(|other| other.eq_ignore_ascii_case(name))
+}
+
+/// What lies in a folder and is not hidden, sorted by name.
+pub(crate) fn listed(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io("read", folder))? {
+        let entry = entry.map_err(Error::io("read", folder))?;
+        let name = entry.file_name();
+        if !is_hidden(&name.to_string_lossy()) {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// The path below a folder, with `/` between its parts.
+pub(crate) fn below(root: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(root).unwrap_or(path);
+    let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+    parts.join("/")
+}
+
+/// What a path is once links are followed; `None` of a link that leads to nothing.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
+    match fs::metadata(path) {
+        Ok(data) => Ok(Some(data)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What is said of a link that leads to nothing.
+pub(crate) const DANGLING: &str = "it is a link to a file that is not there";
+
+/// Whether a file has the ending of an image.
+pub(crate) fn claims(path: &Path) -> bool {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let others = ["heic", "heif", "jp2", "j2k", "jxl", "psd", "dcm"];
+    ImageFormat::from_extension(&ending).is_some() || others.contains(&ending.as_str())
+}
+
 /// The entries of a folder at or below `root`, without those of a labelling project, whose thumbnails are not the user's
 /// images: a project's folder is left out as a whole, or, where it is `root` itself, what the program writes there.
 pub(crate) fn entries(root: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut entries = folder::entries(folder)?;
+    let mut entries = listed(folder)?;
     if folder.join(PROJECT).is_file() {
         entries.retain(|entry| folder == root && !MADE.iter().any(|made| entry.ends_with(made)));
     }
     Ok(entries)
 }
 
-/// The files in `root` and below that are, or claim to be, images, by path; and folders that cannot be read. Hidden files and the
-/// folders of projects are left out, links to folders not followed.
+/// The files in `root` and below that are, or claim to be, images, by path; and folders that cannot be read and links to
+/// nothing. Hidden files and the folders of projects are left out, links to folders not followed.
 pub(crate) fn images(root: &Path) -> Result<(Vec<PathBuf>, Vec<Bad>)> {
     let (mut paths, mut bad) = (Vec::new(), Vec::new());
     walk(root, root, &mut paths, &mut bad)?;
@@ -52,18 +103,30 @@ fn walk(root: &Path, folder: &Path, paths: &mut Vec<PathBuf>, bad: &mut Vec<Bad>
         Err(error) if folder == root => return Err(error),
         Err(error) => {
             let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
-            bad.push(Bad { path: folder::below(root, folder), reason });
+            bad.push(Bad { path: below(root, folder), reason });
             return Ok(());
         }
     };
     for path in entries {
-        if path.is_dir() {
-            if !path.is_symlink() {
-                walk(root, &path, paths, bad)?;
+        let reason = match metadata(&path) {
+            Ok(Some(data)) if data.is_dir() => {
+                if !path.is_symlink() {
+                    walk(root, &path, paths, bad)?;
+                }
+                continue;
             }
-        } else if ImageFormat::from_path(&path).is_ok() || !matches!(folder::open(&path), Ok(None)) {
-            paths.push(path);
-        }
+            // Pipes, sockets and devices are no images.
+            Ok(Some(data)) if !data.is_file() => continue,
+            Ok(Some(_)) => {
+                if claims(&path) || !matches!(folder::open(&path), Ok(None)) {
+                    paths.push(path);
+                }
+                continue;
+            }
+            Ok(None) => DANGLING.into(),
+            Err(error) => error.to_string(),
+        };
+        bad.push(Bad { path: below(root, &path), reason });
     }
     Ok(())
 }
@@ -79,6 +142,9 @@ pub(crate) fn no_images(folder: &Path, bad: &[Bad]) -> Complaint {
 
 /// SHA-256 of a file.
 pub(crate) fn hash_of(path: &Path) -> io::Result<[u8; 32]> {
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Project;
 use super::colours;
+use super::names::{composed, invisible};
 use super::store::{Attempt, Fault};
 use crate::Label;
 use crate::error::{Complaint, Error, Result};
@@ -254,7 +255,15 @@ fn check_key(sql: &Transaction<'_>, key: &str, of: Option<Label>) -> Attempt<()>
 }
 
 pub(super) fn checked_name(sql: &Transaction<'_>, name: &str, of: Option<Label>) -> Attempt<String> {
-    let name = name.trim();
+    let name = composed(name.trim());
+    if let Some((letter, called)) = invisible(&name) {
+        return Err(Error::input("the name of a class has a character that nobody sees")
+            .at("name")
+            .expected("characters that can be seen, and plain spaces")
+            .got(format!("{name:?}, with {called} (U+{:04X})", u32::from(letter)))
+            .hint("write the name anew: two classes would look the same")
+            .into());
+    }
     if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
         return Err(Error::input("this cannot be the name of a class")
             .at("name")
@@ -263,14 +272,14 @@ pub(super) fn checked_name(sql: &Transaction<'_>, name: &str, of: Option<Label>)
             .into());
     }
     let same = "SELECT 1 FROM classes WHERE name = ?1 AND merged_into IS NULL AND class IS NOT ?2";
-    if sql.prepare_cached(same)?.exists(params![name, of])? {
+    if sql.prepare_cached(same)?.exists(params![&name, of])? {
         return Err(Error::input("there is a class of this name already")
             .at("name")
             .got(format!("\"{name}\""))
             .hint("choose another name, or merge the two classes")
             .into());
     }
-    Ok(name.to_string())
+    Ok(name.into_owned())
 }
 
 fn checked_colour(colour: &str) -> Attempt<String> {

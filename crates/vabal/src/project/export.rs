@@ -177,7 +177,7 @@ impl Project {
 /// The data sheet's name: in Hugging Face's layout, that of a data set's card.
 fn sheet_name(layout: Layout) -> &'static str {
     match layout {
-        Layout::Classes => "DATASHEET.md",
+        Layout::Classes | Layout::Yolo => "DATASHEET.md",
         Layout::HuggingFace => "README.md",
     }
 }
@@ -203,9 +203,11 @@ mod tests {
         {
             assert_eq!(export(Shape::File(format, Detail::Labels), name).images, 2);
         }
-        for (layout, name, sheet) in
-            [(Layout::Classes, "classes", "DATASHEET.md"), (Layout::HuggingFace, "hugging-face", "README.md")]
-        {
+        for (layout, name, sheet) in [
+            (Layout::Classes, "classes", "DATASHEET.md"),
+            (Layout::HuggingFace, "hugging-face", "README.md"),
+            (Layout::Yolo, "yolo", "DATASHEET.md"),
+        ] {
             assert_eq!(export(Shape::Folders(layout, Means::Copy), name).images, 2);
             let sheet = std::fs::read_to_string(folder.path().join(name).join(sheet)).unwrap();
             assert!(sheet.starts_with("# project\n\n2 of 5 images are labelled"), "{sheet}");

@@ -5,7 +5,7 @@
 //! 256 are one transaction each: cut short, the same call goes on. Never here: what an image shows.
 
 use std::collections::HashSet;
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::store::{Attempt, now};
 use super::{ImageId, Project, Settings, answers, near, pictures};
 use crate::data::folder;
-use crate::data::walk::{Bad, entries, hash_of};
+use crate::data::walk::{self, Bad, entries, hash_of};
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 
@@ -40,6 +40,8 @@ pub struct Imported {
     pub missing: usize,
     /// Files that neither are nor claim to be images.
     pub others: usize,
+    /// New images of 12 bits in 16, which are stretched.
+    pub stretched: Vec<String>,
     /// Files that claim to be images, or should be, but cannot be used.
     pub bad: Vec<Bad>,
 }
@@ -59,6 +61,7 @@ struct Read {
     width: u32,
     height: u32,
     look: u64,
+    stretched: bool,
 }
 
 impl Project {
@@ -126,6 +129,10 @@ impl Project {
             })?;
             count += batch.len();
             tell(count)?;
+        }
+        let stretched: Vec<&str> = done.stretched.iter().map(String::as_str).collect();
+        if let Some(warning) = folder::stretched_warning(&stretched) {
+            report(progress, Event::Warning(&warning))?;
         }
         done.missing = self.counts()?.missing;
         done.bad.sort_by(|a, b| a.path.cmp(&b.path));
@@ -202,8 +209,12 @@ impl Walk<'_> {
         for full in entries {
             let (path, is_text) = self.name(&full);
             let mut bad = |reason: &str| self.bad.push(Bad { path: path.clone(), reason: reason.into() });
-            let data = match fs::metadata(&full) {
-                Ok(data) => data,
+            let data = match walk::metadata(&full) {
+                Ok(Some(data)) => data,
+                Ok(None) => {
+                    bad(walk::DANGLING);
+                    continue;
+                }
                 Err(error) => {
                     bad(&error.to_string());
                     continue;
@@ -228,7 +239,7 @@ impl Walk<'_> {
     /// The path below the root, with `/`, and whether it is what the system calls it.
     fn name(&self, full: &Path) -> (String, bool) {
         let is_text = full.strip_prefix(self.root).unwrap_or(full).to_str().is_some();
-        (folder::below(self.root, full), is_text)
+        (walk::below(self.root, full), is_text)
     }
 }
 
@@ -244,9 +255,10 @@ pub(super) fn changed_at(data: &Metadata) -> i64 {
 
 /// Reads a file; `None` if it neither is nor claims to be an image.
 fn read(path: &Path) -> std::result::Result<Option<Read>, String> {
-    let Some(image) = folder::open(path)? else { return Ok(None) };
+    let Some(shown) = folder::look(path)? else { return Ok(None) };
+    let (image, stretched) = (shown.image, shown.stretched);
     let hash = hash_of(path).map_err(|error| error.to_string())?;
-    Ok(Some(Read { hash, width: image.width(), height: image.height(), look: look(&image) }))
+    Ok(Some(Read { hash, width: image.width(), height: image.height(), look: look(&image), stretched }))
 }
 
 /// The difference hash: of the picture in 9 × 8 greys, whether each is darker than the one to its right.
@@ -391,6 +403,9 @@ fn place(
     ])?;
     answers::refresh_ask(sql, &read.hash)?;
     done.added += 1;
+    if read.stretched {
+        done.stretched.push(found.path.clone());
+    }
     Ok(())
 }
 

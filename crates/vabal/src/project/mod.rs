@@ -19,6 +19,7 @@ mod images;
 pub mod learn;
 mod listing;
 mod merging;
+mod names;
 mod near;
 mod outlook;
 mod persons;

@@ -102,7 +102,7 @@ impl Picture {
         if let Ok(bytes) = fs::read(&kept) {
             return Ok(bytes);
         }
-        let small = shrink(self.decode()?, side);
+        let small = shrink(self.decode()?.image, side);
         let mut bytes = Vec::new();
         let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
         small.write_with_encoder(encoder).map_err(|error| self.wrong(&error))?;
@@ -111,8 +111,8 @@ impl Picture {
         Ok(bytes)
     }
 
-    /// The file itself where browsers show such (JPEG, PNG, WebP, BMP), else the picture as PNG. The type is told by
-    /// the content.
+    /// The file itself where browsers show it as the model sees it, else the picture as PNG: of TIFF, of what is
+    /// transparent and would be on the page's background, of 12 bits in 16. The type is told by the content.
     ///
     /// # Errors
     /// As [`Picture::thumbnail`].
@@ -122,21 +122,24 @@ impl Picture {
         let file = File::open(&path).map_err(Error::io("read", &path))?;
         let most = codec::MOST_BYTES;
         file.take(most + 1).read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
-        let content_type = match image::guess_format(&bytes) {
-            Ok(ImageFormat::Jpeg) => "image/jpeg",
-            Ok(ImageFormat::Png) => "image/png",
-            Ok(ImageFormat::WebP) => "image/webp",
-            Ok(ImageFormat::Bmp) => "image/bmp",
+        let format = image::guess_format(&bytes).ok().filter(|_| bytes.len() as u64 <= most);
+        let content_type = match format {
+            Some(ImageFormat::Jpeg) => "image/jpeg",
+            Some(ImageFormat::Png) => "image/png",
+            Some(ImageFormat::WebP) => "image/webp",
+            Some(ImageFormat::Bmp) => "image/bmp",
             _ => "",
         };
-        if bytes.len() as u64 <= most && !content_type.is_empty() {
+        let plain =
+            format.is_some_and(|format| format == ImageFormat::Jpeg || codec::is_plain(&bytes, format));
+        if !content_type.is_empty() && plain {
             return Ok(Content { bytes, content_type });
         }
-        let image = match self.decode()? {
-            image if image.color().has_color() => DynamicImage::ImageRgb8(image.into_rgb8()),
-            image => DynamicImage::ImageLuma8(image.into_luma8()),
-        };
-        let bytes = codec::png(&image).map_err(|error| self.wrong(&error))?;
+        let shown = self.decode()?;
+        if !content_type.is_empty() && !shown.transparent && !shown.stretched {
+            return Ok(Content { bytes, content_type });
+        }
+        let bytes = codec::png(&shown.image).map_err(|error| self.wrong(&error))?;
         Ok(Content { bytes, content_type: "image/png" })
     }
 
@@ -158,9 +161,9 @@ impl Picture {
         Ok(path)
     }
 
-    fn decode(&self) -> Result<DynamicImage> {
-        match folder::open(&self.locate()?) {
-            Ok(Some(image)) => Ok(image),
+    fn decode(&self) -> Result<codec::Shown> {
+        match folder::look(&self.locate()?) {
+            Ok(Some(shown)) => Ok(shown),
             Ok(None) => Err(self.wrong(&"it is no image")),
             Err(reason) => Err(self.wrong(&reason)),
         }
@@ -175,15 +178,11 @@ impl Picture {
     }
 }
 
-/// The picture in 8 bits without alpha, its longest side at most `side`.
+/// The picture, its longest side at most `side`.
 fn shrink(image: DynamicImage, side: u32) -> DynamicImage {
     let longest = u64::from(image.width().max(image.height()));
     let scaled = |length: u32| (u64::from(length) * u64::from(side) / longest.max(1)).max(1) as u32;
     let (width, height) = (scaled(image.width()), scaled(image.height()));
-    let image = match image.color().has_color() {
-        true => DynamicImage::ImageRgb8(image.into_rgb8()),
-        false => DynamicImage::ImageLuma8(image.into_luma8()),
-    };
     match longest > u64::from(side) {
         // First by whole pixels, which costs little, then well.
         true if longest > 4 * u64::from(side) => image

@@ -64,13 +64,13 @@ impl Project {
         let (paths, mut bad) = walk::images(&root)?;
         // Those that cannot be read are listed, which says more than the sentences that are made of them.
         let mut hear = |event: Event<'_>| match event {
-            Event::Warning(_) => Flow::Continue,
+            Event::Warning(text) if text.starts_with(folder::LEFT_OUT) => Flow::Continue,
             event => progress(event),
         };
         let (classes, answers) = learn::predict(self, &root, &paths, context, &mut hear)?;
         let mut images = Vec::with_capacity(paths.len());
         for (path, answer) in paths.iter().zip(answers) {
-            let name = folder::below(&root, path);
+            let name = walk::below(&root, path);
             match answer {
                 Some(probabilities) => images.push(Predicted { path: name, probabilities }),
                 None => {

@@ -2,13 +2,16 @@
 //!
 //! Never here: what a file looks like, which image it means (`exchange`).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rusqlite::{OptionalExtension as _, Row as SqlRow, Transaction, params};
 use serde::Serialize;
 
 use super::classes::{self, NewClass};
-use super::exchange::{self, Index, Labels, Row, Suggestion, matching};
+use super::exchange::plan::{Planned, Unknown, Why};
+use super::exchange::{self, Index, Labels, Row, Suggestion};
+use super::names::{composed, says_nothing};
 use super::store::Attempt;
 use super::{ImageId, Project, answers};
 use crate::Label;
@@ -27,15 +30,25 @@ pub struct Taken {
     pub added: usize,
     /// Answers that were there already, or say what holds already.
     pub same: usize,
+    /// Answers that are older than what the same person has said since, or than a review: they are left out.
+    pub older: usize,
     /// Images that the file names and the project does not have, or has several of.
     pub unknown: usize,
-    /// The first of them, as the file calls them.
+    /// The first of them, as the file calls them, and what there is instead.
     pub unknown_paths: Vec<String>,
+    /// How many of them are not used because only a name fits.
+    pub by_name: usize,
+    /// Images of which the file says two things at once: conflicts, to be settled in a review.
+    pub conflicts: usize,
+    /// The first of them: path, classes and the lines that say so.
+    pub conflict_paths: Vec<String>,
     /// Classes that were added.
     pub new_classes: Vec<String>,
-    /// Entries of the file that hold no label that could be read.
-    pub left_out: usize,
-    /// Why, for the first of them.
+    /// Those of them that programs write for nothing, such as "nan".
+    pub suspicious: Vec<String>,
+    /// Entries of the file that hold no label that could be read, by reason.
+    pub left_out: BTreeMap<String, usize>,
+    /// Where, for the first of them.
     pub notes: Vec<String>,
 }
 
@@ -110,7 +123,26 @@ impl Project {
     ///
     /// [`Error::Stopped`]: crate::Error::Stopped
     pub fn take_in(&mut self, labels: &Labels, person: &str, progress: &mut Progress<'_>) -> Result<Taken> {
+        self.take_in_by(labels, person, false, progress)
+    }
+
+    /// [`Project::take_in`]; with `by_name`, the name of a file is enough where one image alone has it, also in other
+    /// folders.
+    ///
+    /// # Errors
+    /// As [`Project::take_in`].
+    pub fn take_in_by(
+        &mut self,
+        labels: &Labels,
+        person: &str,
+        by_name: bool,
+        progress: &mut Progress<'_>,
+    ) -> Result<Taken> {
         answers::check_person(person)?;
+        let folder = self.images_folder()?;
+        let folder = folder.canonicalize().unwrap_or(folder);
+        let folder =
+            folder.file_name().map(|name| composed(&name.to_string_lossy()).into_owned()).unwrap_or_default();
         self.write(|sql| {
             let images = {
                 let mut select = sql.prepare("SELECT image, path, lower(hex(hash)) FROM images")?;
@@ -122,27 +154,29 @@ impl Project {
                 let index =
                     Index::new(images.iter().map(|(id, path, hash)| (*id, path.as_str(), hash.as_str())));
                 let known: Vec<&str> = names.by_name.keys().map(String::as_str).collect();
-                matching::plan(labels, &index, known)
+                exchange::plan(labels, &index.inside(&folder).by_name(by_name), known, person)
             };
+            let only_name = |unknown: &&Unknown| matches!(unknown.why, Why::OnlyTheName(_) | Why::SameAs(..));
             let mut taken = Taken {
                 unknown: plan.unknown.len(),
-                unknown_paths: plan.unknown.into_iter().take(FIRST).collect(),
-                left_out: labels.left_out,
+                by_name: plan.unknown.iter().filter(only_name).count(),
+                unknown_paths: plan.unknown.iter().take(FIRST).map(ToString::to_string).collect(),
+                conflicts: plan.conflicts.len(),
+                conflict_paths: plan.conflicts.iter().take(FIRST).map(ToString::to_string).collect(),
+                left_out: labels.left_out.clone(),
                 notes: labels.notes.clone(),
                 ..Taken::default()
             };
             for class in plan.new_classes {
-                // The store has names without spaces around them.
-                let there = names.by_name.get(class.name.trim()).copied();
-                let id = match there {
-                    Some(id) => id,
-                    None => {
-                        taken.new_classes.push(class.name.trim().to_owned());
-                        add_class(sql, &class)?
+                if names.id(&class.name).is_none() {
+                    let name = key(&class.name).into_owned();
+                    let id = add_class(sql, &class)?;
+                    if says_nothing(&name) {
+                        taken.suspicious.push(name.clone());
                     }
-                };
-                names.by_name.insert(class.name.trim().to_owned(), id);
-                names.by_name.insert(class.name, id);
+                    taken.new_classes.push(name.clone());
+                    names.by_name.insert(name, id);
+                }
             }
             let mut into = Into {
                 names: &names,
@@ -153,8 +187,12 @@ impl Project {
             };
             let total = plan.answers.len();
             for (n, block) in plan.answers.chunks(BLOCK).enumerate() {
-                for (image, answer) in block {
-                    if into.take(sql, *image, answer)? { taken.added += 1 } else { taken.same += 1 }
+                for planned in block {
+                    *match into.take(sql, planned)? {
+                        Became::Added => &mut taken.added,
+                        Became::Same => &mut taken.same,
+                        Became::Older => &mut taken.older,
+                    } += 1;
                 }
                 let done = n * BLOCK + block.len();
                 report(
@@ -183,14 +221,23 @@ impl Names {
         let name = |id: Label| rows.iter().find(|row| row.0 == id).map(|row| row.1.clone());
         // A class that is there goes before one of its name that was merged: it comes last. One that was deleted has none.
         let there = rows.iter().filter(|(id, _, into)| *into != Some(*id));
-        let by_name = there.map(|(id, name, into)| (name.clone(), into.unwrap_or(*id))).collect();
+        let by_name = there.map(|(id, name, into)| (key(name).into_owned(), into.unwrap_or(*id))).collect();
         let by_id = rows.iter().filter_map(|(id, _, into)| Some((*id, name(into.unwrap_or(*id))?))).collect();
         Ok(Self { by_id, by_name })
+    }
+
+    fn id(&self, name: &str) -> Option<Label> {
+        self.by_name.get(&*key(name)).copied()
     }
 
     fn name(&self, id: Label) -> Result<String> {
         self.by_id.get(&id).cloned().ok_or_else(|| classes::unknown_class(id).into())
     }
+}
+
+/// A name as the store has it: without spaces around, in one spelling.
+fn key(name: &str) -> Cow<'_, str> {
+    composed(name.trim())
 }
 
 fn answer(row: &SqlRow<'_>, names: &Names) -> Attempt<exchange::Answer> {
@@ -227,19 +274,29 @@ struct Into<'a> {
     touched: BTreeSet<ImageId>,
 }
 
+/// What became of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Became {
+    Added,
+    /// It is there already, or undoes what is not there.
+    Same,
+    /// There is a newer one.
+    Older,
+}
+
 impl Into<'_> {
-    /// Takes one in; false where it is there already, or undoes what is not there.
-    fn take(&mut self, sql: &Transaction<'_>, image: ImageId, answer: &exchange::Answer) -> Attempt<bool> {
+    fn take(&mut self, sql: &Transaction<'_>, planned: &Planned) -> Attempt<Became> {
+        let Planned { image, answer, contested } = planned;
         let person = answer.person.as_deref().unwrap_or(self.person);
         answers::check_person(person)?;
-        let id = |name: &Option<String>| name.as_ref().and_then(|name| self.names.by_name.get(name)).copied();
+        let id = |name: &Option<String>| name.as_ref().and_then(|name| self.names.id(name));
         let (class, suggested) = (id(&answer.class), id(&answer.suggested));
         let act = answer.act;
         let undoes = match answer.undoes {
             None => None,
             Some(number) => match self.numbers.get(&number) {
                 Some(&row) => Some(row),
-                None => return Ok(false),
+                None => return Ok(Became::Same),
             },
         };
         let mut token = answer.token.as_deref();
@@ -270,6 +327,14 @@ impl Into<'_> {
                 .query_map(params![image, person, at, act, class, answer.token], |row| row.get(0))?
                 .find(|row| row.as_ref().map_or(true, |row| !self.met.contains(row)))
                 .transpose()?,
+            // What a file contradicts holds nowhere: it is there if it was said once.
+            (None, None) if *contested => sql
+                .prepare_cached(
+                    "SELECT answer FROM answers LEFT JOIN classes USING (class)
+                     WHERE image = ?1 AND person = ?2 AND act = ?3 AND coalesce(merged_into, class) IS ?4",
+                )?
+                .query_row(params![image, person, act, class], |row| row.get(0))
+                .optional()?,
             (None, None) => sql
                 .prepare_cached(
                     "SELECT 0 FROM states WHERE image = ?1 AND class IS ?2 AND state = CASE ?3
@@ -280,6 +345,11 @@ impl Into<'_> {
         };
         if let Some(row) = same {
             return Ok(self.known(answer, row));
+        }
+        if let (None, Some(at)) = (undoes, answer.at)
+            && self.has_newer(sql, *image, person, at)?
+        {
+            return Ok(Became::Older);
         }
         let row = sql
             .prepare_cached(
@@ -302,18 +372,38 @@ impl Into<'_> {
                 |row| row.get(0),
             )?;
         self.known(answer, row);
-        self.touched.insert(image);
+        self.touched.insert(*image);
         if answer.at.is_none() {
             // The next line may say the same.
-            answers::refresh(sql, image)?;
+            answers::refresh(sql, *image)?;
         }
-        Ok(true)
+        Ok(Became::Added)
     }
 
-    fn known(&mut self, answer: &exchange::Answer, row: i64) -> bool {
+    /// Whether there is an answer of this person that counts, or a review, which is newer than `at` and not of the file.
+    fn has_newer(
+        &self,
+        sql: &Transaction<'_>,
+        image: ImageId,
+        person: &str,
+        at: i64,
+    ) -> rusqlite::Result<bool> {
+        let mut newer = sql.prepare_cached(
+            "SELECT answer FROM live WHERE image = ?1 AND at > ?3 AND (person = ?2 OR source = 'review')",
+        )?;
+        let mut rows = newer.query(params![image, person, at])?;
+        while let Some(row) = rows.next()? {
+            if !self.met.contains(&row.get(0)?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn known(&mut self, answer: &exchange::Answer, row: i64) -> Became {
         self.numbers.insert(answer.answer, row);
         self.met.insert(row);
-        false
+        Became::Same
     }
 }
 

@@ -129,16 +129,99 @@ fn a_photograph_taken_on_its_side_stands_upright() {
 }
 
 #[test]
-fn alpha_is_dropped_and_sixteen_bits_become_eight() {
+fn what_is_transparent_is_white_and_sixteen_bits_become_eight() {
     let folder = Folder::two_classes();
     image::GrayAlphaImage::from_pixel(2, 2, image::LumaA([70, 0])).save(folder.path("ant/2.png")).unwrap();
+    let half = image::RgbaImage::from_pixel(2, 2, image::Rgba([0, 0, 0, 102]));
+    half.save(folder.path("ant/3.png")).unwrap();
     let deep = image::ImageBuffer::<Luma<u16>, Vec<u16>>::from_pixel(2, 2, Luma([0x8080]));
-    deep.save(folder.path("ant/3.png")).unwrap();
+    deep.save(folder.path("ant/4.png")).unwrap();
     let set = folder.read(AS_IS).unwrap();
-    assert_eq!(
-        (set.items.images().pixels(1), set.items.images().pixels(2)),
-        ([70; 4].as_slice(), [0x80; 4].as_slice())
-    );
+    let pixels = |n: Id| set.items.images().pixels(n)[0];
+    assert_eq!([pixels(1), pixels(2), pixels(3)], [255, 153, 0x80]);
+}
+
+#[test]
+fn twelve_bits_in_sixteen_are_stretched_and_said_also_from_the_cache() {
+    let folder = Folder::two_classes();
+    let ramp = |most: u16| {
+        image::ImageBuffer::<Luma<u16>, Vec<u16>>::from_fn(2, 2, |x, y| Luma([most * (x + y) as u16 / 2]))
+    };
+    ramp(4095).save(folder.path("ant/2.tif")).unwrap();
+    ramp(4096).save(folder.path("ant/3.tif")).unwrap();
+    ramp(0).save(folder.path("ant/4.png")).unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let (set, heard) = folder.read_and_listen(AS_IS, Some(cache.path()));
+        let set = set.unwrap();
+        let pixels = |n: Id| set.items.images().pixels(n);
+        assert_eq!([pixels(1), pixels(2), pixels(3)], [[0, 127, 127, 255], [0, 8, 8, 16], [0; 4]]);
+        assert_eq!(
+            heard,
+            ["1 image holds 12 bits in 16, and 4095 is taken for white; the first is ant/2.tif"]
+        );
+    }
+}
+
+#[test]
+fn formats_that_are_not_read_are_named() {
+    let folder = Folder::two_classes();
+    let mut dicom = vec![0; 128];
+    dicom.extend(b"DICM");
+    for (head, name) in [
+        (&b"II+\0\x08\0\0\0"[..], "BigTIFF"),
+        (b"MM\0+\0\x08\0\0", "BigTIFF"),
+        (b"GIF89a\x01\0\x01\0", "GIF"),
+        (b"\0\0\0\x18ftypheic", "HEIC"),
+        (b"\0\0\0\x18ftypavif", "AVIF"),
+        (b"8BPS\0\x01", "Photoshop"),
+        (&dicom, "DICOM"),
+    ] {
+        for file in ["a.tif", "no ending"] {
+            folder.write(file, head);
+            let reason = open(&folder.path(file)).unwrap_err();
+            assert!(reason.contains(&format!("it is {name}")), "{file}: {reason}");
+        }
+    }
+    folder.write("b.jp2", b"nothing known");
+    assert!(open(&folder.path("b.jp2")).is_err());
+    folder.write("ftyp.txt", b"about ftypheic");
+    assert!(open(&folder.path("ftyp.txt")).unwrap().is_none());
+}
+
+#[test]
+fn what_systems_lay_beside_images_is_passed_over() {
+    let folder = Folder::two_classes();
+    for name in ["@eaDir", "$RECYCLE.BIN", "__MACOSX", "#recycle", "System Volume Information"] {
+        folder.grey(&format!("{name}/1.png"), 1, 2, 2);
+        folder.grey(&format!("bee/{name}/1.png"), 1, 2, 2);
+    }
+    let set = folder.read(AS_IS).unwrap();
+    assert_eq!((set.items.classes(), set.pool.len()), (&["ant".to_owned(), "bee".to_owned()][..], 2));
+    assert_eq!(walk::images(folder.0.path()).unwrap().0.len(), 2);
+}
+
+/// A pipe would be waited for, a link to nothing ended the whole.
+#[cfg(unix)]
+#[test]
+fn pipes_and_sockets_are_passed_over_and_links_to_nothing_are_named() {
+    let folder = Folder::two_classes();
+    let pipe = folder.path("ant/pipe.png");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path("ant/socket.png")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", folder.path("bee/device.png")).unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path("bee/gone.png")).unwrap();
+    assert!(open(&pipe).unwrap().is_none());
+    assert!(walk::hash_of(&pipe).is_err());
+    let (set, heard) = folder.read_and_listen(AS_IS, None);
+    assert_eq!(set.unwrap().pool.len(), 2);
+    let gone = "bee/gone.png";
+    assert_eq!(heard, [format!("left out {gone}: it is a link to a file that is not there")]);
+    let (paths, bad) = walk::images(folder.0.path()).unwrap();
+    assert_eq!((paths.len(), bad.len(), bad[0].path.as_str()), (2, 1, gone));
+    let labels = crate::project::exchange::folders::read(folder.0.path(), &mut silent()).unwrap();
+    assert_eq!((labels.records.len(), labels.left_out.len()), (2, 1));
+    assert!(labels.notes[0].starts_with(gone), "{:?}", labels.notes);
 }
 
 #[test]
@@ -226,7 +309,7 @@ fn bad_images() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("zero.png", no_pixels, ""),
         ("zero.bmp", bmp_of(0), "0x0"),
         ("bomb.bmp", bmp_of(60_000), ""),
-        ("moving.gif", b"GIF89a\x01\x00\x01\x00".to_vec(), "none of JPEG"),
+        ("moving.gif", b"GIF89a\x01\x00\x01\x00".to_vec(), "it is GIF"),
     ]
 }
 

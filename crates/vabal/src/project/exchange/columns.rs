@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use serde_json::Value;
+
 use super::{
     Act, Answer, Detail, Labels, MOST_CLASSES, MOST_TEXT, Record, Row, Source, State, shortened, time,
 };
@@ -53,11 +55,15 @@ const NAMES: [(Known, &[&str]); 14] = [
 pub(super) struct Columns([Option<usize>; NAMES.len()]);
 
 impl Columns {
-    /// Finds the known columns by name. Capitals, spaces around, and spaces or hyphens for `_` do not matter.
+    /// Finds the known columns by name; the class in the column `question`, where it is given. Capitals, spaces around, and
+    /// spaces or hyphens for `_` do not matter.
     ///
     /// # Errors
     /// A name that stands there twice.
-    pub fn find<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, Complaint> {
+    pub fn find<'a>(
+        names: impl IntoIterator<Item = &'a str>,
+        question: Option<&str>,
+    ) -> Result<Self, Complaint> {
         let plain = |name: &str| name.trim().to_lowercase().replace([' ', '-'], "_");
         let names: Vec<String> = names.into_iter().map(plain).collect();
         let mut found = Self([None; NAMES.len()]);
@@ -74,6 +80,9 @@ impl Columns {
                 break;
             }
         }
+        if let Some(question) = question.map(plain) {
+            found.0[Known::Class as usize] = names.iter().position(|name| *name == question);
+        }
         if !found.has(Known::Path) {
             found.0.swap(Known::Path as usize, Known::File as usize);
         }
@@ -85,7 +94,7 @@ impl Columns {
     ///
     /// # Errors
     /// The one that is missing.
-    pub fn check(&self, what: &str, names: &[&str]) -> Result<(), Complaint> {
+    pub fn check(&self, what: &str, names: &[&str], question: Option<&str>) -> Result<(), Complaint> {
         let missing = |of: &str, known: &[Known]| {
             let words: Vec<&str> = known.iter().flat_map(|&known| NAMES[known as usize].1).copied().collect();
             Error::input(format!("no {what} says {of}"))
@@ -96,9 +105,17 @@ impl Columns {
         if !self.has(Known::Path) {
             return Err(missing("which image it is", &[Known::Path, Known::File]));
         }
-        match self.has(Known::Class) || self.has(Known::Act) {
-            true => Ok(()),
-            false => Err(missing("the class of an image", &[Known::Class])),
+        match (self.has(Known::Class), question) {
+            (true, _) => Ok(()),
+            (false, None) if self.has(Known::Act) => Ok(()),
+            (false, None) => {
+                let missing = missing("the class of an image", &[Known::Class]);
+                Err(missing.hint(format!("give the {what} one of these names, or name it with --question")))
+            }
+            (false, Some(question)) => Err(Error::input(format!("there is no such {what}"))
+                .expected(format!("one of {}", shortened(&names.join(", "))))
+                .got(shortened(question))
+                .hint(format!("--question names the {what} that has the class"))),
         }
     }
 
@@ -112,7 +129,39 @@ impl Columns {
     }
 }
 
-/// What a line says, `None` if it says no label. `value` gives the value of a column, `None` where it is empty.
+/// Why a line is left out.
+pub(super) const NO_CLASS: &str = "no class";
+const UNREADABLE: &str = "a list that is no class";
+pub(super) const SEVERAL: &str = "several choices";
+pub(super) const REGIONS: &str = "the choice of a region, not of the image";
+
+/// The class in a value: Label Studio writes choices into its CSV as JSON where there are several, other tools always. The
+/// error is why there is none.
+fn class_of(text: &str) -> Result<Cow<'_, str>, &'static str> {
+    if !text.starts_with(['[', '{']) {
+        return Ok(text.into());
+    }
+    // Python's way of a list of texts.
+    let value = serde_json::from_str(text).or_else(|_| serde_json::from_str(&text.replace('\'', "\"")));
+    let list = match value {
+        Ok(Value::Array(list)) => list,
+        Ok(Value::Object(mut object)) => match object.remove("choices") {
+            Some(Value::Array(list)) => list,
+            _ => return Err(UNREADABLE),
+        },
+        _ => return Ok(text.into()),
+    };
+    match &list[..] {
+        [] => Err(NO_CLASS),
+        [Value::String(class)] if class.is_empty() => Err(NO_CLASS),
+        [Value::String(class)] => Ok(class.clone().into()),
+        list if list.iter().all(Value::is_string) => Err(SEVERAL),
+        list if list.iter().all(Value::is_object) => Err(REGIONS),
+        _ => Err(UNREADABLE),
+    }
+}
+
+/// What a line says; the inner error is why it says no label. `value` gives the value of a column, `None` where it is empty.
 ///
 /// # Errors
 /// Values that a column cannot have.
@@ -120,7 +169,7 @@ pub(super) fn record<'a>(
     line: usize,
     numbered: bool,
     value: impl Fn(Known) -> Option<&'a str>,
-) -> Result<Option<Record>> {
+) -> Result<Result<Record, &'static str>> {
     let name = |known: Known| NAMES[known as usize].1[0];
     for (known, _) in NAMES {
         if value(known).is_some_and(|text| text.len() > MOST_TEXT) {
@@ -144,11 +193,16 @@ pub(super) fn record<'a>(
             .got("nothing")
             .into());
     };
-    let class = text(Known::Class);
+    // What this program numbers it has written as it is.
+    let class = match value(Known::Class).map(|text| if numbered { Ok(text.into()) } else { class_of(text) })
+    {
+        Some(Err(why)) => return Ok(Err(why)),
+        class => class.and_then(Result::ok).map(Cow::into_owned),
+    };
     let act = match value(Known::Act) {
         Some(word) => Act::of(word)?,
         None if class.is_some() => Act::Label,
-        None => return Ok(None),
+        None => return Ok(Err(NO_CLASS)),
     };
     if act == Act::Label && class.is_none() {
         return Err(Error::input("a label without a class").expected("the name of a class").into());
@@ -179,7 +233,7 @@ pub(super) fn record<'a>(
         })
         .transpose()?;
     let hash = value(Known::Hash).map(str::to_ascii_lowercase);
-    Ok(Some(Record {
+    Ok(Ok(Record {
         line,
         path,
         file: text(Known::File),
@@ -223,6 +277,7 @@ pub(super) fn finish(mut labels: Labels) -> Result<Labels> {
             .got(format!("{}, as in line {}", pair[1].answer.answer, pair[0].line))
             .into());
     }
+    labels.ordered |= records.iter().any(|record| record.answer.undoes.is_some());
     let mut live: HashSet<i64> = HashSet::new();
     for record in records.iter() {
         match record.answer.undoes {

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::columns::{self, Columns, Known};
-use super::{Detail, Labels, Row, shortened};
+use super::{Detail, Labels, Reading, Row, shortened};
 use crate::csv::push_line;
 use crate::error::{Error, Result};
 
@@ -23,12 +23,12 @@ pub fn write(rows: &[Row], detail: Detail) -> String {
 
 /// Reads labels from CSV. The separator is the one of comma, semicolon and tab that the first line has most of.
 /// Spaces around values without quotes do not count; lines without anything are skipped, lines without a class
-/// are left out.
+/// are left out. Spreadsheets leave empty values out at the ends of lines, or write too many of them.
 ///
 /// # Errors
-/// By line: no header, no column for the image or its class, a line with more or fewer values than the header,
-/// quotes that do not close, and values that a column cannot have.
-pub fn read(text: &str) -> Result<Labels> {
+/// By line: no header, no column for the image or its class, a line with more values than the header, quotes that do
+/// not close, and values that a column cannot have.
+pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
     let mut reader = Reader { rest: text, line: 1, separator: ',' };
     // Spreadsheets are told the separator so.
     let told = text.strip_prefix("sep=").and_then(|rest| rest.chars().next());
@@ -45,27 +45,28 @@ pub fn read(text: &str) -> Result<Labels> {
             .into());
     };
     let names: Vec<&str> = header.iter().map(|field| &*field.text).collect();
-    let columns = Columns::find(names.iter().copied())
-        .and_then(|columns| columns.check("column", &names).map(|()| columns))
+    let question = reading.question.as_deref();
+    let columns = Columns::find(names.iter().copied(), question)
+        .and_then(|columns| columns.check("column", &names, question).map(|()| columns))
         .map_err(|error| error.at(format!("line {line}")))?;
-    let mut labels = Labels::default();
+    let mut labels = Labels { ordered: columns.has(Known::Answer), ..Labels::default() };
     while let Some((line, fields)) = reader.next_record()? {
-        if fields.len() != header.len() {
-            return Err(Error::input("a line of another length than the first")
+        if fields.iter().skip(header.len()).any(|field| !field.text.is_empty()) {
+            return Err(Error::input("a line with more values than the first")
                 .at(format!("line {line}"))
-                .expected(format!("{} values", header.len()))
+                .expected(format!("at most {} values", header.len()))
                 .got(format!("{}: {}", fields.len(), shortened(&fields[0].text)))
                 .hint("put values that hold the separator into quotes")
                 .into());
         }
         let value = |known: Known| {
-            let text = &*fields[columns.place(known)?].text;
+            let text = &*fields.get(columns.place(known)?)?.text;
             (!text.is_empty()).then_some(text)
         };
         let numbered = columns.has(Known::Answer);
         match columns::record(line, numbered, value).map_err(|error| error.inside(format!("line {line}")))? {
-            Some(record) => labels.records.push(record),
-            None => labels.leave_out(|| format!("line {line}: no class")),
+            Ok(record) => labels.records.push(record),
+            Err(why) => labels.leave_out(format_args!("line {line}"), why),
         }
     }
     columns::finish(labels)

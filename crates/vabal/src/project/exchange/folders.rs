@@ -13,7 +13,8 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::columns::{self};
-use super::{Act, Answer, Labels, Record, Source, layout, read_file};
+use super::{Act, Answer, Labels, Reading, Record, Source, layout, read_file};
+use crate::data::walk;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 
@@ -24,24 +25,27 @@ const MOST_FILES: usize = 10_000_000;
 /// Files read between two looks at the progress callback.
 const BLOCK: usize = 256;
 
-/// Reads the label of every image below the class folders of `folder`: an image is what begins like one. The
-/// path of a record is that below `folder`, unless a file of vabal there says which path it had. Hidden files,
+/// Reads the label of every image below the class folders of `of`: an image is what begins like one. The
+/// path of a record is that below `of`, unless a file of vabal there says which path it had. Hidden files,
 /// and files beside the class folders, are not looked at; links to folders below a class are not followed.
 /// Reports the phase "read" by files.
 ///
 /// # Errors
 /// A folder that is missing or has no class folders, a file that cannot be read, more than 1000 classes, or
 /// [`Error::Stopped`].
-pub fn read(folder: &Path, progress: &mut Progress<'_>) -> Result<Labels> {
-    let classes = class_folders(folder)?;
-    let mut files = Vec::new();
+pub fn read(of: &Path, progress: &mut Progress<'_>) -> Result<Labels> {
+    let classes = class_folders(of)?;
+    let (mut files, mut dangling) = (Vec::new(), Vec::new());
     for (class, path) in classes {
-        walk(&path, &class, 0, &mut files)?;
+        walk(&path, &class, 0, &mut files, &mut dangling)?;
     }
     files.sort_by(|a, b| a.1.cmp(&b.1));
-    let said = said(folder)?;
+    let said = said(of)?;
 
     let mut labels = Labels::default();
+    for path in dangling {
+        labels.leave_out(walk::below(of, &path), walk::DANGLING);
+    }
     let total = files.len().max(1);
     for (n, block) in files.chunks(BLOCK).enumerate() {
         let hashes: Vec<Option<String>> = block
@@ -50,9 +54,9 @@ pub fn read(folder: &Path, progress: &mut Progress<'_>) -> Result<Labels> {
             .collect::<Result<_>>()?;
         for (row, ((class, path), hash)) in block.iter().zip(hashes).enumerate() {
             let line = n * BLOCK + row + 1;
-            let below = crate::data::folder::below(folder, path);
+            let below = walk::below(of, path);
             let Some(hash) = hash else {
-                labels.leave_out(|| format!("{below}: no image"));
+                labels.leave_out(below, "it is no image");
                 continue;
             };
             let known = said.get(&below);
@@ -78,7 +82,7 @@ pub fn read(folder: &Path, progress: &mut Progress<'_>) -> Result<Labels> {
         let done = (n * BLOCK + block.len()).min(total);
         report(progress, Event::Progress { phase: "read", done, total, unit: "file", loss: None })?;
     }
-    columns::finish(labels).map_err(|error| error.inside(folder.display()))
+    columns::finish(labels).map_err(|error| error.inside(of.display()))
 }
 
 /// The class folders of a folder, or of its parts if it has `train/` with folders in it.
@@ -112,30 +116,31 @@ fn class_folders(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
 }
 
 /// What lies in a folder and is not hidden, by name.
-fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
-        let entry = entry.map_err(Error::io("read", folder))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') && name != "__MACOSX" {
-            entries.push((name, entry.path()));
-        }
-    }
-    entries.sort();
-    Ok(entries)
+fn entries(of: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(walk::listed(of)?.into_iter().map(|path| (name(&path), path)).collect())
 }
 
-fn walk(folder: &Path, class: &str, depth: usize, files: &mut Vec<(String, PathBuf)>) -> Result<()> {
+fn walk(
+    of: &Path,
+    class: &str,
+    depth: usize,
+    files: &mut Vec<(String, PathBuf)>,
+    dangling: &mut Vec<PathBuf>,
+) -> Result<()> {
     if depth > DEEPEST || files.len() > MOST_FILES {
         return Err(Error::input("a folder that is too deep or too full")
-            .at(folder.display())
+            .at(of.display())
             .expected(format!("at most {DEEPEST} folders in each other, {MOST_FILES} files"))
             .into());
     }
-    for (_, path) in entries(folder)? {
-        let data = std::fs::metadata(&path).map_err(Error::io("read", &path))?;
+    for path in walk::listed(of)? {
+        let Some(data) = walk::metadata(&path).map_err(Error::io("read", &path))? else {
+            dangling.push(path);
+            continue;
+        };
         if data.is_dir() && !path.is_symlink() {
-            walk(&path, class, depth + 1, files)?;
+            walk(&path, class, depth + 1, files, dangling)?;
         } else if data.is_file() {
             files.push((class.to_owned(), path));
         }
@@ -152,7 +157,7 @@ fn said(folder: &Path) -> Result<HashMap<String, Record>> {
             continue;
         }
         // Lists of others may have other columns: the folders speak for themselves.
-        let Ok(labels) = read_file(&path, None) else { continue };
+        let Ok(labels) = read_file(&path, None, &Reading::default()) else { continue };
         let base = list.rsplit_once('/').map_or("", |(base, _)| base);
         for record in labels.records {
             let Some(file) = &record.file else { continue };

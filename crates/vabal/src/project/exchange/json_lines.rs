@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::columns::{self, Cell, Columns, Known};
-use super::{Class, Detail, Labels, Row, time};
+use super::{Class, Detail, Labels, Reading, Row, time};
 use crate::error::{Error, Result};
 
 /// The version this program writes, and the newest it reads.
@@ -67,7 +67,8 @@ pub(super) fn json(value: &impl Serialize) -> String {
 /// # Errors
 /// By line: what is not a JSON object, has no key for the image, or a value that the key cannot have; a header
 /// of a newer version.
-pub fn read(text: &str) -> Result<Labels> {
+pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
+    let question = reading.question.as_deref();
     let mut labels = Labels::default();
     let mut last: Option<(Vec<String>, Columns)> = None;
     for (n, content) in text.split('\n').enumerate() {
@@ -92,25 +93,33 @@ pub fn read(text: &str) -> Result<Labels> {
         let keys: Vec<String> = object.keys().cloned().collect();
         let columns = match &last {
             Some((known, columns)) if *known == keys => columns.clone(),
-            _ => Columns::find(keys.iter().map(String::as_str)).map_err(|error| inside(error.into()))?,
+            _ => Columns::find(keys.iter().map(String::as_str), question)
+                .map_err(|error| inside(error.into()))?,
         };
         let names: Vec<&str> = keys.iter().map(String::as_str).collect();
-        if let Err(error) = columns.check("key", &names) {
+        if let Err(error) = columns.check("key", &names, None) {
             // An image without a class is no mistake.
             if columns.has(Known::Path) {
-                labels.leave_out(|| format!("line {line}: no class"));
+                labels.leave_out(format_args!("line {line}"), columns::NO_CLASS);
                 continue;
             }
             return Err(inside(error.into()));
         }
-        let values: Vec<Option<Cow<'_, str>>> = object.values().map(text_of).collect();
+        let mut values: Vec<Option<Cow<'_, str>>> = object.values().map(text_of).collect();
+        // Choices as some tools have them; `columns` says what they come to.
+        if let Some(place) = columns.place(Known::Class)
+            && let Some(choices @ (Value::Array(_) | Value::Object(_))) = object.values().nth(place)
+        {
+            values[place] = Some(choices.to_string().into());
+        }
         let value = |known: Known| {
             let text: &str = values.get(columns.place(known)?)?.as_deref()?;
             (!text.is_empty()).then_some(text)
         };
+        labels.ordered |= columns.has(Known::Answer);
         match columns::record(line, columns.has(Known::Answer), value).map_err(inside)? {
-            Some(record) => labels.records.push(record),
-            None => labels.leave_out(|| format!("line {line}: no class")),
+            Ok(record) => labels.records.push(record),
+            Err(why) => labels.leave_out(format_args!("line {line}"), why),
         }
         last = Some((keys, columns));
     }
@@ -140,12 +149,7 @@ fn text_of(value: &Value) -> Option<Cow<'_, str>> {
         Value::String(text) => Some(text.into()),
         Value::Number(number) => Some(number.to_string().into()),
         Value::Bool(value) => Some(value.to_string().into()),
-        // A list of one choice, as some tools have it.
-        Value::Array(list) => match list.as_slice() {
-            [Value::String(text)] => Some(text.into()),
-            _ => None,
-        },
-        Value::Null | Value::Object(_) => None,
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

@@ -2,14 +2,16 @@
 //!
 //! Never here: other kinds of annotation, the server.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::columns::{self, split};
 use super::json_lines::{json, plain};
-use super::{Act, Answer, Class, Labels, MOST_TEXT, Record, Row, Source, State, time};
-use crate::error::{Error, Result};
+use super::{Act, Answer, Class, Labels, MOST_TEXT, Reading, Record, Row, Source, State, shortened, time};
+use crate::data::walk::claims;
+use crate::error::{Complaint, Error, Result};
 
 /// How Label Studio is to find what is exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,70 +137,53 @@ pub fn interface(classes: &[Class]) -> String {
     )
 }
 
-/// Reads an export of Label Studio: every annotation of every task in order, as answers of whoever completed it.
-/// Cancelled annotations, and those without or with several choices, are left out; predictions and drafts are
-/// not looked at.
+/// Reads an export of Label Studio: every annotation of every task in order, as answers of whoever completed it; also of
+/// versions before 1.0, which called them completions. Cancelled annotations, those without or with several choices, and
+/// choices of regions are left out; predictions and drafts are not looked at.
 ///
 /// # Errors
-/// What is not JSON or not a list of tasks, a task without an image, by its place in the list, counted from 1.
-pub fn read(text: &str) -> Result<Labels> {
-    let foreign = |got: String| {
-        Error::input("this is no export of Label Studio")
-            .expected("a JSON list of tasks, as \"JSON\" exports it")
-            .got(got)
-    };
-    let tasks: Vec<Value> = match serde_json::from_str(text) {
-        Ok(Value::Array(tasks)) => tasks,
-        Ok(_) => {
-            return Err(foreign("JSON that is no list".into())
-                .hint("an object a line is the format jsonl")
-                .into());
-        }
-        Err(error) => {
-            let error_at = format!("line {}", error.line());
-            return Err(foreign(plain(&error))
-                .at(error_at)
-                .hint("an object a line is the format jsonl; other formats of Label Studio are not read")
-                .into());
-        }
-    };
+/// What is not JSON or not a list of tasks, a task without an image, by its place in the list, counted from 1; several
+/// questions, or several images in a task, of which `reading` names none.
+pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
+    let tasks = tasks(text)?;
+    let question = question(&tasks, reading)?;
     let mut labels = Labels::default();
     for (n, task) in tasks.iter().enumerate() {
         let line = n + 1;
         let at = || format!("task {line}");
-        if task.get("data").is_none() && task.get("annotations").is_none() {
-            let hint = "export as \"JSON\": \"JSON-MIN\" leaves out who said what; its \"CSV\" is read too";
-            return Err(foreign("an entry without \"data\" and \"annotations\"".into())
-                .at(at())
-                .hint(hint)
-                .into());
-        }
-        let (path, file) = image(task).ok_or_else(|| {
-            let expected = "\"data\": {\"image\": \"…\"}";
-            Error::from(Error::input("a task without an image").at(at()).expected(expected))
-        })?;
-        if path.len() > MOST_TEXT {
+        let address = image(task, reading).map_err(|error| error.at(at()))?;
+        if address.path.len() > MOST_TEXT {
             let error = Error::input("an address that is too long").at(at());
-            return Err(error.expected(format!("at most {MOST_TEXT} bytes")).got(path.len()).into());
+            return Err(error.expected(format!("at most {MOST_TEXT} bytes")).got(address.path.len()).into());
         }
         let data = |key: &str| task["data"][key].as_str();
         let hash =
             data("hash").filter(|hash| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()));
-        let annotations = task["annotations"].as_array().map_or(&[][..], Vec::as_slice);
-        for annotation in annotations {
-            let class = match choice(annotation) {
+        for annotation in annotations(task) {
+            let (class, regions) = choice(annotation, question.as_deref());
+            for _ in 0..regions {
+                labels.leave_out(at(), columns::REGIONS);
+            }
+            let class = match class {
                 Ok(class) => class,
                 Err(why) => {
-                    labels.leave_out(|| format!("task {line}: {why}"));
+                    if regions == 0 {
+                        labels.leave_out(at(), why);
+                    }
                     continue;
                 }
             };
-            let when = |key: &str| annotation[key].as_str().and_then(time::parse);
+            // Before 1.0 a number of seconds.
+            let when = |key: &str| match &annotation[key] {
+                Value::String(text) => time::parse(text),
+                Value::Number(seconds) => seconds.as_f64().map(|seconds| (seconds * 1000.0) as i64),
+                _ => None,
+            };
             let seconds = annotation["lead_time"].as_f64().filter(|seconds| *seconds >= 0.0);
             labels.records.push(Record {
                 line,
-                path: path.to_owned(),
-                file: file.map(str::to_owned),
+                path: address.path.to_owned(),
+                file: address.file.map(str::to_owned),
                 hash: hash.map(str::to_ascii_lowercase),
                 holdout: data("split").map(|split| split == "holdout"),
                 answer: Answer {
@@ -219,49 +204,173 @@ pub fn read(text: &str) -> Result<Labels> {
     columns::finish(labels)
 }
 
-/// The image of a task, and where Label Studio has it if that is something else: the path that this program
-/// wrote, or what stands under `image`, or the one value that looks like an image's address.
-fn image(task: &Value) -> Option<(&str, Option<&str>)> {
-    let data = task["data"].as_object()?;
-    let text = |key: &str| data.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let known = ["image", "img", "image_url", "url", "file"].into_iter().find_map(text);
-    let seems = |text: &&str| {
-        let end = text
-            .split(['?', '#'])
-            .next()
-            .unwrap_or_default()
-            .rsplit('.')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        text.starts_with("/data/")
-            || ["png", "jpg", "jpeg", "bmp", "webp", "tif", "tiff"].contains(&end.as_str())
+/// The tasks of a file.
+fn tasks(text: &str) -> Result<Vec<Value>> {
+    let foreign = |got: String| {
+        Error::input("this is no export of Label Studio")
+            .expected("a JSON list of tasks, as \"JSON\" exports it")
+            .got(got)
     };
-    let address = known.or_else(|| data.values().filter_map(Value::as_str).find(seems));
-    match text("path") {
-        Some(path) => Some((path, address)),
-        None => address.map(|address| (address, None)),
+    let tasks: Vec<Value> = match serde_json::from_str(text) {
+        Ok(Value::Array(tasks)) => tasks,
+        Ok(_) => {
+            return Err(foreign("JSON that is no list".into())
+                .hint("an object a line is the format jsonl")
+                .into());
+        }
+        Err(error) => {
+            let error_at = format!("line {}", error.line());
+            return Err(foreign(plain(&error))
+                .at(error_at)
+                .hint("an object a line is the format jsonl; other formats of Label Studio are not read")
+                .into());
+        }
+    };
+    let empty =
+        |task: &Value| ["data", "annotations", "completions"].iter().all(|key| task.get(key).is_none());
+    if let Some(n) = tasks.iter().position(empty) {
+        let hint = "export as \"JSON\": \"JSON-MIN\" leaves out who said what; its \"CSV\" is read too";
+        return Err(foreign("an entry without \"data\" and \"annotations\"".into())
+            .at(format!("task {}", n + 1))
+            .hint(hint)
+            .into());
+    }
+    Ok(tasks)
+}
+
+/// What people said of a task.
+fn annotations(task: &Value) -> impl Iterator<Item = &Value> {
+    let lists = ["annotations", "completions"].into_iter().filter_map(|key| task[key].as_array());
+    lists.flatten()
+}
+
+/// The question whose choices are the classes: the one that there is, or that is named. None where results do not name
+/// theirs.
+fn question(tasks: &[Value], reading: &Reading) -> Result<Option<String>> {
+    let mut asked: BTreeMap<&str, usize> = BTreeMap::new();
+    let results = tasks.iter().flat_map(annotations).flat_map(|annotation| {
+        choices_of(annotation)
+            .filter(|(_, is_region)| !is_region)
+            .filter_map(|(result, _)| result["from_name"].as_str())
+    });
+    for name in results {
+        *asked.entry(name).or_default() += 1;
+    }
+    let all = || {
+        let all: Vec<String> =
+            asked.iter().map(|(name, count)| format!("{} ({count} answers)", shortened(name))).collect();
+        all.join(", ")
+    };
+    match &reading.question {
+        Some(name) if asked.contains_key(name.as_str()) => Ok(Some(name.clone())),
+        Some(name) => Err(Error::input("there is no such question in this file")
+            .expected(if asked.is_empty() {
+                "a file whose answers name their question".into()
+            } else {
+                all()
+            })
+            .got(shortened(name))
+            .hint("--question takes the name of a Choices tag")
+            .into()),
+        None if asked.len() > 1 => Err(Error::input("several questions in one file")
+            .expected("the one whose choices are the classes")
+            .got(all())
+            .hint(format!("name it, such as --question {}", asked.keys().next().unwrap_or(&"class")))
+            .into()),
+        None => Ok(asked.keys().next().map(|name| (*name).to_owned())),
     }
 }
 
-/// The one class that an annotation says.
-fn choice(annotation: &Value) -> Result<&str, &'static str> {
-    if annotation["was_cancelled"].as_bool() == Some(true) {
-        return Err("skipped by the annotator");
-    }
+/// The results of an annotation that are choices, and whether each is of a region.
+fn choices_of(annotation: &Value) -> impl Iterator<Item = (&Value, bool)> {
     let results = annotation["result"].as_array().map_or(&[][..], Vec::as_slice);
-    let mut choices = results
-        .iter()
-        .filter_map(|result| result["value"]["choices"].as_array())
+    let chosen = |result: &Value| result["value"]["choices"].is_array();
+    let places = ["x", "y", "width", "height", "points", "rle", "vertices", "start", "end", "sequence"];
+    let is_region = move |result: &Value| {
+        let placed = places.iter().any(|key| result["value"].get(key).is_some());
+        // A choice goes by the id of the region that it is of.
+        let drawn = |other: &Value| !chosen(other) && !other["id"].is_null() && other["id"] == result["id"];
+        placed || !result["parentID"].is_null() || results.iter().any(drawn)
+    };
+    results.iter().filter(move |result| chosen(result)).map(move |result| (result, is_region(result)))
+}
+
+/// Where the image of a task is.
+struct Address<'a> {
+    path: &'a str,
+    /// Where Label Studio has it, if that is something else.
+    file: Option<&'a str>,
+}
+
+/// The image of a task: the path that this program wrote, or what stands under the key that is named or `image`, or the one
+/// value that looks like an image's address.
+fn image<'a>(task: &'a Value, reading: &Reading) -> Result<Address<'a>, Complaint> {
+    let missing = |key: &str| {
+        Error::input("a task without an image").expected(format!("\"data\": {{\"{key}\": \"…\"}}"))
+    };
+    let Some(data) = task["data"].as_object() else { return Err(missing("image")) };
+    let text = |key: &str| data.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    if let Some(key) = &reading.image {
+        let path = text(key).ok_or_else(|| {
+            let keys: Vec<&str> = data.keys().map(String::as_str).collect();
+            missing(&shortened(key))
+                .got(shortened(&keys.join(", ")))
+                .hint("--image-key names the key of the image")
+        })?;
+        return Ok(Address { path, file: None });
+    }
+    let known = ["image", "img", "image_url", "url", "file"].into_iter().find_map(text);
+    let seems = |(_, text): &(&String, &str)| {
+        let name = text.split(['?', '#']).next().unwrap_or_default();
+        text.starts_with("/data/") || claims(Path::new(&name.replace('\\', "/")))
+    };
+    let address = match known {
+        Some(known) => Some(known),
+        None => {
+            let texts = data.iter().filter_map(|(key, value)| Some((key, value.as_str()?)));
+            let mut seem: Vec<(&String, &str)> = texts.filter(seems).collect();
+            seem.dedup_by_key(|(_, text)| *text);
+            if text("path").is_none() && seem.len() > 1 {
+                let keys: Vec<&str> = seem.iter().map(|(key, _)| key.as_str()).collect();
+                return Err(Error::input("a task with several images")
+                    .expected("one that the labels are of")
+                    .got(shortened(&keys.join(", ")))
+                    .hint(format!("name its key, such as --image-key {}", shortened(keys[0]))));
+            }
+            seem.first().map(|(_, text)| *text)
+        }
+    };
+    match (text("path"), address) {
+        (Some(path), file) => Ok(Address { path, file }),
+        (None, Some(path)) => Ok(Address { path, file: None }),
+        (None, None) => Err(missing("image")),
+    }
+}
+
+/// The one class that an annotation says of its image, and how many choices it has of regions.
+fn choice<'a>(annotation: &'a Value, question: Option<&str>) -> (Result<&'a str, &'static str>, usize) {
+    let is_true = |key: &str| annotation[key].as_bool() == Some(true);
+    if is_true("was_cancelled") || is_true("skipped") {
+        return (Err("skipped by the annotator"), 0);
+    }
+    let regions = choices_of(annotation).filter(|(_, is_region)| *is_region).count();
+    let asked = |result: &Value| match (result["from_name"].as_str(), question) {
+        (Some(name), Some(question)) => name == question,
+        _ => true,
+    };
+    let mut choices = choices_of(annotation)
+        .filter(|(result, is_region)| !is_region && asked(result))
+        .filter_map(|(result, _)| result["value"]["choices"].as_array())
         .flatten()
         .filter_map(Value::as_str)
         .filter(|class| !class.is_empty());
-    match (choices.next(), choices.next()) {
+    let class = match (choices.next(), choices.next()) {
         (None, _) => Err("no choice"),
         (Some(class), _) if class.len() > MOST_TEXT => Err("a choice that is too long"),
         (Some(class), None) => Ok(class),
-        (Some(_), Some(_)) => Err("several choices"),
-    }
+        (Some(_), Some(_)) => Err(columns::SEVERAL),
+    };
+    (class, regions)
 }
 
 /// Who completed an annotation: the name that this program wrote, an address, or a number.

@@ -1,5 +1,5 @@
-//! The labelled images as folders that other programs train from: a folder per class, or Hugging Face's image
-//! folders.
+//! The labelled images as folders that other programs train from: a folder per class, Hugging Face's image folders, or
+//! what YOLO trains classifiers from.
 //!
 //! Never here: how files come to where they belong, whole or not at all (`tree`).
 
@@ -23,6 +23,9 @@ pub enum Layout {
     Classes,
     /// `train/CLASS/NAME` and `test/CLASS/NAME`, the holdout, each with `metadata.jsonl`.
     HuggingFace,
+    /// `train/CLASS/NAME` and `val/CLASS/NAME`, the holdout, and `labels.csv`. Both have a folder of every class, for
+    /// classes are numbered by their folders.
+    Yolo,
 }
 
 /// How the images come there.
@@ -86,7 +89,8 @@ pub fn write(
                 .into());
         }
     }
-    let listed = |name: &str| fold(name) == fold(LABELS) || ["train", "test", tree::MANIFEST].contains(&name);
+    let listed =
+        |name: &str| fold(name) == fold(LABELS) || ["train", "test", "val", tree::MANIFEST].contains(&name);
     if let Some((name, _)) = extra.iter().find(|(name, _)| safe(name) != *name || listed(name)) {
         return Err(Error::input("a name that a file beside the images cannot have")
             .got(format!("\"{name}\""))
@@ -121,6 +125,14 @@ pub fn write(
     for (place, text) in lists(&labelled, &places, layout) {
         items.push(Item { place, content: Content::Bytes(text.into_bytes()) });
     }
+    if layout == Layout::Yolo {
+        items.extend(
+            missing_folders(&places).into_iter().map(|folder| Item {
+                place: format!("{folder}/{KEEP}"),
+                content: Content::Bytes(Vec::new()),
+            }),
+        );
+    }
     for (name, bytes) in extra {
         items.push(Item { place: (*name).to_owned(), content: Content::Bytes(bytes.to_vec()) });
     }
@@ -142,8 +154,25 @@ fn part(row: &Row, layout: Layout) -> &'static str {
     match layout {
         Layout::Classes => "",
         Layout::HuggingFace if row.holdout => "test/",
-        Layout::HuggingFace => "train/",
+        Layout::Yolo if row.holdout => VAL,
+        Layout::HuggingFace | Layout::Yolo => TRAIN,
     }
+}
+
+const TRAIN: &str = "train/";
+const VAL: &str = "val/";
+/// What keeps a folder without images.
+const KEEP: &str = ".keep";
+
+/// The folders of classes that one part has and the other has not.
+fn missing_folders(places: &[String]) -> Vec<String> {
+    let folder = |place: &String| place.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    let folders: BTreeSet<String> = places.iter().filter_map(folder).collect();
+    let other = |folder: &String| match folder.strip_prefix(VAL) {
+        Some(class) => format!("{TRAIN}{class}"),
+        None => format!("{VAL}{}", folder.strip_prefix(TRAIN).unwrap_or(folder)),
+    };
+    folders.iter().map(other).filter(|other| !folders.contains(other)).collect()
 }
 
 /// The place of every image below the target, in the order of `labelled`, which is that of paths.
@@ -193,7 +222,7 @@ struct Line<'a> {
 /// What lies beside the class folders: which image is which.
 fn lists(labelled: &[(&Row, &str)], places: &[String], layout: Layout) -> Vec<(String, String)> {
     match layout {
-        Layout::Classes => {
+        Layout::Classes | Layout::Yolo => {
             let mut text = "file,class,path,split,hash\n".to_owned();
             for ((row, class), place) in labelled.iter().zip(places) {
                 push_line(&mut text, [place.as_str(), class, &row.path, columns::split(row), &row.hash]);

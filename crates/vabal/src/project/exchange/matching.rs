@@ -3,23 +3,58 @@
 //! Never here: reading files, storing answers.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::path::Path;
 
-use super::{Answer, Labels, Record};
+use super::Record;
+use crate::data::walk::claims;
 use crate::project::ImageId;
+use crate::project::names::composed;
 
 /// The images of a project, to be found by what a file says of them.
 #[derive(Debug)]
 pub struct Index<'a> {
     /// Ids, paths and sums, sorted by path.
     images: Vec<(ImageId, &'a str, &'a str)>,
-    by_path: HashMap<&'a str, usize>,
     by_hash: HashMap<&'a str, Vec<usize>>,
-    by_name: HashMap<&'a str, Vec<usize>>,
+    by_id: HashMap<ImageId, usize>,
+    /// The name of the folder that they are in.
+    folder: &'a str,
+    /// Whether a name is enough where the folders before it differ.
+    by_name: bool,
+    /// By spelling, made when first needed.
+    names: [OnceCell<Names>; SPELLINGS.len()],
+}
+
+/// How closely a path is compared, always in Unicode's normal form NFC.
+#[derive(Debug, Clone, Copy)]
+enum Spelling {
+    Exact,
+    /// `.PNG` is `.png`.
+    EndingInAnyCase,
+    /// `1` is `1.png`.
+    WithoutEnding,
+}
+
+const SPELLINGS: [Spelling; 3] = [Spelling::Exact, Spelling::EndingInAnyCase, Spelling::WithoutEnding];
+
+/// The images of a project by their paths in one spelling.
+#[derive(Debug, Default)]
+struct Names {
+    by_path: HashMap<String, Few>,
+    by_name: HashMap<String, Few>,
     /// Of names that Label Studio changes when they are uploaded, by what it makes of them.
-    by_uploaded: HashMap<String, Vec<usize>>,
+    by_uploaded: HashMap<String, Few>,
     /// Paths the other way round, sorted.
     backwards: Vec<(String, usize)>,
+}
+
+/// The first of several images, and how many there are.
+#[derive(Debug, Clone, Copy)]
+struct Few {
+    first: usize,
+    count: usize,
 }
 
 /// What is found.
@@ -29,6 +64,8 @@ pub enum Found {
     Image(ImageId),
     /// Several images that it could be, so many.
     Ambiguous(usize),
+    /// An image in another folder, which has this name.
+    Named(ImageId),
     /// None.
     Unknown,
 }
@@ -39,93 +76,154 @@ impl<'a> Index<'a> {
     pub fn new(images: impl IntoIterator<Item = (ImageId, &'a str, &'a str)>) -> Self {
         let mut images: Vec<_> = images.into_iter().collect();
         images.sort_by_key(|&(_, path, _)| path);
-        let mut index = Self {
-            images: Vec::new(),
-            by_path: HashMap::with_capacity(images.len()),
-            by_hash: HashMap::with_capacity(images.len()),
-            by_name: HashMap::with_capacity(images.len()),
-            by_uploaded: HashMap::new(),
-            backwards: images.iter().enumerate().map(|(n, (_, path, _))| (backwards(path), n)).collect(),
-        };
-        index.backwards.sort();
-        for (n, &(_, path, hash)) in images.iter().enumerate() {
-            index.by_path.insert(path, n);
-            index.by_hash.entry(hash).or_default().push(n);
-            index.by_name.entry(name(path)).or_default().push(n);
-            let uploaded = uploaded(name(path));
-            if uploaded != name(path) {
-                index.by_uploaded.entry(uploaded.into_owned()).or_default().push(n);
-            }
+        let mut by_hash: HashMap<&str, Vec<usize>> = HashMap::with_capacity(images.len());
+        for (n, &(_, _, hash)) in images.iter().enumerate() {
+            by_hash.entry(hash).or_default().push(n);
         }
-        index.images = images;
-        index
+        let by_id = images.iter().enumerate().map(|(n, image)| (image.0, n)).collect();
+        let names = [const { OnceCell::new() }; SPELLINGS.len()];
+        Self { images, by_hash, by_id, folder: "", by_name: false, names }
+    }
+
+    /// With the name of the folder that the images are in: what follows it in a path is a path below it.
+    #[must_use]
+    pub fn inside(self, folder: &'a str) -> Self {
+        Self { folder, ..self }
+    }
+
+    /// Whether a file's name is enough where the folders before it are others.
+    #[must_use]
+    pub fn by_name(self, by_name: bool) -> Self {
+        Self { by_name, ..self }
     }
 
     /// The image that a line means. In this order: the path, if the content is the same or the line says nothing of
-    /// it; the content, wherever it is now; the path; the end of the path from a folder on, where one is the end
-    /// of the other; the file's name, where only one image has it. Names are not looked at where a line says a
-    /// content that the project does not have.
+    /// it; the content, wherever it is now; the path, also behind the name of the image folder; the end of the path
+    /// from a folder on, where one is the end of the other; a name without folders, where only one image has it; then
+    /// the same again with another case of the ending, and for names without an ending. Names are not looked at where
+    /// a line says a content that the project does not have.
     #[must_use]
     pub fn find(&self, record: &Record) -> Found {
-        let path = self.by_path.get(record.path.as_str()).copied();
+        self.look(record).0
+    }
+
+    /// [`Index::find`], and whether the path itself says so: two paths that are one image by their ends may be of two
+    /// images, one of which the project does not have.
+    pub(super) fn look(&self, record: &Record) -> (Found, bool) {
+        let exact = |path: &str| {
+            let n = self.images.partition_point(|&(_, other, _)| other < path);
+            self.images.get(n).is_some_and(|&(_, other, _)| other == path).then_some(n)
+        };
+        let path = exact(&record.path);
         if let Some(hash) = &record.hash {
             let same = self.by_hash.get(hash.as_str()).map_or(&[][..], Vec::as_slice);
             let still = path.filter(|&n| self.images[n].2 == hash);
             if let Some(n) = still.or_else(|| self.one_of(same, &record.path)) {
-                return self.image(n);
+                return (self.image(n), true);
             }
         }
         if let Some(n) = path {
-            return self.image(n);
+            return (self.image(n), true);
         }
         let ways = ways(&record.path);
-        if let Some(n) = ways.iter().find_map(|way| self.by_path.get(way.as_ref())) {
-            return self.image(*n);
+        for way in ways.iter().filter(|way| !way.is_upload) {
+            let sure = exact(&way.path).or_else(|| self.whole(Spelling::Exact, &way.path));
+            if let Some(n) = sure {
+                return (self.image(n), true);
+            }
         }
         if record.hash.is_some() {
-            return Found::Unknown;
+            return (Found::Unknown, false);
         }
-        let mut most = 0;
-        for way in &ways {
-            if let Some(n) = self.by_end(way) {
-                return self.image(n);
-            }
-            let named = self.by_name.get(name(way)).map_or(&[][..], Vec::as_slice);
-            match named {
-                [n] => return self.image(*n),
-                _ => most = most.max(named.len()),
-            }
-            if !is_upload(&record.path) {
+        let mut named: Option<Few> = None;
+        for spelling in SPELLINGS {
+            if matches!(spelling, Spelling::WithoutEnding)
+                && ways.iter().any(|way| claims(Path::new(&way.path)))
+            {
                 continue;
             }
-            let named = self.by_uploaded.get(name(way)).map_or(&[][..], Vec::as_slice);
-            match named {
-                [n] if most == 0 => return self.image(*n),
-                _ => most = most.max(named.len()),
+            let mut most = 0;
+            for way in &ways {
+                let found = match self.near(spelling, way, &mut named) {
+                    Some(Few { first, count: 1 }) => first,
+                    Some(Few { count, .. }) => {
+                        most = most.max(count);
+                        continue;
+                    }
+                    None => continue,
+                };
+                return (self.image(found), false);
+            }
+            if most > 0 {
+                return (Found::Ambiguous(most), false);
             }
         }
-        if most == 0 { Found::Unknown } else { Found::Ambiguous(most) }
+        let found = match named {
+            None => Found::Unknown,
+            Some(Few { first, count: 1 }) if self.by_name => self.image(first),
+            Some(Few { first, count: 1 }) => Found::Named(self.images[first].0),
+            Some(Few { count, .. }) => Found::Ambiguous(count),
+        };
+        (found, false)
     }
 
     fn image(&self, n: usize) -> Found {
         Found::Image(self.images[n].0)
     }
 
+    fn names(&self, spelling: Spelling) -> &Names {
+        self.names[spelling as usize].get_or_init(|| Names::new(&self.images, spelling))
+    }
+
+    /// The image of this path, also where the path goes through the image folder.
+    fn whole(&self, spelling: Spelling, path: &str) -> Option<usize> {
+        let names = self.names(spelling);
+        let path = spelling.of(path);
+        let behind = path.match_indices('/').take(DEEPEST).filter_map(|(slash, _)| {
+            let before = &path[..slash];
+            let folder = before.strip_suffix(self.folder)?;
+            (!self.folder.is_empty() && (folder.is_empty() || folder.ends_with('/')))
+                .then(|| &path[slash + 1..])
+        });
+        let mut all = std::iter::once(&*path).chain(behind);
+        all.find_map(|path| names.by_path.get(path)).filter(|few| few.count == 1).map(|few| few.first)
+    }
+
+    /// Images that a path in one spelling may be; `named` are those that have only its name.
+    fn near(&self, spelling: Spelling, way: &Way, named: &mut Option<Few>) -> Option<Few> {
+        let names = self.names(spelling);
+        let path = spelling.of(&way.path);
+        if let Some(first) = self.whole(spelling, &way.path).or_else(|| self.by_end(names, &path)) {
+            return Some(Few { first, count: 1 });
+        }
+        let own = name(&path);
+        let mut few = names.by_name.get(own).copied();
+        if few.is_none() && way.is_upload {
+            few = names.by_uploaded.get(own).copied();
+        }
+        if path.contains('/') {
+            *named = named.or(few);
+            return None;
+        }
+        few
+    }
+
     /// The image whose path ends as this one from a folder on: the longest that this one ends with, else the
     /// only one that ends with this one.
-    fn by_end(&self, path: &str) -> Option<usize> {
+    fn by_end(&self, names: &Names, path: &str) -> Option<usize> {
         // From the name leftwards; the first of these is the name alone.
         let ends: Vec<usize> = path.rmatch_indices('/').map(|(slash, _)| slash + 1).take(DEEPEST).collect();
         let longest_first = ends.iter().skip(1).rev();
-        if let Some(n) = longest_first.map(|&end| &path[end..]).find_map(|end| self.by_path.get(end)) {
-            return Some(*n);
+        let found = longest_first.map(|&end| &path[end..]).find_map(|end| names.by_path.get(end));
+        if let Some(few) = found.filter(|few| few.count == 1) {
+            return Some(few.first);
         }
         if ends.is_empty() {
             return None;
         }
         let end = backwards(path) + "/";
-        let first = self.backwards.partition_point(|(other, _)| *other < end);
-        let mut longer = self.backwards[first..].iter().take_while(|(other, _)| other.starts_with(&end));
+        let first = names.backwards.partition_point(|(other, _)| *other < end);
+        let mut longer = names.backwards[first..].iter().take_while(|(other, _)| other.starts_with(&end));
         match (longer.next(), longer.next()) {
             (Some((_, n)), None) => Some(*n),
             _ => None,
@@ -137,6 +235,52 @@ impl<'a> Index<'a> {
     fn one_of(&self, same: &[usize], path: &str) -> Option<usize> {
         let named = same.iter().take(MOST_SAME).find(|&&n| name(self.images[n].1) == name(path));
         named.or(same.first()).copied()
+    }
+
+    /// The path of an image in the project.
+    pub(super) fn path_of(&self, id: ImageId) -> &str {
+        self.by_id.get(&id).map_or("", |&n| self.images[n].1)
+    }
+
+    /// Whether a name is enough.
+    pub(super) fn is_by_name(&self) -> bool {
+        self.by_name
+    }
+}
+
+impl Names {
+    fn new(images: &[(ImageId, &str, &str)], spelling: Spelling) -> Self {
+        let mut names = Self::default();
+        let add = |map: &mut HashMap<String, Few>, key: &str, n: usize| match map.get_mut(key) {
+            Some(few) => few.count += 1,
+            None => _ = map.insert(key.to_owned(), Few { first: n, count: 1 }),
+        };
+        for (n, (_, path, _)) in images.iter().enumerate() {
+            let path = spelling.of(path);
+            add(&mut names.by_path, &path, n);
+            add(&mut names.by_name, name(&path), n);
+            let uploaded = uploaded(name(&path));
+            if uploaded != name(&path) {
+                add(&mut names.by_uploaded, &uploaded, n);
+            }
+            names.backwards.push((backwards(&path), n));
+        }
+        names.backwards.sort();
+        names
+    }
+}
+
+impl Spelling {
+    /// A path in this spelling.
+    fn of(self, path: &str) -> Cow<'_, str> {
+        let path = composed(path);
+        let stem = path.len() - name(&path).len() + name(&path).rfind('.').unwrap_or(name(&path).len());
+        match self {
+            Self::Exact => path,
+            Self::EndingInAnyCase => (path[..stem].to_owned() + &path[stem..].to_lowercase()).into(),
+            Self::WithoutEnding if claims(Path::new(&*path)) => path[..stem].to_owned().into(),
+            Self::WithoutEnding => path,
+        }
     }
 }
 
@@ -160,35 +304,47 @@ fn backwards(path: &str) -> String {
     path.chars().rev().collect()
 }
 
+/// What a path or address of a file may be in a project.
+struct Way {
+    path: String,
+    /// Of an upload only the name is known.
+    is_upload: bool,
+}
+
 /// What a path or address of a file may be in a project, best first.
-fn ways(path: &str) -> Vec<Cow<'_, str>> {
-    let mut ways: Vec<Cow<'_, str>> = Vec::new();
-    let file = path.strip_prefix("file://");
-    if let Some((_, query)) = path.split_once("/data/local-files/?d=") {
-        ways.push(decode(query.split('&').next().unwrap_or_default()).into());
-    } else if let Some((_, rest)) = path.split_once("://").filter(|_| file.is_none()) {
-        let end = rest.find(['?', '#']).unwrap_or(rest.len());
-        let rest = &rest[..end];
-        ways.push(decode(rest.split_once('/').map_or("", |(_, path)| path)).into());
-    } else {
-        let path = file.unwrap_or(path).replace('\\', "/");
+fn ways(path: &str) -> Vec<Way> {
+    let plain = |path: &str| -> String {
+        let path = path.replace('\\', "/");
         let mut rest = path.as_str();
         while let Some(shorter) = rest.strip_prefix("./").or_else(|| rest.strip_prefix('/')) {
             rest = shorter;
         }
-        ways.push(rest.to_owned().into());
-    }
+        rest.to_owned()
+    };
     // An upload: /data/upload/PROJECT/8 digits-NAME.
     if is_upload(path) {
-        let uploaded = name(path);
-        if let Some((digits, rest)) = uploaded.split_at_checked(8)
-            && let Some(rest) = rest.strip_prefix('-')
-            && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-        {
-            ways.push(decode(rest).into());
-        }
+        let own = name(path);
+        let stripped = own.split_at_checked(8).and_then(|(digits, rest)| {
+            let rest = rest.strip_prefix('-')?;
+            digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(rest)
+        });
+        let names = [Some(own.to_owned()), stripped.map(decode)];
+        return names.into_iter().flatten().map(|path| Way { path, is_upload: true }).collect();
     }
-    ways
+    let mut ways = Vec::new();
+    if let Some((_, query)) = path.split_once("/data/local-files/?d=") {
+        ways.push(plain(&decode(query.split('&').next().unwrap_or_default())));
+    } else if let Some(file) = path.strip_prefix("file://") {
+        // As an address, else as somebody wrote it who did not encode it.
+        ways.extend([plain(&decode(file)), plain(file)]);
+    } else if let Some((_, rest)) = path.split_once("://") {
+        let end = rest.find(['?', '#']).unwrap_or(rest.len());
+        let rest = &rest[..end];
+        ways.push(decode(rest.split_once('/').map_or("", |(_, path)| path)));
+    } else {
+        ways.push(plain(path));
+    }
+    ways.into_iter().map(|path| Way { path, is_upload: false }).collect()
 }
 
 /// What Label Studio makes of a file's name: spaces become `_`, and only letters, digits and `-_.` stay.
@@ -223,44 +379,4 @@ fn decode(text: &str) -> String {
         }
     }
     String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
-}
-
-/// What is to be stored of a file, and what cannot be.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Plan {
-    /// Answers for images of the project, in the order in which they were given. Their numbers, and those that an undo
-    /// names, are the file's.
-    pub answers: Vec<(ImageId, Answer)>,
-    /// Images that the project does not have, or has several of, as the file calls them, each once.
-    pub unknown: Vec<String>,
-    /// Classes that the project does not have: those the file lists first, then in the order of the answers,
-    /// also those that were only suggested.
-    pub new_classes: Vec<super::Class>,
-}
-
-/// Finds the image of every answer. `known` are the classes of the project.
-#[must_use]
-pub fn plan<'a>(labels: &Labels, images: &Index<'_>, known: impl IntoIterator<Item = &'a str>) -> Plan {
-    let mut plan = Plan::default();
-    let mut classes: HashSet<&str> = known.into_iter().collect();
-    let mut unknown: HashSet<&str> = HashSet::new();
-    for class in &labels.classes {
-        if classes.insert(&class.name) {
-            plan.new_classes.push(class.clone());
-        }
-    }
-    for record in &labels.records {
-        let Found::Image(id) = images.find(record) else {
-            if unknown.insert(&record.path) {
-                plan.unknown.push(record.path.clone());
-            }
-            continue;
-        };
-        let named = [&record.answer.class, &record.answer.suggested];
-        for class in named.into_iter().flatten().filter(|class| classes.insert(class)) {
-            plan.new_classes.push(super::Class { name: class.clone(), key: None, colour: None });
-        }
-        plan.answers.push((id, record.answer.clone()));
-    }
-    plan
 }

@@ -13,6 +13,7 @@ pub mod label_studio;
 pub mod layout;
 pub mod matching;
 mod names;
+pub mod plan;
 pub mod sheet;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,8 @@ mod time;
 mod tree;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -28,7 +31,8 @@ use serde::{Deserialize, Serialize};
 
 pub use columns::Column;
 pub use layout::{Layout, Means, Written};
-pub use matching::{Found, Index, Plan};
+pub use matching::{Found, Index};
+pub use plan::{Conflict, Plan, plan};
 pub use sheet::{Quality, Sheet};
 
 use super::words::words;
@@ -201,20 +205,35 @@ pub struct Labels {
     pub records: Vec<Record>,
     /// The classes, in their order, where the file lists them.
     pub classes: Vec<Class>,
+    /// Whether the file numbers its answers: their times are not looked at for their order.
+    pub ordered: bool,
     /// What was left out and why, in the words of a person: the first [`Labels::FIRST`] of them.
     pub notes: Vec<String>,
-    /// How many entries were left out.
-    pub left_out: usize,
+    /// How many entries were left out, by reason.
+    pub left_out: BTreeMap<String, usize>,
+}
+
+/// Which part of a file is meant, where it holds several.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// The column, key or question of Label Studio that has the class.
+    pub question: Option<String>,
+    /// The key of a task of Label Studio that has the image.
+    pub image: Option<String>,
 }
 
 impl Labels {
     /// Notes that are kept.
     pub const FIRST: usize = 20;
 
-    pub(crate) fn leave_out(&mut self, note: impl FnOnce() -> String) {
-        self.left_out += 1;
+    /// Counts an entry that holds no label.
+    pub(crate) fn leave_out(&mut self, place: impl Display, why: &str) {
+        match self.left_out.get_mut(why) {
+            Some(count) => *count += 1,
+            None => _ = self.left_out.insert(why.to_owned(), 1),
+        }
         if self.notes.len() < Self::FIRST {
-            self.notes.push(note());
+            self.notes.push(format!("{place}: {why}"));
         }
     }
 }
@@ -223,16 +242,16 @@ impl Labels {
 ///
 /// # Errors
 /// Text that is not UTF-8 (or UTF-16 with a mark), a file that is not of the format, or that contradicts itself:
-/// with the line, counted from 1. See each format.
-pub fn read(bytes: &[u8], format: Format) -> Result<Labels> {
+/// with the line, counted from 1; a file that holds several questions of which `reading` names none. See each format.
+pub fn read(bytes: &[u8], format: Format, reading: &Reading) -> Result<Labels> {
     if bytes.len() as u64 > MOST_BYTES {
         return Err(too_large(bytes.len() as u64).into());
     }
     let text = decode(bytes)?;
     match format {
-        Format::Csv => csv::read(&text),
-        Format::JsonLines => json_lines::read(&text),
-        Format::LabelStudio => label_studio::read(&text),
+        Format::Csv => csv::read(&text, reading),
+        Format::JsonLines => json_lines::read(&text, reading),
+        Format::LabelStudio => label_studio::read(&text, reading),
     }
 }
 
@@ -240,12 +259,12 @@ pub fn read(bytes: &[u8], format: Format) -> Result<Labels> {
 ///
 /// # Errors
 /// As [`read()`]; a file that cannot be read, or of more than 1 GiB.
-pub fn read_file(path: &Path, format: Option<Format>) -> Result<Labels> {
+pub fn read_file(path: &Path, format: Option<Format>, reading: &Reading) -> Result<Labels> {
     let format = format.map_or_else(|| Format::of_path(path), Ok)?;
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(Error::io("read", path))?;
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
-    read(&bytes, format).map_err(|error| error.inside(path.display()))
+    read(&bytes, format, reading).map_err(|error| error.inside(path.display()))
 }
 
 /// The text of a file, without its byte order mark.

@@ -169,7 +169,7 @@ fn check(target: &Path) -> Result<Earlier> {
         let Some(sum) = listed.get(place.as_str()) else { return true };
         let path = target.join(place);
         // A link that is removed takes nothing with it.
-        !path.is_symlink() && file_hash(&path).ok().as_deref() != Some(*sum)
+        !path.is_symlink() && (!path.is_file() || file_hash(&path).ok().as_deref() != Some(*sum))
     });
     match changed {
         None => Ok(Earlier::Export),

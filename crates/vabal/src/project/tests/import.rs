@@ -293,6 +293,48 @@ fn thumbnails_are_made_once_and_a_browser_gets_what_it_can_show() {
     assert!(project.browser_image(id("wide.tiff")).is_err());
 }
 
+/// What is drawn in alpha alone was seen on the page and black for the model; 12 bits were nearly black for both.
+#[test]
+fn a_browser_gets_transparent_and_twelve_bit_pictures_as_the_model_sees_them() {
+    let place = Place::new(0);
+    let write = |name: &str, image: image::DynamicImage| image.save(place.images().join(name)).unwrap();
+    let clear = |alpha| {
+        image::RgbaImage::from_fn(9, 8, |x, _| image::Rgba([0, 0, 0, if x < 4 { 255 } else { alpha }]))
+    };
+    write("bar.png", clear(0).into());
+    write("opaque.png", clear(255).into());
+    let deep =
+        image::ImageBuffer::<image::Luma<u16>, Vec<u16>>::from_fn(9, 8, |x, _| image::Luma([x as u16 * 455]));
+    write("deep.png", deep.into());
+    let mut project = Project::create(&place.project(), &place.images(), &[], plain()).unwrap();
+    let mut heard = Vec::new();
+    let imported = project.import(&mut |event| {
+        if let crate::Event::Warning(text) = event {
+            heard.push(text.to_owned());
+        }
+        crate::Flow::Continue
+    });
+    assert_eq!(imported.unwrap().stretched, ["deep.png"]);
+    assert_eq!(heard, ["1 image holds 12 bits in 16, and 4095 is taken for white; the first is deep.png"]);
+    let id = |name: &str| by_path(&project)[name].id;
+    let row = |name: &str| {
+        let bytes = project.browser_image(id(name)).unwrap().unwrap().bytes;
+        let image = image::load_from_memory(&bytes).unwrap();
+        assert!(!image.color().has_alpha() || name == "opaque.png");
+        let small = project.thumbnail(id(name), 64).unwrap().unwrap();
+        let small = image::load_from_memory(&small).unwrap().into_luma8();
+        [0, 8].map(|x| {
+            let value = image.to_luma8().get_pixel(x, 4).0[0];
+            assert!(small.get_pixel(x, 4).0[0].abs_diff(value) < 30, "{name}");
+            value
+        })
+    };
+    assert_eq!((row("bar.png"), row("deep.png")), ([0, 255], [0, 227]));
+    row("opaque.png");
+    let own = project.browser_image(id("opaque.png")).unwrap().unwrap();
+    assert_eq!(own.bytes, fs::read(place.images().join("opaque.png")).unwrap());
+}
+
 #[test]
 fn an_import_that_is_stopped_goes_on_where_it_was() {
     let place = Place::new(0);

@@ -1,8 +1,8 @@
 //! A project written to files and read again is the same project; a file read twice is read once.
 
-use super::super::exchange::{Detail, Format, csv, json_lines, read};
+use super::super::exchange::{Detail, Format, Reading, csv, json_lines, read};
 use super::super::tests::{Place, check_kept, plain};
-use super::super::{Act, Answer, Answers, Appended, ClassChange, Settings, Source};
+use super::super::{Act, Answer, Answers, Appended, ClassChange, Settings, Source, State};
 use super::*;
 use crate::progress::silent;
 
@@ -89,7 +89,7 @@ fn a_project_written_and_read_is_the_same_project_to_the_byte() {
             let mut into =
                 Project::create(&folder.path().join("p"), &one.images(), &[], settings.clone()).unwrap();
             into.import(&mut silent()).unwrap();
-            let labels = read(text.as_bytes(), format).unwrap();
+            let labels = read(text.as_bytes(), format, &Reading::default()).unwrap();
             let taken = into.take_in(&labels, "eve", &mut silent()).unwrap();
             assert_eq!((taken.same, taken.unknown, taken.added), (0, 0, labels.records.len()));
             assert_eq!(into.rows().unwrap(), rows);
@@ -119,8 +119,9 @@ fn what_a_project_wrote_adds_nothing_to_it_whatever_became_of_its_classes() {
             [(Format::JsonLines, text.clone()), (Format::Csv, csv::write(&project.rows().unwrap(), detail))]
         {
             let before = whole(&project);
-            let taken =
-                project.take_in(&read(text.as_bytes(), format).unwrap(), "eve", &mut silent()).unwrap();
+            let taken = project
+                .take_in(&read(text.as_bytes(), format, &Reading::default()).unwrap(), "eve", &mut silent())
+                .unwrap();
             assert_eq!((taken.added, taken.unknown, taken.new_classes.len()), (0, 0, 0));
             assert_eq!(whole(&project), before);
         }
@@ -136,7 +137,7 @@ fn plain_labels_are_added_once_and_what_is_not_there_is_listed() {
         "path,class\n{},a\n{},new\nnowhere.png,a\n{},a\n{},\" b \"\n",
         rows[0].path, rows[1].path, rows[0].path, rows[2].path
     );
-    let labels = read(text.as_bytes(), Format::Csv).unwrap();
+    let labels = read(text.as_bytes(), Format::Csv, &Reading::default()).unwrap();
     let taken = project.take_in(&labels, "eve", &mut silent()).unwrap();
     assert_eq!((taken.added, taken.same, taken.unknown), (3, 1, 1));
     assert_eq!(
@@ -156,11 +157,110 @@ fn what_is_stopped_or_refused_leaves_nothing() {
     let rows = project.rows().unwrap();
     let text =
         format!("path,class,person\n{},new,ann\n{},newer,{}\n", rows[0].path, rows[1].path, "x".repeat(200));
-    let labels = read(text.as_bytes(), Format::Csv).unwrap();
+    let labels = read(text.as_bytes(), Format::Csv, &Reading::default()).unwrap();
     assert!(project.take_in(&labels, "eve", &mut silent()).is_err());
-    let labels = read(text.replace(&"x".repeat(200), "bob").as_bytes(), Format::Csv).unwrap();
+    let labels =
+        read(text.replace(&"x".repeat(200), "bob").as_bytes(), Format::Csv, &Reading::default()).unwrap();
     let stopped = project.take_in(&labels, "eve", &mut |_| crate::Flow::Stop);
     assert!(matches!(stopped, Err(crate::Error::Stopped)));
     assert_eq!((project.rows().unwrap(), project.classes().unwrap().len()), (rows, 4));
     check_kept(&project);
+}
+
+fn taken(project: &mut Project, text: &str) -> Taken {
+    let labels = read(text.as_bytes(), Format::Csv, &Reading::default()).unwrap();
+    project.take_in(&labels, "eve", &mut silent()).unwrap()
+}
+
+fn state(project: &Project, image: i64) -> (State, Option<Label>) {
+    let image = project.detail(ImageId(image)).unwrap().unwrap().image;
+    (image.state, image.class)
+}
+
+#[test]
+fn what_a_file_says_twice_is_a_conflict_that_a_review_settles_for_good() {
+    let place = Place::new(3);
+    let mut project = place.made(plain());
+    let text = "path,class\n000.png,a\n000.png,b\n000.png,a\n001.png,c\n";
+    let first = taken(&mut project, text);
+    assert_eq!((first.added, first.same, first.conflicts), (3, 1, 1));
+    assert_eq!(first.conflict_paths, ["000.png: a (2), b (3)"]);
+    assert_eq!((state(&project, 1).0, project.counts().unwrap().conflict), (State::Conflict, 1));
+    let again = taken(&mut project, text);
+    assert_eq!((again.added, again.same), (0, 4));
+    from(&mut project, "ann", "r", (Act::Label, Some(1)), &[ImageId(1)], Source::Review);
+    assert_eq!((taken(&mut project, text).added, state(&project, 1)), (0, (State::Labelled, Some(1))));
+}
+
+#[test]
+fn one_image_in_two_class_folders_is_a_conflict() {
+    let place = Place::new(3);
+    let mut project = place.made(plain());
+    let sorted = tempfile::tempdir().unwrap();
+    for class in ["a", "b"] {
+        std::fs::create_dir(sorted.path().join(class)).unwrap();
+        std::fs::copy(place.images().join("001.png"), sorted.path().join(class).join("001.png")).unwrap();
+    }
+    let labels = exchange::folders::read(sorted.path(), &mut silent()).unwrap();
+    let taken = project.take_in(&labels, "eve", &mut silent()).unwrap();
+    assert_eq!((taken.conflicts, state(&project, 2).0), (1, State::Conflict));
+}
+
+#[test]
+fn of_one_person_the_newer_answer_counts_whenever_it_comes_in() {
+    let place = Place::new(3);
+    let mut project = place.made(plain());
+    say(&mut project, "ann", "1", (Act::Label, Some(0)), &[ImageId(1)]);
+    let line = |image: i64, class: &str, person: &str, at: &str| {
+        format!("path,class,person,at\n{:03}.png,{class},{person},{at}\n", image - 1)
+    };
+    let old = line(1, "b", "ann", "2001-01-01");
+    let older = taken(&mut project, &old);
+    assert_eq!((older.added, older.older, state(&project, 1)), (0, 1, (State::Labelled, Some(0))));
+    // Of another it is an opinion, until a review came after it.
+    assert_eq!(
+        (taken(&mut project, &line(1, "b", "bob", "2001-01-01")).added, state(&project, 1).0),
+        (1, State::Conflict)
+    );
+    from(&mut project, "ann", "r", (Act::Label, Some(0)), &[ImageId(1)], Source::Review);
+    assert_eq!(taken(&mut project, &line(1, "c", "dee", "2001-01-01")).older, 1);
+    assert_eq!(state(&project, 1), (State::Labelled, Some(0)));
+    // What is newer counts.
+    assert_eq!(taken(&mut project, &line(1, "b", "ann", "2200-01-01")).added, 1);
+    assert_eq!(state(&project, 1), (State::Labelled, Some(1)));
+}
+
+#[test]
+fn classes_are_compared_as_they_look() {
+    let place = Place::new(4);
+    let mut project = place.made(plain());
+    let text = "path,class\n000.png,caf\u{e9}\n001.png,cafe\u{301}\n002.png,NaN\n";
+    let first = taken(&mut project, text);
+    assert_eq!(
+        (first.new_classes, first.suspicious),
+        (vec!["café".into(), "NaN".into()], vec!["NaN".to_owned()])
+    );
+    assert_eq!(state(&project, 1), state(&project, 2));
+    assert_eq!(taken(&mut project, text).same, 3);
+    for name in ["crack\u{200b}", "crack\u{a0}deep"] {
+        let labels =
+            read(format!("path,class\n003.png,{name}\n").as_bytes(), Format::Csv, &Reading::default())
+                .unwrap();
+        let error = project.take_in(&labels, "eve", &mut silent()).unwrap_err().to_string();
+        assert!(error.contains("SPACE (U+") && error.contains("hint: "), "{error}");
+    }
+    assert_eq!(state(&project, 4).0, State::Open);
+}
+
+#[test]
+fn a_name_in_another_folder_is_used_only_when_asked_for() {
+    let place = Place::new(3);
+    place.draw("b/3.png", 9);
+    let mut project = place.made(plain());
+    let text = "path,class\ntrain/3.png,a\nimages/b/3.png,a\n/home/images/001.png,b\n";
+    let found = taken(&mut project, text);
+    assert_eq!((found.added, found.unknown, found.by_name), (2, 1, 1));
+    assert_eq!(found.unknown_paths, ["train/3.png: only its name is that of b/3.png"]);
+    let labels = read(text.as_bytes(), Format::Csv, &Reading::default()).unwrap();
+    assert_eq!(project.take_in_by(&labels, "eve", true, &mut silent()).unwrap().unknown, 0);
 }

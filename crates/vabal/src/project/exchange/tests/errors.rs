@@ -3,7 +3,7 @@
 use super::super::*;
 
 fn says(bytes: &[u8], format: Format) -> String {
-    read(bytes, format).unwrap_err().to_string()
+    read(bytes, format, &Reading::default()).unwrap_err().to_string()
 }
 
 #[test]
@@ -19,7 +19,6 @@ fn every_complaint_says_where_and_what() {
         csv("path,x\na,b\n"),
         csv("path,Label,label\na,b,c\n"),
         csv("path,class\na,b\na,b,c\n"),
-        csv("path,class\na\n"),
         csv("path,class\n,b\n"),
         csv("path,class\n\"a,b\nc,d\n"),
         csv("path,class\n\"a\"x,b\n"),
@@ -64,7 +63,9 @@ fn a_file_is_named_and_told_by_its_ending() {
         std::fs::write(&path, text).unwrap();
         path
     };
-    let bad = read_file(&file("bad.CSV", "path,class\na\n"), None).unwrap_err().to_string();
+    let bad = read_file(&file("bad.CSV", "path,class\na,b,c\n"), None, &Reading::default())
+        .unwrap_err()
+        .to_string();
     assert!(bad.contains("bad.CSV, line 2"), "{bad}");
     for (name, text) in [
         ("a.tsv", "path\tclass\na\tb\n"),
@@ -74,9 +75,9 @@ fn a_file_is_named_and_told_by_its_ending() {
             "[{\"data\":{\"image\":\"a\"},\"annotations\":[{\"result\":[{\"value\":{\"choices\":[\"b\"]}}]}]}]",
         ),
     ] {
-        let labels = read_file(&file(name, text), None).unwrap();
+        let labels = read_file(&file(name, text), None, &Reading::default()).unwrap();
         assert_eq!((labels.records[0].path.as_str(), labels.records.len()), ("a", 1), "{name}");
     }
-    assert!(read_file(&folder.path().join("none.csv"), None).is_err());
-    assert!(read_file(folder.path(), Some(Format::Csv)).is_err());
+    assert!(read_file(&folder.path().join("none.csv"), None, &Reading::default()).is_err());
+    assert!(read_file(folder.path(), Some(Format::Csv), &Reading::default()).is_err());
 }

@@ -204,11 +204,29 @@ fn names_stay_but_where_two_would_be_one() {
     let labels = folders::read(&out, &mut silent()).unwrap();
     let index =
         Index::new(rows.iter().enumerate().map(|(n, row)| (ImageId(n as i64), &*row.path, &*row.hash)));
-    let plan = matching::plan(&labels, &index, []);
-    assert!(plan.unknown.is_empty());
-    let mut found: Vec<i64> = plan.answers.iter().map(|answer| answer.0.0).collect();
+    let planned = plan(&labels, &index, [], "eve");
+    assert!(planned.unknown.is_empty());
+    let mut found: Vec<i64> = planned.answers.iter().map(|one| one.image.0).collect();
     found.sort();
     assert_eq!(found, (0..8).collect::<Vec<_>>());
+}
+
+#[test]
+fn yolos_layout_has_every_class_in_both_parts_and_comes_back() {
+    let (folder, images, mut rows) =
+        project(&[("a/1.png", "crack"), ("b/1.png", "crack"), ("c.png", "scale")]);
+    rows[1].holdout = true;
+    let out = folder.path().join("out");
+    layout::write(&rows, &images, &out, (Layout::Yolo, Means::Copy), &[], &mut silent()).unwrap();
+    for file in ["train/crack/1.png", "val/crack/1.png", "train/scale/c.png", "val/scale/.keep", "labels.csv"]
+    {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+    let labels = folders::read(&out, &mut silent()).unwrap();
+    let said: Vec<_> = labels.records.iter().map(|record| (&*record.path, record.holdout)).collect();
+    assert_eq!(said, [("a/1.png", Some(false)), ("c.png", Some(false)), ("b/1.png", Some(true))]);
+    // Nothing was added or changed: it may be replaced.
+    layout::write(&rows, &images, &out, (Layout::Yolo, Means::Copy), &[], &mut silent()).unwrap();
 }
 
 #[test]
@@ -388,7 +406,7 @@ fn class_folders_of_others_are_read_with_and_without_parts() {
         |path: &str, class: &str, content: &str| (path.to_owned(), class.to_owned(), sum(&picture(content)));
     let (records, notes) = read("flat");
     assert_eq!(records, [entry("ant/deep/1.png", "ant", "1"), entry("train/2.png", "train", "2")]);
-    assert_eq!(notes, ["ant/Thumbs.db: no image", "ant/empty.png: no image"]);
+    assert_eq!(notes, ["ant/Thumbs.db: it is no image", "ant/empty.png: it is no image"]);
     let (records, _) = read("parts");
     assert_eq!(records, [entry("train/ant/1.png", "ant", "1"), entry("val/bee/2.png", "bee", "2")]);
     let error = folders::read(&folder.path().join("flat/ant/deep"), &mut silent()).unwrap_err().to_string();
@@ -414,7 +432,7 @@ proptest! {
         prop_assume!(!labels.is_empty());
         let pairs: Vec<(&str, &str)> = labels.iter().map(|(path, class)| (&**path, &**class)).collect();
         let (folder, images, rows) = project(&pairs);
-        for layout in [Layout::Classes, Layout::HuggingFace] {
+        for layout in [Layout::Classes, Layout::HuggingFace, Layout::Yolo] {
             let out = folder.path().join(format!("{layout:?}"));
             layout::write(&rows, &images, &out, (layout, Means::Copy), &[], &mut silent()).unwrap();
             let read = folders::read(&out, &mut silent()).unwrap();
@@ -424,6 +442,6 @@ proptest! {
         // Nothing is anywhere else.
         let mut beside: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         beside.sort();
-        prop_assert_eq!(beside, ["Classes", "HuggingFace", "images"]);
+        prop_assert_eq!(beside, ["Classes", "HuggingFace", "Yolo", "images"]);
     }
 }

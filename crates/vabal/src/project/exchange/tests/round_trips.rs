@@ -70,11 +70,11 @@ fn project() -> impl Strategy<Value = Vec<Row>> {
 fn histories(rows: &[Row], labels: &Labels) -> Vec<Vec<Answer>> {
     let images =
         rows.iter().enumerate().map(|(id, row)| (ImageId(id as i64), row.path.as_str(), row.hash.as_str()));
-    let plan = matching::plan(labels, &Index::new(images), []);
-    assert_eq!(plan.unknown, Vec::<String>::new());
+    let found = plan(labels, &Index::new(images), [], "eve");
+    assert_eq!((found.unknown, found.conflicts), (vec![], vec![]));
     let mut histories: BTreeMap<ImageId, Vec<Answer>> = BTreeMap::new();
-    for (id, answer) in plan.answers {
-        histories.entry(id).or_default().push(answer);
+    for one in found.answers {
+        histories.entry(one.image).or_default().push(one.answer);
     }
     (0..rows.len() as i64).map(|id| histories.remove(&ImageId(id)).unwrap_or_default()).collect()
 }
@@ -92,9 +92,9 @@ proptest! {
                 _ => json_lines::write(&rows, &classes, Detail::Answers),
             };
             let bytes = if marked { format!("\u{feff}{text}") } else { text.clone() };
-            let labels = read(bytes.as_bytes(), format).unwrap();
+            let labels = read(bytes.as_bytes(), format, &Reading::default()).unwrap();
             prop_assert_eq!(&histories(&rows, &labels), &expected, "{}", text);
-            prop_assert_eq!(labels.left_out, 0);
+            prop_assert_eq!(labels.left_out.len(), 0);
             if format == Format::JsonLines {
                 prop_assert_eq!(&labels.classes[..], &classes[..]);
             }
@@ -119,16 +119,16 @@ proptest! {
         let expected: BTreeMap<String, Option<String>> =
             rows.iter().map(|row| (row.path.clone(), row.class.clone())).collect();
         let text = csv::write(&rows, Detail::Labels);
-        prop_assert_eq!(&of(read(text.as_bytes(), Format::Csv).unwrap()), &expected);
+        prop_assert_eq!(&of(read(text.as_bytes(), Format::Csv, &Reading::default()).unwrap()), &expected);
         // As spreadsheets write it.
         let other = text.replace('\n', "\r\n");
         if !rows.iter().any(|row| (row.path.clone() + row.class.as_deref().unwrap()).contains('\n')) {
-            prop_assert_eq!(&of(read(other.as_bytes(), Format::Csv).unwrap()), &expected);
+            prop_assert_eq!(&of(read(other.as_bytes(), Format::Csv, &Reading::default()).unwrap()), &expected);
         }
         let text = json_lines::write(&rows, &[], Detail::Labels);
-        prop_assert_eq!(&of(read(text.as_bytes(), Format::JsonLines).unwrap()), &expected);
+        prop_assert_eq!(&of(read(text.as_bytes(), Format::JsonLines, &Reading::default()).unwrap()), &expected);
         let writing = label_studio::Writing { prefix: label_studio::LOCAL_FILES, model: "vabal" };
-        let labels = read(label_studio::write(&rows, &writing).as_bytes(), Format::LabelStudio).unwrap();
+        let labels = read(label_studio::write(&rows, &writing).as_bytes(), Format::LabelStudio, &Reading::default()).unwrap();
         for record in &labels.records {
             let row = rows.iter().find(|row| row.path == record.path).unwrap();
             let [said] = &row.history[..] else { panic!() };
@@ -166,7 +166,7 @@ proptest! {
     #[test]
     fn no_bytes_make_a_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), text in ".{0,100}") {
         for format in [Format::Csv, Format::JsonLines, Format::LabelStudio] {
-            let _ = (read(&bytes, format), read(text.as_bytes(), format));
+            let _ = (read(&bytes, format, &Reading::default()), read(text.as_bytes(), format, &Reading::default()));
         }
     }
 
@@ -179,11 +179,11 @@ proptest! {
         ),
         studio in "\\[(\\{\"(data|annotations)\":(\\{\"(image|path|x)\":(\"[a-z./%?=0-9-]{0,12}\"|1)\\}|\\[\\]|1),\"annotations\":(\\[\\]|\\[\\{\"result\":(\\[\\{\"value\":\\{\"choices\":(\\[\"a\"\\]|1)\\}\\}\\]|3)\\}\\]|null)\\}){0,1}\\]",
     ) {
-        let _ = read(csv.as_bytes(), Format::Csv);
-        let _ = read(json.join("\n").as_bytes(), Format::JsonLines);
-        if let Ok(labels) = read(studio.as_bytes(), Format::LabelStudio) {
+        let _ = read(csv.as_bytes(), Format::Csv, &Reading::default());
+        let _ = read(json.join("\n").as_bytes(), Format::JsonLines, &Reading::default());
+        if let Ok(labels) = read(studio.as_bytes(), Format::LabelStudio, &Reading::default()) {
             let index = Index::new([(ImageId(1), "a/b.png", "x"), (ImageId(2), "b.png", "y")]);
-            let _ = matching::plan(&labels, &index, []);
+            let _ = plan(&labels, &index, [], "eve");
         }
     }
 }
@@ -192,7 +192,7 @@ proptest! {
 fn what_others_save_is_read() {
     let expected = [("a b/1.png", "Rolled-in scale"), ("2.png", "a;b,\"c\"\nd")];
     let same = |bytes: &[u8]| {
-        let labels = read(bytes, Format::Csv).unwrap();
+        let labels = read(bytes, Format::Csv, &Reading::default()).unwrap();
         let read: Vec<_> = labels
             .records
             .iter()
@@ -213,7 +213,7 @@ fn what_others_save_is_read() {
     same(b"annotation_id,annotator,choice,image,lead_time,updated_at\r1,3,Rolled-in scale,a b/1.png,2.5,2021-03-09T22:16:08.728353Z\r2,3,\"a;b,\"\"c\"\"\nd\",2.png,,\r");
 
     let lines = "{\"image\": \"a.png\", \"label\": \"x\", \"box\": [1, 2], \"n\": {}}\r\n\n{\"label\": 3, \"image\": \"b.png\"}\n{\"image\": \"c.png\"}\n{\"image\": \"d.png\", \"label\": null}\n";
-    let labels = read(lines.as_bytes(), Format::JsonLines).unwrap();
+    let labels = read(lines.as_bytes(), Format::JsonLines, &Reading::default()).unwrap();
     let read: Vec<_> = labels
         .records
         .iter()
@@ -237,7 +237,7 @@ fn who_said_what_outlives_the_way_through_label_studio() {
         annotation.as_object_mut().unwrap().retain(|key, _| key == "result" || key == "was_cancelled");
         annotation["completed_by"] = 1.into();
     }
-    let labels = read(tasks.to_string().as_bytes(), Format::LabelStudio).unwrap();
+    let labels = read(tasks.to_string().as_bytes(), Format::LabelStudio, &Reading::default()).unwrap();
     let said: Vec<_> = labels
         .records
         .iter()
@@ -262,7 +262,7 @@ fn an_export_of_label_studio_is_read() {
       {"id": 3, "data": {"text": "see", "photo": "https://example.org/x/%C3%A9.jpg?size=2"},
        "annotations": [{"result": [{"value": {"choices": ["crack"]}}]}]}
     ]"#;
-    let labels = read(export.as_bytes(), Format::LabelStudio).unwrap();
+    let labels = read(export.as_bytes(), Format::LabelStudio, &Reading::default()).unwrap();
     let said: Vec<_> = labels
         .records
         .iter()
@@ -286,10 +286,10 @@ fn an_export_of_label_studio_is_read() {
     let images = [
         (ImageId(10), "crack 1.png", "h1"),
         (ImageId(20), "train/a b.png", "h2"),
-        (ImageId(30), "deep/é.jpg", "h3"),
+        (ImageId(30), "deep/x/é.jpg", "h3"),
         (ImageId(40), "a b.png", "h4"),
     ];
-    let plan = matching::plan(&labels, &Index::new(images), ["crack"]);
-    assert_eq!(plan.answers.iter().map(|answer| answer.0).collect::<Vec<_>>(), [10, 10, 20, 30]);
-    assert_eq!(plan.new_classes, [super::class("scale")]);
+    let found = plan(&labels, &Index::new(images), ["crack"], "eve");
+    assert_eq!(found.answers.iter().map(|one| one.image).collect::<Vec<_>>(), [10, 20, 30, 10].map(ImageId));
+    assert_eq!(found.new_classes, [super::class("scale")]);
 }
