@@ -101,10 +101,10 @@ fn read_plan(path: &Path) -> Result<Plan> {
 }
 
 /// Checks that an output is none of the inputs.
-fn check_out(out: &Path, inputs: &[PathBuf]) -> Result<()> {
+fn check_out<'a>(out: &Path, inputs: impl IntoIterator<Item = &'a PathBuf>) -> Result<()> {
     let same =
         |input: &&PathBuf| matches!((input.canonicalize(), out.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    match inputs.iter().find(same) {
+    match inputs.into_iter().find(same) {
         Some(input) => Err(Error::input("a file would be written over one that is read")
             .at(out.display())
             .expected("another file")

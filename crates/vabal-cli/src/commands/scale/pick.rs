@@ -41,7 +41,7 @@ pub struct Pick {
 /// Scores that cannot be read, or are of another plan; what the library says.
 pub fn run(args: &Pick) -> Result<()> {
     let format = Format::of(&args.out)?;
-    super::check_out(&args.out, &[&args.scores[..], &[args.plan.clone()]].concat())?;
+    super::check_out(&args.out, args.scores.iter().chain([&args.plan]))?;
     let plan = read_plan(&args.plan)?;
     let digest = plan.digest()?;
     let mut all = plan.top_of(vabal::STRATEGIES)?;

@@ -49,7 +49,7 @@ fn share(text: &str) -> std::result::Result<(usize, usize), String> {
 /// # Errors
 /// What the library says; parts that cannot be read or do not fit the plan.
 pub fn run(args: &Score) -> Result<()> {
-    super::check_out(&args.out, &[&args.parts[..], &[args.plan.clone()]].concat())?;
+    super::check_out(&args.out, args.parts.iter().chain([&args.plan]))?;
     let scores = watched(args.quiet, |progress| score(args, progress))?;
     scores.write(&args.out)?;
     if !args.quiet {

@@ -139,21 +139,22 @@ fn what_a_project_makes_is_no_image_of_it_wherever_its_folder_lies() {
     assert_eq!(short(&again(&mut project)), [4, 0, 0, 0, 0]);
     thumbnail(&project);
     assert_eq!(short(&again(&mut project)), [0, 4, 0, 0, 0]);
-    // The folder of images in that of the project, and one folder that is both.
-    for images in ["photos", ""] {
-        let place = Place::new(0);
-        let folder = place.project();
-        fs::create_dir_all(folder.join("photos/thumbs")).unwrap();
-        for (name, k) in [("a.png", 0), ("thumbs/b.png", 1)] {
-            picture(k).save(folder.join("photos").join(name)).unwrap();
-        }
-        let mut project = Project::create(&folder, &folder.join(images), &[], plain()).unwrap();
-        assert_eq!(project.settings().unwrap().images, if images.is_empty() { "." } else { "photos" });
-        // A folder of the user's own of that name counts.
-        assert_eq!(short(&again(&mut project)), [2, 0, 0, 0, 0]);
-        thumbnail(&project);
-        assert_eq!(short(&again(&mut project)), [0, 2, 0, 0, 0]);
+    // The folder of images in that of the project.
+    let place = Place::new(0);
+    let folder = place.project();
+    fs::create_dir_all(folder.join("photos/thumbs")).unwrap();
+    for (name, k) in [("a.png", 0), ("thumbs/b.png", 1)] {
+        picture(k).save(folder.join("photos").join(name)).unwrap();
     }
+    // One folder cannot be both.
+    let error = Project::create(&folder, &folder, &[], plain()).unwrap_err().to_string();
+    assert!(error.contains("the folder of images itself"), "{error}");
+    let mut project = Project::create(&folder, &folder.join("photos"), &[], plain()).unwrap();
+    assert_eq!(project.settings().unwrap().images, "photos");
+    // A folder of the user's own of that name counts.
+    assert_eq!(short(&again(&mut project)), [2, 0, 0, 0, 0]);
+    thumbnail(&project);
+    assert_eq!(short(&again(&mut project)), [0, 2, 0, 0, 0]);
 }
 
 #[test]

@@ -170,7 +170,8 @@ fn json_has_the_names_of_the_contract() {
         |value: serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
     let next = project.next("ann", 1, &[]).unwrap();
     assert_eq!(keys(serde_json::to_value(&next).unwrap()), "left questions round");
-    let image = "class duplicates hash height holdout id missing path rank state suggestion why width";
+    let image =
+        "class duplicates flag hash height holdout id missing note path rank state suggestion why width";
     assert_eq!(keys(serde_json::to_value(&next.questions[0]).unwrap()), image);
     assert_eq!(keys(serde_json::to_value(&next.questions[0].why[0]).unwrap()), "kind strength text");
     let answered = serde_json::to_value(label(&mut project, "ann", 12, 0)).unwrap();

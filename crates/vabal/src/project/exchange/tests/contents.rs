@@ -162,3 +162,21 @@ fn two_classes_at_once_are_a_conflict_and_a_newer_answer_is_not() {
     let numbered = "answer,path,class\n1,a.png,crack\n2,a.png,scale\n";
     assert_eq!(planned(numbered), (vec![said("", "crack"), said("", "scale")], vec![]));
 }
+
+/// Those that are no files are not waited for.
+#[cfg(unix)]
+#[test]
+fn pipes_in_class_folders_are_passed_over_and_links_to_nothing_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for class in ["ant", "bee"] {
+        std::fs::create_dir(folder.path().join(class)).unwrap();
+        image::GrayImage::new(2, 2).save(folder.path().join(class).join("1.png")).unwrap();
+    }
+    let pipe = folder.path().join("ant/pipe.png");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink("nowhere", folder.path().join("bee/gone.png")).unwrap();
+    let labels =
+        crate::project::exchange::folders::read(folder.path(), &mut crate::progress::silent()).unwrap();
+    assert_eq!((labels.records.len(), labels.left_out.len()), (2, 1));
+    assert!(labels.notes[0].starts_with("bee/gone.png"), "{:?}", labels.notes);
+}
