@@ -107,7 +107,10 @@ impl Project {
                         .hint("take one off first")
                         .into());
                 }
-                sql.execute("INSERT INTO examples VALUES (?1, ?2, ?3)", params![class, image, now()])?;
+                // Two of one millisecond keep their order.
+                let put = "INSERT INTO examples VALUES (?1, ?2, \
+                           MAX(?3, (SELECT COALESCE(MAX(at), 0) + 1 FROM examples WHERE class = ?1)))";
+                sql.execute(put, params![class, image, now()])?;
             }
             Ok(true)
         })

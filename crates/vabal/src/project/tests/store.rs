@@ -139,7 +139,7 @@ fn classes_have_descriptions_and_examples_and_images_notes_and_flags() {
             .map(|one| (one.class, one.description, one.examples.iter().map(|e| e.id.0).collect()))
             .collect()
     };
-    assert_eq!(guides(&project), [(1, "dark\nlines".into(), vec![]), (3, String::new(), vec![1, 2])]);
+    assert_eq!(guides(&project), [(1, "dark\nlines".into(), vec![]), (3, String::new(), vec![2, 1])]);
     project.pin_example(3, ImageId(2), false).unwrap();
     project.describe_class(1, "").unwrap();
     assert_eq!(guides(&project), [(3, String::new(), vec![1])]);
