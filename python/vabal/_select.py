@@ -278,7 +278,7 @@ def select(
         mc_probs: class probabilities of T passes under dropout, [n, T, C].
         committee_probs: class probabilities of M classifiers, [n, M, C].
         ids: what the rows are called, whole numbers or texts that do not repeat; without it, row numbers. Draws and
-            ties go by the ids, so that the order of the rows changes nothing.
+            ties go by the ids, texts by their SHA-256, so that the order of the rows changes nothing.
         classes: how many classes there are, or their names in the order of the columns; ``labels`` and ``predicted``
             hold names then. Without it: what the columns of a table ``probs`` are called, where labels are texts;
             else as many as columns, else 1 + the largest label.

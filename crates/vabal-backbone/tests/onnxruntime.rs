@@ -1,7 +1,5 @@
 //! What needs an ONNX Runtime. `scripts/torch.sh` runs it.
 
-#![expect(clippy::unwrap_used, reason = "the lint spares tests, but not the functions they share")]
-
 use image::{DynamicImage, Rgb, RgbImage};
 use vabal_backbone::{Backbone, OnnxRuntime, Settings};
 
