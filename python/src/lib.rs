@@ -80,6 +80,12 @@ fn select(
     Answer::new(py, pool, selection, warnings)
 }
 
+/// Checks the name of a strategy and its settings, as JSON.
+#[pyfunction]
+fn check(strategy: &str, settings: &str) -> PyResult<()> {
+    STRATEGIES.build(&settings::spec(strategy, settings)?).map(drop).map_err(raise)
+}
+
 #[pymodule]
 fn _vabal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -88,6 +94,7 @@ fn _vabal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<model::Model>()?;
     module.add_class::<embed::Backbone>()?;
     module.add_function(wrap_pyfunction!(select, module)?)?;
+    module.add_function(wrap_pyfunction!(check, module)?)?;
     module.add_function(wrap_pyfunction!(model::vabal_settings, module)?)?;
     module.add_function(wrap_pyfunction!(settings::strategies, module)?)?;
     module.add_function(wrap_pyfunction!(demo::demo, module)?)?;

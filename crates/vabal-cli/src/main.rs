@@ -8,6 +8,7 @@ mod commands;
 mod data_dir;
 mod interrupt;
 mod output;
+mod place;
 mod table;
 mod terminal;
 

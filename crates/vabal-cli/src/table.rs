@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use vabal::csv::push_line;
+use vabal::query::term;
 use vabal::{Error, Result, files};
 use vabal_arrays::{Data, write_parquet};
 
@@ -48,6 +49,26 @@ impl Format {
 /// An ending that is none of them, texts that are too long for a format, a file that cannot be written.
 pub fn write(path: &Path, columns: &[(&str, Data)]) -> Result<()> {
     files::write(path, &bytes(Format::of(path)?, columns)?)
+}
+
+/// The columns of picks, best first: rank from 1, id, score, and the terms behind it, those that are classes as whole numbers.
+pub fn picks<'a>(
+    ids: Data,
+    scores: Vec<f64>,
+    terms: impl IntoIterator<Item = (&'a str, Vec<f64>)>,
+) -> Vec<(&'a str, Data)> {
+    let ranks = (1..=scores.len() as i64).collect();
+    let mut columns = vec![("rank", Data::Whole(ranks)), ("id", ids), ("score", Data::Real(scores))];
+    columns.extend(terms.into_iter().map(|(name, values)| {
+        let whole = term::is_class(name) && values.iter().all(|value| value.fract() == 0.0);
+        let data = if whole {
+            Data::Whole(values.into_iter().map(|value| value as i64).collect())
+        } else {
+            Data::Real(values)
+        };
+        (name, data)
+    }));
+    columns
 }
 
 /// Columns of one length as the bytes of a file.

@@ -35,7 +35,21 @@ pub struct Query<'a> {
     pub seed: Seed,
 }
 
+/// Labels of each of `classes` classes, \[C\]; every label is below C.
+#[must_use]
+pub fn class_counts(labels: &[Label], classes: usize) -> Vec<usize> {
+    let mut counts = vec![0; classes];
+    labels.iter().for_each(|&label| counts[label as usize] += 1);
+    counts
+}
+
 impl Query<'_> {
+    /// Labels of each class, \[C\].
+    #[must_use]
+    pub fn class_counts(&self) -> Vec<usize> {
+        class_counts(self.labels, self.classes)
+    }
+
     /// Checks what every strategy relies on: ids that do not repeat, within a pool and between them; a label for each
     /// labelled id, below C; at least two classes; arrays that say the same C, and features of one width. Values are
     /// checked where they are read.

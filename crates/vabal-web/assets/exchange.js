@@ -183,7 +183,7 @@ async function take(event) {
         ? h(
             'p',
             { className: 'bad' },
-            `Programs write ${found.suspicious.map((one) => `“${one}”`).join(', ')} for nothing, and it is a class now: merge or rename it if it is none.`,
+            `${found.suspicious.map((one) => `“${one}”`).join(', ')} is a class now, and programs write that where a value is missing. If it is not a class, merge it into another or rename it.`,
           )
         : '',
       found.conflicts > 0

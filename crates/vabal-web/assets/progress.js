@@ -296,7 +296,7 @@ function draw() {
       h(
         'p',
         { className: 'hint' },
-        'Recognised: the share of a class that the model finds on the holdout. Difficulty: how often an image that looks like this class is of it, as VaB-AL measures it; small is hard. Share expected: how much of the whole folder the model takes for this class. Of the next 100: expected among the next questions, with the range that holds what comes in 19 cases of 20; a new training chooses anew.',
+        'Recognised: recall on the holdout, the share of a class that the model finds. Difficulty: VaB-AL’s estimate of how often an image that looks like this class belongs to it; small is hard. Share expected: the share of the folder that the model predicts as this class. Of the next 100: how many of the next 100 questions are expected to be of this class, with a 95 % range; each training changes it.',
       ),
     ),
     confusions(status),

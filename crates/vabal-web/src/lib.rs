@@ -44,7 +44,7 @@ pub struct Options {
     pub allowed: Vec<String>,
     /// The path below which a proxy shows the page, such as `/vabal`; empty for none.
     pub base_path: String,
-    /// The token; the one kept in the project where there is none.
+    /// The token; if `None`, the one that is kept in the project's folder.
     pub token: Option<String>,
     /// The person that the page offers as who labels.
     pub person: Option<String>,
@@ -64,7 +64,7 @@ impl Server {
     /// Binds to the port and opens the project.
     ///
     /// # Errors
-    /// A host or port that cannot be bound to, names or a path that are none, a project that cannot be opened.
+    /// A host or port that cannot be bound to, an invalid name or path, a project that cannot be opened.
     pub fn bind(options: Options, work: Work) -> Result<Self> {
         let allowed = reach::allowed(&options.allowed)?;
         let base = reach::base_path(&options.base_path)?;

@@ -8,7 +8,8 @@ use vabal::Result;
 use vabal::backbone::{AUTO, Listing, Wish};
 use vabal_arrays::{features_ending, write_features};
 
-use super::backbone::{self, Runs, Wishes};
+use super::backbone::{self, Wishes};
+use super::machine::Runs;
 use crate::bar::watched;
 use crate::data_dir::data_dir;
 use crate::output::{complain, say, several};

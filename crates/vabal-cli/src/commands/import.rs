@@ -87,10 +87,10 @@ pub fn run(args: &Import) -> Result<()> {
     if !taken.suspicious.is_empty() {
         let names: Vec<String> = taken.suspicious.iter().map(|name| format!("\"{name}\"")).collect();
         complain(format_args!(
-            "warning: programs write {} for nothing, and it is a class now",
+            "warning: {} is a class now, and programs write that where a value is missing",
             names.join(", ")
         ));
-        complain("  hint: merge or rename it on the page if it is none");
+        complain("  hint: if that is not a class, merge it into another or rename it on the page");
     }
     let first =
         |lines: &[String]| lines.iter().take(FIRST).for_each(|line| complain(format_args!("  {line}")));

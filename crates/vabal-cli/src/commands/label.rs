@@ -11,7 +11,7 @@ use vabal::project::{Project, status};
 use vabal::{Error, Result};
 use vabal_web::{Options, Server, Work};
 
-use super::backbone::Machine;
+use super::machine::Machine;
 use crate::browser::Door;
 use crate::output::{complain, say};
 use crate::{interrupt, user};

@@ -8,6 +8,7 @@ pub mod fetch;
 pub mod import;
 pub mod init;
 pub mod label;
+pub mod machine;
 pub mod predict;
 pub mod query;
 pub mod rank;

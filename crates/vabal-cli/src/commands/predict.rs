@@ -8,7 +8,7 @@ use vabal::Result;
 use vabal::project::Project;
 use vabal_arrays::Data;
 
-use super::backbone::Machine;
+use super::machine::Machine;
 use crate::bar::watched;
 use crate::output::{complain, say, several};
 use crate::table::{self, aligned};

@@ -7,7 +7,7 @@ use vabal::config::Config;
 use vabal::experiment::{self, Outcome};
 use vabal::{Device, Flow, Result};
 
-use super::backbone::Machine;
+use super::machine::Machine;
 use crate::output::{complain, say};
 use crate::terminal::{Mode, Screen};
 use crate::{data_dir, interrupt};

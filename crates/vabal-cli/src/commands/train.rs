@@ -9,7 +9,7 @@ use vabal::Result;
 use vabal::project::status::{self, RoundStatus, Status};
 use vabal::project::{Project, learn};
 
-use super::backbone::Machine;
+use super::machine::Machine;
 use crate::bar::watched;
 use crate::output::{say, several};
 

@@ -19,7 +19,7 @@ use super::{LinearHead, Problem, Settings, check, expect};
 use crate::arrays::argmax;
 use crate::error::Result;
 use crate::progress::{Event, Flow, Progress, report, silent};
-use crate::{Id, Label, Seed};
+use crate::{Id, Label, Seed, class_counts};
 
 /// Folds, at most.
 const FOLDS: usize = 5;
@@ -219,8 +219,7 @@ fn scaled(features: &Array2<f32>) -> (Array2<f32>, f64, f64) {
 /// The rows of each fold, in ascending order, and whether they are enough for a choice. The rows of a class go to one fold
 /// after the other, and so do the classes; a class of one row is in none.
 fn deal(labels: &[Label], classes: usize) -> (Vec<Vec<usize>>, bool) {
-    let mut counts = vec![0_usize; classes];
-    labels.iter().for_each(|&label| counts[label as usize] += 1);
+    let counts = class_counts(labels, classes);
     let mut rows: Vec<usize> = (0..labels.len()).filter(|&row| counts[labels[row] as usize] > 1).collect();
     let of = counts.iter().filter(|&&count| count > 1).count();
     rows.sort_by_key(|&row| labels[row]);

@@ -103,8 +103,7 @@ impl Plan {
         }
         query.check(&*strategy)?;
         let arrays = by_row(&*strategy, spec)?.fit(query, progress)?;
-        let mut labelled = vec![0; query.classes];
-        query.labels.iter().for_each(|&label| labelled[label as usize] += 1);
+        let labelled = query.class_counts();
         let (n, sampled, seed) = (query.n, query.unlabelled.len(), query.seed);
         Ok(Self { spec: spec.clone(), n, labelled, sampled, seed, arrays })
     }

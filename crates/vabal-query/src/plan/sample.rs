@@ -3,7 +3,7 @@
 //!
 //! Never here: how parts are read.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use ndarray::Array2;
 
@@ -41,13 +41,15 @@ impl Sample {
         }
     }
 
-    /// The rows of a part that are in the sample, ascending.
+    /// The rows that are in the sample, by part, ascending.
     #[must_use]
-    pub fn rows(&self, part: usize) -> Vec<usize> {
-        let mut rows: Vec<usize> =
-            self.rows.iter().filter(|(_, _, of, _)| *of == part).map(|&(_, _, _, row)| row).collect();
-        rows.sort_unstable();
-        rows
+    pub fn rows(self) -> BTreeMap<usize, Vec<usize>> {
+        let mut parts = BTreeMap::<usize, Vec<usize>>::new();
+        for (_, _, part, row) in self.rows {
+            parts.entry(part).or_default().push(row);
+        }
+        parts.values_mut().for_each(|rows| rows.sort_unstable());
+        parts
     }
 }
 

@@ -8,7 +8,7 @@ use crate::Label;
 use crate::error::{Complaint, Error, Result};
 use crate::progress::Progress;
 use crate::term;
-use crate::{Column, Needs, Query, Selection, Strategy, StrategySettings, Table, available};
+use crate::{Column, Needs, Query, Selection, Strategy, StrategySettings, Table, available, class_counts};
 
 /// What a table `[strategy.NAME]` calls a [`Balanced`].
 pub(super) const KIND: &str = "balanced";
@@ -82,12 +82,9 @@ impl Strategy for Balanced {
         let by_id: std::collections::HashMap<_, _> =
             query.unlabelled.ids().iter().zip(query.unlabelled.predicted()?).collect();
         let classes: Vec<Label> = ranked.ids.iter().map(|id| by_id[id]).collect();
-        let mut available = vec![0; query.classes];
-        classes.iter().for_each(|&class| available[class as usize] += 1);
-        let mut labelled = vec![0; query.classes];
-        query.labels.iter().for_each(|&label| labelled[label as usize] += 1);
+        let available = class_counts(&classes, query.classes);
 
-        let quota = quotas(&labelled, &available, n);
+        let quota = quotas(&query.class_counts(), &available, n);
         let places = fill(quota, classes.iter().map(|&class| class as usize));
         let mut terms = ranked.terms;
         // By the classifier that the quotas go by, whatever the wrapped strategy means by it.
@@ -119,10 +116,8 @@ pub(super) fn top(
     terms: &[Column],
 ) -> Result<Selection> {
     let order = Selection::order(query, scores, scores.len())?;
-    let (mut labelled, mut available) = (vec![0; query.classes], vec![0; query.classes]);
-    query.labels.iter().for_each(|&label| labelled[label as usize] += 1);
-    classes.iter().for_each(|&class| available[class as usize] += 1);
-    let quota = quotas(&labelled, &available, n);
+    let available = class_counts(classes, query.classes);
+    let quota = quotas(&query.class_counts(), &available, n);
     let places = fill(quota, order.iter().map(|&row| classes[row] as usize));
     let rows: Vec<usize> = places.into_iter().map(|place| order[place]).collect();
     let of_rows = rows.iter().map(|&row| scores[row]).collect();

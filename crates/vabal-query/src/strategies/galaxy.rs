@@ -132,8 +132,7 @@ fn lines(
     if query.labels.is_empty() {
         return Ok(Vec::new());
     }
-    let mut counts = vec![0_usize; query.classes];
-    query.labels.iter().for_each(|&label| counts[label as usize] += 1);
+    let counts = query.class_counts();
     let mut classes: Vec<usize> = (0..query.classes).collect();
     classes.sort_by_key(|&class| counts[class]);
     classes.truncate(n);

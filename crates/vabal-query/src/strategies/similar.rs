@@ -13,7 +13,6 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::neighbours::{Place, both, by_rows};
-use crate::Label;
 use crate::error::{Result, within};
 use crate::kernels::{Threads, matmul, wide};
 use crate::progress::{Event, Progress, report};
@@ -132,8 +131,7 @@ impl Strategy for Similar {
 impl Similar {
     /// Which classes are rare.
     fn rare(&self, query: &Query<'_>) -> Vec<bool> {
-        let mut counts = vec![0_usize; query.classes];
-        query.labels.iter().for_each(|&label: &Label| counts[label as usize] += 1);
+        let counts = query.class_counts();
         let limit = self.0.rare * query.labels.len() as f64 / query.classes as f64;
         counts.iter().map(|&count| (count as f64) < limit).collect()
     }

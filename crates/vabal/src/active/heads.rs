@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report, silent};
 use crate::query::arrays::MonteCarlo;
 use crate::query::head::{LinearHead, Settings};
-use crate::query::{Needs, Signals};
+use crate::query::{Needs, Signals, class_counts};
 use crate::rng::Seed;
 use crate::{Id, Label};
 
@@ -168,12 +168,6 @@ fn even(p: &mut [f32], counts: &[usize]) {
     if total > 0.0 {
         p.iter_mut().for_each(|p| *p /= total);
     }
-}
-
-fn class_counts(labels: &[Label], classes: usize) -> Vec<usize> {
-    let mut counts = vec![0; classes];
-    labels.iter().for_each(|&label| counts[label as usize] += 1);
-    counts
 }
 
 /// How often each row is in a bootstrap sample: as many draws as rows, with replacement, of two classes at least.

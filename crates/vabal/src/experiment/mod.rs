@@ -6,6 +6,7 @@ mod asked;
 mod begin;
 mod bound;
 mod frozen;
+mod grid;
 mod measure;
 mod observe;
 pub mod ranking;

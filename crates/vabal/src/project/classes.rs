@@ -257,11 +257,11 @@ fn check_key(sql: &Transaction<'_>, key: &str, of: Option<Label>) -> Attempt<()>
 pub(super) fn checked_name(sql: &Transaction<'_>, name: &str, of: Option<Label>) -> Attempt<String> {
     let name = composed(name.trim());
     if let Some((letter, called)) = invisible(&name) {
-        return Err(Error::input("the name of a class has a character that nobody sees")
+        return Err(Error::input("the name of a class has an invisible character")
             .at("name")
             .expected("characters that can be seen, and plain spaces")
             .got(format!("{name:?}, with {called} (U+{:04X})", u32::from(letter)))
-            .hint("write the name anew: two classes would look the same")
+            .hint("type the name again: two classes would look the same")
             .into());
     }
     if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {

@@ -134,7 +134,7 @@ pub(super) fn labels_until_training(sql: &Transaction<'_>) -> Attempt<usize> {
     let settings = settings(sql)?;
     let counts = counts(sql)?;
     let labels = counts.labelled - counts.holdout.labelled;
-    // A training whose labels were taken back is none.
+    // A training whose labels were taken back does not count.
     let mut select = sql.prepare_cached(
         "SELECT labels, coalesce(json_extract(summary, '$.answers'), 0) FROM rounds
          WHERE round > 0 AND state <> 'failed' ORDER BY round DESC",

@@ -135,7 +135,7 @@ pub fn balanced(classes: &[Held]) -> Option<Balanced> {
 /// Trainings that the line of [`gain`] is laid through.
 const LAST: usize = 5;
 
-/// The last steps as (labels, mean recall), over the classes that are measured in all of them. Empty where there are none.
+/// The last steps as (labels, mean recall), over the classes that are measured in all of them; empty without such classes.
 #[must_use]
 pub fn curve(steps: &[(usize, &[Held])]) -> Vec<(usize, f64)> {
     let last = &steps[steps.len().saturating_sub(LAST)..];
@@ -418,7 +418,7 @@ mod tests {
         let again =
             of(&[Some((30, 0.0)), Some((40, 0.9)), Some((40, 1.0)), Some((45, 0.5)), Some((50, 0.95))]);
         assert_eq!(again, [(30, None, 0), (40, Some(0.45), 3), (50, Some(0.95), 4)]);
-        // One whose labels were taken back is none, and the next is not compared with it.
+        // A training whose labels were taken back is skipped, and the next one is not compared with it.
         let back = of(&[Some((30, 0.0)), Some((40, 0.9)), None, Some((50, 0.99))]);
         assert_eq!(back, [(30, None, 0), (40, Some(0.9), 1), (50, None, 3)]);
         // Nor with one that knew more.

@@ -119,7 +119,7 @@ impl Project {
     /// Writes a note of an image, flags it, or takes the flag off; what is `None` stays. Gives back what it has now.
     ///
     /// # Errors
-    /// An image that there is not, a name of a person that is none, a note that is too long or cannot be shown; the store
+    /// An image that there is not, an invalid name of a person, a note that is too long or cannot be shown; the store
     /// cannot be written.
     pub fn note_image(
         &mut self,

@@ -33,7 +33,7 @@ struct Merge {
 }
 
 impl Project {
-    /// Merges a class into another: every image of it becomes one of that, conflicts between the two are none any more,
+    /// Merges a class into another: its images belong to that one, conflicts between the two are resolved,
     /// its key is free. Gives back the classes that are left; `None` where there is no such class.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Names as people see them: one form of letters that can be written in several, and no letters that nobody sees.
+//! Names as people see them: one form of letters that can be written in several, and no invisible characters.
 //!
 //! Never here: which names there are.
 

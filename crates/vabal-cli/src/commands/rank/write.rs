@@ -1,32 +1,21 @@
-//! The picks as a table: rank, id, score, and the terms behind it; and whether a file of them may be written.
+//! The picks as a table; and whether a file of them may be written.
 
 use std::path::Path;
 
 use vabal::query::arrays::Names;
-use vabal::query::term;
 use vabal::{Error, Result, Selection};
 use vabal_arrays::Data;
 
 use super::Rank;
+use crate::{place, table};
 
 /// Checks before any work that a file can be written, and that it is none of those that are read.
 ///
 /// # Errors
 /// A folder in its place, a folder that cannot be written to, an input.
 pub fn check_place(path: &Path, args: &Rank) -> Result<()> {
-    if path.is_dir() {
-        return Err(Error::io("write", path)(std::io::ErrorKind::IsADirectory.into()));
-    }
     let inputs = args.unlabelled.iter().chain(&args.labelled).map(|source| super::pool::path_of(source));
-    let same = |input: &Path| matches!((input.canonicalize(), path.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    if let Some(input) = inputs.chain(args.model.as_deref()).find(|input| same(input)) {
-        return Err(Error::input("a file would be written over one that is read")
-            .at(path.display())
-            .expected("another file")
-            .got(input.display())
-            .hint("choose another --out or --model-out")
-            .into());
-    }
+    place::check(path, inputs.chain(args.model.as_deref()), "--out or --model-out")?;
     // Of files that may not be there yet: the folder, and the name.
     let whole = |path: &Path| {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -43,10 +32,7 @@ pub fn check_place(path: &Path, args: &Rank) -> Result<()> {
             .hint("choose another --model-out")
             .into());
     }
-    // The nearest folder that is there: those below it are made when the file is written.
-    let folders = path.ancestors().skip(1).map(|f| if f.as_os_str().is_empty() { Path::new(".") } else { f });
-    let folder = folders.into_iter().find(|folder| folder.exists()).unwrap_or(Path::new("."));
-    tempfile::tempfile_in(folder).map(drop).map_err(Error::io("write", path))
+    Ok(())
 }
 
 /// What was chosen.
@@ -58,22 +44,13 @@ pub struct Picks<'a> {
 }
 
 impl Picks<'_> {
-    /// The columns: rank, id, score, and the terms.
+    /// The columns of [`table::picks`].
     pub fn columns(&self) -> Vec<(&'static str, Data)> {
-        let Selection { ids, scores, terms, .. } = self.selection;
         let names = match &self.names {
             Names::Texts(texts) => Data::Texts(texts.clone()),
             Names::Numbers(numbers) => Data::Whole(numbers.clone()),
         };
-        let ranks = (1..=ids.len() as i64).collect();
-        let mut columns =
-            vec![("rank", Data::Whole(ranks)), ("id", names), ("score", Data::Real(scores.clone()))];
-        columns.extend(terms.iter().map(|term| {
-            let whole = term::is_class(term.name) && term.values.iter().all(|value| value.fract() == 0.0);
-            let values = &term.values;
-            let whole = whole.then(|| Data::Whole(values.iter().map(|&value| value as i64).collect()));
-            (term.name, whole.unwrap_or_else(|| Data::Real(values.clone())))
-        }));
-        columns
+        let terms = self.selection.terms.iter().map(|term| (term.name, term.values.clone()));
+        table::picks(names, self.selection.scores.clone(), terms)
     }
 }

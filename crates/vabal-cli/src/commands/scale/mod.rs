@@ -9,7 +9,7 @@ mod scores;
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use vabal::query::arrays::{Classes, Group, Names, Pool};
 use vabal::query::plan::{Name, Plan};
@@ -98,19 +98,4 @@ impl Part {
 fn read_plan(path: &Path) -> Result<Plan> {
     let bytes = fs::read(path).map_err(Error::io("read", path))?;
     Plan::from_bytes(&bytes, &path.display().to_string())
-}
-
-/// Checks that an output is none of the inputs.
-fn check_out<'a>(out: &Path, inputs: impl IntoIterator<Item = &'a PathBuf>) -> Result<()> {
-    let same =
-        |input: &&PathBuf| matches!((input.canonicalize(), out.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    match inputs.into_iter().find(same) {
-        Some(input) => Err(Error::input("a file would be written over one that is read")
-            .at(out.display())
-            .expected("another file")
-            .got(input.display())
-            .hint("choose another --out")
-            .into()),
-        None => Ok(()),
-    }
 }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use vabal::query::plan::{Candidate, Name};
-use vabal::query::term;
 use vabal::{Error, Result};
 use vabal_arrays::Data;
 
 use super::read_plan;
 use super::scores::Scores;
 use crate::output::{say, several};
+use crate::place;
 use crate::table::{self, Format};
 
 /// Pick the best rows of all scored parts
@@ -41,7 +41,7 @@ pub struct Pick {
 /// Scores that cannot be read, or are of another plan; what the library says.
 pub fn run(args: &Pick) -> Result<()> {
     let format = Format::of(&args.out)?;
-    super::check_out(&args.out, args.scores.iter().chain([&args.plan]))?;
+    place::check(&args.out, args.scores.iter().chain([&args.plan]).map(|path| &**path), "--out")?;
     let plan = read_plan(&args.plan)?;
     let digest = plan.digest()?;
     let mut all = plan.top_of(vabal::STRATEGIES)?;
@@ -61,10 +61,7 @@ pub fn run(args: &Pick) -> Result<()> {
     let n = args.n.unwrap_or(plan.n);
     let terms = all.terms().to_vec();
     let picks = all.finish(n, &plan.labelled)?;
-    let columns = columns(&picks, &terms);
-    let columns: Vec<(&str, Data)> =
-        columns.iter().map(|(name, data)| (name.as_str(), data.clone())).collect();
-    vabal::files::write(&args.out, &table::bytes(format, &columns)?)?;
+    vabal::files::write(&args.out, &table::bytes(format, &columns(&picks, &terms))?)?;
     if !args.quiet {
         say(format_args!(
             "{} of {} in {}",
@@ -79,8 +76,8 @@ pub fn run(args: &Pick) -> Result<()> {
     Ok(())
 }
 
-/// The columns of `vabal rank`: rank, id, score, and the terms.
-fn columns(picks: &[Candidate], terms: &[String]) -> Vec<(String, Data)> {
+/// The columns of [`table::picks`].
+fn columns<'a>(picks: &[Candidate], terms: &'a [String]) -> Vec<(&'a str, Data)> {
     let numbers: Option<Vec<i64>> = (picks.iter())
         .map(|pick| match pick.name {
             Name::Number(number) => i64::try_from(number).ok(),
@@ -89,20 +86,8 @@ fn columns(picks: &[Candidate], terms: &[String]) -> Vec<(String, Data)> {
         .collect();
     let ids = numbers
         .map_or_else(|| Data::Texts(picks.iter().map(|pick| pick.name.to_string()).collect()), Data::Whole);
-    let mut columns = vec![
-        ("rank".to_owned(), Data::Whole((1..=picks.len() as i64).collect())),
-        ("id".to_owned(), ids),
-        ("score".to_owned(), Data::Real(picks.iter().map(|pick| pick.score).collect())),
-    ];
-    for (place, name) in terms.iter().enumerate() {
-        let values: Vec<f64> = picks.iter().map(|pick| pick.terms[place]).collect();
-        let whole = term::is_class(name) && values.iter().all(|value| value.fract() == 0.0);
-        let data = if whole {
-            Data::Whole(values.iter().map(|&value| value as i64).collect())
-        } else {
-            Data::Real(values)
-        };
-        columns.push((name.clone(), data));
-    }
-    columns
+    let of = |(place, name): (usize, &'a String)| {
+        (name.as_str(), picks.iter().map(|pick| pick.terms[place]).collect())
+    };
+    table::picks(ids, picks.iter().map(|pick| pick.score).collect(), terms.iter().enumerate().map(of))
 }

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use vabal::query::arrays::Classes;
 use vabal::query::plan::{Collected, FEW, Plan, SAMPLE, Sample};
-use vabal::query::{Needs, Query};
-use vabal::{Error, Event, Id, Label, Progress, Result, STRATEGIES, Seed, Signals, config, files};
+use vabal::query::{Needs, Query, class_counts};
+use vabal::{Error, Event, Id, Progress, Result, STRATEGIES, Seed, Signals, config, files};
 
 use super::Part;
 use crate::bar::watched;
-use crate::commands::rank::pool::group;
+use crate::commands::rank::pool::{group, path_of};
 use crate::output::{say, several};
+use crate::place;
 
 /// Plan how to score a pool that is too large for one memory
 ///
@@ -67,7 +68,8 @@ pub struct PlanArgs {
 /// # Errors
 /// What the library says; parts that cannot be read or do not fit together.
 pub fn run(args: &PlanArgs) -> Result<()> {
-    super::check_out(&args.out, &args.parts)?;
+    let labelled = args.labelled.iter().map(|source| path_of(source));
+    place::check(&args.out, args.parts.iter().map(|path| &**path).chain(labelled), "--out")?;
     if args.n == 0 || args.sample == 0 {
         let (place, what) = if args.n == 0 { ("-n", "-n 10000") } else { ("--sample", "--sample 200000") };
         return Err(Error::input("nothing is asked for")
@@ -121,10 +123,11 @@ fn make(args: &PlanArgs, progress: &mut Progress<'_>) -> Result<Plan> {
         count = count.max(part.pool.classes());
     }
     let classes = Classes::Count(count);
+    let mut sample = sample.rows();
     let (mut open_rows, mut closed, mut labels) = (Collected::default(), Collected::default(), Vec::new());
     for (place, path) in args.parts.iter().enumerate() {
         step(args.parts.len() + place, progress)?;
-        let rows = sample.rows(place);
+        let rows = sample.remove(&place).unwrap_or_default();
         // What is labelled is in the parts, or in files of its own, which belong to each part.
         let wanted = args.labelled.is_empty() || place == 0;
         if rows.is_empty() && !wanted {
@@ -148,8 +151,7 @@ fn make(args: &PlanArgs, progress: &mut Progress<'_>) -> Result<Plan> {
 /// Warns of predicted classes that the sample has few rows of.
 fn warn_of_few(sample: &Signals<'_>, classes: usize, progress: &mut Progress<'_>) -> Result<()> {
     let Ok(predicted) = sample.predicted() else { return Ok(()) };
-    let mut counts = vec![0_usize; classes];
-    predicted.iter().for_each(|&class: &Label| counts[class as usize] += 1);
+    let counts = class_counts(&predicted, classes);
     let few: Vec<Id> = (0..classes as Id).filter(|&class| counts[class as usize] < FEW).collect();
     if few.is_empty() || few.len() == classes {
         return Ok(());

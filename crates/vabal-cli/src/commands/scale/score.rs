@@ -10,6 +10,7 @@ use super::scores::Scores;
 use super::{Part, read_plan};
 use crate::bar::watched;
 use crate::output::{say, several};
+use crate::place;
 
 /// Score parts of a pool by a plan
 ///
@@ -49,7 +50,7 @@ fn share(text: &str) -> std::result::Result<(usize, usize), String> {
 /// # Errors
 /// What the library says; parts that cannot be read or do not fit the plan.
 pub fn run(args: &Score) -> Result<()> {
-    super::check_out(&args.out, args.parts.iter().chain([&args.plan]))?;
+    place::check(&args.out, args.parts.iter().chain([&args.plan]).map(|path| &**path), "--out")?;
     let scores = watched(args.quiet, |progress| score(args, progress))?;
     scores.write(&args.out)?;
     if !args.quiet {

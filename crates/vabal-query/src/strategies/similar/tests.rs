@@ -4,6 +4,7 @@ use proptest::prelude::{ProptestConfig, prop, prop_assert, proptest};
 use rand_distr::{Distribution, StandardNormal};
 
 use super::*;
+use crate::Label;
 use crate::progress::silent;
 use crate::term;
 use crate::{Id, Seed, Signals};

@@ -234,8 +234,9 @@ impl Gaussian {
         self.origin.len()
     }
 
-    /// ln p(x | n) of the rows `order`, [`ROWS`] at most, but for what is the same for all n. Always as many rows as that, the last ones
-    /// 0: how a product sums goes by its shape, and a row has the same bits beside any others.
+    /// ln p(x | n), up to a term that is the same for all n, of the rows `order`, at most [`ROWS`]. The block is filled up with
+    /// rows of 0 to [`ROWS`]: the order of summation in a matrix product depends on its shape, and a row must have the same bits
+    /// beside any others.
     fn logits(&self, rows: &Rows<'_>, order: &[usize]) -> Array2<f64> {
         let mut centred = Array2::zeros((ROWS, self.origin.len()));
         for (mut out, &row) in centred.rows_mut().into_iter().zip(order) {

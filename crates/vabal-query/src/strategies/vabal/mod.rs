@@ -117,7 +117,7 @@ impl Strategy for Vabal {
         if n == 0 {
             return Ok(Selection::default());
         }
-        let labelled = class_counts(query);
+        let labelled = query.class_counts();
         let scored = match self.0.model {
             Model::Gaussian => {
                 let (gaussian, scale) = self.gaussian(query, &labelled, progress)?;
@@ -160,7 +160,7 @@ impl ByRow for Vabal {
     }
 
     fn fit(&self, sample: &Query<'_>, progress: &mut Progress<'_>) -> Result<Arrays> {
-        let (gaussian, scale) = self.gaussian(sample, &class_counts(sample), progress)?;
+        let (gaussian, scale) = self.gaussian(sample, &sample.class_counts(), progress)?;
         let mut arrays = gaussian.into_arrays();
         arrays.insert(SCALE.into(), Array2::from_elem((1, 1), scale));
         Ok(arrays)
@@ -223,13 +223,6 @@ fn scored(prediction: Prediction, seen: Posterior, labelled: &[usize]) -> Scored
         },
     ];
     Scored { scores, keys: Vec::new(), classes: seen.class, terms }
-}
-
-/// Labels of each class, \[C\].
-fn class_counts(query: &Query<'_>) -> Vec<usize> {
-    let mut labelled = vec![0_usize; query.classes];
-    query.labels.iter().for_each(|&label| labelled[label as usize] += 1);
-    labelled
 }
 
 /// What the classifier says of each candidate, corrected for its prior.

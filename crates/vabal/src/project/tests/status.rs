@@ -246,7 +246,7 @@ fn persons_are_counted_by_what_they_did_by_hand_with_their_agreement() {
         timed(&mut project, "ann", image, Label::from(image > 2), 2.0);
         timed(&mut project, "ben", image, Label::from(image > 3), 4.0);
     }
-    // A pause is none of the time, and what was taken back no answer.
+    // Pauses do not count as time, nor answers that were taken back as answers.
     timed(&mut project, "ann", 5, 0, 4000.0);
     timed(&mut project, "ben", 6, 0, 4.0);
     project.undo("ben", None).unwrap();
