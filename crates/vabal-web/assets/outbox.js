@@ -84,6 +84,29 @@ async function send(key, body) {
   }
 }
 
+/** Sends an entry now. Resolves to {done: result}, {kept: error} where it waits, {refused: error} where the server will never take it. */
+async function attempt(key, body) {
+  flying.add(key);
+  try {
+    const done = await send(key, body);
+    store.remove(key);
+    takeOver(done);
+    if (outbox.error) settle(null);
+    return { done };
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.passing) {
+      settle(error);
+      return { kept: error };
+    }
+    store.remove(key);
+    return { refused: error };
+  } finally {
+    flying.delete(key);
+    emit('trouble');
+  }
+}
+
 /**
  * Saves answers. Resolves to {saved: result} when they are on disk, {kept: error} when they will be sent again,
  * {refused: error} when the server will never take them.
@@ -98,25 +121,8 @@ export async function submit(answers, { source = 'page', duplicates = false } = 
     emit('trouble');
     return { kept: outbox.error };
   }
-  flying.add(key);
-  try {
-    const result = await send(key, body);
-    store.remove(key);
-    takeOver(result);
-    if (outbox.error) settle(null);
-    return { saved: result };
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    if (error.passing) {
-      settle(error);
-      return { kept: error };
-    }
-    store.remove(key);
-    return { refused: error };
-  } finally {
-    flying.delete(key);
-    emit('trouble');
-  }
+  const { done, ...rest } = await attempt(key, body);
+  return done ? { saved: done } : rest;
 }
 
 let flushing = null;
@@ -186,23 +192,7 @@ export async function takeBack() {
     emit('trouble');
     return { kept: true, images };
   }
-  flying.add(key);
-  try {
-    const result = await send(key, body);
-    store.remove(key);
-    takeOver(result);
-    if (outbox.error) settle(null);
-    return { undone: result };
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    if (error.passing) {
-      settle(error);
-      return { kept: true, images };
-    }
-    store.remove(key);
-    throw error;
-  } finally {
-    flying.delete(key);
-    emit('trouble');
-  }
+  const { done, refused } = await attempt(key, body);
+  if (refused) throw refused;
+  return done ? { undone: done } : { kept: true, images };
 }
