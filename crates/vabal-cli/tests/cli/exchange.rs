@@ -83,8 +83,7 @@ fn labels_never_go_to_another_image_silently() {
     wanted.sort_unstable();
     assert_eq!(got, wanted);
     let nothing = "path,label\nplain.png,nan\na/1.png,\nb/1.png,\"[\"\"a\"\",\"\"b\"\"]\"\n";
-    let words =
-        ["programs write \"nan\" for nothing", "give no label: 2", "1: several choices", "1: no class"];
+    let words = ["\"nan\" is a class now", "give no label: 2", "1: several choices", "1: no class"];
     tells(add("nothing.csv", nothing, &[]), &words, "plain.png nan");
     let words = ["ZERO WIDTH SPACE (U+200B)"];
     tells(add("invisible.csv", "path,label\nplain.png,crack\u{200b}\n", &[]), &words, "");
