@@ -51,7 +51,7 @@ impl Slot {
         folder: &Path,
         reading: &Reading,
         classes: &[String],
-        listing: &[(&str, u64, u128)],
+        listing: &[(&str, u64, i64)],
     ) -> Self {
         let folder = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
         let place = format!("{reading:?}\n{}", folder.display());

@@ -71,7 +71,7 @@ struct Candidate {
     /// Bytes.
     size: u64,
     /// Time of the last change, as the system tells it.
-    changed: Option<std::time::SystemTime>,
+    changed: Option<i64>,
 }
 
 /// What a file turned out to be.
@@ -163,7 +163,7 @@ pub(crate) fn read_files(
     let candidate = |path: &PathBuf| {
         let data = std::fs::metadata(path).ok();
         let size = data.as_ref().map_or(0, std::fs::Metadata::len);
-        let changed = data.and_then(|data| data.modified().ok());
+        let changed = data.map(|data| walk::changed_at(&data));
         Candidate {
             path: path.clone(),
             name: walk::below(folder, path),
@@ -209,12 +209,8 @@ fn no_image(place: &Path, what: &str) -> crate::error::Complaint {
 }
 
 /// What the cache must notice a change of: every file's name, size and time.
-fn listing(candidates: &[Candidate]) -> Vec<(&str, u64, u128)> {
-    let time = |candidate: &Candidate| {
-        let since = candidate.changed?.duration_since(std::time::UNIX_EPOCH).ok()?;
-        Some(since.as_nanos())
-    };
-    candidates.iter().map(|c| (c.name.as_str(), c.size, time(c).unwrap_or(0))).collect()
+fn listing(candidates: &[Candidate]) -> Vec<(&str, u64, i64)> {
+    candidates.iter().map(|c| (c.name.as_str(), c.size, c.changed.unwrap_or(0))).collect()
 }
 
 /// The classes, every file in them, pool first, each part sorted by path, and what should be said.
@@ -313,7 +309,7 @@ fn walk(
         if data.is_dir() && !path.is_symlink() {
             walk(root, &path, (label, test), found, notes)?;
         } else if data.is_file() {
-            let (size, changed) = (data.len(), data.modified().ok());
+            let (size, changed) = (data.len(), Some(walk::changed_at(&data)));
             found.push(Candidate { name: walk::below(root, &path), path, label, test, size, changed });
         }
     }

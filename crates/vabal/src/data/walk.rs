@@ -5,6 +5,7 @@
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use image::ImageFormat;
 use serde::Serialize;
@@ -138,6 +139,20 @@ pub(crate) fn no_images(folder: &Path, bad: &[Bad]) -> Complaint {
         .expected("JPEG, PNG, BMP, WebP or TIFF files, in it or below")
         .got(bad.first().map_or("none".into(), |bad| format!("{}: {}", bad.path, bad.reason)))
         .hint("name the folder that the images are in")
+}
+
+/// When a file was last written, or put where it is, in nanoseconds since 1970. A file that takes the place of another may have the
+/// size and the time of that one, such as images without compression from one archive: the time of its inode tells them apart,
+/// where the system has one.
+pub(crate) fn changed_at(data: &Metadata) -> i64 {
+    let since = data.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let written = since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX));
+    #[cfg(unix)]
+    let written = {
+        use std::os::unix::fs::MetadataExt as _;
+        written.max(data.ctime().saturating_mul(1_000_000_000).saturating_add(data.ctime_nsec()))
+    };
+    written
 }
 
 /// SHA-256 of a file.

@@ -5,9 +5,7 @@
 //! 256 are one transaction each: cut short, the same call goes on. Never here: what an image shows.
 
 use std::collections::HashSet;
-use std::fs::Metadata;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use image::{DynamicImage, GenericImageView as _};
 use rayon::prelude::*;
@@ -229,7 +227,12 @@ impl Walk<'_> {
                 } else if is_link && pictures::inside(self.root, &path).is_err() {
                     bad("it is a link out of the folder of images");
                 } else {
-                    self.found.push(Found { full, path, bytes: data.len(), changed: changed_at(&data) });
+                    self.found.push(Found {
+                        full,
+                        path,
+                        bytes: data.len(),
+                        changed: walk::changed_at(&data),
+                    });
                 }
             }
         }
@@ -245,12 +248,6 @@ impl Walk<'_> {
 
 fn first_line(error: &Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_string()
-}
-
-/// When a file was changed, in nanoseconds since 1970.
-pub(super) fn changed_at(data: &Metadata) -> i64 {
-    let since = data.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// Reads a file; `None` if it neither is nor claims to be an image.

@@ -12,9 +12,8 @@ use image::imageops::FilterType;
 use image::{DynamicImage, ImageFormat};
 use rusqlite::OptionalExtension as _;
 
-use super::images::changed_at;
 use super::{ImageId, Project};
-use crate::data::walk::hash_of;
+use crate::data::walk::{self, hash_of};
 use crate::data::{codec, folder};
 use crate::error::{Error, Result};
 use crate::files;
@@ -151,7 +150,7 @@ impl Picture {
         let path = inside(&canonical(&self.folder)?, &self.path)?;
         let data = fs::metadata(&path).map_err(Error::io("read", &path))?;
         // A file that was only touched is the same still.
-        let same = data.len() == self.bytes && changed_at(&data) == self.changed;
+        let same = data.len() == self.bytes && walk::changed_at(&data) == self.changed;
         if !same && hash_of(&path).map_err(Error::io("read", &path))?.as_slice() != self.hash {
             return Err(Error::input("the file has changed since it was imported")
                 .at(&self.path)

@@ -14,9 +14,10 @@ use super::learn::Located;
 use super::store::{Attempt, KIND, now};
 use super::why::Stats;
 use super::words::{State, words};
-use super::{ImageId, Project, images, pictures};
+use super::{ImageId, Project, pictures};
 use crate::Label;
 use crate::backbone::Hash;
+use crate::data::walk;
 use crate::error::{Error, Result};
 use crate::sqlite::to_json;
 
@@ -363,7 +364,7 @@ impl Project {
         let found = rows.into_par_iter().filter_map(|(image, path, hash, bytes, changed)| {
             let path = pictures::inside(&folder, &path).ok()?;
             let data = std::fs::metadata(&path).ok()?;
-            let same = data.len() == bytes && images::changed_at(&data) == changed;
+            let same = data.len() == bytes && walk::changed_at(&data) == changed;
             Some(Located { image, path, hash: same.then_some(hash) })
         });
         Ok(found.collect())
