@@ -6,7 +6,18 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Answer", "Backbone", "Model", "Pool", "__version__", "check", "demo", "select", "strategies", "vabal_settings"]
+__all__ = [
+    "Answer",
+    "Backbone",
+    "Model",
+    "Pool",
+    "__version__",
+    "check",
+    "demo",
+    "select",
+    "strategies",
+    "vabal_settings",
+]
 
 __version__: str
 
