@@ -64,11 +64,14 @@ INSTA_UPDATE=no cargo test --locked --release --workspace
 target=$(cargo metadata --locked --no-deps --format-version 1 | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 export VABAL=$target/release/vabal
 
-step documentation
+step 'documentation of the crates'
 RUSTDOCFLAGS='-D warnings' cargo doc --locked --release --workspace --no-deps
 
 step 'the Python package'
 scripts/python.sh
+
+step 'links, commands and site of the documentation'
+scripts/docs.sh
 
 step 'PyTorch, opened at run time'
 scripts/torch.sh
