@@ -58,6 +58,9 @@ cargo metadata --locked --format-version 1 | python3 scripts/licences.py
 step lints
 cargo clippy --locked --release --workspace --all-targets -- -D warnings
 
+step 'packages, and the program from them alone'
+scripts/package.sh
+
 step tests
 INSTA_UPDATE=no cargo test --locked --release --workspace
 # The program that the tests ran, for the steps below: `cargo run` would compile it anew, with other features of its dependencies.

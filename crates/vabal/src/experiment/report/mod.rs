@@ -20,6 +20,7 @@ mod text;
 use std::path::{Path, PathBuf};
 
 pub use gather::{join, read};
+pub use raster::{REGULAR as FONT, SEMI_BOLD as FONT_SEMI_BOLD};
 pub use section::Experiment;
 
 use crate::error::{Error, Result};
