@@ -2,6 +2,19 @@
 //!
 //! Every fallible function of the library returns [`Error`]. A front end prints it with
 //! [`std::fmt::Display`] and exits with [`Error::exit_code`]. Nothing in this room prints or panics.
+//!
+//! ```
+//! use vabal_query::Error;
+//!
+//! let error: Error = Error::input("label out of range")
+//!     .at("labels.csv, line 7")
+//!     .expected("0 to 9")
+//!     .got(12)
+//!     .hint("classes count from 0")
+//!     .into();
+//! assert_eq!(error.exit_code(), 2);
+//! assert!(error.to_string().contains("expected: 0 to 9"));
+//! ```
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -3,6 +3,21 @@
 //! al. 2023, "Stochastic Batch Acquisition") and BatchBALD (Kirsch et al. 2019).
 //!
 //! Never here: where the draws come from.
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::strategies::bald::{Bald, Settings};
+//! use vabal_query::progress::silent;
+//! use vabal_query::{Query, Seed, Signals, Strategy};
+//!
+//! let unlabelled = Signals::new(vec![10, 11])
+//!     .with_monte_carlo(array![[[0.9, 0.1], [0.1, 0.9]], [[0.5, 0.5], [0.5, 0.5]]])?;
+//! let labelled = Signals::default();
+//! let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[], classes: 2, n: 1, seed: Seed::new(1) };
+//! let chosen = Bald(Settings::default()).select(&query, &mut silent())?;
+//! assert_eq!(chosen.ids, [10]); // its two draws disagree; those of 11 are both unsure
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
 use rand::RngExt as _;

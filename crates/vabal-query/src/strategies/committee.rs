@@ -2,6 +2,21 @@
 //! (Seung et al. 1992; of deep networks, Beluch et al. 2018, "The Power of Ensembles for Active Learning").
 //!
 //! Never here: how the members are trained.
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::strategies::committee::{Committee, Measure, Settings};
+//! use vabal_query::progress::silent;
+//! use vabal_query::{Query, Seed, Signals, Strategy};
+//!
+//! let unlabelled = Signals::new(vec![10, 11])
+//!     .with_committee(array![[[0.9, 0.1], [0.1, 0.9]], [[0.5, 0.5], [0.5, 0.5]]])?;
+//! let labelled = Signals::default();
+//! let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[], classes: 2, n: 1, seed: Seed::new(1) };
+//! let chosen = Committee(Settings { measure: Measure::MutualInformation, members: 2 }).select(&query, &mut silent())?;
+//! assert_eq!(chosen.ids, [10]); // its two members disagree
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use ndarray::Axis;
 use rayon::prelude::*;

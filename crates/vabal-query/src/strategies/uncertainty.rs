@@ -1,5 +1,20 @@
 //! The three classic measures of uncertainty, from class probabilities alone: entropy, margin and
 //! least confidence (Settles 2009, "Active Learning Literature Survey", section 3.1).
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::strategies::uncertainty::{Measure, Uncertainty};
+//! use vabal_query::progress::silent;
+//! use vabal_query::{Query, Seed, Signals, Strategy};
+//!
+//! let unlabelled = Signals::new(vec![10, 11, 12])
+//!     .with_probabilities(array![[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])?;
+//! let labelled = Signals::default();
+//! let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[], classes: 2, n: 1, seed: Seed::new(1) };
+//! let chosen = Uncertainty(Measure::Margin).select(&query, &mut silent())?;
+//! assert_eq!(chosen.ids, [11]);
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use rayon::prelude::*;
 

@@ -3,6 +3,15 @@
 //!
 //! One file per idea. No tensor framework: the VAE is small, and written by hand it is faster than with a
 //! framework, the same bit for bit with any number of threads, and usable on features from anywhere.
+//!
+//! ```
+//! use vabal_query::strategies::vabal_paper::{Preset, Settings, VabalPaper};
+//! use vabal_query::Strategy;
+//!
+//! let strategy = VabalPaper::new(Settings::preset(Preset::Paper))?;
+//! assert!(strategy.needs().stages && strategy.needs().predicted);
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 mod fit;
 mod loss;

@@ -1,4 +1,13 @@
 //! Every reading of the paper that is left open, as one setting each, and the three presets.
+//!
+//! ```
+//! use vabal_query::strategies::vabal_paper::settings::{Preset, Settings};
+//!
+//! let settings = Settings { draws: 20, ..Settings::preset(Preset::Official) };
+//! settings.check()?;
+//! assert!(Settings { decay: 2.0, ..settings }.check().is_err());
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use serde::{Deserialize, Serialize};
 
