@@ -25,7 +25,7 @@ const TAKEN: [&str; 4] = ["api", "assets", "image", "thumb"];
 /// The system gives no random bytes.
 pub fn token(folder: &Path) -> Result<String> {
     let path = folder.join(TOKEN);
-    if let Some(token) = kept(&path) {
+    if let Some(token) = stored_token(&path) {
         return Ok(token);
     }
     let token = auth::token()?;
@@ -34,7 +34,7 @@ pub fn token(folder: &Path) -> Result<String> {
     Ok(token)
 }
 
-fn kept(path: &Path) -> Option<String> {
+fn stored_token(path: &Path) -> Option<String> {
     let meta = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
     #[cfg(unix)]
     if std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o077 != 0 {

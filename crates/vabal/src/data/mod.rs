@@ -2,21 +2,29 @@
 //!
 //! Every reader fills one [`Labelled`] set of [`Items`], or [`Images`] where nothing is known of them; splits and imbalance are
 //! lists of ids into it and copy nothing.
-//! Never here: networks, strategies, floats made from pixels (except in [`batch`]).
+//! Never here: networks, strategies, floats made from pixels (except in `batch`).
+//!
+//! ```
+//! let set = vabal::data::read_demo()?;
+//! assert_eq!(set.class_counts(&set.pool), [600; 10]);
+//! assert_eq!(set.items.classes()[0], "T-shirt/top");
+//! # Ok::<(), vabal::Error>(())
+//! ```
 
-pub mod batch;
+pub(crate) mod batch;
 mod cache;
-pub mod cifar;
+pub(crate) mod cifar;
 pub(crate) mod codec;
-pub mod demo;
-pub mod features;
-pub mod folder;
-pub mod idx;
-pub mod imbalance;
+pub(crate) mod demo;
+pub(crate) mod features;
+pub(crate) mod folder;
+pub(crate) mod idx;
+pub(crate) mod imbalance;
 pub mod source;
-pub mod split;
+pub(crate) mod split;
 pub(crate) mod walk;
 
+pub use demo::read as read_demo;
 pub use features::Features;
 pub use source::{Loaded, Source};
 

@@ -264,7 +264,7 @@ impl Model {
             agree += f64::from(drawn.votes.of(label)) / draws / n;
             means[label as usize] += 1.0 / n;
         }
-        let says = posterior::said(drawn.iter().map(|drawn| &drawn.votes), classes);
+        let says = posterior::votes_by_class(drawn.iter().map(|drawn| &drawn.votes), classes);
         let says = says.iter().map(|&said| said as f64 / draws / n);
         let right = votes_labelled.iter().zip(query.labels);
         let right = right.map(|(votes, &label)| f64::from(votes.of(label)) / draws);
