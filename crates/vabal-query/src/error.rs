@@ -288,7 +288,7 @@ fn io_hint(source: &std::io::Error) -> &'static str {
             "the file is damaged, or is text that is not UTF-8; repair it or get it again"
         }
         ErrorKind::UnexpectedEof => "the file ends too early; get it again",
-        _ => "mend what the system names and run the same command again; nothing that was finished is lost",
+        _ => "fix what the system names and run the same command again; nothing that was finished is lost",
     }
 }
 

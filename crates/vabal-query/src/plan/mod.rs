@@ -242,7 +242,7 @@ impl RowScore for Checked {
 }
 
 fn unreadable(place: &str, got: String) -> Complaint {
-    Error::input("this is no plan that can be read")
+    Error::input("invalid plan file")
         .at(place)
         .expected("a file that `vabal plan` wrote")
         .got(got)

@@ -418,7 +418,7 @@ fn decode(
             .at(file.path.display())
             .expected("a JPEG, PNG, BMP, WebP or TIFF image")
             .got(format!("{reason}{more}"))
-            .hint("mend or remove it, or leave such files out with data.skip_bad = true")
+            .hint("fix or remove it, or leave such files out with data.skip_bad = true")
             .into());
     }
     let left_out = bad.iter().map(|(file, reason)| format!("{LEFT_OUT}{}: {reason}", file.name));

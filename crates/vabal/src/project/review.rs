@@ -123,9 +123,9 @@ impl Project {
         // A group is known by its first image.
         let after = match after {
             None => ImageId(0),
-            Some(text) => text.parse().map_err(|_| {
-                Error::input("this is not where a page ended").at("after").got(format!("{text:?}"))
-            })?,
+            Some(text) => text
+                .parse()
+                .map_err(|_| Error::input("invalid cursor").at("after").got(format!("{text:?}")))?,
         };
         let mut groups = if near {
             let mut groups = near::groups(&self.looks()?);

@@ -212,7 +212,7 @@ impl RowScore for Agreement {
         let prediction = Prediction::of(rows, &self.labelled, self.tau)?;
         let features = Rows::scaled(rows, self.scale)?;
         if features.width() != self.gaussian.width() {
-            return Err(Error::input("features of another width")
+            return Err(Error::input("unexpected width of features")
                 .expected(format!("{} columns, as of the sample", self.gaussian.width()))
                 .got(format!("{} columns", features.width()))
                 .hint("score with the features that the plan was made of")
