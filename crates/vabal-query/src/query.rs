@@ -170,11 +170,14 @@ pub trait ByRow {
         false
     }
 
-    /// Fits what scoring needs to a query whose candidates are a sample of the pool: arrays by name.
+    /// Fits what scoring needs to a query whose candidates are a sample of the pool: arrays by name. Nothing, if not said
+    /// otherwise.
     ///
     /// # Errors
     /// As [`Strategy::select`].
-    fn fit(&self, sample: &Query<'_>, progress: &mut Progress<'_>) -> Result<Arrays>;
+    fn fit(&self, _sample: &Query<'_>, _progress: &mut Progress<'_>) -> Result<Arrays> {
+        Ok(Arrays::new())
+    }
 
     /// The score, with what [`ByRow::fit`] gave.
     ///

@@ -19,7 +19,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::progress::Progress;
-use crate::query::{Arrays, ByRow, Fitted, RowScore, Scored};
+use crate::query::{ByRow, Fitted, RowScore, Scored};
 use crate::rng::Seed;
 use crate::{Needs, Query, Selection, Signals, Strategy, available};
 
@@ -50,10 +50,6 @@ impl Strategy for Random {
 }
 
 impl ByRow for Random {
-    fn fit(&self, _: &Query<'_>, _: &mut Progress<'_>) -> Result<Arrays> {
-        Ok(Arrays::new())
-    }
-
     fn scorer(&self, fitted: &Fitted) -> Result<Box<dyn RowScore>> {
         Ok(Box::new(Keys(fitted.seed)))
     }

@@ -21,7 +21,7 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::kernels::{entropy_of, two_largest, wide};
 use crate::progress::Progress;
-use crate::query::{Arrays, ByRow, Fitted, RowScore, Scored};
+use crate::query::{ByRow, Fitted, RowScore, Scored};
 use crate::term;
 use crate::{Column, Needs, Query, Selection, Signals, Strategy};
 
@@ -72,10 +72,6 @@ impl Strategy for Uncertainty {
 }
 
 impl ByRow for Uncertainty {
-    fn fit(&self, _: &Query<'_>, _: &mut Progress<'_>) -> Result<Arrays> {
-        Ok(Arrays::new())
-    }
-
     fn scorer(&self, _: &Fitted) -> Result<Box<dyn RowScore>> {
         Ok(Box::new(*self))
     }
