@@ -120,9 +120,9 @@ fn arrays_that_cannot_be_a_pool_are_refused_by_their_place() {
             vec![probs(3, 2), column("ids", [1, 2])],
             "on the number of rows; where: ids; expected: 3 rows, as probs has",
         ),
-        (vec![floats("features", &[], vec![1.0])], "another shape; where: features"),
-        (vec![floats("features", &[usize::MAX, 0], vec![])], "another shape; where: features"),
-        (vec![floats("mc_probs", &[0, usize::MAX, 2], vec![])], "another shape; where: mc_probs"),
+        (vec![floats("features", &[], vec![1.0])], "unexpected array shape; where: features"),
+        (vec![floats("features", &[usize::MAX, 0], vec![])], "unexpected array shape; where: features"),
+        (vec![floats("mc_probs", &[0, usize::MAX, 2], vec![])], "unexpected array shape; where: mc_probs"),
         (
             vec![column("label", [0]), column("labels", [0])],
             "twice; where: labels; expected: each array once",
@@ -300,7 +300,7 @@ fn arrays_in_parts_are_one_array_and_its_messages_name_every_part() {
     let kinds = Array::joined(vec![column("ids", [1]), named("ids", &["a"])]).unwrap();
     refuses(
         one(vec![kinds], Classes::Guess),
-        "a type that is not read; where: ids; expected: whole numbers; got: texts",
+        "unsupported array type; where: ids; expected: whole numbers; got: texts",
     );
 }
 

@@ -184,7 +184,7 @@ fn settings_are_changed_one_by_one_and_refused_by_name() {
         (json!({"images": "/etc"}), ["images", "not set here"]),
         (json!({"budget": 30, "holdout": 0.5}), ["holdout", "fixed once there are images"]),
         (json!({"seed": 2}), ["seed", "fixed once there are images"]),
-        (json!([1]), ["no object", "value"]),
+        (json!([1]), ["not an object", "value"]),
     ] {
         let error = project.change_settings(&change).unwrap_err().to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
