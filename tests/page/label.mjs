@@ -13,6 +13,7 @@ import { file, finish } from './label/browser.mjs';
 if (file) await import('./label/real.mjs');
 await import('./label/answers.mjs');
 await import('./label/trouble.mjs');
+await import('./label/map.mjs');
 await import('./label/views.mjs');
 if (file) await import('./label/limits.mjs');
 process.exit((await finish()) ? 0 : 1);

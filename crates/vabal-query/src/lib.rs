@@ -28,6 +28,7 @@ pub mod files;
 pub mod head;
 #[doc(hidden)]
 pub mod kernels;
+pub mod layout;
 pub mod metrics;
 pub mod pca;
 pub mod plan;

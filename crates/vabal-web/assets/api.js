@@ -48,7 +48,7 @@ const IN_WORDS = {
 };
 
 /** Asks the server; what comes back is fine, else it is an ApiError. */
-async function ask(method, path, { body, type = 'application/json', signal, wait = 30_000 } = {}) {
+async function ask(method, path, { body, type = 'application/json', signal, wait = 30_000, cache = 'no-store' } = {}) {
   const limits = [AbortSignal.timeout(wait), ...(signal ? [signal] : [])];
   let response;
   try {
@@ -59,7 +59,7 @@ async function ask(method, path, { body, type = 'application/json', signal, wait
       headers: body === undefined ? {} : { 'Content-Type': type },
       signal: limits.length === 1 ? limits[0] : AbortSignal.any(limits),
       credentials: 'same-origin',
-      cache: 'no-store',
+      cache,
     });
   } catch (error) {
     if (signal?.aborted) throw error;
@@ -99,6 +99,9 @@ export async function signIn(text) {
   const given = /token=([^&#\s]+)/.exec(text)?.[1] ?? text.trim();
   await ask('GET', `/?token=${encodeURIComponent(given)}`);
 }
+
+/** Asks for bytes, which the browser may keep as long as the server says that they are the same. */
+export const bytes = async (path) => read(await ask('GET', path, { wait: 120_000, cache: 'no-cache' }), 'arrayBuffer');
 
 /** Asks for a file: its content, and the name the server gives it. */
 export async function download(path) {

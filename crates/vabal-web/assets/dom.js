@@ -153,6 +153,8 @@ const PHASES = {
   head: 'Training',
   train: 'Training',
   features: 'Looking at the images',
+  neighbours: 'Finding what looks alike',
+  layout: 'Placing the images',
 };
 
 /** What the program does in the background, and for how long still. */

@@ -8,6 +8,7 @@ import { submit } from './outbox.js';
 import { hold, inTurn, refuse } from './turns.js';
 import { actButtons, ClassList, findClass, STATE_NAMES } from './pick.js';
 import { details } from './details.js';
+import { chosenCount } from './chosen.js';
 import { flag } from './guide.js';
 import { Tiles } from './tiles.js';
 
@@ -65,6 +66,7 @@ function filterForm(changed) {
     on: { input: later(changed, 250) },
   });
   fields.search = search;
+  fields.among = h('input', { type: 'hidden', name: 'among' });
   const size = h('input', {
     type: 'range',
     min: '72',
@@ -104,6 +106,7 @@ function filterForm(changed) {
         change: changed,
       },
     },
+    fields.among,
     h('label', { className: 'field wide-field' }, h('span', {}, 'Search'), search),
     select('state', 'State', [any(), ...[...STATE_NAMES, 'missing'].map((one) => h('option', { value: one }, one))]),
     select('class', 'Class', [any()]),
@@ -159,6 +162,19 @@ function mount(root) {
       'New suggestions: refresh',
     ),
     rest: h('button', { type: 'button', hidden: true, on: { click: loadAll } }),
+    // The images that were chosen on the map, as a part of the filter that can be taken away.
+    among: h('button', {
+      type: 'button',
+      className: 'pill',
+      hidden: true,
+      on: {
+        click: () => {
+          fields.among.value = '';
+          remember();
+          load();
+        },
+      },
+    }),
     classes: new ClassList((one) => act(() => choose(one))()),
   };
   const filter = h(
@@ -200,7 +216,7 @@ function mount(root) {
     refs.acts,
   );
   root.append(
-    h('div', { className: 'browse-head' }, h('h1', { tabindex: '-1' }, 'Browse'), refs.found, refs.fresh),
+    h('div', { className: 'browse-head' }, h('h1', { tabindex: '-1' }, 'Browse'), refs.found, refs.among, refs.fresh),
     filter,
     h('div', { className: 'grid-box' }, tiles.root, refs.none),
     refs.panel,
@@ -251,6 +267,7 @@ function show(parameters) {
 async function load() {
   serial += 1;
   wanted = asText();
+  showAmong();
   loading = null;
   loaded = true;
   refs.fresh.hidden = true;
@@ -295,6 +312,14 @@ function fetchPage(first = false) {
       tiles.measure(first);
     });
   return loading;
+}
+
+function showAmong() {
+  const { value } = fields.among;
+  const known = value ? chosenCount(value) : null;
+  const text = known === null ? 'Images from the map' : `${count(known)} from the map`;
+  refs.among.hidden = !value;
+  put(refs.among, h('span', {}, text), h('span', { className: 'visually-hidden' }, ': take this away'), icon('close'));
 }
 
 async function loadAll() {

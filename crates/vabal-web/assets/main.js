@@ -9,6 +9,7 @@ import { inTurn, isBusy, waiting } from './turns.js';
 import { meaning, readLayout } from './keys.js';
 import { toggleSuggestions, undo, view as label } from './label.js';
 import { view as browse } from './grid.js';
+import { view as map } from './map.js';
 import { view as review } from './review.js';
 import { view as classes } from './classes.js';
 import { view as progress } from './progress.js';
@@ -17,7 +18,7 @@ import { toggleGuide } from './guide.js';
 import { help } from './help.js';
 
 const views = new Map(
-  [label, browse, review, classes, progress, exchange].map((view) => [view.id, { view, root: null }]),
+  [label, browse, map, review, classes, progress, exchange].map((view) => [view.id, { view, root: null }]),
 );
 let open = null;
 let before = 'browse';
@@ -55,7 +56,7 @@ function route({ focus = true } = {}) {
 /** From the views' links to what the view is about. */
 function skip(event) {
   event.preventDefault();
-  const all = ['#grid', '.review-list', '.stage', 'h1'].map((one) => views.get(open)?.root.querySelector(one));
+  const all = ['#grid', '.map-canvas', '.review-list', '.stage', 'h1'].map((one) => views.get(open)?.root.querySelector(one));
   (all.find((one) => one?.offsetParent) ?? main).focus();
 }
 

@@ -115,6 +115,7 @@ const PREFS = {
   contrast: 1,
   tile: 128,
   guide: false,
+  mapBy: 'label',
 };
 export const prefs = { ...PREFS };
 try {

@@ -11,14 +11,16 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 use vabal::error::Cause;
+use vabal::project::map::Stand;
 use vabal::project::{Answered, Answers, Project};
 use vabal::{Error, Progress, Result};
 
-use crate::api::{answers, classes, exchange, images, project, questions, review};
+use crate::api::{answers, classes, exchange, images, map, project, questions, review};
 use crate::auth::{Entry, Gate, Refusal, is_read, seal};
 use crate::error::{Answer, Failure};
 use crate::files::Decoders;
 use crate::http::{Head, Request, Response, Service};
+use crate::selections::Selections;
 use crate::training::Training;
 use crate::{assets, files};
 
@@ -26,6 +28,9 @@ use crate::{assets, files};
 pub type Learn = dyn Fn(&mut Project, &mut Progress<'_>) -> Result<()> + Send + Sync;
 /// How a project stands, as JSON.
 pub type Status = dyn Fn(&Project) -> Result<Value> + Send + Sync;
+
+/// Whether a project has its map.
+pub type FindMap = dyn Fn(&Project) -> Result<Stand> + Send + Sync;
 
 /// What the server has done for it.
 #[derive(Clone)]
@@ -36,6 +41,10 @@ pub struct Work {
     pub cold_start: bool,
     /// How the project stands.
     pub status: Arc<Status>,
+    /// Whether the map is there.
+    pub map: Arc<FindMap>,
+    /// Computes the map.
+    pub make_map: Arc<Learn>,
 }
 
 /// A project that is served.
@@ -54,6 +63,9 @@ pub struct App {
     /// Gestures that wait to be written, with the place of what becomes of each.
     waiting: Mutex<Vec<(Answers, Arc<Outcome>)>>,
     pub(crate) training: Arc<Training>,
+    /// The map that is being computed.
+    pub(crate) mapping: Arc<Training>,
+    pub(crate) selections: Selections,
     pub(crate) decoders: Decoders,
 }
 
@@ -81,7 +93,9 @@ impl App {
             idle: Mutex::new(vec![project]),
             writing: Mutex::default(),
             waiting: Mutex::default(),
-            training: Arc::new(Training::default()),
+            training: Arc::default(),
+            mapping: Arc::default(),
+            selections: Selections::default(),
         })
     }
 
@@ -198,7 +212,10 @@ impl App {
 
     /// Stops what is under way in the background, and waits for it.
     pub fn end(&self) {
+        // Both first: one may wait for the other.
+        self.mapping.stop();
         self.training.end();
+        self.mapping.end();
     }
 
     /// Answers a request that was admitted by `work`.
@@ -282,6 +299,12 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/api/images", route(M::GET, images::list))
         .route("/api/images/{id}", route(M::GET, images::detail))
         .route("/api/images/{id}/note", route(M::PUT, images::note))
+        .route("/api/map", route(M::GET, map::show))
+        .route("/api/map", route(M::POST, map::make))
+        .route("/api/map/points", route(M::GET, map::points))
+        .route("/api/map/colours", route(M::GET, map::colours))
+        .route("/api/map/changes", route(M::GET, map::changes))
+        .route("/api/selections", route(M::POST, map::select))
         .route("/api/review", route(M::GET, review::list))
         .route("/api/duplicates", route(M::GET, review::duplicates))
         .route("/api/status", route(M::GET, project::status))

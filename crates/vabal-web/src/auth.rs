@@ -17,6 +17,8 @@ use crate::http::{Head, Response};
 
 /// The largest body of an import, in bytes.
 const IMPORT: usize = 64 << 20;
+/// The ids of a million images that were chosen together, in bytes.
+const SELECTION: usize = 16 << 20;
 /// The largest other body, in bytes.
 const OTHER: usize = 1 << 20;
 /// Scripts, styles and images from here alone, and nothing inline; no frame around the page, no form to elsewhere.
@@ -164,6 +166,9 @@ impl Gate {
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match kind.as_str() {
             "text/csv" | "application/x-ndjson" | "application/json" if import => Ok(Entry::Open(IMPORT)),
+            "application/json" if head.path.iter().map(String::as_str).eq(["api", "selections"]) => {
+                Ok(Entry::Open(SELECTION))
+            }
             "application/json" => Ok(Entry::Open(OTHER)),
             _ => Err(Refusal {
                 status: 415,

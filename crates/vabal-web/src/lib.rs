@@ -2,7 +2,7 @@
 //!
 //! Rooms: `http` lets connections in and reads requests; `reach` knows names, paths and the token; `auth` says who may ask; `app` leads a request to the
 //! function that answers it; `api/` has these functions; `files` shows images; `training` works in the
-//! background; `assets` is the page itself. All that is known of a project is in `vabal::project`: nothing here
+//! background; `selections` keeps images that were chosen together; `assets` is the page itself. All that is known of a project is in `vabal::project`: nothing here
 //! writes SQL, trains or chooses, and nothing prints.
 //!
 //! ```no_run
@@ -37,6 +37,7 @@ mod error;
 mod files;
 mod http;
 mod reach;
+mod selections;
 mod training;
 
 mod api;

@@ -1,4 +1,4 @@
-//! Training in the background: when it begins, how far it is, how it ends. The page goes on meanwhile.
+//! Training, and other long work, in the background: when it begins, how far it is, how it ends. The page goes on meanwhile.
 //!
 //! Never here: what is trained, and what is chosen then (`vabal::project::learn`).
 
@@ -87,7 +87,7 @@ impl Training {
             std::thread::Builder::new().name("training".into()).spawn(move || this.work(now, &*learn));
         stand.thread = Some(thread.map_err(|error| {
             Error::from(
-                Error::input("the system gives no thread to train in").got(error).hint("end other programs"),
+                Error::input("the system gives no thread to work in").got(error).hint("end other programs"),
             )
         })?);
         stand.begun_at = labels.or(stand.begun_at);
@@ -107,7 +107,7 @@ impl Training {
             }
             Ok(Err(Error::Stopped)) => State::Idle,
             Ok(Err(error)) => State::Failed(error.to_string()),
-            Err(_) => State::Failed("the training broke off by a mistake of the program".into()),
+            Err(_) => State::Failed("it broke off by a mistake of the program".into()),
         };
     }
 

@@ -36,7 +36,7 @@ export const restarted = () => {
   address = program.url;
 };
 export const { origin } = new URL(address);
-export const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+export const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--enable-unsafe-swiftshader'] });
 export const faults = [];
 let checks = 0;
 // Failures asked for by a check; what the browser says of them is no fault.
@@ -75,6 +75,8 @@ export async function visit({
   page.on('pageerror', (error) => faults.push(`script error: ${error.stack}`));
   page.on('console', (message) => {
     if (!['error', 'warning'].includes(message.type()) || expected) return;
+    // WebGL without a graphics card says that it is slow.
+    if (/GL Driver Message/.test(message.text())) return;
     // An image whose file is gone is part of a project's life.
     if (/Failed to load resource/.test(message.text()) && /\/(image|thumb)\//.test(message.location().url)) return;
     faults.push(`console: ${message.text()} ${message.location().url}`);

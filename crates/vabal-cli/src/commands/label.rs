@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use vabal::project::learn::{self, Context};
-use vabal::project::{Project, status};
+use vabal::project::{Project, map, status};
 use vabal::{Error, Result};
 use vabal_web::{Options, Server, Work};
 
@@ -114,12 +114,16 @@ fn open(folder: &Path, address: &str) -> Option<RedirectFile> {
 
 /// What the server has done in the background.
 fn work(context: Context) -> Work {
+    let context = Arc::new(context);
+    let [for_map, for_making] = [Arc::clone(&context), Arc::clone(&context)];
     Work {
         learn: Arc::new(move |project, progress| match learn::round(project, &context, progress)? {
             // The first questions are there: now what the first training will want.
             0 => learn::prepare(project, &context, progress),
             _ => Ok(()),
         }),
+        map: Arc::new(move |project| map::find(project, &for_map)),
+        make_map: Arc::new(move |project, progress| map::make(project, &for_making, progress)),
         cold_start: true,
         status: Arc::new(|project| {
             serde_json::to_value(status::of(project)?).map_err(|error| Error::input(error).into())

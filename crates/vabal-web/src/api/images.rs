@@ -1,6 +1,7 @@
 //! Images listed, one in full, notes of them.
 
 use serde::Deserialize;
+use vabal::Error;
 use vabal::project::{ImageId, ListQuery};
 
 use super::{asked, body, json, number, word};
@@ -8,9 +9,19 @@ use crate::app::App;
 use crate::error::{Answer, Failure};
 use crate::http::Request;
 
-/// `GET /api/images?state=&class=&predicted=&low=&high=&flag=&search=&sort=&after=&limit=`
+/// `GET /api/images?state=&class=&predicted=&low=&high=&flag=&among=&search=&sort=&after=&limit=`
 pub fn list(app: &App, Request { head, .. }: &Request) -> Answer {
+    let among = head.asked("among").map(|name| {
+        let found = app.selections.find(name).ok_or_else(|| {
+            let gone = Error::input(
+                "this selection is no longer kept: the server was started again, or many followed",
+            );
+            Failure::new(410, gone.hint("choose the images on the map again"))
+        });
+        found.map(|images| images.to_vec())
+    });
     let query = ListQuery {
+        among: among.transpose()?,
         state: word(head, "state", "open, labelled, later, unsure, discarded, conflict or missing")?,
         class: asked(head, "class", "the id of a class")?,
         predicted: asked(head, "predicted", "the id of a class")?,

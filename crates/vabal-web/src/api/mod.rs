@@ -6,6 +6,7 @@ pub mod answers;
 pub mod classes;
 pub mod exchange;
 pub mod images;
+pub mod map;
 pub mod project;
 pub mod questions;
 pub mod review;

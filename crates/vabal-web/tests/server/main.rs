@@ -7,6 +7,7 @@ mod files;
 mod flood;
 mod labelling;
 mod load;
+mod map;
 mod security;
 mod support;
 mod training;

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use serde_json::json;
 use tempfile::TempDir;
+use vabal::project::map::Stand;
 use vabal::project::{Project, Settings};
 use vabal_web::{Options, Server, Work};
 
@@ -90,6 +91,8 @@ pub fn idle() -> Work {
         learn: Arc::new(|_, _| Ok(())),
         cold_start: false,
         status: Arc::new(|project| Ok(json!({ "counts": project.counts()? }))),
+        map: Arc::new(|_| Ok(Stand::Wanted)),
+        make_map: Arc::new(|_, _| Ok(())),
     }
 }
 

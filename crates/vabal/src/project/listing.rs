@@ -115,6 +115,8 @@ pub struct ListQuery {
     pub high: Option<f64>,
     /// Flagged, or not.
     pub flag: Option<bool>,
+    /// Among these.
+    pub among: Option<Vec<ImageId>>,
     /// With this in their path; capitals of ASCII do not matter.
     pub search: Option<String>,
     /// In this order; by id where none is given.
@@ -389,6 +391,11 @@ impl Filter {
         }
         if let Some(flag) = query.flag {
             filter.and("(i.image IN (SELECT image FROM notes WHERE flag = 1)) = ?", [flag.into()]);
+        }
+        if let Some(among) = &query.among {
+            let ids: Vec<String> = among.iter().map(ImageId::to_string).collect();
+            filter
+                .and("i.image IN (SELECT value FROM json_each(?))", [format!("[{}]", ids.join(",")).into()]);
         }
         if let Some(search) = query.search.as_deref().filter(|search| !search.is_empty()) {
             let escaped = search.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");

@@ -18,6 +18,7 @@ mod image_id;
 mod images;
 pub mod learn;
 mod listing;
+pub mod map;
 mod merging;
 mod names;
 mod near;

@@ -370,6 +370,16 @@ impl Project {
         Ok(found.collect())
     }
 
+    /// Every image that is there, by id, with the hash that it was imported with.
+    pub(super) fn contents(&self) -> Result<Vec<(ImageId, Hash)>> {
+        self.read(|sql| {
+            let mut select =
+                sql.prepare_cached("SELECT image, hash FROM images WHERE missing = 0 ORDER BY image")?;
+            let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// The longer side that half of the images do not exceed, in pixels.
     pub(super) fn usual_side(&self) -> Result<usize> {
         self.read(|sql| {

@@ -30,6 +30,8 @@ pub struct Context {
     open: Box<Open>,
     opened: Mutex<Option<(Wish, Backbone)>>,
     seen: Mutex<Option<Arc<Seen>>>,
+    /// Held by whoever computes features: a training and a map that begin together compute them once.
+    seeing: Mutex<()>,
 }
 
 impl std::fmt::Debug for Context {
@@ -42,7 +44,7 @@ impl Context {
     /// With `open` for backbones by name.
     #[must_use]
     pub fn new(device: Device, open: Box<Open>) -> Self {
-        Self { device, open, opened: Mutex::default(), seen: Mutex::default() }
+        Self { device, open, opened: Mutex::default(), seen: Mutex::default(), seeing: Mutex::default() }
     }
 
     /// With the backbone inside the program, and with files.
@@ -90,6 +92,7 @@ impl Context {
             images: sources.iter().map(|source| (source.image, source.hash)).collect(),
             seed,
         };
+        let _seeing = self.seeing.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(seen) = known.filter(|seen| seen.what == what) {
             return Ok(seen);

@@ -4,6 +4,7 @@
 //! starts it and when, how answers are stored.
 
 mod context;
+pub(in crate::project) mod embedding;
 mod model;
 
 use std::collections::{HashMap, HashSet};

@@ -56,6 +56,13 @@ fn no_model(project: &Project) -> Complaint {
         .hint("label some images, then `vabal train`")
 }
 
+/// How images are read for a network: as it was trained, whatever the settings say by now.
+pub(super) fn reading_of(scorer: &Scorer) -> Reading {
+    let shape = scorer.shape();
+    let colour = if shape.channels == 1 { folder::Colour::Grey } else { folder::Colour::Rgb };
+    Reading { size: shape.height, aspect: Aspect::Pad, colour, skip_bad: true }
+}
+
 /// What a model says of an image: a probability for each class; `None` of one that cannot be read.
 pub type Guess = Option<Vec<f32>>;
 
@@ -87,10 +94,7 @@ pub fn predict(
             Ok((model.classes, answers))
         }
         Model::Network(scorer) => {
-            // As the model was trained, whatever the settings say by now.
-            let shape = scorer.shape();
-            let colour = if shape.channels == 1 { folder::Colour::Grey } else { folder::Colour::Rgb };
-            let reading = Reading { size: shape.height, aspect: Aspect::Pad, colour, skip_bad: true };
+            let reading = reading_of(&scorer);
             let classes = scorer.classes().to_vec();
             if paths.is_empty() {
                 return Ok((classes, answers));
