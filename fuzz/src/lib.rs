@@ -165,6 +165,7 @@ static SERVER: LazyLock<(u16, PathBuf)> = LazyLock::new(|| {
     };
     let work = vabal_web::Work {
         learn: Arc::new(|_, _| Ok(())),
+        make_map: Arc::new(|_, _| Ok(())),
         cold_start: false,
         status: Arc::new(|_| Ok(serde_json::Value::Null)),
     };

@@ -174,6 +174,12 @@ impl App {
         done
     }
 
+    /// The project's folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Begins a training; false where one is under way in this process.
     ///
     /// # Errors

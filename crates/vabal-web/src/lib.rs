@@ -21,6 +21,7 @@
 //! // A page that only labels. `vabal label` trains and reports here.
 //! let work = Work {
 //!     learn: Arc::new(|_, _| Ok(())),
+//!     make_map: Arc::new(|_, _| Ok(())),
 //!     cold_start: false,
 //!     status: Arc::new(|_| Ok(serde_json::Value::Null)),
 //! };
