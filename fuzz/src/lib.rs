@@ -14,6 +14,7 @@ use vabal::config::Config;
 use vabal::data::Source;
 use vabal::project::exchange::{self, Format, Reading};
 use vabal::project::Project;
+use vabal::project::map::Stand;
 use vabal_backbone::{Backbone, Settings};
 use vabal_query::Seed;
 use vabal_query::arrays::{Kind, Source as _};
@@ -165,6 +166,7 @@ static SERVER: LazyLock<(u16, PathBuf)> = LazyLock::new(|| {
     };
     let work = vabal_web::Work {
         learn: Arc::new(|_, _| Ok(())),
+        map: Arc::new(|_| Ok(Stand::Impossible("no map here".into()))),
         make_map: Arc::new(|_, _| Ok(())),
         cold_start: false,
         status: Arc::new(|_| Ok(serde_json::Value::Null)),

@@ -7,6 +7,7 @@
 //!
 //! ```no_run
 //! use std::sync::Arc;
+//! use vabal::project::map::Stand;
 //! use vabal_web::{Options, Server, Work};
 //!
 //! let options = Options {
@@ -21,6 +22,7 @@
 //! // A page that only labels. `vabal label` trains and reports here.
 //! let work = Work {
 //!     learn: Arc::new(|_, _| Ok(())),
+//!     map: Arc::new(|_| Ok(Stand::Impossible("no map here".into()))),
 //!     make_map: Arc::new(|_, _| Ok(())),
 //!     cold_start: false,
 //!     status: Arc::new(|_| Ok(serde_json::Value::Null)),
@@ -49,6 +51,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 use vabal::project::Project;
+use vabal::project::map::Stand;
 use vabal::{Error, Result};
 
 use app::App;
