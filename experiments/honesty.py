@@ -1,14 +1,18 @@
 """Whether what a project says of itself comes true: played as in labelling.py, with the labels of a data set hidden.
 
     python experiments/honesty.py NEU-CLS-64 --out runs/honesty
+    python experiments/honesty.py NEU-CLS-64 --images 1500 --labels 200 --strategies vabal
 
-After each training it keeps what the project says, and compares it with what it does not know: the classes of the next 100 questions, the
-model's errors on all images of the holdout, and its errors among the open images above each probability.
+After each training it keeps what the project says, and compares it with what it does not know: the
+classes of the next 100 questions, the model's errors, and its errors among the open images above each
+probability. The model's errors are those on all images of the holdout; with --images N the project has
+N images drawn at random, and they are those on N others that it never sees.
 
 Needs nothing but Python 3.11 and the program. Writes results.md and results.json; the projects stay beside them.
 """
 
 import argparse
+import csv
 import json
 import pathlib
 import sqlite3
@@ -41,7 +45,7 @@ def play(options, images, truth, classes, strategy, seed):
         if got["labels_until_training"] > 0:
             continue
         newest = page.wait(newest + 1)
-        said.append(compared(project, page.ask("/api/status"), true) | {"strategy": strategy, "seed": seed, "answers": len(asked)})
+        said.append(compared(options, project, page.ask("/api/status"), true) | {"strategy": strategy, "seed": seed, "answers": len(asked)})
     page.end()
     for row in said:
         coming = asked[row["answers"]:row["answers"] + 100]
@@ -50,17 +54,21 @@ def play(options, images, truth, classes, strategy, seed):
     return said
 
 
-def compared(project, status, true):
+def compared(options, project, status, true):
     """What a project says, beside what is so."""
     store = sqlite3.connect(f"file:{project}/project.sqlite?mode=ro", uri=True)
     rows = store.execute("SELECT path, holdout, state, p.class, confidence FROM images JOIN predictions AS p USING (image) LEFT JOIN states USING (image)")
     rows = [(true[path], *rest) for path, *rest in rows]
+    queue = store.execute("SELECT path, p.class, confidence FROM queue JOIN images USING (image) JOIN predictions AS p USING (image) WHERE rank <= 100")
+    queue = [confidence >= 0.9 and true[path] == predicted for path, predicted, confidence in queue]
     store.close()
     right, held = {}, {}
     for label, holdout, _, predicted, _ in rows:
         if holdout:
             held[label] = held.get(label, 0) + 1
             right[label] = right.get(label, 0) + (predicted == label)
+    if options.images:
+        right, held = on_others(options, project, true)
     last = status["rounds"][-1]
     accepted = []
     for one in status["acceptance"]:
@@ -74,7 +82,23 @@ def compared(project, status, true):
         "stop": status["stopping"]["reasonable"],
         "next": {c["id"]: [c["expected_next"], c["expected_low"], c["expected_high"]] for c in status["classes"]},
         "accepted": accepted,
+        "sure_and_right": sum(queue) / len(queue) if queue else None,
     }
+
+
+def on_others(options, project, true):
+    """Images of each class that the model gets right, and that there are, among those that the project never saw."""
+    out, known = options.out / "predictions.csv", {}
+    subprocess.run([options.vabal, "predict", project, options.out / "others", "--out", out, "--quiet"], check=True)
+    for name in json.loads((options.out / "classes.json").read_text()):
+        known[name] = len(known)
+    right, held = {}, {}
+    with open(out, newline="") as file:
+        for row in csv.DictReader(file):
+            label = true[row["path"]]
+            held[label] = held.get(label, 0) + 1
+            right[label] = right.get(label, 0) + (known[row["class"]] == label)
+    return right, held
 
 
 def tables(rows):
@@ -82,6 +106,14 @@ def tables(rows):
     within = lambda low, value, high: low is not None and low <= value <= high
     mean = lambda values: sum(values) / len(values) if values else float("nan")
     strategies = list(dict.fromkeys(row["strategy"] for row in rows))
+    numbers = [f"{100 * value:.1f}" if value is not None else "" for row in rows for value in row["balanced"]]
+    if len(strategies) == 1:
+        text += ["Balanced accuracy as the project says it, and as it is, in percent:\n",
+                 "| seed | answers | low | high | truth | held |", "|---" * 6 + "|"]
+        for row, low, high, so in zip(rows, numbers[::3], numbers[1::3], numbers[2::3], strict=True):
+            held = within(*row["balanced"][::2], row["balanced"][1]) if row["balanced"][0] is not None else None
+            text.append(f"| {row['seed']} | {row['answers']} | {low} | {high} | {so} | {'' if held is None else 'yes' if held else '**no**'} |")
+        text.append("")
     text += ["| strategy | trainings | balanced accuracy held | its width | all classes measured | next 100: images in another class | ranges held | their width |",
              "|---" * 8 + "|"]
     for strategy in strategies:
@@ -97,11 +129,17 @@ def tables(rows):
     text += ["\nErrors among suggestions that are accepted, all strategies, from 50 answers on:\n",
              "| above | images | expected | were wrong | interval held | its width |", "|---" * 6 + "|"]
     late = [row for row in rows if row["answers"] >= 50]
-    for at in range(len(late[0]["accepted"])):
+    for at in range(len(late[0]["accepted"]) if late else 0):
         own = [row["accepted"][at] for row in late if row["accepted"][at][2] is not None and row["accepted"][at][1] > 0]
         if own:
             text.append(f"| {100 * own[0][0]:g} % | {mean([o[1] for o in own]):.0f} | {mean([o[2] for o in own]):.1f} | {mean([o[5] for o in own]):.1f} | "
                         f"{100 * mean([within(o[3], o[5], o[4]) for o in own]):.0f} % | {mean([o[4] - o[3] for o in own]):.0f} |")
+    queues = [row for row in rows if row["sure_and_right"] is not None]
+    text += ["\nAmong the first hundred questions of a queue, those that the model is sure of (90 % or more) and right about:\n",
+             "| strategy | queues | on average | more than half, in so many queues |", "|---" * 4 + "|"]
+    for strategy in strategies:
+        own = [row["sure_and_right"] for row in queues if row["strategy"] == strategy]
+        text.append(f"| {strategy} | {len(own)} | {100 * mean(own):.0f} % | {sum(share > 0.5 for share in own)} |")
     stops = [row for row in rows if row["stop"]]
     text.append(f"\nStopping was called reasonable after {len(stops)} of {len(rows)} trainings"
                 + (f", the first with {min(row['answers'] for row in stops)} answers." if stops else "."))
@@ -115,6 +153,7 @@ def main():
     parser.add_argument("--labels", type=int, default=360, help="answers in all, those of the holdout too")
     parser.add_argument("--strategies", nargs="+", default=["vabal", "margin", "random"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--images", type=int, default=0, help="images of the project, drawn at random; as many others measure it")
     parser.add_argument("--vabal", required=True, help="the program")
     options = parser.parse_args()
     files, images = labelling.survey(options.folder), options.out / "images"
@@ -123,6 +162,15 @@ def main():
     options.out.mkdir(parents=True, exist_ok=True)
     truth = labelling.hide(options.folder, files, images, 1)
     classes = sorted(set(truth.values()))
+    (options.out / "classes.json").write_text(json.dumps(classes))
+    if options.images:
+        # The names are shuffled already: the first are a random sample.
+        names = sorted(truth)
+        (options.out / "others").mkdir()
+        for name in names[options.images:2 * options.images]:
+            (images / name).rename(options.out / "others" / name)
+        for name in names[2 * options.images:]:
+            (images / name).unlink()
     rows = [row for seed in options.seeds for strategy in options.strategies
             for row in play(options, images, truth, classes, strategy, seed)]
     (options.out / "results.json").write_text(json.dumps(rows, indent=1))

@@ -9,7 +9,7 @@ step() { printf '\n== %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$1" >&2; [ $# -lt 2 ] || printf '  hint: %s\n' "$2" >&2; exit 1; }
 
 # What the repository has at its root. Profilers, debuggers and downloads leave files behind, which are easily committed.
-root='(README|ARCHITECTURE|CONTRIBUTING|CHANGELOG|SECURITY)\.md|LICENSE-(APACHE|MIT)|Cargo\.(toml|lock)|(clippy|deny|rustfmt)\.toml|\.gitignore'
+root='(README|ARCHITECTURE|CONTRIBUTING|CHANGELOG|SECURITY)\.md|LICENSE-(APACHE|MIT)|Cargo\.(toml|lock)|(clippy|deny|rustfmt)\.toml|justfile|Containerfile|\.gitignore'
 
 # The rooms of a crate from the top down, one argument a storey: none names a room of a higher one.
 above() {
@@ -58,14 +58,23 @@ cargo metadata --locked --format-version 1 | python3 scripts/licences.py
 step lints
 cargo clippy --locked --release --workspace --all-targets -- -D warnings
 
+step 'packages, and the program from them alone'
+scripts/package.sh
+
 step tests
 INSTA_UPDATE=no cargo test --locked --release --workspace
+# The program that the tests ran, for the steps below: `cargo run` would compile it anew, with other features of its dependencies.
+target=$(cargo metadata --locked --no-deps --format-version 1 | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+export VABAL=$target/release/vabal
 
-step documentation
+step 'documentation of the crates'
 RUSTDOCFLAGS='-D warnings' cargo doc --locked --release --workspace --no-deps
 
 step 'the Python package'
 scripts/python.sh
+
+step 'links, commands and site of the documentation'
+scripts/docs.sh
 
 step 'PyTorch, opened at run time'
 scripts/torch.sh
@@ -86,12 +95,10 @@ if [ "$(major)" -lt 20 ]; then
   [ "$(major)" -ge 20 ] || fail "Node.js is older than 20: $(node --version)" 'install a newer one: https://nodejs.org'
 fi
 # A demo of seconds: what the page looks like does not depend on how much the network sees.
-cargo run --locked --release --quiet -- demo --quiet --out "$folder/demo" --set rounds.count=3 --set 'seeds=[1]' \
+"$VABAL" demo --quiet --out "$folder/demo" --set rounds.count=3 --set 'seeds=[1]' \
   --set classifier.size=32 --set 'strategies=[random, entropy, vabal, vabal-official]' --set strategy.vabal-official.epochs=4
 npm --prefix tests/page ci --loglevel=error --no-audit --no-fund
 node tests/page/report.mjs "$folder/demo/report.html"
-# The program that has just made the demo.
-target=$(cargo metadata --locked --no-deps --format-version 1 | node -p 'JSON.parse(fs.readFileSync(0)).target_directory')
-node tests/page/label.mjs "$target/release/vabal"
+node tests/page/label.mjs "$VABAL"
 
 step 'all is well'

@@ -2,6 +2,7 @@
 # What needs a PyTorch or an ONNX Runtime, which are opened at run time: the tests that plain `cargo test` leaves out, of
 # crates/vabal-torch against PyTorch itself, of vabal's engine on it against that of the CPU, and of backbones on ONNX Runtime against rten.
 # Takes the Python of scripts/python.sh, which has installed both, or PYTHON=…; torch from 2.10 on, onnxruntime from 1.17 on.
+# VABAL=… names a program that is built already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-${XDG_CACHE_HOME:-$HOME/.cache}/vabal-python/test/bin/python}
@@ -24,9 +25,9 @@ cargo test --locked --release --workspace --test torch --test onnxruntime
 cargo test --locked --release --workspace --lib network::torch -- --ignored
 
 # The program, which asks python3 where its PyTorch and its ONNX Runtime are.
+run() { if [ -n "${VABAL:-}" ]; then "$VABAL" "$@"; else cargo run --locked --release --quiet -- "$@"; fi; }
 unset VABAL_LIBTORCH VABAL_ONNXRUNTIME
 PATH=$(dirname "$python"):$PATH
-cargo run --locked --release --quiet --package vabal-cli -- embed docs/figures --runtime onnxruntime --out "$VABAL_REFERENCE/features.npz"
-cargo run --locked --release --quiet --package vabal-cli -- run \
-  experiments/every-strategy-demo.toml --quiet --out "$VABAL_REFERENCE/demo" --device torch-cpu --set rounds.count=2 --set classifier.epochs=2 --set classifier.minimum_steps=0 \
-  --set 'strategies=["margin"]'
+run embed docs/figures --runtime onnxruntime --out "$VABAL_REFERENCE/features.npz"
+run run experiments/every-strategy-demo.toml --quiet --out "$VABAL_REFERENCE/demo" --device torch-cpu \
+  --set rounds.count=2 --set classifier.epochs=2 --set classifier.minimum_steps=0 --set 'strategies=["margin"]'

@@ -165,3 +165,18 @@ def test_a_power_of_scores(known: Known) -> None:
     stochastics = pytest.importorskip("baal.active.heuristics.stochastics")
     sampled = stochastics.PowerSampling(compat.Heuristic("bald"), query_size=30, temperature=1.0)
     assert len(set(sampled.get_ranks(drawn(known))[0][:30])) == 30
+
+
+def test_a_real_heuristic_of_theirs_whose_ranks_are_shuffled_in_part(known: Known) -> None:
+    heuristics = pytest.importorskip("baal.active.heuristics")
+    plain = compat.Heuristic("entropy")
+    assert isinstance(plain, heuristics.AbstractHeuristic)
+    ranks, scores = plain.get_ranks(known.probs)
+    some = compat.Heuristic("entropy", shuffle_prop=0.3)
+    mixed, same = some.get_ranks(known.probs)
+    np.testing.assert_array_equal(same, scores)
+    np.testing.assert_array_equal(some(known.probs), mixed)
+    assert sorted(mixed) == list(range(400)) and 0 < (mixed != ranks).sum() <= 400 * 0.4
+    for wrong in (-0.1, 1.5):
+        with pytest.raises(ValueError, match="0 to 1"):
+            compat.Heuristic("entropy", shuffle_prop=wrong)

@@ -197,3 +197,20 @@ def test_a_wrong_name_or_setting_is_told_at_once() -> None:
         compat.modal_query("entorpy")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="unknown setting"):
         compat.modal_query("vabal", rigde=1.0)
+
+
+@EACH
+def test_a_classifier_that_was_not_shown_a_class_of_the_labels(strategy: vabal.Strategy, known: Known) -> None:
+    models, linear = pytest.importorskip("modAL.models"), pytest.importorskip("sklearn.linear_model")
+    query = compat.modal_query(strategy.name, **few(strategy))
+    rows = np.concatenate([np.flatnonzero(known.truth == name)[:10] for name in range(3)])
+    learner = models.ActiveLearner(
+        linear.LogisticRegression(),
+        query_strategy=query,
+        X_training=known.features[rows],
+        y_training=known.truth[rows],
+    )
+    some = rows[known.truth[rows] != 1]
+    learner.teach(known.features[some], known.truth[some], only_new=True)
+    assert learner.estimator.classes_.tolist() == [0, 2] and set(learner.y_training) == {0, 1, 2}
+    assert len(set(learner.query(known.features, n_instances=5)[0])) == 5

@@ -76,9 +76,9 @@ def test_errors(arrays: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "torn").write_bytes(model.to_bytes()[:500])
     with pytest.raises(OSError, match="cannot"):
         model.save(tmp_path / "torn" / "model")
-    with pytest.raises(ValueError, match="not a VAE that can be read"):
+    with pytest.raises(ValueError, match="invalid VAE file"):
         vabal.VaBAL.load(tmp_path / "torn")
-    with pytest.raises(ValueError, match="not a VAE that can be read\n  where: bytes in memory"):
+    with pytest.raises(ValueError, match="invalid VAE file\n  where: bytes in memory"):
         vabal.VaBAL.from_bytes(b"nothing")
     with pytest.raises(FloatingPointError, match="diverged"):
         vabal.VaBAL(learning_rate=1e30, epochs=3).fit(**arrays)

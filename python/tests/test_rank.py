@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def rank(folder: Path, name: str, settings: dict[str, Any], arrays: dict[str, object]) -> list[str]:
-    """The ids of ``vabal rank``, which is built where it is not yet."""
+    """The ids of ``vabal rank``, by the program that ``VABAL`` names, or by one built for it."""
     np.savez(folder / "pool.npz", **arrays)  # type: ignore[arg-type]
     sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    command = ["cargo", "run", "--locked", "--release", "--quiet", "--manifest-path", str(ROOT / "Cargo.toml"), "--"]
+    build = ["cargo", "run", "--locked", "--release", "--quiet", "--manifest-path", str(ROOT / "Cargo.toml"), "--"]
+    command = [os.environ["VABAL"]] if "VABAL" in os.environ else build
     command += ["rank", "--quiet", "--unlabelled", str(folder / "pool.npz"), "--strategy", name, "-n", "7"]
     subprocess.run([*command, *sets, "--seed", "3", "--out", str(folder / "picks.csv")], check=True)
     with (folder / "picks.csv").open() as file:

@@ -163,7 +163,7 @@ def test_ids_of_any_kind(known: Known) -> None:
         chosen = vabal.select("margin", probs=known.probs, ids=ids, n=9)
         np.testing.assert_array_equal(chosen.rows, rows)
         np.testing.assert_array_equal(chosen.ids, np.asarray(ids)[rows])
-    with pytest.raises(ValueError, match="there twice\n  where: ids=, rows 1 and 2(.|\n)*got: b"):
+    with pytest.raises(ValueError, match="duplicate id\n  where: ids=, rows 1 and 2(.|\n)*got: b"):
         vabal.select("random", ids=["a", "b", "b"], n=1)
     with pytest.raises(TypeError, match="whole numbers or texts"):
         vabal.select("random", ids=[0.5, 1.5], n=1)
@@ -252,7 +252,9 @@ def test_errors_name_the_keyword(known: Known) -> None:
         ValueError, match="disagree(.|\n)*where: labels=\n  expected: 400 rows, as probs= has\n  got: 9"
     ):
         vabal.select("entropy", probs=known.probs, labels=[0] * 9, n=1)
-    with pytest.raises(ValueError, match=r"another shape\n  where: features=\n  expected: \[n, d\].*\n  got: \[400\]"):
+    with pytest.raises(
+        ValueError, match=r"unexpected array shape\n  where: features=\n  expected: \[n, d\].*\n  got: \[400\]"
+    ):
         vabal.select("vabal-paper", known.truth, known.probs, n=1)
     with pytest.raises(TypeError, match="probs= holds <U1, not numbers"):
         vabal.select("entropy", probs=[["a", "b"]], n=1)

@@ -352,9 +352,8 @@ def test_several_classifiers(known: Known) -> None:
     np.testing.assert_array_equal(by_name.query(known.features, named, batch_size=9), drawn)
     with pytest.raises(ValueError, match=r"expected: \[T, n, C\]"):
         compat.PoolQuery("bald", draw=lambda clf, X: passes[0]).query(known.features, y)
-    with pytest.raises(TypeError, match="predictions of several classifiers are missing"):
-        fitted = logistic.fit(known.features, known.truth)
-        compat.PoolQuery("bald").query(known.features, y, fitted, fit_clf=False)
+    drawn = compat.PoolQuery("bald", draw=lambda clf, X: passes[:, : len(X)]).query(known.features, y, fit_clf=False)
+    assert len(drawn) == 1
 
 
 def test_members_that_have_not_seen_every_class() -> None:
@@ -372,6 +371,17 @@ def test_members_that_have_not_seen_every_class() -> None:
     probs, names = _shared.voices(clf, X, draw=None, bootstrap=None, known=None, seed=1)
     assert names == ["a", "b", "c"] and probs.shape == (40, 30, 3)
     np.testing.assert_allclose(probs.mean(axis=1), clf.predict_proba(X), atol=1e-6)
+
+
+@EACH
+def test_a_classifier_that_is_fitted_already_stays_as_it_is(strategy: vabal.Strategy, known: Known) -> None:
+    y = np.where(known.labels < 0, np.nan, known.labels)
+    clf = classifier().fit(known.features, y)
+    weights = clf.estimator_.coef_.copy()
+    query = compat.PoolQuery(strategy.name, **few(strategy))
+    chosen = query.query(known.features, y, clf, fit_clf=False, batch_size=4)
+    np.testing.assert_array_equal(clf.estimator_.coef_, weights)
+    np.testing.assert_array_equal(chosen, asked(strategy, known, batch_size=4))
 
 
 def test_their_wrappers(known: Known) -> None:

@@ -196,7 +196,7 @@ impl Entry {
                 .at(format!("{}, row {row}", self.place))
                 .expected(expected)
                 .got(got)
-                .hint("mend the array")
+                .hint("fix the array")
                 .into()),
         }
     }
@@ -239,7 +239,7 @@ impl Entry {
 
     fn wrong(&self, expected: &str, hint: &str) -> Error {
         let pickled = matches!(&self.dtype, Dtype::Other(name) if name == "|O");
-        Error::input("an array of a type that is not read")
+        Error::input("unsupported array type")
             .at(&self.place)
             .expected(expected)
             .got(if pickled { "Python objects".to_string() } else { self.dtype.to_string() })

@@ -41,7 +41,7 @@ pub fn features_ending(path: &Path) -> Result<&'static str> {
     match ending.as_deref() {
         Some("npz") => Ok("npz"),
         Some("parquet") => Ok("parquet"),
-        _ => Err(Error::input("a file of an unknown ending")
+        _ => Err(Error::input("unknown file extension")
             .at(path.display())
             .expected("a file ending in .npz or .parquet")
             .got(ending.map_or("no ending".into(), |ending| format!(".{ending}")))

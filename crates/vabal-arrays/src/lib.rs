@@ -197,7 +197,7 @@ pub fn open(path: &Path) -> Result<Vec<Entry>> {
         Some("parquet") => parquet::open,
         Some("safetensors") => safetensors::open,
         _ => {
-            return Err(Error::input("a file of an unknown ending")
+            return Err(Error::input("unknown file extension")
                 .at(path.display())
                 .expected(format!("a file ending in {ENDINGS}"))
                 .got(ending.map_or("no ending".into(), |ending| format!(".{ending}")))

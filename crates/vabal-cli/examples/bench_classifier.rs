@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use rand::Rng as _;
 use vabal::classify::Training;
-use vabal::classify::settings::{Kernels, Settings};
+use vabal::classify::{Kernels, Settings};
 use vabal::data::{ImageShape, Images, Origin};
 use vabal::query::Needs;
 use vabal::{Device, Event, Flow, Id, Label, Seed};

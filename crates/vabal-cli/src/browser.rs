@@ -13,9 +13,9 @@ use std::process::{Command, Stdio};
 
 /// A file that leads to the page, for as long as this is kept.
 #[derive(Debug)]
-pub struct Door(PathBuf);
+pub struct RedirectFile(PathBuf);
 
-impl Door {
+impl RedirectFile {
     /// Opens `address` by way of a file in `folder`. Whether a browser comes is not known, nor waited for.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for RedirectFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }

@@ -19,6 +19,6 @@ pub fn flag() -> Result<Arc<AtomicBool>> {
         }
         crate::output::complain("stopping after this step; press Ctrl-C again to stop at once");
     })
-    .map_err(|error| Error::input("Ctrl-C cannot be listened to").got(error))?;
+    .map_err(|error| Error::input("cannot listen for Ctrl-C").got(error))?;
     Ok(flag)
 }

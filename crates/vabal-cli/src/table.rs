@@ -33,7 +33,7 @@ impl Format {
             Some("csv") => Ok(Self::Csv),
             Some("jsonl" | "ndjson") => Ok(Self::Lines),
             Some("parquet") => Ok(Self::Parquet),
-            _ => Err(Error::input("a file of an unknown ending")
+            _ => Err(Error::input("unknown file extension")
                 .at(format!("--out {}", path.display()))
                 .expected("a file ending in .csv, .jsonl, .ndjson or .parquet")
                 .got(ending.map_or("no ending".into(), |ending| format!(".{ending}")))

@@ -4,6 +4,11 @@
 //! official test files the test set; `scripts/demo_set.py` makes the files again. A crate of its own, so that the Python
 //! package has the images without the networks. Fashion-MNIST is © 2017 Zalando SE, under the MIT licence
 //! (`data/LICENSE`).
+//!
+//! ```
+//! let magic = [0x1f, 0x8b]; // gzip
+//! assert!(vabal_demo::IMAGES.starts_with(&magic) && vabal_demo::LABELS.starts_with(&magic));
+//! ```
 
 /// The pool: 6,000 images of 28 × 28 grey pixels, 600 of each of 10 classes.
 pub const IMAGES: &[u8] = include_bytes!("../data/train-images-idx3-ubyte.gz");

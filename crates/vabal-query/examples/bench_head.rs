@@ -43,7 +43,7 @@ fn main() -> Result<()> {
     let features: Vec<f32> = features.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
     let labels: Vec<Label> = labels.as_chunks().0.iter().map(|&bytes| Label::from_le_bytes(bytes)).collect();
     let features = Array2::from_shape_vec(shapes.features, features)
-        .map_err(|error| wrong("an array of another shape", &error))?;
+        .map_err(|error| wrong("unexpected array shape", &error))?;
 
     let fit = |rows: usize, warm: Option<&LinearHead>| {
         let (features, labels) = (features.slice(s![..rows, ..]), &labels[..rows]);

@@ -45,7 +45,7 @@ fn main() -> Result<()> {
     let rows = rows.map_or(0, |shape| shape[0]);
     let mut unlabelled = Signals::new((0..rows as u64).collect());
     let mut labelled = Signals::default();
-    let shape_error = |error: ndarray::ShapeError| wrong("an array of another shape", &error);
+    let shape_error = |error: ndarray::ShapeError| wrong("unexpected array shape", &error);
     for (&name, values) in &arrays {
         match (name, shapes[name].as_slice()) {
             ("draws", &[n, draws, classes]) => {
@@ -63,7 +63,7 @@ fn main() -> Result<()> {
                     }
                 }
             }
-            _ => return Err(Error::input("an array of another shape").at(name).into()),
+            _ => return Err(Error::input("unexpected array shape").at(name).into()),
         }
     }
 

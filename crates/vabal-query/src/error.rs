@@ -2,6 +2,19 @@
 //!
 //! Every fallible function of the library returns [`Error`]. A front end prints it with
 //! [`std::fmt::Display`] and exits with [`Error::exit_code`]. Nothing in this room prints or panics.
+//!
+//! ```
+//! use vabal_query::Error;
+//!
+//! let error: Error = Error::input("label out of range")
+//!     .at("labels.csv, line 7")
+//!     .expected("0 to 9")
+//!     .got(12)
+//!     .hint("classes count from 0")
+//!     .into();
+//! assert_eq!(error.exit_code(), 2);
+//! assert!(error.to_string().contains("expected: 0 to 9"));
+//! ```
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -275,7 +288,7 @@ fn io_hint(source: &std::io::Error) -> &'static str {
             "the file is damaged, or is text that is not UTF-8; repair it or get it again"
         }
         ErrorKind::UnexpectedEof => "the file ends too early; get it again",
-        _ => "mend what the system names and run the same command again; nothing that was finished is lost",
+        _ => "fix what the system names and run the same command again; nothing that was finished is lost",
     }
 }
 

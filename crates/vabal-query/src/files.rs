@@ -1,5 +1,15 @@
 //! Writing files so that no half-written one is ever visible: a temporary name, flushed to the disk, then
 //! renamed. The one place of the library that does this. Never here: what is in the files.
+//!
+//! ```
+//! use vabal_query::files;
+//!
+//! let folder = std::env::temp_dir().join(format!("vabal-example-{}", std::process::id()));
+//! files::write(&folder.join("picks.csv"), b"id\n7\n")?;
+//! assert_eq!(std::fs::read(folder.join("picks.csv")).ok().as_deref(), Some(&b"id\n7\n"[..]));
+//! # std::fs::remove_dir_all(folder).ok();
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use std::fs::{self, File};
 use std::io::{self, Write};

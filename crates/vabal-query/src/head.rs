@@ -160,7 +160,7 @@ impl LinearHead {
         let (classes, width) = weights.dim();
         let finite = weights.iter().chain(&bias).all(|value| value.is_finite());
         if bias.len() != classes || classes < 2 || width == 0 || !finite {
-            return Err(Error::input("weights and biases that make no head")
+            return Err(Error::input("weights and biases do not fit together")
                 .at("weights and bias")
                 .expected("finite numbers, [C, d] and [C], C of 2 or more, d of 1 or more")
                 .got(format!("{}, and {} biases", shape(classes, width), bias.len()))
@@ -219,7 +219,7 @@ impl LinearHead {
     ) -> Result<Array2<f32>> {
         let (classes, width) = self.weights.dim();
         let right = features.ncols() == width;
-        expect(right, "features of another width", "features", format!("{width} columns"), || {
+        expect(right, "unexpected width of features", "features", format!("{width} columns"), || {
             features.ncols()
         })?;
         finite(features)?;

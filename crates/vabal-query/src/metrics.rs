@@ -1,4 +1,14 @@
 //! How good a classifier is on a test set, in f64: accuracy and its balanced kin, calibration.
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::metrics::Metrics;
+//!
+//! let probabilities = array![[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.4, 0.6]];
+//! let metrics = Metrics::of(probabilities.view(), &[0, 0, 1, 1]);
+//! assert_eq!(metrics.recall, [Some(1.0), Some(0.5)]);
+//! assert_eq!(metrics.balanced_accuracy, 0.75);
+//! ```
 
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};

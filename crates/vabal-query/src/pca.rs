@@ -154,7 +154,7 @@ impl Pca {
     pub fn transform(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
         let (count, width) = self.components.dim();
         let right = features.ncols() == width;
-        expect(right, "features of another width", "features", format!("{width} columns"), || {
+        expect(right, "unexpected width of features", "features", format!("{width} columns"), || {
             features.ncols()
         })?;
         finite(features)?;

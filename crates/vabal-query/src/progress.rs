@@ -1,5 +1,20 @@
 //! How long work tells of itself and is asked to stop: one callback, shared by the terminal, the
 //! page and Python. The library never prints; it reports an [`Event`] and obeys the [`Flow`].
+//!
+//! ```
+//! use vabal_query::progress::{Event, Flow, report};
+//!
+//! let mut seen = Vec::new();
+//! let mut progress = |event: Event<'_>| {
+//!     if let Event::Progress { phase, done, total, .. } = event {
+//!         seen.push(format!("{phase}: {done} of {total}"));
+//!     }
+//!     Flow::Continue // Flow::Stop ends the work with Error::Stopped
+//! };
+//! report(&mut progress, Event::Progress { phase: "score", done: 1, total: 2, unit: "image", loss: None })?;
+//! assert_eq!(seen, ["score: 1 of 2"]);
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use crate::error::{Error, Result};
 

@@ -70,7 +70,7 @@ impl Query<'_> {
             return Err(Error::input("more classes than any data have")
                 .expected(format!("at most {MOST_CLASSES}"))
                 .got(classes)
-                .hint("look for a label that is none, such as −1 read as an unsigned number")
+                .hint("look for an invalid label, such as −1 read as an unsigned number")
                 .into());
         }
         if classes < 2 {
@@ -86,7 +86,7 @@ impl Query<'_> {
         let mut ids = [unlabelled.ids(), labelled.ids()].concat();
         ids.par_sort_unstable();
         if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::input("an id is there twice")
+            return Err(Error::input("duplicate id")
                 .at(format!("id {}", pair[0]))
                 .expected("ids that do not repeat, neither within a pool nor between the two")
                 .into());
@@ -170,11 +170,14 @@ pub trait ByRow {
         false
     }
 
-    /// Fits what scoring needs to a query whose candidates are a sample of the pool: arrays by name.
+    /// Fits what scoring needs to a query whose candidates are a sample of the pool: arrays by name. Nothing, if not said
+    /// otherwise.
     ///
     /// # Errors
     /// As [`Strategy::select`].
-    fn fit(&self, sample: &Query<'_>, progress: &mut Progress<'_>) -> Result<Arrays>;
+    fn fit(&self, _sample: &Query<'_>, _progress: &mut Progress<'_>) -> Result<Arrays> {
+        Ok(Arrays::new())
+    }
 
     /// The score, with what [`ByRow::fit`] gave.
     ///

@@ -1,5 +1,16 @@
 //! Randomness: every draw comes from a named stream of one seed, so that adding a draw in one place
 //! changes no draw in another. No global generator, no time, no entropy from the system.
+//!
+//! ```
+//! use rand::RngExt as _;
+//! use vabal_query::Seed;
+//!
+//! let seed = Seed::new(1);
+//! let (mut shuffle, mut noise) = (seed.stream("shuffle"), seed.stream("noise"));
+//! assert_ne!(shuffle.random::<u64>(), noise.random::<u64>());
+//! // The draw of an id is its own, whatever else is in the pool.
+//! assert_eq!(seed.key("ties", 7), Seed::new(1).key("ties", 7));
+//! ```
 
 mod normals;
 

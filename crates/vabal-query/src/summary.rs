@@ -1,6 +1,20 @@
 //! What a selection means class by class, beside the pool it was taken from: whether rare classes are asked for.
 //!
 //! Never here: choosing, printing.
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::progress::silent;
+//! use vabal_query::{Query, STRATEGIES, Seed, Signals, summary};
+//!
+//! let unlabelled = Signals::new(vec![10, 11, 12])
+//!     .with_probabilities(array![[0.75, 0.25], [0.5, 0.5], [0.0, 1.0]])?;
+//! let query = Query { unlabelled: &unlabelled, labelled: &Signals::default(), labels: &[], classes: 2, n: 1, seed: Seed::new(1) };
+//! let chosen = STRATEGIES.by_name("margin")?.select(&query, &mut silent())?;
+//! let classes = summary::classes(&query, &chosen)?;
+//! assert_eq!(classes[0].picks, Some(0.5)); // one pick, as likely of either class
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use std::collections::HashMap;
 

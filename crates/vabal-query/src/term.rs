@@ -1,6 +1,13 @@
 //! The terms behind a score, by name: what strategies write beside their picks, and front ends read to say why.
 //!
 //! Names are stored with runs and projects, so that none of them ever changes its meaning.
+//!
+//! ```
+//! use vabal_query::term;
+//!
+//! assert!(term::is_class(term::PREDICTED)); // a class number, printed as a whole number
+//! assert!(!term::is_class(term::CONFIDENCE));
+//! ```
 
 /// The class that the classifier predicts.
 pub const PREDICTED: &str = "predicted";

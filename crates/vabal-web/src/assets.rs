@@ -2,6 +2,8 @@
 //!
 //! Never here: anything made at run time.
 
+use vabal::experiment::report::{FONT, FONT_SEMI_BOLD};
+
 use crate::app::App;
 use crate::error::{Answer, Failure};
 use crate::http::{Request, Response};
@@ -49,18 +51,8 @@ assets! {
 }
 
 /// The font of the page, which is that of the reports: kept once.
-const FONTS: &[(&str, &str, &[u8])] = &[
-    (
-        "Inter-Regular.ttf",
-        "font/ttf",
-        include_bytes!("../../vabal/src/experiment/report/assets/Inter-Regular.ttf"),
-    ),
-    (
-        "Inter-SemiBold.ttf",
-        "font/ttf",
-        include_bytes!("../../vabal/src/experiment/report/assets/Inter-SemiBold.ttf"),
-    ),
-];
+const FONTS: &[(&str, &str, &[u8])] =
+    &[("Inter-Regular.ttf", "font/ttf", FONT), ("Inter-SemiBold.ttf", "font/ttf", FONT_SEMI_BOLD)];
 
 /// The page.
 #[must_use]

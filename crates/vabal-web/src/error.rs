@@ -35,7 +35,7 @@ impl Failure {
 
     /// 405: the address is answered, but not to this method. Which ones it takes is in `Allow`.
     pub fn not_allowed(method: &str) -> Self {
-        let complaint = Error::input("this address does not take that method").got(method);
+        let complaint = Error::input("method not allowed").got(method);
         Self::new(405, complaint.hint("load the page again; it may be of another version"))
     }
 

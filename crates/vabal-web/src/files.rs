@@ -56,7 +56,7 @@ impl Decoders {
 /// `GET /image/ID`: the file where browsers show such, else as PNG.
 pub fn original(app: &App, Request { id, head, .. }: &Request) -> Answer {
     let (picture, hash) = find(app, id)?;
-    if let Some(response) = kept(head, &hash, false) {
+    if let Some(response) = cached_response(head, &hash, false) {
         // The file may have gone meanwhile.
         return picture.locate().map(|_| response).map_err(gone);
     }
@@ -71,7 +71,7 @@ pub fn thumb(app: &App, Request { id, head, .. }: &Request) -> Answer {
     let size: u32 = api::asked(head, "size", "a number of pixels")?.unwrap_or(256);
     let (picture, hash) = find(app, id)?;
     let for_ever = head.asked("hash").is_some_and(|given| given.len() >= 8 && hash.starts_with(given));
-    if let Some(response) = kept(head, &hash, for_ever) {
+    if let Some(response) = cached_response(head, &hash, for_ever) {
         return Ok(response);
     }
     let _turn = app.decoders.turn(&hash);
@@ -89,7 +89,7 @@ fn find(app: &App, id: &str) -> Answer<(Picture, String)> {
 }
 
 /// The answer to a browser that has it already.
-fn kept(head: &Head, hash: &str, for_ever: bool) -> Option<Response> {
+fn cached_response(head: &Head, hash: &str, for_ever: bool) -> Option<Response> {
     let tag = format!("\"{hash}\"");
     let has = head.header("if-none-match")?.split(',').any(|known| known.trim() == tag);
     has.then(|| tagged(Response::empty(304), hash, for_ever))

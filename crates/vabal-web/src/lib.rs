@@ -1,19 +1,47 @@
 //! The labelling page: a web server on this machine over a labelling project.
 //!
-//! Rooms: [`http`] lets connections in and reads requests; [`reach`] knows names, paths and the token; [`auth`] says who may ask; [`app`] leads a request to the
-//! function that answers it; `api/` has these functions; [`files`] shows images; [`training`] works in the
-//! background; [`selections`] keeps images that were chosen together; [`assets`] is the page itself. All that is known of a project is in `vabal::project`: nothing here
+//! Rooms: `http` lets connections in and reads requests; `reach` knows names, paths and the token; `auth` says who may ask; `app` leads a request to the
+//! function that answers it; `api/` has these functions; `files` shows images; `training` works in the
+//! background; `selections` keeps images that were chosen together; `assets` is the page itself. All that is known of a project is in `vabal::project`: nothing here
 //! writes SQL, trains or chooses, and nothing prints.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use vabal::project::map::Stand;
+//! use vabal_web::{Options, Server, Work};
+//!
+//! let options = Options {
+//!     project: "steel".into(), // made by `vabal init`
+//!     host: "127.0.0.1".into(),
+//!     port: None,
+//!     allowed: Vec::new(),
+//!     base_path: String::new(),
+//!     token: None,
+//!     person: None,
+//! };
+//! // A page that only labels. `vabal label` trains and reports here.
+//! let work = Work {
+//!     learn: Arc::new(|_, _| Ok(())),
+//!     map: Arc::new(|_| Ok(Stand::Impossible("no map here".into()))),
+//!     make_map: Arc::new(|_, _| Ok(())),
+//!     cold_start: false,
+//!     status: Arc::new(|_| Ok(serde_json::Value::Null)),
+//! };
+//! let server = Server::bind(options, work)?;
+//! println!("{}", server.address());
+//! server.run(&|| false);
+//! # Ok::<(), vabal::Error>(())
+//! ```
 
-pub mod app;
-pub mod assets;
-pub mod auth;
-pub mod error;
-pub mod files;
-pub mod http;
-pub mod reach;
-pub mod selections;
-pub mod training;
+mod app;
+mod assets;
+mod auth;
+mod error;
+mod files;
+mod http;
+mod reach;
+mod selections;
+mod training;
 
 mod api;
 
@@ -23,9 +51,11 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 use vabal::project::Project;
+use vabal::project::map::Stand;
 use vabal::{Error, Result};
 
-pub use app::{App, Work};
+use app::App;
+pub use app::{Learn, Status, Work};
 
 /// The port that is tried first where none is named.
 pub const PORT: u16 = 8765;
@@ -126,12 +156,6 @@ impl Server {
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.local
-    }
-
-    /// What answers.
-    #[must_use]
-    pub fn app(&self) -> &Arc<App> {
-        &self.app
     }
 
     /// Answers until `stop` says so; then finishes the answers at hand, and stops a training that is under way.

@@ -25,7 +25,7 @@ const TAKEN: [&str; 4] = ["api", "assets", "image", "thumb"];
 /// The system gives no random bytes.
 pub fn token(folder: &Path) -> Result<String> {
     let path = folder.join(TOKEN);
-    if let Some(token) = kept(&path) {
+    if let Some(token) = stored_token(&path) {
         return Ok(token);
     }
     let token = auth::token()?;
@@ -34,7 +34,7 @@ pub fn token(folder: &Path) -> Result<String> {
     Ok(token)
 }
 
-fn kept(path: &Path) -> Option<String> {
+fn stored_token(path: &Path) -> Option<String> {
     let meta = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
     #[cfg(unix)]
     if std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o077 != 0 {
@@ -78,7 +78,7 @@ fn allowed_name(given: &str) -> Result<String> {
     let (bare, port) = auth::split(&name).unwrap_or(("", None));
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '[' | ']' | ':');
     if bare.is_empty() || !bare.chars().all(fine) || port == Some(0) {
-        return Err(Error::input("this is not the name of a host")
+        return Err(Error::input("invalid host name")
             .at("--allow-host")
             .expected("a name as it stands in the address, such as lab.example or lab.example:8443")
             .got(format!("\"{given}\""))
@@ -102,7 +102,7 @@ pub fn base_path(given: &str) -> Result<String> {
     };
     let first = base.split('/').nth(1).unwrap_or_default();
     if !base.is_empty() && (!rooted || !parts.all(plain) || TAKEN.contains(&first)) {
-        return Err(Error::input("this is not a path below which the page can be")
+        return Err(Error::input("invalid base path")
             .at("--base-path")
             .expected("/ and letters, digits, '-', '.', '_', such as /vabal or /labels/steel")
             .got(format!("\"{given}\""))

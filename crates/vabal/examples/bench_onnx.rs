@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use vabal::classify::{Settings, Training};
-use vabal::data::demo;
+use vabal::data::read_demo;
 use vabal::progress::silent;
 use vabal::query::Needs;
 use vabal::{Device, Error, Id, Result, Seed, files};
@@ -23,7 +23,7 @@ fn main() -> Result<()> {
         text.parse().map_err(|error| Error::input("not a number").got(error).into())
     };
     let (depth, width, steps) = (number(depth)?, number(width)?, number(steps)?);
-    let set = demo::read()?;
+    let set = read_demo()?;
     let images = set.items.images();
     let pool: Vec<Id> = set.pool.iter().copied().step_by(set.pool.len() / 640).take(16 * steps).collect();
     let labels: Vec<_> = pool.iter().map(|&id| set.items.label(id)).collect();

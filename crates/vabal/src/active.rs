@@ -2,6 +2,46 @@
 //!
 //! The parts are traits, so that the same round serves a hidden label, a person and a test without a
 //! network. Never here: files, the order of runs, what an experiment records.
+//!
+//! ```
+//! use ndarray::{Array2, Axis};
+//! use vabal::active::{Oracle, Pool, choose};
+//! use vabal::progress::silent;
+//! use vabal::query::head::{LinearHead, Settings};
+//! use vabal::{Id, Label, Result, STRATEGIES, Seed, Signals};
+//!
+//! /// Whoever labels: here a rule, else a person, a queue, a web service.
+//! struct Rule;
+//!
+//! impl Oracle for Rule {
+//!     fn label(&mut self, ids: &[Id]) -> Result<Vec<Label>> {
+//!         Ok(ids.iter().map(|id| Label::from(id % 10 == 0)).collect())
+//!     }
+//! }
+//!
+//! // A rare class: one image in ten, apart from the others by its first feature.
+//! let features = Array2::from_shape_fn((200, 4), |(row, column)| {
+//!     ((row * 7 + column * 3) % 11) as f32 / 10.0 + if row % 10 == 0 && column == 0 { 2.0 } else { 0.0 }
+//! });
+//! let of = |ids: &[Id]| features.select(Axis(0), &ids.iter().map(|&id| id as usize).collect::<Vec<_>>());
+//! let (strategy, seed) = (STRATEGIES.by_name("vabal")?, Seed::new(1));
+//! let mut pool = Pool::new(&(0..200).collect::<Vec<Id>>())?;
+//! let mut ask = pool.draw(10, seed)?;
+//! for round in 0..4 {
+//!     let labels = Rule.label(&ask)?;
+//!     pool.learn(&ask, &labels)?;
+//!     let rows = of(pool.labelled());
+//!     let head = LinearHead::fit(rows.view(), pool.labels(), 2, &Settings::default(), None, None, &mut silent())?;
+//!     let signals = |ids: &[Id]| -> Result<_> {
+//!         let probabilities = head.probabilities(of(ids).view())?;
+//!         Signals::new(ids.to_vec()).with_embedding(of(ids))?.with_probabilities(probabilities)
+//!     };
+//!     let both = (&signals(pool.unlabelled())?, &signals(pool.labelled())?);
+//!     ask = choose(&*strategy, &pool, both, 2, 10, seed.child("round", round), &mut silent())?.ids;
+//! }
+//! assert!(pool.class_counts(2)[1] > 4); // more of the rare class than its share of 40
+//! # Ok::<(), vabal::Error>(())
+//! ```
 
 mod heads;
 mod trainer;

@@ -3,6 +3,18 @@
 //! A configuration is data. [`Config::read`] lays a preset, a file and `--set` over one another, refuses what
 //! it does not know, and gives back a [`Config`] in which every key has a value; written as TOML and read
 //! again it is the same. Never here: the environment, defaults that depend on the machine.
+//!
+//! ```
+//! use vabal::config::Config;
+//!
+//! let text = "preset = \"quick\"\nstrategies = [\"random\", \"vabal\"]\n[rounds]\nbudget = 250\n";
+//! let config = Config::parse(text, "mine.toml", "mine", &["rounds.count=3".into()])?;
+//! assert_eq!((config.rounds.budget, config.rounds.count), (250, 3));
+//!
+//! let error = Config::parse("[rounds]\nbugdet = 250\n", "mine.toml", "mine", &[]).unwrap_err();
+//! assert!(error.to_string().contains("budget")); // the nearest key that is known
+//! # Ok::<(), vabal::Error>(())
+//! ```
 
 use std::collections::BTreeMap;
 

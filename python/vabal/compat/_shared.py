@@ -140,6 +140,16 @@ def binary(probs: npt.NDArray[Any], names: Sequence[Any]) -> tuple[npt.NDArray[A
     return np.concatenate([probs, 1 - probs], axis=-1), [*names, OTHER]
 
 
+def completed(
+    probs: npt.NDArray[Any], names: list[Any] | None, answers: Sequence[Any]
+) -> tuple[npt.NDArray[Any], list[Any] | None]:
+    """Probabilities [..., C] with a column of zeros for each class of ``answers`` that the classifier was not shown."""
+    if names is None or not (missing := sorted(set(answers) - set(names))):
+        return probs, names
+    zeros = np.zeros((*probs.shape[:-1], len(missing)), dtype=probs.dtype)
+    return np.concatenate([probs, zeros], axis=-1), [*names, *missing]
+
+
 def members(classifier: Any) -> tuple[list[Any], list[Any] | None, Any]:
     """The fitted members of an ensemble that predict probabilities, their classes, and which columns each reads."""
     for owner in (getattr(classifier, "estimator_", None), classifier, getattr(classifier, "estimator", None)):

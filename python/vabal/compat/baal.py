@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,9 +14,16 @@ from .._select import Selection, checked, select
 from .._settings import StrategyName
 from . import _shared
 
+try:
+    _Base: Any = importlib.import_module("baal.active.heuristics").AbstractHeuristic
+except ImportError:
+    _Base = object
 
-class Heuristic:
+
+class Heuristic(_Base):  # type: ignore[misc]
     """A heuristic with the interface of baal's, for its ``ActiveLearningLoop``.
+
+    Where that package is installed, this is one of its ``AbstractHeuristic``; elsewhere it has the same methods.
 
     Args:
         strategy: its name. What baal gives, predictions under dropout, is both the posterior of "bald" and its like
@@ -23,6 +31,7 @@ class Heuristic:
         context: called before every query; gives further keywords of :func:`vabal.select` for a strategy that needs
             more, such as ``{"features": …}``, with a row for each prediction, in the same order.
         num_samples: how many a strategy that puts a batch together shall choose; the others rank all.
+        shuffle_prop: the share of rows, 0 to 1, that change places at random in the ranks; the scores stay.
         seed: of every draw.
         **settings: of the strategy.
     """
@@ -36,15 +45,19 @@ class Heuristic:
         *,
         context: Callable[[], Mapping[str, Any]] | None = None,
         num_samples: int = 100,
+        shuffle_prop: float = 0.0,
         seed: int = 1,
         **settings: Any,
     ) -> None:
         self.strategy = strategy
         self.context = context
         self.num_samples = num_samples
+        self.shuffle_prop = shuffle_prop
         self.seed = seed
         self.settings = settings
         self._described = checked(strategy, settings)
+        if not 0 <= shuffle_prop <= 1:
+            raise ValueError(f"shuffle_prop= is out of range\n  expected: 0 to 1\n  got: {shuffle_prop}")
 
     def compute_score(self, predictions: Any, target_predictions: Any = None) -> npt.NDArray[np.float64]:
         """The score of each prediction [n], larger = ask first.
@@ -73,7 +86,7 @@ class Heuristic:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Rows from first to ask to last [n], and the score of each row [n]. Equal scores: lowest row first."""
         chosen, scores = self._scored(predictions)
-        return np.concatenate([chosen.rows, np.setdiff1d(np.arange(len(scores)), chosen.rows)]), scores
+        return self._shuffled(np.concatenate([chosen.rows, np.setdiff1d(np.arange(len(scores)), chosen.rows)])), scores
 
     def reorder_indices(
         self, scores: npt.NDArray[np.float64] | Sequence[npt.NDArray[np.float64]]
@@ -83,7 +96,13 @@ class Heuristic:
         values = np.asarray(values)
         if values.ndim != 1:
             raise ValueError(f"scores= has another shape\n  expected: [n]\n  got: {list(values.shape)}")
-        return np.argsort(-values, kind="stable")
+        return self._shuffled(np.argsort(-values, kind="stable"))
+
+    def _shuffled(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        rng = np.random.default_rng(self.seed)
+        some = np.flatnonzero(rng.random(len(rows)) < self.shuffle_prop)
+        rows[some] = rows[rng.permutation(some)]
+        return rows
 
     def __call__(self, predictions: Any, target_predictions: Any = None) -> npt.NDArray[np.int64]:
         """The ranks of :meth:`get_ranks`."""

@@ -63,7 +63,9 @@ class ModalQuery:
         key = _shared.reads(described) or ("probs" if _shared.wants(described, "probs", "predicted") else None)
         if key is not None and fitted:
             every = X_pool if taught is None else _shared.stacked([taught, X_pool])
-            arrays[key], names = self._predict(described, classifier, every, (taught, answers), options)
+            predicted, names = self._predict(described, classifier, every, (taught, answers), options)
+            # After teach(only_new=True) or a bootstrap, the classifier may not have seen all that it was taught.
+            arrays[key], names = _shared.completed(predicted, names, answers)
         elif key is not None and not (self.strategy == "vabal" and not answers):
             # Nothing is known: all classes alike, as modAL's own strategies take it.
             several = (len(answers) + n, 1, 2) if _shared.reads(described) else (len(answers) + n, 2)

@@ -82,7 +82,7 @@ class PoolQuery(_Base):  # type: ignore[misc]
             y: their labels, [n]; ``missing_label`` where there is none.
             clf: a classifier with ``predict_proba``, where the strategy needs probabilities. Where it needs those of
                 several classifiers: an ensemble, a list, or one of which copies are fitted to bootstraps.
-            fit_clf: fit a copy of ``clf`` to the labelled samples first.
+            fit_clf: fit a copy of ``clf`` to the labelled samples first. Copies for bootstraps are fitted in any case.
             sample_weight: of the samples when fitting, [n].
             utility_weight: what the scores are multiplied by, [n], or [m] where ``candidates`` are samples.
             candidates: None for the samples without a label; row numbers [m]; a mask [n]; or samples [m, …].
@@ -122,7 +122,7 @@ class PoolQuery(_Base):  # type: ignore[misc]
         samples = _shared.take(pool, used)
 
         seed = self._seed()
-        arrays, names, clf = self._predict(described, fit if fits else None, clf, samples, seed)
+        arrays, names, clf = self._predict(described, fit, bool(fits), clf, samples, seed)
         if _shared.wants(described, "features"):
             arrays |= _shared.arguments(_shared.flat(samples) if self.features is None else self.features(clf, samples))
         arrays |= _shared.labelled(answers[labelled].tolist(), len(rows), names, arrays)
@@ -159,7 +159,7 @@ class PoolQuery(_Base):  # type: ignore[misc]
         return indices[:count], utilities
 
     def _predict(
-        self, described: Strategy, fit: _Fit | None, clf: Any, samples: Any, seed: int
+        self, described: Strategy, fit: _Fit, fits: bool, clf: Any, samples: Any, seed: int
     ) -> tuple[dict[str, Any], list[Any] | None, Any]:
         """The probabilities that the strategy needs, the names of their columns, and the classifier as fitted."""
         several, one = _shared.reads(described), _shared.wants(described, "probs", "predicted")
@@ -168,18 +168,17 @@ class PoolQuery(_Base):  # type: ignore[misc]
         if one and not hasattr(clf, "predict_proba"):
             raise TypeError(f"{self.strategy} needs a classifier with predict_proba\n  got: {type(clf).__name__}")
         ready = clf
-        if fit is not None and isinstance(clf, (list, tuple)):
+        if fits and isinstance(clf, (list, tuple)):
             ready = [fit(each) for each in clf]
-        elif fit is not None and clf is not None and (several or one or self.features is not None):
+        elif fits and clf is not None and (several or one or self.features is not None):
             ready = fit(clf)
         told = getattr(clf, "classes", None)
         names = None if told is None else list(np.asarray(told).tolist())
         arrays: dict[str, Any] = {}
         if several:
-            known = None if fit is None else (fit.rows, fit.y[fit.rows].tolist())
-            bootstrap = None if fit is None else lambda rows: fit(clf, rows)
+            known = fit.rows, fit.y[fit.rows].tolist()
             arrays[several], found = _shared.voices(
-                ready, samples, draw=self.draw, bootstrap=bootstrap, known=known, seed=seed
+                ready, samples, draw=self.draw, bootstrap=lambda rows: fit(clf, rows), known=known, seed=seed
             )
         elif one:
             arrays["probs"], found = _arrays.to_numpy(ready.predict_proba(samples)), _shared.names_of(ready)

@@ -341,7 +341,7 @@ impl Column {
                 .got("null, or an empty list")
                 .hint("fill it, or leave the row out; -1 is the label of a row without one")
                 .into(),
-            (_, Some((row, Some(length)))) => Error::input("a list of another length than the others")
+            (_, Some((row, Some(length)))) => Error::input("lists of different lengths")
                 .at(place(row))
                 .expected(format!("{} values, as in row 0", first.len()))
                 .got(if length == first.len() {

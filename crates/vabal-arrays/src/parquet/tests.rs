@@ -139,7 +139,7 @@ fn rows_of_different_lengths_are_named_by_the_first_that_differs() {
         floats(find(&open(&path).unwrap(), "features"))
     };
     assert_eq!(of(&[Some(4); 3]).unwrap().len(), 12);
-    let length = "a list of another length than the others";
+    let length = "lists of different lengths";
     for (lengths, what, row, got) in [
         (
             vec![Some(4), Some(4), Some(3), Some(4)],

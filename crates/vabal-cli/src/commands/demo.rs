@@ -7,8 +7,7 @@ use vabal::experiment;
 use super::report;
 use super::run::{Shared, execute};
 
-/// The demo's configuration, also a file of the repository.
-const CONFIG: &str = include_str!("../../../../experiments/demo.toml");
+const CONFIG: &str = include_str!("demo.toml");
 
 /// Run the whole loop on a small embedded set, in a minute
 ///

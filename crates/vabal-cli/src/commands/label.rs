@@ -12,7 +12,7 @@ use vabal::{Error, Result};
 use vabal_web::{Options, Server, Work};
 
 use super::machine::Machine;
-use crate::browser::Door;
+use crate::browser::RedirectFile;
 use crate::output::{complain, say};
 use crate::{interrupt, user};
 
@@ -104,8 +104,8 @@ pub fn run(args: &Label) -> Result<()> {
     Ok(())
 }
 
-fn open(folder: &Path, address: &str) -> Option<Door> {
-    Door::open(folder, address)
+fn open(folder: &Path, address: &str) -> Option<RedirectFile> {
+    RedirectFile::open(folder, address)
         .map_err(|error| {
             complain(format_args!("note: no browser was opened ({error}); open the address above"))
         })

@@ -132,7 +132,7 @@ fn no_vae(args: &Rank, option: &str, hint: &str) -> Error {
 /// What the library says; files that cannot be read or written, arrays that are missing or disagree.
 pub fn run(args: &Rank) -> Result<()> {
     if args.n == 0 {
-        return Err(Error::input("nothing is asked for")
+        return Err(Error::input("no rows asked for")
             .at("-n")
             .expected("1 or more")
             .got(0)

@@ -130,7 +130,7 @@ pub fn pairs(given: &[String], at: &str, example: &str) -> Result<Map<String, Va
     let mut pairs = Map::new();
     for pair in given {
         let Some((key, value)) = pair.split_once('=') else {
-            return Err(Error::input("this sets nothing")
+            return Err(Error::input("no setting given")
                 .at(at)
                 .expected("KEY=VALUE")
                 .got(pair)

@@ -169,7 +169,7 @@ fn a_run_refuses_to_go_on_with_other_data() {
     fs::write(&path, images).unwrap();
     let error = refused(&place, &mut place.run(&args));
     assert!(
-        error.contains("data are not those that this run began with") && error.contains("--out"),
+        error.contains("data set has changed since this run started") && error.contains("--out"),
         "{error}"
     );
 }

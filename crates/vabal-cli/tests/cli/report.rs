@@ -113,7 +113,7 @@ fn two_data_sets_stand_side_by_side_and_seeds_of_one_are_joined() {
     assert_eq!((seeds(line(false)), seeds(line(true))), ("2".into(), "1".into()));
 
     let twice = refused(&place, &mut place.vabal(&["report", "one", "one", "--out", "twice.html"]));
-    assert!(twice.contains("the same run is given twice") && twice.contains("hint:"), "{twice}");
+    assert!(twice.contains("duplicate run") && twice.contains("hint:"), "{twice}");
     assert!(!place.path().join("twice.html").exists());
 }
 

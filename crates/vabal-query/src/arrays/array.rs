@@ -323,7 +323,7 @@ impl Array {
             }
             _ => "give a row each: array.reshape(len(array), -1)",
         };
-        Error::input("an array of another shape")
+        Error::input("unexpected array shape")
             .at(&self.place)
             .expected(expected)
             .got(format!("{:?}", self.shape))
@@ -332,7 +332,7 @@ impl Array {
     }
 
     fn of_another_type(&self, expected: &str, got: &Values) -> Error {
-        Error::input("an array of a type that is not read")
+        Error::input("unsupported array type")
             .at(&self.place)
             .expected(expected)
             .got(got.kind())

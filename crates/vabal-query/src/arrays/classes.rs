@@ -30,7 +30,7 @@ impl Classes {
                 let mut sorted: Vec<&String> = names.iter().collect();
                 sorted.sort_unstable();
                 if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-                    return Err(Error::input("a class is named twice")
+                    return Err(Error::input("duplicate class name")
                         .at("classes")
                         .expected("names that do not repeat")
                         .got(pair[0])

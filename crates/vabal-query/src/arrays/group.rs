@@ -49,7 +49,7 @@ impl Arrays {
         for array in group.arrays {
             let Some(name) = Name::of(&array.name) else { continue };
             if let Some(Array { place, .. }) = arrays.get(&name) {
-                return Err(Error::input("an array is there twice")
+                return Err(Error::input("duplicate array")
                     .at(&array.place)
                     .expected("each array once")
                     .got(format!("{name} also in {place}"))
@@ -196,7 +196,7 @@ fn names(array: &Array, progress: &mut Progress<'_>) -> Result<(Names, Vec<Id>)>
     };
     match names.ids() {
         Ok(ids) => Ok((names, ids)),
-        Err((first, second)) => Err(Error::input("an id is there twice")
+        Err((first, second)) => Err(Error::input("duplicate id")
             .at(format!("{}, rows {first} and {second}", array.place))
             .expected("ids that do not repeat")
             .got(names.name(first))

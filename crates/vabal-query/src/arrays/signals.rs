@@ -290,7 +290,7 @@ impl<'a> Signals<'a> {
         let (n, channels, height, width) = images.shape.into_pattern();
         self.check_rows("images", n)?;
         if ![1, 3].contains(&channels) || height == 0 || width == 0 {
-            return Err(Error::input("images of a shape that is none")
+            return Err(Error::input("invalid image shape")
                 .expected("[n, channels, height, width], with 1 or 3 channels")
                 .got(format!("{:?}", (n, channels, height, width)))
                 .into());

@@ -242,7 +242,7 @@ impl RowScore for Checked {
 }
 
 fn unreadable(place: &str, got: String) -> Complaint {
-    Error::input("this is no plan that can be read")
+    Error::input("invalid plan file")
         .at(place)
         .expected("a file that `vabal plan` wrote")
         .got(got)
@@ -253,7 +253,7 @@ fn by_row<'a>(strategy: &'a dyn Strategy, spec: &Spec) -> Result<&'a dyn ByRow> 
     strategy.by_row().ok_or_else(|| {
         Error::input("this strategy does not score each row alone")
             .at(format!("strategy {}", spec.kind()))
-            .expected("vabal with its Gaussian, margin, entropy, least-confidence or random")
+            .expected("vabal with its Gaussian, a measure of uncertainty or of a committee, bald, power-bald, or random")
             .hint("`vabal rank` takes every strategy, on a pool that fits one machine")
             .into()
     })

@@ -1,6 +1,6 @@
 //! Plans, scores in parts, and the best of all parts.
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, Array3, Axis};
 use proptest::prelude::{prop, prop_assert_eq, proptest};
 
 use super::*;
@@ -13,6 +13,8 @@ struct Made {
     ids: Vec<Id>,
     features: Array2<f32>,
     p: Array2<f32>,
+    /// Draws, and a committee, [n, 5, C].
+    several: Array3<f32>,
     labelled: usize,
     labels: Vec<Label>,
 }
@@ -35,12 +37,18 @@ fn made(seed: u64, rows: usize, labelled: usize, width: usize, classes: usize) -
         p.row_mut(row).assign(&other);
     }
     p.rows_mut().into_iter().for_each(|mut p| p /= p.sum());
+    let mut several = Array3::from_shape_fn((all, 5, classes), |_| draw() + 0.01);
+    for row in (0..all).step_by(4) {
+        let other = several.index_axis(Axis(0), all / 3).to_owned();
+        several.index_axis_mut(Axis(0), row).assign(&other);
+    }
+    several.lanes_mut(Axis(2)).into_iter().for_each(|mut p| p /= p.sum());
     let features = Array2::from_shape_fn((all, width), |(row, column)| {
         draw() + f32::from(u8::from(column == row % classes)) * 0.7
     });
     let labels = (0..labelled).map(|row| (row % classes) as Label).collect();
     let ids = (0..all as Id).map(|row| row * 7_919 % 1_000_003).collect();
-    Made { ids, features, p, labelled, labels }
+    Made { ids, features, p, several, labelled, labels }
 }
 
 impl Made {
@@ -49,6 +57,10 @@ impl Made {
             .with_probabilities(self.p.select(Axis(0), rows))
             .unwrap()
             .with_embedding(self.features.select(Axis(0), rows))
+            .unwrap()
+            .with_monte_carlo(self.several.select(Axis(0), rows))
+            .unwrap()
+            .with_committee(self.several.select(Axis(0), rows))
             .unwrap()
     }
 
@@ -93,7 +105,18 @@ impl Made {
     }
 }
 
-const BY_ROW: [&str; 5] = ["margin", "entropy", "least-confidence", "random", "vabal"];
+const BY_ROW: [&str; 10] = [
+    "margin",
+    "entropy",
+    "least-confidence",
+    "random",
+    "vabal",
+    "bald",
+    "power-bald",
+    "ensemble-variation-ratio",
+    "ensemble-vote-entropy",
+    "ensemble-mutual-information",
+];
 
 proptest! {
     #[test]

@@ -202,7 +202,7 @@ impl Top {
         let mut names: Vec<&Name> = picks.iter().map(|candidate| &candidate.name).collect();
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::input("an id is there twice")
+            return Err(Error::input("duplicate id")
                 .at(format!("id {}", pair[0]))
                 .expected("ids that do not repeat, in all parts together")
                 .hint("was a part scored twice?")

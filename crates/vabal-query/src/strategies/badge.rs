@@ -11,6 +11,23 @@
 //! D² / bound: so it is drawn by D², though most of the pool was not looked at again.
 //!
 //! Never here: how a classifier is trained.
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::strategies::badge::Badge;
+//! use vabal_query::progress::silent;
+//! use vabal_query::{Query, Seed, Signals, Strategy};
+//!
+//! let unlabelled = Signals::new(vec![10, 11, 12, 13])
+//!     .with_probabilities(array![[0.9, 0.1], [0.5, 0.5], [0.2, 0.8], [0.4, 0.6]])?
+//!     .with_embedding(array![[0.0, 0.0], [0.1, 0.0], [5.0, 5.0], [9.0, 0.0]])?;
+//! let labelled = Signals::default();
+//! let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[], classes: 2, n: 2, seed: Seed::new(1) };
+//! let chosen = Badge.select(&query, &mut silent())?;
+//! assert_eq!(chosen.ids.len(), 2);
+//! assert_eq!(chosen.terms[0].name, "predicted"); // each pick with the terms behind it
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use rand::RngExt as _;
 use rayon::prelude::*;

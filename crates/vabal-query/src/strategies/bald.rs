@@ -3,6 +3,21 @@
 //! al. 2023, "Stochastic Batch Acquisition") and BatchBALD (Kirsch et al. 2019).
 //!
 //! Never here: where the draws come from.
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::strategies::bald::{Bald, Settings};
+//! use vabal_query::progress::silent;
+//! use vabal_query::{Query, Seed, Signals, Strategy};
+//!
+//! let unlabelled = Signals::new(vec![10, 11])
+//!     .with_monte_carlo(array![[[0.9, 0.1], [0.1, 0.9]], [[0.5, 0.5], [0.5, 0.5]]])?;
+//! let labelled = Signals::default();
+//! let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[], classes: 2, n: 1, seed: Seed::new(1) };
+//! let chosen = Bald(Settings::default()).select(&query, &mut silent())?;
+//! assert_eq!(chosen.ids, [10]); // its two draws disagree; those of 11 are both unsure
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
 use rand::RngExt as _;
@@ -13,9 +28,12 @@ use crate::arrays::argmax;
 use crate::error::{Result, within};
 use crate::kernels::{Threads, entropy_sum, matmul, mean_of_rows};
 use crate::progress::{Event, Progress, report};
-use crate::rng::Rng;
+use crate::query::{ByRow, Fitted, RowScore, Scored};
+use crate::rng::{Rng, Seed};
 use crate::term;
-use crate::{Column, Id, MonteCarlo, Needs, Query, Selection, Strategy, StrategySettings, Table, available};
+use crate::{
+    Column, Id, MonteCarlo, Needs, Query, Selection, Signals, Strategy, StrategySettings, Table, available,
+};
 
 /// Images looked at between two reports of progress.
 const BLOCK: usize = 4096;
@@ -214,10 +232,27 @@ impl Strategy for Bald {
         self.0.needs()
     }
 
+    fn by_row(&self) -> Option<&dyn ByRow> {
+        Some(self)
+    }
+
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
-        let of = disagreement(query.unlabelled.monte_carlo()?, "score", progress)?;
-        let scores: Vec<f64> = of.iter().map(|d| d.information).collect();
-        Selection::top(query, &scores, columns(&of), progress)
+        let Scored { scores, terms, .. } = self.score(query.unlabelled, progress)?;
+        Selection::top(query, &scores, terms, progress)
+    }
+}
+
+impl ByRow for Bald {
+    fn scorer(&self, _: &Fitted) -> Result<Box<dyn RowScore>> {
+        Ok(Box::new(*self))
+    }
+}
+
+impl RowScore for Bald {
+    fn score(&self, rows: &Signals<'_>, progress: &mut Progress<'_>) -> Result<Scored> {
+        let of = disagreement(rows.monte_carlo()?, "score", progress)?;
+        let scores = of.iter().map(|d| d.information).collect();
+        Ok(Scored { scores, terms: columns(&of), ..Scored::default() })
     }
 }
 
@@ -226,16 +261,39 @@ impl Strategy for PowerBald {
         self.0.draws().needs()
     }
 
+    fn by_row(&self) -> Option<&dyn ByRow> {
+        Some(self)
+    }
+
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
-        let of = disagreement(query.unlabelled.monte_carlo()?, "score", progress)?;
-        // The largest of log(score^β) plus Gumbel noise, one by one, is drawing without replacement (Gumbel top-k).
-        // Noise by a key of the id, so that neither the order nor the rest of the pool changes it.
+        let drawn = Drawn { beta: self.0.beta, seed: query.seed };
+        let Scored { scores, terms, .. } = drawn.score(query.unlabelled, progress)?;
+        Selection::top(query, &scores, terms, progress)
+    }
+}
+
+impl ByRow for PowerBald {
+    fn scorer(&self, fitted: &Fitted) -> Result<Box<dyn RowScore>> {
+        Ok(Box::new(Drawn { beta: self.0.beta, seed: fitted.seed }))
+    }
+}
+
+/// The score of [`PowerBald`]: the largest of log(score^β) plus Gumbel noise, one by one, is drawing without replacement
+/// (Gumbel top-k). Noise by a key of the id, so that neither the order nor the rest of the pool changes it.
+struct Drawn {
+    beta: f64,
+    seed: Seed,
+}
+
+impl RowScore for Drawn {
+    fn score(&self, rows: &Signals<'_>, progress: &mut Progress<'_>) -> Result<Scored> {
+        let of = disagreement(rows.monte_carlo()?, "score", progress)?;
         let score = |(of, &id): (&Disagreement, &Id)| {
-            let gumbel = -(-uniform(query.seed.key("gumbel", id)).ln()).ln();
-            of.information.max(1e-12).ln() + gumbel / self.0.beta
+            let gumbel = -(-uniform(self.seed.key("gumbel", id)).ln()).ln();
+            of.information.max(1e-12).ln() + gumbel / self.beta
         };
-        let scores: Vec<f64> = of.iter().zip(query.unlabelled.ids()).map(score).collect();
-        Selection::top(query, &scores, columns(&of), progress)
+        let scores = of.iter().zip(rows.ids()).map(score).collect();
+        Ok(Scored { scores, terms: columns(&of), ..Scored::default() })
     }
 }
 

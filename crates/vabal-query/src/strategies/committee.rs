@@ -2,6 +2,21 @@
 //! (Seung et al. 1992; of deep networks, Beluch et al. 2018, "The Power of Ensembles for Active Learning").
 //!
 //! Never here: how the members are trained.
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::strategies::committee::{Committee, Measure, Settings};
+//! use vabal_query::progress::silent;
+//! use vabal_query::{Query, Seed, Signals, Strategy};
+//!
+//! let unlabelled = Signals::new(vec![10, 11])
+//!     .with_committee(array![[[0.9, 0.1], [0.1, 0.9]], [[0.5, 0.5], [0.5, 0.5]]])?;
+//! let labelled = Signals::default();
+//! let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[], classes: 2, n: 1, seed: Seed::new(1) };
+//! let chosen = Committee(Settings { measure: Measure::MutualInformation, members: 2 }).select(&query, &mut silent())?;
+//! assert_eq!(chosen.ids, [10]); // its two members disagree
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use ndarray::Axis;
 use rayon::prelude::*;
@@ -11,7 +26,8 @@ use super::bald::{columns, disagreement};
 use crate::arrays::argmax;
 use crate::error::{Result, within};
 use crate::progress::Progress;
-use crate::{Needs, Query, Selection, Strategy, StrategySettings, Table, available};
+use crate::query::{ByRow, Fitted, RowScore, Scored};
+use crate::{Needs, Query, Selection, Signals, Strategy, StrategySettings, Table, available};
 
 /// How disagreement is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -68,32 +84,48 @@ impl Strategy for Committee {
         Needs { committee: self.0.members, ..Needs::IDS }
     }
 
+    fn by_row(&self) -> Option<&dyn ByRow> {
+        Some(self)
+    }
+
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
-        let members = query.unlabelled.committee()?;
-        let of = disagreement(members, "score", progress)?;
-        let votes: Vec<f64> = match self.0.measure {
-            Measure::MutualInformation => Vec::new(),
-            measure => (0..members.dim().0)
-                .into_par_iter()
-                .map(|row| measure.of_votes(members.index_axis(Axis(0), row)))
-                .collect(),
-        };
-        if votes.is_empty() {
-            let scores: Vec<f64> = of.iter().map(|d| d.information).collect();
-            return Selection::top(query, &scores, columns(&of), progress);
+        let Scored { scores, keys, terms, .. } = self.score(query.unlabelled, progress)?;
+        if keys.is_empty() {
+            return Selection::top(query, &scores, terms, progress);
         }
-        // Votes have few values. Among equals the mutual information decides and then the id, which in a folder of
-        // classes would prefer the first of them.
         let n = available(query, progress)?;
         let ids = query.unlabelled.ids();
-        let mut order: Vec<usize> = (0..votes.len()).collect();
+        let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_unstable_by(|&a, &b| {
-            let information = of[b].information.total_cmp(&of[a].information);
-            votes[b].total_cmp(&votes[a]).then(information).then(ids[a].cmp(&ids[b]))
+            scores[b].total_cmp(&scores[a]).then(keys[a].cmp(&keys[b])).then(ids[a].cmp(&ids[b]))
         });
         order.truncate(n);
-        let scores = order.iter().map(|&row| votes[row]).collect();
-        Ok(Selection::chosen(query.unlabelled, &order, scores, &columns(&of)))
+        let chosen = order.iter().map(|&row| scores[row]).collect();
+        Ok(Selection::chosen(query.unlabelled, &order, chosen, &terms))
+    }
+}
+
+impl ByRow for Committee {
+    fn scorer(&self, _: &Fitted) -> Result<Box<dyn RowScore>> {
+        Ok(Box::new(*self))
+    }
+}
+
+impl RowScore for Committee {
+    fn score(&self, rows: &Signals<'_>, progress: &mut Progress<'_>) -> Result<Scored> {
+        let members = rows.committee()?;
+        let of = disagreement(members, "score", progress)?;
+        let terms = columns(&of);
+        let information = of.iter().map(|d| d.information);
+        if self.0.measure == Measure::MutualInformation {
+            return Ok(Scored { scores: information.collect(), terms, ..Scored::default() });
+        }
+        let votes = (0..of.len()).into_par_iter();
+        let scores = votes.map(|row| self.0.measure.of_votes(members.index_axis(Axis(0), row))).collect();
+        // Votes have few values. Among equals the mutual information decides, the larger first, and then the id, which in
+        // a folder of classes would prefer the first of them. The bits of numbers from 0 on are ordered as they are.
+        let keys = information.map(|information| !(information + 0.0).to_bits()).collect();
+        Ok(Scored { scores, keys, terms, ..Scored::default() })
     }
 }
 

@@ -6,6 +6,21 @@
 //! largest distance known are brought up to date, and only until it no longer is.
 //!
 //! Never here: classes, what the classifier says.
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::strategies::core_set::CoreSet;
+//! use vabal_query::progress::silent;
+//! use vabal_query::{Query, Seed, Signals, Strategy};
+//!
+//! let unlabelled = Signals::new(vec![10, 11, 12, 13])
+//!     .with_embedding(array![[0.0, 0.0], [0.1, 0.0], [5.0, 5.0], [9.0, 0.0]])?;
+//! let labelled = Signals::new(vec![0]).with_embedding(array![[0.0, 0.0]])?;
+//! let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[0], classes: 2, n: 1, seed: Seed::new(1) };
+//! let chosen = CoreSet.select(&query, &mut silent())?;
+//! assert_eq!(chosen.ids, [13]); // the farthest from what is labelled
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use std::cmp::Ordering;
 use std::collections::HashMap;

@@ -3,6 +3,21 @@
 //! Algorithm 2). For extreme imbalance: each class gets its turn, and what lies round its threshold is balanced.
 //!
 //! Never here: features.
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::strategies::galaxy::Galaxy;
+//! use vabal_query::progress::silent;
+//! use vabal_query::{Query, Seed, Signals, Strategy};
+//!
+//! let unlabelled = Signals::new(vec![10, 11, 12])
+//!     .with_probabilities(array![[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])?;
+//! let labelled = Signals::new(vec![0, 1]).with_probabilities(array![[1.0, 0.0], [0.0, 1.0]])?;
+//! let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[0, 1], classes: 2, n: 1, seed: Seed::new(1) };
+//! let chosen = Galaxy.select(&query, &mut silent())?;
+//! assert_eq!(chosen.ids, [11]); // at the border between the labels of both classes
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use std::cmp::Ordering;
 

@@ -141,16 +141,16 @@ fn lloyd(
     progress: &mut Progress<'_>,
 ) -> Result<(Vec<usize>, Array2<f32>)> {
     let mut of = vec![usize::MAX; points.nrows()];
-    let said = |done| Event::Progress { phase: "cluster", done, total: PASSES, unit: "pass", loss: None };
+    let event = |done| Event::Progress { phase: "cluster", done, total: PASSES, unit: "pass", loss: None };
     for pass in 1..=PASSES {
         let moved = assign(points, centres.view(), &mut of);
         if moved <= points.nrows() / 1000 || pass == PASSES {
             break;
         }
         move_centres(points, &of, &mut centres);
-        report(progress, said(pass))?;
+        report(progress, event(pass))?;
     }
-    report(progress, said(PASSES))?;
+    report(progress, event(PASSES))?;
     Ok((of, centres))
 }
 

@@ -5,6 +5,14 @@
 //! The network sees the features of the frozen classifier's stages. There it is trained beside the classifier, whose
 //! own training it changes; here it is trained after it, so that every strategy is measured with the same classifier.
 //! Never here: images, the classifier.
+//!
+//! ```
+//! use vabal_query::STRATEGIES;
+//!
+//! let strategy = STRATEGIES.by_name("learning-loss")?;
+//! assert!(strategy.needs().stages && strategy.needs_of_labelled().probabilities);
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use ndarray::{Array2, ArrayView2};
 use rand::seq::SliceRandom as _;

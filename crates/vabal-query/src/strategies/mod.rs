@@ -1,6 +1,15 @@
 //! The strategies, one file each, and the table of them.
 //!
 //! A strategy sees arrays and ids. Never here: images on disk, the classifier, files, progress bars.
+//!
+//! ```
+//! use vabal_query::STRATEGIES;
+//!
+//! let strategy = STRATEGIES.by_name("badge")?;
+//! assert!(strategy.needs().embedding);
+//! assert!(STRATEGIES.by_name("bagde").is_err_and(|error| error.to_string().contains("badge")));
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 #[doc(hidden)]
 pub mod adam;

@@ -2,6 +2,21 @@
 //! Dekel, Hacohen & Weinshall 2022, "Active Learning Through a Covering Lens", Algorithm 1).
 //!
 //! Never here: the classifier's predictions; a label but by which images have one.
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::strategies::probcover::{ProbCover, Settings};
+//! use vabal_query::progress::silent;
+//! use vabal_query::{Query, Seed, Signals, Strategy};
+//!
+//! let unlabelled = Signals::new(vec![10, 11, 12, 13])
+//!     .with_embedding(array![[0.0, 0.0], [0.1, 0.0], [5.0, 5.0], [9.0, 0.0]])?;
+//! let labelled = Signals::default();
+//! let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[], classes: 2, n: 2, seed: Seed::new(1) };
+//! let chosen = ProbCover(Settings::default()).select(&query, &mut silent())?;
+//! assert_eq!(chosen.ids.len(), 2);
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -1,10 +1,25 @@
 //! Uniform random choice without replacement: the baseline every other strategy must beat.
+//!
+//! ```
+//! use vabal_query::progress::silent;
+//! use vabal_query::strategies::random::Random;
+//! use vabal_query::{Query, Seed, Signals, Strategy};
+//!
+//! let choose = |ids: Vec<u64>| {
+//!     let unlabelled = Signals::new(ids);
+//!     let query = Query { unlabelled: &unlabelled, labelled: &Signals::default(), labels: &[], classes: 2, n: 2, seed: Seed::new(1) };
+//!     Random.select(&query, &mut silent()).map(|chosen| chosen.ids)
+//! };
+//! // Each id has a draw of its own: the order of the pool changes nothing.
+//! assert_eq!(choose(vec![4, 5, 6, 7])?, choose(vec![7, 5, 6, 4])?);
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::progress::Progress;
-use crate::query::{Arrays, ByRow, Fitted, RowScore, Scored};
+use crate::query::{ByRow, Fitted, RowScore, Scored};
 use crate::rng::Seed;
 use crate::{Needs, Query, Selection, Signals, Strategy, available};
 
@@ -35,10 +50,6 @@ impl Strategy for Random {
 }
 
 impl ByRow for Random {
-    fn fit(&self, _: &Query<'_>, _: &mut Progress<'_>) -> Result<Arrays> {
-        Ok(Arrays::new())
-    }
-
     fn scorer(&self, fitted: &Fitted) -> Result<Box<dyn RowScore>> {
         Ok(Box::new(Keys(fitted.seed)))
     }

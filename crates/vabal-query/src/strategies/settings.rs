@@ -1,6 +1,17 @@
 //! A strategy as data: its kind and its settings, as a configuration holds them.
 //!
 //! Never here: where settings come from; what a strategy does with them.
+//!
+//! ```
+//! use vabal_query::STRATEGIES;
+//!
+//! let mut spec = STRATEGIES.named("vabal").expect("it is in the table");
+//! spec.set(STRATEGIES, "ridge", &serde_json::json!(0.5)).map_err(vabal_query::Error::from)?;
+//! let strategy = STRATEGIES.build(&spec)?;
+//! assert!(strategy.needs().embedding);
+//! assert!(spec.set(STRATEGIES, "rigde", &serde_json::json!(0.5)).is_err());
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::SerializeMap as _;

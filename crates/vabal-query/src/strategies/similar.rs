@@ -3,6 +3,21 @@
 //! rare-class search by FLQMI, the facility-location variant of submodular mutual information).
 //!
 //! Never here: the classifier's predictions.
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::strategies::similar::{Settings, Similar};
+//! use vabal_query::progress::silent;
+//! use vabal_query::{Query, Seed, Signals, Strategy};
+//!
+//! let unlabelled = Signals::new(vec![10, 11, 12, 13])
+//!     .with_embedding(array![[0.0, 0.0], [0.1, 0.0], [5.0, 5.0], [9.0, 0.0]])?;
+//! let labelled = Signals::new(vec![0, 1, 2]).with_embedding(array![[9.0, 0.0], [9.0, 0.1], [5.0, 5.1]])?;
+//! let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[0, 0, 1], classes: 2, n: 1, seed: Seed::new(1) };
+//! let chosen = Similar(Settings::default()).select(&query, &mut silent())?;
+//! assert_eq!(chosen.ids, [12]); // the most like the label of the rare class 1
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -2,6 +2,15 @@
 //!
 //! A new strategy is one file and one row here; a crate that has strategies of its own adds its rows with
 //! [`Table::with`]. Never here: how a strategy chooses.
+//!
+//! ```
+//! use vabal_query::STRATEGIES;
+//!
+//! assert_eq!(STRATEGIES.names()[0], "random");
+//! let strategy = STRATEGIES.by_name("entropy")?;
+//! assert!(strategy.needs().probabilities);
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use serde_json::Value;
 

@@ -3,6 +3,21 @@
 //! Strategies Suit High and Low Budgets", Algorithm 1).
 //!
 //! Never here: the classifier's predictions; a label but by which cluster has some.
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::strategies::typiclust::{Settings, TypiClust};
+//! use vabal_query::progress::silent;
+//! use vabal_query::{Query, Seed, Signals, Strategy};
+//!
+//! let unlabelled = Signals::new(vec![10, 11, 12, 13])
+//!     .with_embedding(array![[0.0, 0.0], [0.1, 0.0], [5.0, 5.0], [9.0, 0.0]])?;
+//! let labelled = Signals::default();
+//! let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[], classes: 2, n: 2, seed: Seed::new(1) };
+//! let chosen = TypiClust(Settings::default()).select(&query, &mut silent())?;
+//! assert_eq!(chosen.ids.len(), 2); // each of another cluster
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -1,12 +1,27 @@
 //! The three classic measures of uncertainty, from class probabilities alone: entropy, margin and
 //! least confidence (Settles 2009, "Active Learning Literature Survey", section 3.1).
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::strategies::uncertainty::{Measure, Uncertainty};
+//! use vabal_query::progress::silent;
+//! use vabal_query::{Query, Seed, Signals, Strategy};
+//!
+//! let unlabelled = Signals::new(vec![10, 11, 12])
+//!     .with_probabilities(array![[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])?;
+//! let labelled = Signals::default();
+//! let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[], classes: 2, n: 1, seed: Seed::new(1) };
+//! let chosen = Uncertainty(Measure::Margin).select(&query, &mut silent())?;
+//! assert_eq!(chosen.ids, [11]);
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::kernels::{entropy_of, two_largest, wide};
 use crate::progress::Progress;
-use crate::query::{Arrays, ByRow, Fitted, RowScore, Scored};
+use crate::query::{ByRow, Fitted, RowScore, Scored};
 use crate::term;
 use crate::{Column, Needs, Query, Selection, Signals, Strategy};
 
@@ -57,10 +72,6 @@ impl Strategy for Uncertainty {
 }
 
 impl ByRow for Uncertainty {
-    fn fit(&self, _: &Query<'_>, _: &mut Progress<'_>) -> Result<Arrays> {
-        Ok(Arrays::new())
-    }
-
     fn scorer(&self, _: &Fitted) -> Result<Box<dyn RowScore>> {
         Ok(Box::new(*self))
     }

@@ -61,7 +61,7 @@ fn format(head: &Head) -> Answer<Format> {
         Some(word) => Ok(Format::of(word)?),
         None => Err(Failure::new(
             400,
-            Error::input("the format is not said")
+            Error::input("missing parameter `format`")
                 .at("format")
                 .expected(Format::NAMES.join(", "))
                 .got("none"),

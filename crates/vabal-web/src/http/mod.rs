@@ -137,6 +137,7 @@ impl Response {
     }
 
     /// The value of a header.
+    #[cfg(test)]
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())

@@ -29,7 +29,7 @@ use super::socket::Socket;
 use super::{Head, Request, Response, Service};
 
 /// The most bytes of the head of a request.
-const HEAD: usize = 32 << 10;
+const MAX_HEAD_BYTES: usize = 32 << 10;
 /// The most bytes that hyper reads or writes ahead on one connection. A head up to here is refused with a hint, a
 /// larger one without.
 const AHEAD: usize = 64 << 10;
@@ -209,7 +209,7 @@ async fn receive(seat: &Seat, mut parts: Parts, mut body: Incoming) -> Result<ax
         refuse(400, "the address of the request cannot be read", "ask for a path such as /api/project")
     })?;
     let bytes = head.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
-    if bytes + parts.uri.path().len() + parts.uri.query().map_or(0, str::len) > HEAD {
+    if bytes + parts.uri.path().len() + parts.uri.query().map_or(0, str::len) > MAX_HEAD_BYTES {
         return Err(refuse(431, "the head of the request is too large", "remove cookies of this host"));
     }
     let Some(length) = body.size_hint().exact() else {

@@ -2,6 +2,18 @@
 //!
 //! The network itself is `vabal-backbone`. Here files are read, the work is shared out over the cores, and what is known is
 //! taken from a cache by the content of the file. Never here: what is learnt from features.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use vabal::backbone::{AUTO, Listing, Wish, open};
+//! use vabal::progress::silent;
+//!
+//! let photos = Listing::of(Path::new("photos"))?;
+//! let backbone = open(&Wish::new(AUTO, 0, photos.usual_side()))?;
+//! let found = photos.embed(&backbone, None, &mut silent())?;
+//! println!("{} images, {} features each", found.paths.len(), found.features.ncols());
+//! # Ok::<(), vabal::Error>(())
+//! ```
 
 mod cache;
 pub(crate) mod file;

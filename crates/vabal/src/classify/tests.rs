@@ -300,9 +300,9 @@ fn a_file_that_is_torn_foreign_or_newer_is_an_error_that_says_so() {
     };
     for length in [0, 4, 100, good.len() / 2, good.len() - 1] {
         let text = error(&good[..length]);
-        assert!(text.contains("no classifier") && text.contains("cut short"), "{length} bytes: {text}");
+        assert!(text.contains("not a classifier") && text.contains("cut short"), "{length} bytes: {text}");
     }
-    assert!(error(b"\x89PNG\r\n\x1a\n and so on").contains("no classifier"));
+    assert!(error(b"\x89PNG\r\n\x1a\n and so on").contains("not a classifier"));
     let with = |from: &str, to: &str| {
         assert_eq!(from.len(), to.len());
         let at = good.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();

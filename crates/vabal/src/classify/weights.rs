@@ -70,7 +70,7 @@ impl Scorer {
     pub fn load(path: &Path, device: Device) -> Result<Self> {
         let bytes = fs::read(path).map_err(Error::io("read", path))?;
         let foreign = |got: String| {
-            Error::input("this is no classifier of vabal")
+            Error::input("not a classifier of vabal")
                 .at(path.display())
                 .expected("a safetensors file written by vabal")
                 .got(got)

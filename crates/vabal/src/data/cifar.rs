@@ -320,7 +320,7 @@ fn survey(container: &Container, layout: &Layout) -> Result<(BTreeMap<&'static s
     container.each(&wanted, &mut |name, size, content| {
         if let Some((known, _)) = layout.files.iter().find(|(known, _)| *known == name) {
             if sizes.insert(*known, size).is_some() {
-                return Err(Error::input("a file is there twice")
+                return Err(Error::input("duplicate file")
                     .at(container.place(name))
                     .hint(format!("fetch the archive again with `vabal fetch {}`", layout.fetch))
                     .into());
@@ -336,7 +336,7 @@ fn survey(container: &Container, layout: &Layout) -> Result<(BTreeMap<&'static s
                 .at(container.place(name))
                 .expected(format!("{} names, one a line", names.len()))
                 .got(lines.len())
-                .hint("mend the list, or take it away: the official names are known without it")
+                .hint("fix the list, or remove it: the official names are known without it")
                 .into());
         }
         names = lines;

@@ -102,7 +102,7 @@ fn stretch(mut image: DynamicImage) -> DynamicImage {
     image
 }
 
-/// What a file is that looks like an image of a kind that is not read, by its first [`HEAD`] bytes.
+/// What a file is that looks like an image of a kind that is not read, by its first [`SNIFF_BYTES`] bytes.
 pub fn foreign(head: &[u8]) -> Option<&'static str> {
     let at = |place: usize, text: &[u8]| head.get(place..).is_some_and(|rest| rest.starts_with(text));
     let brand = |names: &[&[u8; 4]]| at(4, b"ftyp") && names.iter().any(|name| at(8, *name));
@@ -126,7 +126,7 @@ pub fn foreign(head: &[u8]) -> Option<&'static str> {
 }
 
 /// Bytes of a file that tell what it is.
-pub const HEAD: u64 = 132;
+pub const SNIFF_BYTES: u64 = 132;
 
 /// The image as the bytes of a PNG file.
 pub fn png(image: &DynamicImage) -> ImageResult<Vec<u8>> {

@@ -227,7 +227,7 @@ impl Arrays {
                 if let Some(twice) = entries.get(&entry.name) {
                     let expected = format!("one array called {}", entry.name);
                     let hint = "give the path of one file, or take the other one out of the folder";
-                    return Err(wrong("an array is there twice", &entry.place, expected, &twice.place, hint));
+                    return Err(wrong("duplicate array", &entry.place, expected, &twice.place, hint));
                 }
                 entries.insert(entry.name.clone(), entry);
             }
@@ -346,7 +346,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
 
 fn shape(entry: &Entry, expected: &str) -> Error {
     let got = format!("{:?} of {}", entry.shape, entry.dtype);
-    wrong("an array of another shape or type", &entry.place, expected, got, "save the array again")
+    wrong("unexpected array shape or type", &entry.place, expected, got, "save the array again")
 }
 
 fn other_length(name: &str, place: &str, rows: usize, got: usize) -> Error {

@@ -418,7 +418,7 @@ fn decode(
             .at(file.path.display())
             .expected("a JPEG, PNG, BMP, WebP or TIFF image")
             .got(format!("{reason}{more}"))
-            .hint("mend or remove it, or leave such files out with data.skip_bad = true")
+            .hint("fix or remove it, or leave such files out with data.skip_bad = true")
             .into());
     }
     let left_out = bad.iter().map(|(file, reason)| format!("{LEFT_OUT}{}: {reason}", file.name));
@@ -480,7 +480,7 @@ pub(crate) fn look(path: &Path) -> Result<Option<codec::Shown>, String> {
     }
     let mut file = File::open(path).map_err(|error| error.to_string())?;
     let mut head = Vec::new();
-    file.by_ref().take(codec::HEAD).read_to_end(&mut head).map_err(|error| error.to_string())?;
+    file.by_ref().take(codec::SNIFF_BYTES).read_to_end(&mut head).map_err(|error| error.to_string())?;
     let known = image::guess_format(&head).ok().filter(|format| {
         use ImageFormat::{Bmp, Jpeg, Png, Tiff, WebP};
         matches!(format, Jpeg | Png | Bmp | WebP | Tiff)

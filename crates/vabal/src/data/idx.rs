@@ -65,7 +65,7 @@ impl<'a> Idx<'a> {
             std::io::ErrorKind::UnexpectedEof => "it ends early".to_string(),
             _ => source.to_string(),
         };
-        Error::input("a torn IDX file").at(&self.name).got(got).hint("fetch or copy it again").into()
+        Error::input("truncated IDX file").at(&self.name).got(got).hint("fetch or copy it again").into()
     }
 
     fn word(&mut self) -> Result<u32> {
@@ -97,7 +97,7 @@ impl<'a> Idx<'a> {
                 _ => format!("{} bytes", to.len() - before),
             };
             let shape: Vec<_> = self.dimensions.iter().map(ToString::to_string).collect();
-            return Err(Error::input("a torn IDX file")
+            return Err(Error::input("truncated IDX file")
                 .at(&self.name)
                 .expected(format!("{} bytes of values, as its header says", shape.join(" × ")))
                 .got(got)

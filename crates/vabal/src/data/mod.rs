@@ -2,21 +2,29 @@
 //!
 //! Every reader fills one [`Labelled`] set of [`Items`], or [`Images`] where nothing is known of them; splits and imbalance are
 //! lists of ids into it and copy nothing.
-//! Never here: networks, strategies, floats made from pixels (except in [`batch`]).
+//! Never here: networks, strategies, floats made from pixels (except in `batch`).
+//!
+//! ```
+//! let set = vabal::data::read_demo()?;
+//! assert_eq!(set.class_counts(&set.pool), [600; 10]);
+//! assert_eq!(set.items.classes()[0], "T-shirt/top");
+//! # Ok::<(), vabal::Error>(())
+//! ```
 
-pub mod batch;
+pub(crate) mod batch;
 mod cache;
-pub mod cifar;
+pub(crate) mod cifar;
 pub(crate) mod codec;
-pub mod demo;
-pub mod features;
-pub mod folder;
-pub mod idx;
-pub mod imbalance;
+pub(crate) mod demo;
+pub(crate) mod features;
+pub(crate) mod folder;
+pub(crate) mod idx;
+pub(crate) mod imbalance;
 pub mod source;
-pub mod split;
+pub(crate) mod split;
 pub(crate) mod walk;
 
+pub use demo::read as read_demo;
 pub use features::Features;
 pub use source::{Loaded, Source};
 
@@ -37,7 +45,7 @@ pub struct ImageShape {
 }
 
 impl ImageShape {
-    /// Bytes of one image; [`usize::MAX`] for a shape that no memory holds, as a forged header may claim.
+    /// Bytes of one image; [`usize::MAX`] for a shape that no memory holds, as a crafted header may claim.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.channels.saturating_mul(self.height).saturating_mul(self.width)
@@ -93,7 +101,7 @@ impl Images {
     /// Lengths that do not fit together, an image without pixels, a number of channels other than 1 and 3.
     pub fn new(shape: ImageShape, pixels: Vec<u8>, origin: Origin) -> Result<Self> {
         if !matches!(shape.channels, 1 | 3) || shape.height == 0 || shape.width == 0 {
-            return Err(Error::input("images of a shape that cannot be used")
+            return Err(Error::input("unsupported image shape")
                 .expected("1 or 3 channels, at least 1 × 1 pixels")
                 .got(format!("{} channels, {} × {}", shape.channels, shape.height, shape.width))
                 .into());
@@ -246,7 +254,7 @@ impl<T: Items> Labelled<T> {
     /// nothing.
     ///
     /// # Errors
-    /// Another number of labels than of items, fewer than two classes, two classes of one name, a label out of range.
+    /// Another number of labels than of items, fewer than two classes, two classes with the same name, a label out of range.
     pub fn new(items: T, labels: Vec<Label>, classes: Vec<String>) -> Result<Self> {
         if labels.len() != items.count() {
             return Err(Error::input(format!("{} and labels do not fit together", T::SEVERAL))
@@ -263,7 +271,7 @@ impl<T: Items> Labelled<T> {
         }
         for (n, name) in classes.iter().enumerate() {
             if classes[..n].contains(name) {
-                return Err(Error::input("two classes of one name").got(format!("\"{name}\"")).into());
+                return Err(Error::input("two classes with the same name").got(format!("\"{name}\"")).into());
             }
         }
         if let Some(row) = labels.iter().position(|&label| label as usize >= classes.len()) {

@@ -1,6 +1,19 @@
 //! The `[data]` table of a configuration file, and how it becomes a [`DataSet`].
 //!
 //! Never here: the formats themselves, downloading, the environment.
+//!
+//! ```
+//! use std::path::Path;
+//! use vabal::Seed;
+//! use vabal::data::{Loaded, Source};
+//! use vabal::progress::silent;
+//!
+//! let Loaded::Images(set) = Source::default().load(Seed::new(1), Path::new("."), &mut silent())? else {
+//!     unreachable!("the demo is images")
+//! };
+//! assert_eq!(set.pool.len(), 6000);
+//! # Ok::<(), vabal::Error>(())
+//! ```
 
 use std::path::{Path, PathBuf};
 

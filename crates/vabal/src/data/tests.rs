@@ -46,9 +46,9 @@ fn parts_that_do_not_fit_together_are_refused() {
     check(shape, 8, &[0], names(2), "images and labels do not fit together");
     check(shape, 8, &[0, 2], names(2), "where: a.bin, record 1\n  expected: 0 to 1\n  got: 2");
     check(shape, 8, &[0, 0], names(1), "one class only");
-    check(shape, 8, &[0, 1], vec!["a".into(), "a".into()], "two classes of one name");
-    check(ImageShape { channels: 2, ..shape }, 16, &[0, 1], names(2), "cannot be used");
-    check(ImageShape { width: 0, ..shape }, 0, &[0, 1], names(2), "cannot be used");
+    check(shape, 8, &[0, 1], vec!["a".into(), "a".into()], "two classes with the same name");
+    check(ImageShape { channels: 2, ..shape }, 16, &[0, 1], names(2), "unsupported image shape");
+    check(ImageShape { width: 0, ..shape }, 0, &[0, 1], names(2), "unsupported image shape");
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub(super) fn describe<T: Items>(
     let fingerprint = fingerprint(data);
     if let (Some(summary), Some(stored)) = (store.summary()?, store.value("data_sha256")?) {
         if stored != fingerprint {
-            return Err(Error::input("the data are not those that this run began with")
+            return Err(Error::input("the data set has changed since this run started")
                 .at(&data.name)
                 .expected(format!("SHA-256 {stored}"))
                 .got(format!("SHA-256 {fingerprint}"))

@@ -1,6 +1,20 @@
 //! Strategies × seeds × rounds: the grid, its store, resuming, and the report.
 //!
 //! Never here: how a strategy chooses, how a classifier trains.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use vabal::Device;
+//! use vabal::config::Config;
+//! use vabal::{experiment, backbone};
+//! use vabal::progress::Flow;
+//!
+//! let config = Config::read(Path::new("experiments/cifar10-plus-1.toml"), &[])?;
+//! let (out, data) = (Path::new("runs/cifar10"), Path::new("data"));
+//! let outcome = experiment::run(&config, out, Device::Cpu, data, &backbone::open, &mut |_| Flow::Continue)?;
+//! println!("{} runs", outcome.runs.len());
+//! # Ok::<(), vabal::Error>(())
+//! ```
 
 mod asked;
 mod begin;
@@ -9,13 +23,13 @@ mod frozen;
 mod grid;
 mod measure;
 mod observe;
-pub mod ranking;
+pub(crate) mod ranking;
 pub mod record;
 pub mod report;
 mod run;
-pub mod store;
+pub(crate) mod store;
 pub mod summary;
-pub mod thumbnail;
+pub(crate) mod thumbnail;
 
 use std::path::Path;
 

@@ -1,4 +1,11 @@
 //! What an experiment leaves behind, as plain structs: the store writes them, the report reads them.
+//!
+//! ```
+//! use vabal::experiment::record::Phase;
+//!
+//! let phase: Phase = serde_json::from_str(r#"{"name": "train", "seconds": 1.5}"#).expect("as the store has it");
+//! assert_eq!(phase.name, "train");
+//! ```
 
 use serde::{Deserialize, Serialize};
 

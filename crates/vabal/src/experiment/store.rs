@@ -69,7 +69,7 @@ impl Store {
         let mut connection = Connection::open(&path).map_err(&fail)?;
         let made = KIND.version_of(&connection, &path)?.is_some();
         if made && !has_begun(&connection).map_err(&fail)? {
-            // Its data could not be used, and nothing was done: mending the configuration goes on here.
+            // Its data could not be used, and nothing was done: a fixed configuration goes on here.
             files::write(&folder.join(CONFIG), config.to_toml()?.as_bytes())?;
         } else {
             check_config(folder, config)?;

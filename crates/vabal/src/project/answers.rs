@@ -328,7 +328,7 @@ impl Insert<'_> {
 pub(super) fn check_person(person: &str) -> Result<()> {
     let characters = person.chars().count();
     if person.trim().is_empty() || characters > 100 || person.chars().any(char::is_control) {
-        return Err(Error::input("this cannot be the name of a person")
+        return Err(Error::input("invalid person name")
             .at("person")
             .expected("1 to 100 characters, on one line")
             .got(format!("{person:?}"))
@@ -340,7 +340,7 @@ pub(super) fn check_person(person: &str) -> Result<()> {
 
 fn check_token(token: &str) -> Result<()> {
     if token.is_empty() || token.len() > 100 || token.contains('/') {
-        return Err(Error::input("this cannot be a token")
+        return Err(Error::input("invalid token")
             .at("token")
             .expected("1 to 100 bytes without \"/\"")
             .got(format!("{token:?}"))
@@ -387,11 +387,7 @@ fn check(
     if let Some(seconds) = seconds
         && !(seconds.is_finite() && seconds >= 0.0)
     {
-        return Err(Error::input("this is no duration")
-            .at("seconds")
-            .expected("0 or more")
-            .got(seconds)
-            .into());
+        return Err(Error::input("invalid duration").at("seconds").expected("0 or more").got(seconds).into());
     }
     Ok(())
 }

@@ -234,7 +234,7 @@ fn check_key(sql: &Transaction<'_>, key: &str, of: Option<Label>) -> Attempt<()>
             .iter()
             .any(|kind| key.strip_prefix(kind).is_some_and(|rest| one(rest, u8::is_ascii_digit)));
     if !known || TAKEN.contains(&key) {
-        return Err(Error::input("this key cannot stand for a class")
+        return Err(Error::input("this key cannot be used for a class")
             .at("key")
             .expected("a digit or a letter but D, U, G, H and R, as \"Digit1\" or \"KeyQ\"")
             .got(format!("\"{key}\""))
@@ -265,7 +265,7 @@ pub(super) fn checked_name(sql: &Transaction<'_>, name: &str, of: Option<Label>)
             .into());
     }
     if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
-        return Err(Error::input("this cannot be the name of a class")
+        return Err(Error::input("invalid class name")
             .at("name")
             .expected("1 to 200 characters, on one line")
             .got(format!("{name:?}"))
@@ -285,7 +285,7 @@ pub(super) fn checked_name(sql: &Transaction<'_>, name: &str, of: Option<Label>)
 fn checked_colour(colour: &str) -> Attempt<String> {
     let digits = colour.strip_prefix('#').filter(|rest| rest.len() == 6);
     if digits.is_none_or(|digits| !digits.bytes().all(|c| c.is_ascii_hexdigit())) {
-        return Err(Error::input("this is no colour")
+        return Err(Error::input("invalid colour")
             .at("colour")
             .expected("\"#rrggbb\"")
             .got(format!("\"{colour}\""))

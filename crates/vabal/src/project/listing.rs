@@ -481,7 +481,7 @@ pub(super) fn cursor(text: &str, is_text: bool) -> Result<(Sql, ImageId)> {
         Some((value, image.parse().ok()?))
     });
     parts.ok_or_else(|| {
-        Error::input("this is not where a page ended")
+        Error::input("invalid cursor")
             .at("after")
             .expected("`next` of an earlier page, unchanged")
             .got(format!("{text:?}"))

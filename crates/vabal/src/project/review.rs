@@ -96,7 +96,7 @@ impl Project {
             };
             let page = self.list(&query)?;
             return self.read(|sql| {
-                let with = |image| Ok(Reviewed { answers: said(sql, &image)?, image, doubt: None });
+                let with = |image| Ok(Reviewed { answers: answers_of(sql, &image)?, image, doubt: None });
                 let images = page.images.into_iter().map(with).collect::<Attempt<_>>()?;
                 Ok(ReviewPage { images, next: page.next, total: page.total })
             });
@@ -106,7 +106,7 @@ impl Project {
             let ids: Vec<ImageId> = rows.iter().map(|&(image, _)| image).collect();
             let images = listing::images(sql, &ids)?;
             let with = |(image, (_, doubt)): (Image, &(ImageId, f64))| {
-                Ok(Reviewed { answers: said(sql, &image)?, image, doubt: Some(*doubt) })
+                Ok(Reviewed { answers: answers_of(sql, &image)?, image, doubt: Some(*doubt) })
             };
             let images = images.into_iter().zip(&rows).map(with).collect::<Attempt<_>>()?;
             Ok(ReviewPage { images, next, total })
@@ -123,9 +123,9 @@ impl Project {
         // A group is known by its first image.
         let after = match after {
             None => ImageId(0),
-            Some(text) => text.parse().map_err(|_| {
-                Error::input("this is not where a page ended").at("after").got(format!("{text:?}"))
-            })?,
+            Some(text) => text
+                .parse()
+                .map_err(|_| Error::input("invalid cursor").at("after").got(format!("{text:?}")))?,
         };
         let mut groups = if near {
             let mut groups = near::groups(&self.looks()?);
@@ -186,7 +186,7 @@ impl Project {
     }
 }
 
-fn said(sql: &Transaction<'_>, image: &Image) -> Attempt<Vec<Said>> {
+fn answers_of(sql: &Transaction<'_>, image: &Image) -> Attempt<Vec<Said>> {
     let mut select =
         sql.prepare_cached("SELECT person, act, class FROM standing WHERE image = ?1 ORDER BY answer")?;
     let row =

@@ -136,7 +136,7 @@ impl Settings {
     /// `images` (see [`super::Project::set_images`]).
     pub fn changed(&self, change: &Value) -> Result<Self> {
         let Value::Object(change) = change else {
-            return Err(Error::input("settings are no object").expected("{\"key\": value, …}").into());
+            return Err(Error::input("settings are not an object").expected("{\"key\": value, …}").into());
         };
         let whole = serde_json::to_value(self)
             .map_err(|error| Error::input("the settings cannot be written as JSON").got(error))?;
@@ -186,7 +186,7 @@ impl Settings {
     pub(super) fn differences(&self, new: &Self, at: i64) -> Result<Vec<Change>> {
         let object = |settings: &Self| match serde_json::to_value(settings) {
             Ok(Value::Object(object)) => Ok(object),
-            Ok(other) => Err(Error::input("the settings are no object").got(other)),
+            Ok(other) => Err(Error::input("the settings are not an object").got(other)),
             Err(error) => Err(Error::input("the settings cannot be written as JSON").got(error)),
         };
         let (old, new) = (object(self)?, object(new)?);

@@ -185,7 +185,7 @@ impl Project {
     pub(super) fn read<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Attempt<T>) -> Result<T> {
         let fail = crate::sqlite::failed(&self.file);
         let transaction = self.connection.unchecked_transaction().map_err(&fail)?;
-        work(&transaction).map_err(|fault| said(fault, &self.file))
+        work(&transaction).map_err(|fault| explain(fault, &self.file))
     }
 
     /// The settings.
@@ -332,7 +332,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     Kind::make_durable(connection)
 }
 
-fn said(fault: Fault, file: &Path) -> Error {
+fn explain(fault: Fault, file: &Path) -> Error {
     match fault {
         Fault::Sql(error) => crate::sqlite::failed(file)(error),
         Fault::Said(error) => error,
@@ -346,7 +346,7 @@ fn write<T>(
 ) -> Result<T> {
     let fail = crate::sqlite::failed(file);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fail)?;
-    let done = work(&transaction).map_err(|fault| said(fault, file))?;
+    let done = work(&transaction).map_err(|fault| explain(fault, file))?;
     transaction.commit().map_err(&fail)?;
     Ok(done)
 }

@@ -112,7 +112,7 @@ fn one(mut found: Vec<Entry>, name: &str, path: &Path) -> Result<Vec<Entry>> {
         entry.name = name.to_owned();
         return Ok(found);
     }
-    Err(Error::input("it is not clear which array is meant")
+    Err(Error::input("ambiguous array")
         .at(path.display())
         .expected(format!("a file with one array, or with one called {name}"))
         .got("several")

@@ -72,7 +72,7 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     place::check(&args.out, args.parts.iter().map(|path| &**path).chain(labelled), "--out")?;
     if args.n == 0 || args.sample == 0 {
         let (place, what) = if args.n == 0 { ("-n", "-n 10000") } else { ("--sample", "--sample 200000") };
-        return Err(Error::input("nothing is asked for")
+        return Err(Error::input("no rows asked for")
             .at(place)
             .expected("1 or more")
             .got(0)

@@ -60,7 +60,7 @@ impl Scores {
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
         let foreign = |line: usize, got: String| -> Error {
-            Error::input("these are no scores that can be read")
+            Error::input("invalid scores file")
                 .at(format!("{}, line {line}", path.display()))
                 .expected("a file that `vabal score` wrote")
                 .got(got)

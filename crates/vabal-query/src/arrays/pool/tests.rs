@@ -120,14 +120,14 @@ fn arrays_that_cannot_be_a_pool_are_refused_by_their_place() {
             vec![probs(3, 2), column("ids", [1, 2])],
             "on the number of rows; where: ids; expected: 3 rows, as probs has",
         ),
-        (vec![floats("features", &[], vec![1.0])], "another shape; where: features"),
-        (vec![floats("features", &[usize::MAX, 0], vec![])], "another shape; where: features"),
-        (vec![floats("mc_probs", &[0, usize::MAX, 2], vec![])], "another shape; where: mc_probs"),
+        (vec![floats("features", &[], vec![1.0])], "unexpected array shape; where: features"),
+        (vec![floats("features", &[usize::MAX, 0], vec![])], "unexpected array shape; where: features"),
+        (vec![floats("mc_probs", &[0, usize::MAX, 2], vec![])], "unexpected array shape; where: mc_probs"),
         (
             vec![column("label", [0]), column("labels", [0])],
             "twice; where: labels; expected: each array once",
         ),
-        (vec![column("ids", [7, 5, 7, 5])], "an id is there twice; where: ids, rows 0 and 2; expected: ids"),
+        (vec![column("ids", [7, 5, 7, 5])], "duplicate id; where: ids, rows 0 and 2; expected: ids"),
         (vec![named("ids", &["a", "b", "b"])], "rows 1 and 2; expected: ids that do not repeat; got: b"),
         (vec![ids(&[2], Values::Whole([Some(1), None].into()))], "an id is missing; where: ids, row 1"),
         (
@@ -158,7 +158,7 @@ fn arrays_that_cannot_be_a_pool_are_refused_by_their_place() {
     let told = [
         (of_probs(Classes::Count(1)), "fewer than two classes; where: classes; expected: 2 or more; got: 1"),
         (of_probs(Classes::Names(texts(&["a"]))), "fewer than two classes"),
-        (of_probs(Classes::Names(texts(&["a", "b", "a"]))), "a class is named twice; where: classes"),
+        (of_probs(Classes::Names(texts(&["a", "b", "a"]))), "duplicate class name; where: classes"),
         (of_probs(Classes::Count(4)), "another number of classes; where: probs; expected: 4; got: 3"),
         (
             one(vec![named("labels", &["c11", "dog"])], many),
@@ -293,14 +293,14 @@ fn arrays_in_parts_are_one_array_and_its_messages_name_every_part() {
     let expected = ndarray::array![[10.0, 11.0], [12.0, 13.0], [30.0, 31.0], [32.0, 33.0], [34.0, 35.0]];
     assert_eq!(signals.embedding().unwrap(), expected);
     let twice = one(joined(vec![part("a", 2, 10), part("c", 3, 11)]).unwrap(), Classes::Guess);
-    refuses(twice, "an id is there twice; where: a, ids; c, ids, rows 1 and 2");
+    refuses(twice, "duplicate id; where: a, ids; c, ids, rows 1 and 2");
     let narrow =
         Array::joined(vec![floats("probs", &[1, 3], vec![0.0; 3]), floats("probs", &[1, 2], vec![0.0; 2])]);
     refuses(narrow, "rows of other shapes; where: probs; expected: rows as of probs, [1, 3]; got: [1, 2]");
     let kinds = Array::joined(vec![column("ids", [1]), named("ids", &["a"])]).unwrap();
     refuses(
         one(vec![kinds], Classes::Guess),
-        "a type that is not read; where: ids; expected: whole numbers; got: texts",
+        "unsupported array type; where: ids; expected: whole numbers; got: texts",
     );
 }
 

@@ -11,6 +11,22 @@
 //! by given classes, with a uniform prior: every class is to be right. See docs/strategies.md.
 //!
 //! Never here: how classifiers are trained; what a generative model is made of.
+//!
+//! ```
+//! use ndarray::array;
+//! use vabal_query::strategies::vabal::{Settings, Vabal};
+//! use vabal_query::progress::silent;
+//! use vabal_query::{Query, Seed, Signals, Strategy};
+//!
+//! let unlabelled = Signals::new(vec![10, 11, 12, 13])
+//!     .with_probabilities(array![[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.9, 0.1]])?
+//!     .with_embedding(array![[0.0, 0.1], [0.1, 0.0], [5.0, 5.1], [5.0, 4.9]])?;
+//! let labelled = Signals::new(vec![0, 1, 2]).with_embedding(array![[0.0, 0.0], [0.1, 0.1], [5.0, 5.0]])?;
+//! let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[0, 0, 1], classes: 2, n: 1, seed: Seed::new(1) };
+//! let chosen = Vabal(Settings::default()).select(&query, &mut silent())?;
+//! assert_eq!(chosen.ids, [13]); // the classifier says 0, its features say 1, which has the fewest labels
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 mod gaussian;
 mod generative;
@@ -196,7 +212,7 @@ impl RowScore for Agreement {
         let prediction = Prediction::of(rows, &self.labelled, self.tau)?;
         let features = Rows::scaled(rows, self.scale)?;
         if features.width() != self.gaussian.width() {
-            return Err(Error::input("features of another width")
+            return Err(Error::input("unexpected width of features")
                 .expected(format!("{} columns, as of the sample", self.gaussian.width()))
                 .got(format!("{} columns", features.width()))
                 .hint("score with the features that the plan was made of")

@@ -3,6 +3,15 @@
 //!
 //! One file per idea. No tensor framework: the VAE is small, and written by hand it is faster than with a
 //! framework, the same bit for bit with any number of threads, and usable on features from anywhere.
+//!
+//! ```
+//! use vabal_query::strategies::vabal_paper::{Preset, Settings, VabalPaper};
+//! use vabal_query::Strategy;
+//!
+//! let strategy = VabalPaper::new(Settings::preset(Preset::Paper))?;
+//! assert!(strategy.needs().stages && strategy.needs().predicted);
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 mod fit;
 mod loss;
@@ -255,7 +264,7 @@ impl Model {
             agree += f64::from(drawn.votes.of(label)) / draws / n;
             means[label as usize] += 1.0 / n;
         }
-        let says = posterior::said(drawn.iter().map(|drawn| &drawn.votes), classes);
+        let says = posterior::votes_by_class(drawn.iter().map(|drawn| &drawn.votes), classes);
         let says = says.iter().map(|&said| said as f64 / draws / n);
         let right = votes_labelled.iter().zip(query.labels);
         let right = right.map(|(votes, &label)| f64::from(votes.of(label)) / draws);

@@ -314,7 +314,7 @@ pub(super) fn class_terms(votes: &[Votes], labels: &[Label], classes: usize, dra
         right[label as usize] += u64::from(votes.of(label));
     }
     let (share, prior) = (1.0 / classes as f64, prior(votes.iter(), classes, draws));
-    let said = said(votes.iter(), classes);
+    let said = votes_by_class(votes.iter(), classes);
     // In units of images, not draws.
     let images = |votes: u64| votes as f64 / draws as f64;
     let difficulty = right
@@ -331,11 +331,14 @@ pub(super) fn prior<'a>(
     draws: usize,
 ) -> Vec<f64> {
     let (share, images) = (1.0 / classes as f64, votes.len() as f64);
-    said(votes, classes).iter().map(|&said| (said as f64 / draws as f64 + share) / (images + 1.0)).collect()
+    votes_by_class(votes, classes)
+        .iter()
+        .map(|&said| (said as f64 / draws as f64 + share) / (images + 1.0))
+        .collect()
 }
 
 /// The draws of all images that are predicted as each class.
-pub(super) fn said<'a>(votes: impl Iterator<Item = &'a Votes>, classes: usize) -> Vec<u64> {
+pub(super) fn votes_by_class<'a>(votes: impl Iterator<Item = &'a Votes>, classes: usize) -> Vec<u64> {
     let mut said = vec![0; classes];
     for &(class, votes) in votes.flat_map(|votes| &votes.0) {
         said[class as usize] += u64::from(votes);

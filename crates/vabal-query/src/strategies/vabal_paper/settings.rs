@@ -1,4 +1,13 @@
 //! Every reading of the paper that is left open, as one setting each, and the three presets.
+//!
+//! ```
+//! use vabal_query::strategies::vabal_paper::settings::{Preset, Settings};
+//!
+//! let settings = Settings { draws: 20, ..Settings::preset(Preset::Official) };
+//! settings.check()?;
+//! assert!(Settings { decay: 2.0, ..settings }.check().is_err());
+//! # Ok::<(), vabal_query::Error>(())
+//! ```
 
 use serde::{Deserialize, Serialize};
 
@@ -228,29 +237,5 @@ impl Settings {
         real("lambda", self.lambda, "0 or more", self.lambda >= 0.0)?;
         real("learning_rate", self.learning_rate, "more than 0", self.learning_rate > 0.0)?;
         real("decay", self.decay, "more than 0, at most 1", self.decay > 0.0 && self.decay <= 1.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_of_strategies_md_is_the_presets() {
-        let page = include_str!("../../../../../docs/strategies.md");
-        let presets = [Preset::Paper, Preset::Official, Preset::Cross];
-        let presets = presets.map(|preset| toml::Table::try_from(Settings::preset(preset)).unwrap());
-        for (column, preset) in presets.iter().enumerate() {
-            for (key, value) in preset {
-                let row = page.lines().find(|line| line.starts_with(&format!("| `{key}` |"))).unwrap();
-                let written = row.split('|').nth(2 + column).unwrap().trim().trim_matches('`');
-                let same = match value {
-                    toml::Value::Float(value) => written.parse() == Ok(*value),
-                    toml::Value::String(value) => written == value,
-                    other => written == other.to_string(),
-                };
-                assert!(same, "{key}: the page says {written}, the preset {value}");
-            }
-        }
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn load(path: &Path) -> Result<Model> {
 pub(super) fn from_bytes(bytes: &[u8], place: impl std::fmt::Display) -> Result<Model> {
     let foreign = |got: String| {
         Error::from(
-            Error::input("not a VAE that can be read")
+            Error::input("invalid VAE file")
                 .at(&place)
                 .expected("a safetensors file that vabal wrote")
                 .got(got)

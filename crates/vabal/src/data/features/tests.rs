@@ -147,5 +147,5 @@ fn every_wrong_array_is_one_error_that_says_what_where_expected_got_and_what_to_
     assert!(complaint().contains("a folder without arrays"));
     write(&folder.path().join("a.safetensors"), &six());
     write(&folder.path().join("b.safetensors"), &six());
-    assert!(complaint().contains("an array is there twice"));
+    assert!(complaint().contains("duplicate array"));
 }

@@ -61,7 +61,7 @@ fn refuse_twice(first: (&Path, &Experiment), second: (&Path, &Experiment)) -> Re
     });
     match twice {
         None => Ok(()),
-        Some(run) => Err(Error::input("the same run is given twice")
+        Some(run) => Err(Error::input("duplicate run")
             .at(format!("{} and {}", first.0.display(), second.0.display()))
             .expected("each strategy and seed in one folder")
             .got(format!("strategy {} with seed {} in both", run.strategy, run.seed))

@@ -2,6 +2,16 @@
 //!
 //! The same records give the same bytes: no time, no path, no machine but the one in the records.
 //! Never here: how numbers over runs are computed ([`super::summary`]), how a run is stored.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use vabal::experiment::report;
+//!
+//! let experiments = report::read(&["runs/demo".into()])?;
+//! let made = report::make(&experiments, "demo")?;
+//! report::write(&made, Path::new("demo.html"), Path::new("demo"))?;
+//! # Ok::<(), vabal::Error>(())
+//! ```
 
 mod across;
 mod axis;
@@ -20,6 +30,7 @@ mod text;
 use std::path::{Path, PathBuf};
 
 pub use gather::{join, read};
+pub use raster::{REGULAR as FONT, SEMI_BOLD as FONT_SEMI_BOLD};
 pub use section::Experiment;
 
 use crate::error::{Error, Result};

@@ -72,7 +72,7 @@ impl Columns {
                 let mut places = names.iter().enumerate().filter(|(_, name)| name == word);
                 let Some((place, _)) = places.next() else { continue };
                 if places.next().is_some() {
-                    return Err(Error::input("two columns of one name")
+                    return Err(Error::input("two columns with the same name")
                         .got(format!("\"{word}\" twice"))
                         .hint("take one of them away"));
                 }
@@ -209,7 +209,7 @@ pub(super) fn record<'a>(
     }
     let undoes = whole(Known::Undoes)?;
     if act == Act::Undo && undoes.is_none() {
-        return Err(Error::input("an undo that does not say of what")
+        return Err(Error::input("an undo without the answer it is of")
             .expected("the number of an answer in the column undoes")
             .into());
     }
@@ -271,7 +271,7 @@ pub(super) fn finish(mut labels: Labels) -> Result<Labels> {
     let records = &mut labels.records;
     records.sort_by_key(|record| record.answer.answer);
     if let Some(pair) = records.windows(2).find(|pair| pair[0].answer.answer == pair[1].answer.answer) {
-        return Err(Error::input("two answers of one number")
+        return Err(Error::input("two answers with the same number")
             .at(format!("line {}", pair[1].line))
             .expected("a number of its own for every answer")
             .got(format!("{}, as in line {}", pair[1].answer.answer, pair[0].line))

@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
                 None => {
                     let rest = rest.trim_start_matches(&blank);
                     if !(rest.is_empty() || rest.starts_with([self.separator, '\n', '\r'])) {
-                        return Err(Error::input("text behind closing quotes")
+                        return Err(Error::input("text after closing quotes")
                             .at(format!("line {}", self.line))
                             .expected("a separator or the end of the line")
                             .got(shortened(rest.lines().next().unwrap_or_default()))

@@ -40,7 +40,7 @@ pub fn read(of: &Path, progress: &mut Progress<'_>) -> Result<Labels> {
         walk(&path, &class, 0, &mut files, &mut dangling)?;
     }
     files.sort_by(|a, b| a.1.cmp(&b.1));
-    let said = said(of)?;
+    let said = read_list(of)?;
 
     let mut labels = Labels::default();
     for path in dangling {
@@ -149,7 +149,7 @@ fn walk(
 }
 
 /// What the lists that vabal lays beside class folders say, by the path of the file below the folder.
-fn said(folder: &Path) -> Result<HashMap<String, Record>> {
+fn read_list(folder: &Path) -> Result<HashMap<String, Record>> {
     let mut said = HashMap::new();
     for list in layout::LISTS {
         let path = folder.join(list);

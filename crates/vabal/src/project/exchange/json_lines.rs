@@ -136,7 +136,7 @@ fn header(object: Map<String, Value>) -> Result<Vec<Class>> {
             .into());
     }
     let header: Header<'_> = serde_json::from_value(Value::Object(object)).map_err(|error| {
-        Error::input("a first line that cannot be read")
+        Error::input("unreadable header line")
             .expected("{\"vabal\": \"labels\", \"format\": 1, \"classes\": [{\"name\": \"…\"}]}")
             .got(plain(&error))
     })?;

@@ -207,7 +207,7 @@ pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
 /// The tasks of a file.
 fn tasks(text: &str) -> Result<Vec<Value>> {
     let foreign = |got: String| {
-        Error::input("this is no export of Label Studio")
+        Error::input("not an export of Label Studio")
             .expected("a JSON list of tasks, as \"JSON\" exports it")
             .got(got)
     };

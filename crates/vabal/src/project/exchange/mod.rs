@@ -171,7 +171,7 @@ impl Format {
             Some("csv" | "tsv" | "txt") => Ok(Self::Csv),
             Some("jsonl" | "ndjson") => Ok(Self::JsonLines),
             Some("json") => Ok(Self::LabelStudio),
-            _ => Err(Error::input("a file of an unknown ending")
+            _ => Err(Error::input("unknown file extension")
                 .at(path.display())
                 .expected(".csv, .tsv, .jsonl, .ndjson, .json (Label Studio), or a folder of class folders")
                 .got(ending.map_or("no ending".into(), |ending| format!(".{ending}")))

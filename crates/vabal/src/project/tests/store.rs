@@ -7,7 +7,7 @@ use serde_json::json;
 use super::super::store::migrate;
 use super::*;
 
-fn said<T: std::fmt::Debug>(result: crate::Result<T>, words: &[&str]) {
+fn assert_refused<T: std::fmt::Debug>(result: crate::Result<T>, words: &[&str]) {
     let error = result.unwrap_err().to_string();
     for word in words.iter().chain(&["hint"]) {
         assert!(error.contains(word), "{word:?} is not in: {error}");
@@ -17,18 +17,18 @@ fn said<T: std::fmt::Debug>(result: crate::Result<T>, words: &[&str]) {
 #[test]
 fn a_folder_is_no_project_before_it_was_made_and_is_made_once() {
     let place = Place::new(1);
-    said(Project::open(&place.project()), &["holds no project", "no such folder"]);
+    assert_refused(Project::open(&place.project()), &["holds no project", "no such folder"]);
     fs::create_dir(place.project()).unwrap();
-    said(Project::open(&place.project()), &["holds no project", "a folder without it"]);
+    assert_refused(Project::open(&place.project()), &["holds no project", "a folder without it"]);
     // What a process leaves that is killed before it has made the tables.
     fs::write(place.project().join(FILE), b"").unwrap();
-    said(Project::open(&place.project()), &["holds no project", "never finished"]);
+    assert_refused(Project::open(&place.project()), &["holds no project", "never finished"]);
     let none = place.images().join("none");
-    said(Project::create(&place.project(), &none, &[], plain()), &["no such folder of images"]);
+    assert_refused(Project::create(&place.project(), &none, &[], plain()), &["no such folder of images"]);
     let project = place.made(Settings::default());
     assert_eq!(project.settings().unwrap().name, "project");
     assert_eq!(project.settings().unwrap().images, "../images");
-    said(
+    assert_refused(
         Project::create(&place.project(), &place.images(), &[], plain()),
         &["a project in this folder already"],
     );
@@ -47,12 +47,12 @@ fn damaged_foreign_and_newer_files_are_refused() {
     drop(place.made(plain()));
     let file = place.project().join(FILE);
     rusqlite::Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    said(Project::open(&place.project()), &["newer", "version 99", "update vabal"]);
+    assert_refused(Project::open(&place.project()), &["newer", "version 99", "update vabal"]);
     fs::remove_file(&file).unwrap();
     rusqlite::Connection::open(&file).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
-    said(Project::open(&place.project()), &["no project", "`vabal init`"]);
+    assert_refused(Project::open(&place.project()), &["no project", "`vabal init`"]);
     fs::write(&file, b"not a store, but long enough to be looked at as one: ".repeat(40)).unwrap();
-    said(Project::open(&place.project()), &["cannot be used", "damaged"]);
+    assert_refused(Project::open(&place.project()), &["cannot be used", "damaged"]);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn an_older_file_is_brought_forward_with_a_copy_beside_it() {
     assert_eq!(version(&file), (4, 1, 1));
     let copy = place.project().join("project.sqlite.v2.bak");
     assert_eq!(version(&copy), (2, 1, 0));
-    said(Project::open(&place.project()), &["newer"]);
+    assert_refused(Project::open(&place.project()), &["newer"]);
     // The copy is a project by itself.
     drop(project);
     fs::remove_file(&file).unwrap();
@@ -143,12 +143,12 @@ fn classes_have_descriptions_and_examples_and_images_notes_and_flags() {
     project.pin_example(3, ImageId(2), false).unwrap();
     project.describe_class(1, "").unwrap();
     assert_eq!(guides(&project), [(3, String::new(), vec![1])]);
-    said(project.describe_class(0, &"x".repeat(2001)), &["at most 2000", "description"]);
-    said(project.describe_class(0, "a\u{7}b"), &["description"]);
-    said(project.pin_example(0, ImageId(99), true), &["no such image"]);
+    assert_refused(project.describe_class(0, &"x".repeat(2001)), &["at most 2000", "description"]);
+    assert_refused(project.describe_class(0, "a\u{7}b"), &["description"]);
+    assert_refused(project.pin_example(0, ImageId(99), true), &["no such image"]);
     assert!(!project.describe_class(9, "x").unwrap() && !project.pin_example(9, ImageId(1), true).unwrap());
     let all = (1..=15).try_for_each(|image| project.pin_example(0, ImageId(image), true).map(|_| ()));
-    said(all, &["at most 12"]);
+    assert_refused(all, &["at most 12"]);
     let flagged = |project: &Project, flag: bool| -> Vec<i64> {
         let query = ListQuery { flag: Some(flag), ..ListQuery::default() };
         project.list(&query).unwrap().images.iter().map(|image| image.id.0).collect()
@@ -163,7 +163,7 @@ fn classes_have_descriptions_and_examples_and_images_notes_and_flags() {
     assert_eq!((flagged(&project, true), flagged(&project, false).len()), (vec![4], 14));
     project.note_image(ImageId(4), "ann", Some(""), Some(false)).unwrap();
     assert_eq!(flagged(&project, true), [0_i64; 0]);
-    said(project.note_image(ImageId(99), "ann", None, Some(true)), &["no such image"]);
+    assert_refused(project.note_image(ImageId(99), "ann", None, Some(true)), &["no such image"]);
     check_kept(&project);
 }
 
@@ -184,7 +184,7 @@ fn settings_are_changed_one_by_one_and_refused_by_name() {
         (json!({"images": "/etc"}), ["images", "not set here"]),
         (json!({"budget": 30, "holdout": 0.5}), ["holdout", "fixed once there are images"]),
         (json!({"seed": 2}), ["seed", "fixed once there are images"]),
-        (json!([1]), ["no object", "value"]),
+        (json!([1]), ["not an object", "value"]),
     ] {
         let error = project.change_settings(&change).unwrap_err().to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{error}");

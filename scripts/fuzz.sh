@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Throws damaged input at everything that reads what strangers send, in fuzz/: a minute each, or SECONDS of the first
+# argument, or RUNS as `-runs=N`; the targets named after it, or all. What makes one fall is in fuzz/artifacts.
+# Wants cargo-fuzz (cargo install cargo-fuzz) and a C++ compiler. Inputs that reached something new are kept in the cache.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+much=${1:-60}
+[[ $much == -* ]] || much=-max_total_time=$much
+shift || true
+command -v cargo-fuzz >/dev/null || { printf 'error: cargo-fuzz is missing\n  hint: cargo install --locked cargo-fuzz\n' >&2; exit 1; }
+corpus=${XDG_CACHE_HOME:-$HOME/.cache}/vabal-fuzz
+# Instrumentation is not of stable Rust; the compiler has it all the same.
+export RUSTC_BOOTSTRAP=1
+targets=("$@")
+[ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(cargo fuzz list)
+python3 fuzz/seeds.py "$corpus"
+for target in "${targets[@]}"; do
+  cargo fuzz build --sanitizer none --fuzz-dir fuzz "$target" 2>/dev/null || cargo fuzz build --sanitizer none --fuzz-dir fuzz "$target"
+  printf '== %s\n' "$target"
+  cargo fuzz run --sanitizer none --fuzz-dir fuzz "$target" "$corpus/$target" -- "$much" -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 2>&1 \
+    | grep -E 'stat::|ERROR|panicked|SUMMARY|Test unit|expected' || { printf 'error: %s falls\n' "$target" >&2; exit 1; }
+done
