@@ -6,6 +6,7 @@ export const OUTLINED = 4;
 export const DIM = 8;
 
 const WHOLE = 65_535;
+const packed = (r, g, b) => (0xff000000 | (b << 16) | (g << 8) | r) >>> 0;
 const BUCKETS = 256;
 const MOST_SCALE = 400_000;
 
@@ -31,6 +32,27 @@ void main() {
   gl_FragColor = vec4(outlined > 0.5 && d > 0.62 ? edge : ink.rgb, ink.a);
 }`;
 
+/** The shapes in the bitmap, each as how far every row of pixels reaches from its middle. */
+function stamps(half) {
+  const rows = (reach) => Array.from({ length: 2 * half + 1 }, (_, row) => Math.max(0, Math.round(reach(row - half))));
+  return [
+    rows((y) => Math.sqrt(half * half + half - y * y)),
+    rows(() => half * 0.9),
+    rows((y) => (y + half) / 2),
+    rows((y) => half - Math.abs(y)),
+  ];
+}
+
+/** Is there a graphics card? WebGL by the processor is slower than the bitmap. */
+function hasCard() {
+  const gl = document.createElement('canvas').getContext('webgl', { failIfMajorPerformanceCaveat: true });
+  if (!gl) return false;
+  const names = gl.getExtension('WEBGL_debug_renderer_info');
+  const name = gl.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
+  gl.getExtension('WEBGL_lose_context')?.loseContext();
+  return !/swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
+}
+
 export class Plot {
   /** `changed` is called when what is in sight has moved. */
   constructor(canvas, changed = () => {}) {
@@ -40,7 +62,7 @@ export class Plot {
     this.view = { x: 0.5, y: 0.5, scale: 500 };
     this.edge = [0, 0, 0];
     this.ground = [255, 255, 255];
-    this.gl = canvas.getContext('webgl', { antialias: false, alpha: false, powerPreference: 'high-performance' });
+    this.gl = hasCard() ? canvas.getContext('webgl', { antialias: false, alpha: false }) : null;
     if (this.gl) {
       canvas.addEventListener('webglcontextlost', (event) => event.preventDefault());
       canvas.addEventListener('webglcontextrestored', () => {
@@ -123,9 +145,26 @@ export class Plot {
 
   /** Shows the colours and looks that were written into `colours` and `looks`. */
   paint() {
-    this.fill('colour', this.colours);
-    this.fill('look', this.looks);
+    if (this.gl) {
+      this.fill('colour', this.colours);
+      this.fill('look', this.looks);
+    } else this.mix();
+    this.shot = null;
     this.draw();
+  }
+
+  /** For the bitmap: the colour of each point as one number, and which points have an edge. */
+  mix() {
+    const { colours, looks, ground, n } = this;
+    this.inks = new Uint32Array(n);
+    const all = [[], []];
+    for (let i = 0; i < n; i += 1) {
+      const dim = looks[i] & DIM;
+      const part = (c) => (dim ? (colours[4 * i + c] + 7 * ground[c]) >> 3 : colours[4 * i + c]);
+      this.inks[i] = packed(part(0), part(1), part(2));
+      all[looks[i] & OUTLINED ? 1 : 0].push(i);
+    }
+    this.layers = all.map((points) => Uint32Array.from(points));
   }
 
   measure() {
@@ -133,7 +172,7 @@ export class Plot {
     const [width, height] = [this.canvas.clientWidth, this.canvas.clientHeight];
     if (width === 0 || height === 0) return;
     const first = !this.width;
-    Object.assign(this, { width, height, ratio });
+    Object.assign(this, { width, height, ratio, shot: null });
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
     if (first) this.fit();
@@ -201,7 +240,7 @@ export class Plot {
     if (!this.width) return;
     this.frames = (this.frames ?? 0) + 1;
     if (this.gl) this.renderGl();
-    else this.renderFlat();
+    else this.renderFlat(performance.now());
   }
 
   renderGl() {
@@ -222,35 +261,77 @@ export class Plot {
     }
   }
 
-  /** Without WebGL: squares, pixel by pixel. */
-  renderFlat() {
-    const { canvas, at, colours, looks, ratio } = this;
+  /** Without a graphics card: what was drawn last, moved and enlarged, while drawing all would hold up the hand; then all. */
+  renderFlat(now) {
+    const { canvas, flat, view, ratio, shot } = this;
+    if (shot && now < shot.until) {
+      const grown = view.scale / shot.view.scale;
+      const [dx, dy] = ['x', 'y'].map((axis) => (shot.view[axis] - view[axis]) * view.scale * ratio);
+      flat.fillStyle = `rgb(${this.ground.join(' ')})`;
+      flat.fillRect(0, 0, canvas.width, canvas.height);
+      const [width, height] = [canvas.width * grown, canvas.height * grown];
+      flat.drawImage(shot.canvas, (canvas.width - width) / 2 + dx, (canvas.height - height) / 2 + dy, width, height);
+      clearTimeout(this.settling);
+      this.settling = setTimeout(() => {
+        shot.until = 0;
+        this.draw();
+      }, 80);
+      return;
+    }
+    this.drawAll();
+    const took = performance.now() - now;
+    if (took < 10) {
+      this.shot = null;
+      return;
+    }
+    const copy = shot?.canvas ?? document.createElement('canvas');
+    [copy.width, copy.height] = [canvas.width, canvas.height];
+    copy.getContext('2d', { alpha: false }).drawImage(canvas, 0, 0);
+    this.shot = { canvas: copy, view: { ...view }, until: performance.now() + 8 * took };
+  }
+
+  drawAll() {
+    const { canvas, at, looks, ratio } = this;
     const { width, height } = canvas;
     if (this.bitmap?.width !== width || this.bitmap?.height !== height) this.bitmap = this.flat.createImageData(width, height);
     const out = new Uint32Array(this.bitmap.data.buffer);
-    const packed = (r, g, b) => 0xff000000 | (b << 16) | (g << 8) | r;
     out.fill(packed(...this.ground));
     const edge = packed(...this.edge);
     const side = Math.max(2, Math.round(this.size * 0.8));
     const scale = (this.view.scale * ratio) / WHOLE;
     const left = width / 2 - this.view.x * this.view.scale * ratio;
     const top = height / 2 - this.view.y * this.view.scale * ratio;
-    for (const pass of [0, OUTLINED])
-      for (let i = 0; i < this.n; i += 1) {
-        const look = looks[i];
-        if ((look & OUTLINED) !== pass) continue;
-        const half = (pass ? side + 4 : side) >> 1;
-        const x = Math.round(at[2 * i] * scale + left);
-        const y = Math.round(at[2 * i + 1] * scale + top);
-        if (x < -half || y < -half || x >= width + half || y >= height + half) continue;
-        const mix = (c) => (look & DIM ? (colours[4 * i + c] + 7 * this.ground[c]) >> 3 : colours[4 * i + c]);
-        const ink = packed(mix(0), mix(1), mix(2));
-        for (let v = Math.max(0, y - half); v < Math.min(height, y + half); v += 1)
-          for (let u = Math.max(0, x - half); u < Math.min(width, x + half); u += 1) {
-            const border = pass && !(look & DIM) && (v < y - half + 2 || u < x - half + 2 || v > y + half - 3 || u > x + half - 3);
-            out[v * width + u] = border ? edge : ink;
-          }
+    const stamp = (x, y, rows, ink) => {
+      const top = y - (rows.length >> 1);
+      for (let row = Math.max(0, -top); row < rows.length && top + row < height; row += 1) {
+        const reach = rows[row];
+        const to = Math.min(width, x + reach + 1);
+        const start = (top + row) * width;
+        for (let u = Math.max(0, x - reach); u < to; u += 1) out[start + u] = ink;
       }
+    };
+    // Where points are this small no shape is told from another.
+    const square = (x, y, half, ink) => {
+      const [from, to] = [Math.max(0, x - half), Math.min(width, x + half)];
+      for (let v = Math.max(0, y - half); v < y + half && v < height; v += 1)
+        for (let u = v * width + from; u < v * width + to; u += 1) out[u] = ink;
+    };
+    for (const [layer, points] of (this.layers ?? []).entries()) {
+      const half = (layer === 1 ? side + 4 : side) >> 1;
+      const [outer, inner] = [stamps(half), stamps(half - 2)];
+      for (const i of points) {
+        const x = (at[2 * i] * scale + left + 0.5) | 0;
+        const y = (at[2 * i + 1] * scale + top + 0.5) | 0;
+        if (x < -half || y < -half || x >= width + half || y >= height + half) continue;
+        const shape = looks[i] & 3;
+        if (half < 3) square(x, y, half, this.inks[i]);
+        else if (layer === 0 || looks[i] & DIM) stamp(x, y, outer[shape], this.inks[i]);
+        else {
+          stamp(x, y, outer[shape], edge);
+          stamp(x, y, inner[shape], this.inks[i]);
+        }
+      }
+    }
     this.flat.putImageData(this.bitmap, 0, 0);
   }
 

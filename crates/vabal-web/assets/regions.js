@@ -15,7 +15,7 @@ const MOST = 40;
 export function regionsOf(at) {
   const n = at.length / 2;
   // Of few points there would be a hill in every square.
-  const side = Math.max(6, Math.min(GRID, Math.round(Math.sqrt(n) / 2)));
+  const side = Math.max(6, Math.min(GRID, Math.round(Math.sqrt(n) * 0.8)));
   const square = (i) => Math.floor((at[2 * i + 1] * side) / 65_536) * side + Math.floor((at[2 * i] * side) / 65_536);
   let density = new Float32Array(side * side);
   for (let i = 0; i < n; i += 1) density[square(i)] += 1;

@@ -7,6 +7,8 @@
 //! `map.npy` are positions [n, 2] of the same rows, such as of scikit-learn's TSNE. `SAVE=file` writes those that were
 //! computed here, two f32 each. Never here: the layout itself.
 
+#![expect(clippy::print_stdout, reason = "a program, not the library")]
+
 use std::path::Path;
 use std::time::Instant;
 

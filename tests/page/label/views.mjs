@@ -472,6 +472,10 @@ for (const theme of ['light', 'dark']) {
         await page.keyboard.press('ArrowRight');
         await page.keyboard.press('Shift+ArrowRight');
       });
+      await look('map', async () => {
+        await go(page, 'map');
+        await page.waitForSelector('.map-legend li, .map-wait:not([hidden]) h2');
+      });
       for (const kind of ['doubt', 'conflict', 'copies', 'near'])
         await look(`review-${kind}`, async () => {
           await go(page, `review?kind=${kind}`);
