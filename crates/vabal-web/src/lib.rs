@@ -51,7 +51,6 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 use vabal::project::Project;
-use vabal::project::map::Stand;
 use vabal::{Error, Result};
 
 use app::App;
