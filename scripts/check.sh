@@ -9,7 +9,7 @@ step() { printf '\n== %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$1" >&2; [ $# -lt 2 ] || printf '  hint: %s\n' "$2" >&2; exit 1; }
 
 # What the repository has at its root. Profilers, debuggers and downloads leave files behind, which are easily committed.
-root='(README|ARCHITECTURE|CONTRIBUTING|CHANGELOG|SECURITY)\.md|LICENSE-(APACHE|MIT)|Cargo\.(toml|lock)|(clippy|deny|rustfmt)\.toml|justfile|Containerfile|\.gitignore'
+root='(README|ARCHITECTURE|CONTRIBUTING|CHANGELOG|SECURITY)\.md|LICENSE-(APACHE|MIT)|Cargo\.(toml|lock)|(clippy|deny|rustfmt)\.toml|justfile|Containerfile|\.(docker|git)ignore'
 
 # The rooms of a crate from the top down, one argument a storey: none names a room of a higher one.
 above() {
