@@ -14,5 +14,6 @@ if (file) await import('./label/real.mjs');
 await import('./label/answers.mjs');
 await import('./label/trouble.mjs');
 await import('./label/views.mjs');
+if (file) await import('./label/alike.mjs');
 if (file) await import('./label/limits.mjs');
 process.exit((await finish()) ? 0 : 1);

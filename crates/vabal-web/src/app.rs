@@ -11,7 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 use vabal::error::Cause;
-use vabal::project::{Answered, Answers, Project};
+use vabal::project::{Answered, Answers, ImageId, Project};
 use vabal::{Error, Progress, Result};
 
 use crate::api::{answers, classes, exchange, images, project, questions, review};
@@ -27,6 +27,9 @@ pub type Learn = dyn Fn(&mut Project, &mut Progress<'_>) -> Result<()> + Send + 
 /// How a project stands, as JSON.
 pub type Status = dyn Fn(&Project) -> Result<Value> + Send + Sync;
 
+/// The images of a project by how alike they are to one of them.
+pub type Alike = dyn Fn(&Project, ImageId) -> Result<Vec<ImageId>> + Send + Sync;
+
 /// What the server has done for it.
 #[derive(Clone)]
 pub struct Work {
@@ -36,6 +39,8 @@ pub struct Work {
     pub cold_start: bool,
     /// How the project stands.
     pub status: Arc<Status>,
+    /// What is like an image.
+    pub alike: Arc<Alike>,
 }
 
 /// A project that is served.

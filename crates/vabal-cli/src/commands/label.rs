@@ -114,12 +114,15 @@ fn open(folder: &Path, address: &str) -> Option<Door> {
 
 /// What the server has done in the background.
 fn work(context: Context) -> Work {
+    let context = Arc::new(context);
+    let same = Arc::clone(&context);
     Work {
         learn: Arc::new(move |project, progress| match learn::round(project, &context, progress)? {
             // The first questions are there: now what the first training will want.
             0 => learn::prepare(project, &context, progress),
             _ => Ok(()),
         }),
+        alike: Arc::new(move |project, image| learn::alike(project, image, &same)),
         cold_start: true,
         status: Arc::new(|project| {
             serde_json::to_value(status::of(project)?).map_err(|error| Error::input(error).into())

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::backbone::{self, Backbone, Hash, LinearModel, Open, Source, Wish};
+use crate::backbone::{self, Backbone, Hash, Known, LinearModel, Open, Source, Wish};
 use crate::data::Features;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -30,6 +30,7 @@ pub struct Context {
     open: Box<Open>,
     opened: Mutex<Option<(Wish, Backbone)>>,
     seen: Mutex<Option<Arc<Seen>>>,
+    known: Mutex<Option<Arc<Known>>>,
 }
 
 impl std::fmt::Debug for Context {
@@ -42,7 +43,7 @@ impl Context {
     /// With `open` for backbones by name.
     #[must_use]
     pub fn new(device: Device, open: Box<Open>) -> Self {
-        Self { device, open, opened: Mutex::default(), seen: Mutex::default() }
+        Self { device, open, opened: Mutex::default(), seen: Mutex::default(), known: Mutex::default() }
     }
 
     /// With the backbone inside the program, and with files.
@@ -74,6 +75,16 @@ impl Context {
         let backbone = (self.open)(&wish).map_err(|error| error.or_hint(HINT))?;
         model.check(&backbone)?;
         Ok(backbone)
+    }
+
+    /// The features of a project as far as they are computed, all columns of them; `None` where none are.
+    pub(super) fn known(&self, project: &Project, backbone: &Backbone) -> Result<Option<Arc<Known>>> {
+        let mut held = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = project.folder().join(FEATURES);
+        if held.as_ref().is_none_or(|known| !known.is_all_of(&folder, backbone)) {
+            *held = Known::open(&folder, backbone)?.map(Arc::new);
+        }
+        Ok(held.clone())
     }
 
     /// All images of a project as features. Those that were computed once come from memory or from the project's folder.
