@@ -168,6 +168,7 @@ static SERVER: LazyLock<(u16, PathBuf)> = LazyLock::new(|| {
         learn: Arc::new(|_, _| Ok(())),
         map: Arc::new(|_| Ok(Stand::Impossible("no map here".into()))),
         make_map: Arc::new(|_, _| Ok(())),
+        alike: Arc::new(|_, _| Ok(Vec::new())),
         cold_start: false,
         status: Arc::new(|_| Ok(serde_json::Value::Null)),
     };

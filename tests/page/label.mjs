@@ -15,5 +15,6 @@ await import('./label/answers.mjs');
 await import('./label/trouble.mjs');
 await import('./label/map.mjs');
 await import('./label/views.mjs');
+if (file) await import('./label/alike.mjs');
 if (file) await import('./label/limits.mjs');
 process.exit((await finish()) ? 0 : 1);

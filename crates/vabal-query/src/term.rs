@@ -45,6 +45,8 @@ pub const GRADIENT: &str = "gradient";
 pub const DISTANCE: &str = "distance";
 /// The discriminator's probability that the image is not labelled.
 pub const DISCRIMINATOR: &str = "discriminator";
+/// Cosine similarity with the nearest labelled image, by the features that the classifier is trained on.
+pub const NEAREST: &str = "nearest";
 /// Candidates that the image stands for.
 pub const REPRESENTED: &str = "represented";
 /// Similarity with the nearest image of a wanted class.

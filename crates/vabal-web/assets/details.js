@@ -3,6 +3,7 @@
 import { dialog, fileName, h, percent, plural, put, swatch, when } from './dom.js';
 import { get, imageAddress } from './api.js';
 import { classOf, className, prefs, suggestionsShown } from './state.js';
+import { obstacle } from './alike.js';
 import { remarks } from './guide.js';
 import { stateMark } from './pick.js';
 
@@ -39,7 +40,12 @@ async function fill(body, known) {
     h(
       'div',
       { className: 'details-grid' },
-      h('div', {}, picture, h('p', {}, h('a', { href: `./#label?image=${image.id}` }, 'Open in Label'))),
+      h('div', {}, picture, h(
+        'p',
+        { className: 'row' },
+        h('a', { href: `./#label?image=${image.id}` }, 'Open in Label'),
+        obstacle() ? null : h('a', { href: `./#browse?like=${image.id}` }, 'More like this'),
+      )),
       h(
         'div',
         {},
@@ -95,6 +101,6 @@ async function fill(body, known) {
     ),
   );
   const heading = body.closest('dialog')?.querySelector('h2');
-  body.querySelector('a')?.addEventListener('click', () => body.closest('dialog')?.close());
+  for (const link of body.querySelectorAll('a')) link.addEventListener('click', () => body.closest('dialog')?.close());
   heading?.focus();
 }

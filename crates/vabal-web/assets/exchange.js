@@ -2,7 +2,7 @@
 
 import { count, h, icon, plural, put, say } from './dom.js';
 import { download, get, query, request, ApiError } from './api.js';
-import { setProject, state } from './state.js';
+import { emit, setProject, state } from './state.js';
 import { flush, unsent } from './outbox.js';
 
 const FORMATS = [
@@ -29,6 +29,9 @@ const FORMATS = [
   },
 ];
 
+const SUGGESTIONS =
+  'A class with its probability, a column with a probability for each class, or the predictions of Label Studio. They are shown until the next training, are never counted as labels, and take the place of those taken in before.';
+
 let refs;
 export const view = { id: 'exchange', title: 'In and out', mount };
 
@@ -45,6 +48,13 @@ function mount(root) {
       { id: 'import-format' },
       FORMATS.map((one) => h('option', { value: one.id }, one.name)),
     ),
+    what: h(
+      'select',
+      { id: 'import-what', on: { change: () => named() } },
+      h('option', { value: 'labels' }, 'labels'),
+      h('option', { value: 'suggestions' }, 'suggestions of another model'),
+    ),
+    about: h('p', { className: 'hint', hidden: true }, SUGGESTIONS),
     send: h('button', { type: 'submit', className: 'main', disabled: true }, 'Take the labels in'),
     result: h('div', { className: 'result', role: 'status' }),
   };
@@ -97,6 +107,9 @@ function mount(root) {
           drop,
           h('label', { for: 'import-format' }, 'Format'),
           refs.format,
+          h('label', { for: 'import-what' }, 'It holds'),
+          refs.what,
+          refs.about,
           refs.send,
         ),
         refs.result,
@@ -143,6 +156,13 @@ function mount(root) {
   );
 }
 
+const suggests = () => refs.what.value === 'suggestions';
+
+function named() {
+  refs.about.hidden = !suggests();
+  put(refs.send, suggests() ? 'Take the suggestions in' : 'Take the labels in');
+}
+
 function chosen() {
   const [file] = refs.file.files;
   refs.send.disabled = !file;
@@ -164,14 +184,16 @@ async function take(event) {
   refs.send.disabled = true;
   put(refs.result, h('p', { className: 'hint' }, 'Reading…'));
   try {
-    const found = await request('POST', `/api/import${query({ format: format.id, person: state.person })}`, {
+    const found = await request('POST', `/api/import${query({ format: format.id, person: state.person, as: refs.what.value, name: file.name })}`, {
       body: file,
       type: format.type,
       wait: 600_000,
     });
     put(
       refs.result,
-      h('p', {}, h('b', {}, `${plural(found.added, 'answer')} added`), `, ${count(found.same)} there already.`),
+      suggests()
+        ? h('p', {}, h('b', {}, `${plural(found.added, 'image')} with a suggestion`), ', shown until the next training.')
+        : h('p', {}, h('b', {}, `${plural(found.added, 'answer')} added`), `, ${count(found.same)} there already.`),
       found.new_classes?.length > 0
         ? h(
             'p',
@@ -190,7 +212,7 @@ async function take(event) {
         ? h(
             'div',
             {},
-            h('p', { className: 'bad' }, `The file has two classes for ${plural(found.conflicts, 'image')}: settle them under Review.`),
+            h('p', { className: 'bad' }, `The file has two classes for ${plural(found.conflicts, 'image')}: ${suggests() ? 'they get no suggestion' : 'settle them under Review'}.`),
             h(
               'ul',
               { className: 'paths' },
@@ -205,7 +227,7 @@ async function take(event) {
         ? h(
             'div',
             {},
-            h('p', { className: 'bad' }, 'Entries of the file that give no label:'),
+            h('p', { className: 'bad' }, `Entries of the file that give no ${suggests() ? 'suggestion' : 'label'}:`),
             h(
               'ul',
               { className: 'paths' },
@@ -229,8 +251,10 @@ async function take(event) {
           )
         : '',
     );
-    say(`${plural(found.added, 'answer')} added from ${file.name}`);
+    say(`${suggests() ? plural(found.added, 'suggestion') : `${plural(found.added, 'answer')} added`} from ${file.name}`);
     setProject({ ...(await get('/api/project')), round: state.round });
+    // What is to come is asked anew, with what is suggested now.
+    if (suggests()) emit('round');
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     put(

@@ -1,12 +1,13 @@
 // The view of many images at once: find, select, label together. Never here: how tiles are drawn (tiles.js), how answers
 // travel (outbox.js).
 
-import { button, count, h, icon, later, plural, put, say } from './dom.js';
+import { button, count, fileName, h, icon, iconButton, later, plural, put, say } from './dom.js';
 import { get, query, ApiError } from './api.js';
 import { classOf, className, emit, on, prefs, setPref, state, suggestionsShown } from './state.js';
 import { submit } from './outbox.js';
 import { hold, inTurn, refuse } from './turns.js';
 import { actButtons, ClassList, findClass, STATE_NAMES } from './pick.js';
+import { alike, alikeButton } from './alike.js';
 import { details } from './details.js';
 import { chosenCount } from './chosen.js';
 import { flag } from './guide.js';
@@ -23,6 +24,9 @@ let serial = 0;
 let loading = null;
 let loaded = false;
 let wanted = null;
+// The image that those listed are to be like: its id as text, its name once it is known.
+let like = '';
+let likeName = null;
 let fields;
 let refs;
 let tiles;
@@ -132,14 +136,57 @@ function filterForm(changed) {
 }
 
 function setFields(parameters) {
+  setLike(parameters.get('like') ?? '');
   for (const [name, one] of Object.entries(fields)) one.value = parameters.get(name) ?? (name === 'sort' ? 'id' : '');
+}
+
+function setLike(id) {
+  if (id === like) return;
+  like = id;
+  likeName = null;
+  showLike();
+  if (!like) return;
+  const known = tiles.items.find((image) => String(image.id) === like);
+  const named = (image) => {
+    if (String(image.id) !== like) return;
+    likeName = fileName(image.path);
+    showLike();
+  };
+  if (known) named(known);
+  else
+    get(`/api/images/${encodeURIComponent(like)}`)
+      .then(({ image }) => named(image))
+      .catch((error) => {
+        if (!(error instanceof ApiError)) throw error;
+      });
+}
+
+/** What is searched for, where it is an image; then there is no other order. */
+function showLike() {
+  refs.like.hidden = !like;
+  fields.sort.disabled = Boolean(like);
+  put(
+    refs.like,
+    h('span', {}, `like ${likeName ?? `image ${like}`}`),
+    iconButton('close', `Not like ${likeName ?? 'this image'} any more`, {
+      className: 'quiet',
+      on: {
+        click: () => {
+          setLike('');
+          remember();
+          load();
+          tiles.focus();
+        },
+      },
+    }),
+  );
 }
 
 const values = () => Object.fromEntries(Object.entries(fields).map(([name, one]) => [name, one.value]));
 const asText = () => {
   const all = values();
-  if (all.sort === 'id') all.sort = '';
-  return query(all);
+  if (all.sort === 'id' || like) all.sort = '';
+  return query({ like, ...all });
 };
 const remember = () => history.replaceState(null, '', `#browse${asText()}`);
 
@@ -150,6 +197,7 @@ function mount(root) {
     tiles.focus();
   };
   refs = {
+    like: h('p', { className: 'chip', hidden: true }),
     found: h('p', { className: 'found', role: 'status' }),
     none: h('div', { className: 'empty', hidden: true }),
     chosen: h('h2', {}, 'Nothing selected'),
@@ -210,13 +258,14 @@ function mount(root) {
         },
         icon('info'),
       ),
+      alikeButton(() => command('alike'), { small: true }),
     ),
     refs.rest,
     refs.classes.root,
     refs.acts,
   );
   root.append(
-    h('div', { className: 'browse-head' }, h('h1', { tabindex: '-1' }, 'Browse'), refs.found, refs.among, refs.fresh),
+    h('div', { className: 'browse-head' }, h('h1', { tabindex: '-1' }, 'Browse'), refs.found, refs.among, refs.like, refs.fresh),
     filter,
     h('div', { className: 'grid-box' }, tiles.root, refs.none),
     refs.panel,
@@ -281,7 +330,10 @@ function fetchPage(first = false) {
   const all = values();
   for (const name of ['low', 'high'])
     if (all[name] !== '') all[name] = String(Math.min(100, Math.max(0, Number(all[name]))) / 100);
-  loading = get(`/api/images${query({ ...all, after: first ? null : next, limit: LIMIT })}`)
+  const asked = like
+    ? { ...all, sort: null, like }
+    : { ...all, after: first ? null : next, limit: LIMIT };
+  loading = get(`/api/images${query(asked)}`)
     .then((result) => {
       if (mine !== serial) return;
       if (first) {
@@ -481,6 +533,9 @@ function command(id) {
       return true;
     case 'flag':
       if (tiles.items[tiles.cursor]) hold(flag(tiles.items[tiles.cursor]));
+      return true;
+    case 'alike':
+      if (tiles.items[tiles.cursor]) alike(tiles.items[tiles.cursor]);
       return true;
     case 'details':
       if (tiles.items[tiles.cursor]) details(tiles.items[tiles.cursor]);

@@ -16,6 +16,7 @@ export const COMMANDS = [
   { id: 'previous', group: 'Move', text: 'Previous image', keys: ['ArrowLeft'] },
   { id: 'next', group: 'Move', text: 'Next image', keys: ['ArrowRight'] },
   { id: 'grid', group: 'Move', text: 'Grid: many at once, and back', keys: ['KeyG'] },
+  { id: 'alike', group: 'Move', text: 'More like this: the images that look most like it', keys: ['Shift+KeyM'] },
   { id: 'all', group: 'Move', text: 'Grid: select all', keys: ['Ctrl+a'] },
   { id: 'details', group: 'Move', text: 'History and details of the image', keys: ['Shift+KeyI'] },
   { id: 'flag', group: 'Answer', text: 'Flag the image, to be looked at again', keys: ['Shift+KeyF'] },

@@ -11,6 +11,7 @@ import { caption, prefetch, Viewer } from './viewer.js';
 import { findClass, stateText } from './pick.js';
 import { ACT_STATE, Panel } from './panel.js';
 import { details } from './details.js';
+import { alike } from './alike.js';
 import { flag, GuidePanel } from './guide.js';
 
 const AHEAD = 12;
@@ -445,6 +446,9 @@ function command(id) {
       return true;
     case 'flag':
       if (entry) hold(flag(entry.image));
+      return true;
+    case 'alike':
+      if (entry) alike(entry.image);
       return true;
     case 'details':
       if (entry) details(entry.image);

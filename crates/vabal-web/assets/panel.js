@@ -2,24 +2,29 @@
 // comes next, saving.
 
 import { count, doing, fileName, h, icon, iconButton, percent, plural, put, swatch } from './dom.js';
-import { thumbAddress } from './api.js';
+import { sentence, thumbAddress } from './api.js';
 import { classOf, on, prefs, setPref, state, suggestionsShown } from './state.js';
 import { shownCommand } from './keys.js';
+import { alikeButton } from './alike.js';
 import { actButtons, ClassList, kbd, spoken, stateText } from './pick.js';
 
 /** The state that an act leads to. */
 export const ACT_STATE = { label: 'labelled', later: 'later', unsure: 'unsure', discard: 'discarded' };
+// What kind of reason it is, for those who do not want to be told a class.
 const REASONS = {
   'rare-class': 'Rare class',
   'hard-class': 'Hard class',
   unusual: 'Unusual',
   typical: 'Typical',
   unsure: 'Model unsure',
+  contradiction: 'Contradiction',
   coverage: 'Coverage',
   random: 'Random',
   holdout: 'Random',
 };
-const OPEN_REASONS = ['random', 'holdout'];
+
+/** The file that suggestions come from; null where they are the project's own. */
+const foreign = () => (state.project.suggestions?.shown ? state.project.suggestions.source : null);
 
 export class Panel {
   /** `choose(class)`, `command(id)`, and `back(place)` to an answer of the trail are called. */
@@ -34,6 +39,7 @@ export class Panel {
     this.copies = h('label', { className: 'check copies', hidden: true });
     this.acts = h('div', { className: 'acts' });
     this.moves = h('div', { className: 'moves' });
+    this.alike = h('div', { className: 'alike' });
     this.until = h('p', { className: 'hint until' });
     this.recent = h('ol', { className: 'recent', 'aria-label': 'Your last answers' });
     this.root = h(
@@ -44,6 +50,7 @@ export class Panel {
       this.copies,
       h('div', { className: 'bottom' }, this.acts, this.moves),
       this.why,
+      this.alike,
       this.until,
       this.recent,
     );
@@ -60,6 +67,7 @@ export class Panel {
       }
     });
     on('settings', () => {
+      this.build();
       this.showSuggestion();
       this.showWhy();
     });
@@ -88,6 +96,10 @@ export class Panel {
       h('button', { type: 'button', on: go('find') }, icon('search'), h('span', {}, 'Find'), kbd(shownCommand('find'))),
       titled('right', 'Next image', 'next'),
     );
+    put(
+      this.alike,
+      alikeButton(() => this.command('alike')),
+    );
   }
 
   show(image) {
@@ -96,6 +108,11 @@ export class Panel {
     this.showSuggestion();
     this.showWhy();
     this.showCopies();
+  }
+
+  /** What the model says, on the buttons of the classes. The holdout has none. */
+  showTop() {
+    this.classes.rate(suggestionsShown() ? (this.image?.top ?? []) : []);
   }
 
   /** Marks what the image is now. */
@@ -111,6 +128,7 @@ export class Panel {
   }
 
   showSuggestion() {
+    this.showTop();
     const focused = this.suggestion.contains(document.activeElement) ? document.activeElement.className : null;
     this.buildSuggestion();
     if (focused)
@@ -131,7 +149,7 @@ export class Panel {
     const one = guess ? classOf(guess.class) : null;
     const none = !shown
       ? 'Suggestions are hidden'
-      : state.round === 0
+      : state.round === 0 && !foreign()
         ? 'No suggestions before the first training'
         : 'No suggestion for this image';
     if (!shown || !one) {
@@ -148,9 +166,12 @@ export class Panel {
           'aria-keyshortcuts': spoken(shownCommand('accept')),
           on: { click: () => this.command('accept') },
         },
-        h('span', { className: 'small' }, 'Suggestion'),
+        h('span', { className: 'small', title: foreign() }, foreign() ? `Suggestion of ${foreign()}` : 'Suggestion'),
         h('span', { className: 'guess' }, swatch(one.colour), h('b', {}, one.name)),
-        h('span', { className: 'sure', title: 'How sure the model is' }, percent(guess.confidence)),
+        // A file may name the class alone.
+        this.image.top.length > 0
+          ? h('span', { className: 'sure', title: 'How sure the model is' }, percent(guess.confidence))
+          : h('span'),
         kbd(shownCommand('accept')),
       ),
       hide,
@@ -162,7 +183,7 @@ export class Panel {
     this.why.hidden = reasons.length === 0;
     put(
       this.reasons,
-      reasons.map(({ kind, text, strength }) =>
+      reasons.map(({ kind, text, strength, classes }) =>
         h(
           'li',
           {},
@@ -171,14 +192,8 @@ export class Panel {
             { className: 'strength', 'aria-hidden': 'true' },
             h('i', { vars: { '--p': String(strength ?? 0) } }),
           ),
-          // The text may name the class the model has in mind: it is hidden with the suggestion.
-          h(
-            'span',
-            {},
-            suggestionsShown() || OPEN_REASONS.includes(kind)
-              ? [h('b', {}, `${REASONS[kind] ?? kind}:`), ` ${text}`]
-              : h('b', {}, REASONS[kind] ?? kind),
-          ),
+          // A text that names the class the model has in mind is hidden with the suggestion.
+          h('span', {}, suggestionsShown() || !classes?.length ? sentence(text) : sentence(REASONS[kind] ?? kind)),
         ),
       ),
     );

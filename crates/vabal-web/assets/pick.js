@@ -1,6 +1,6 @@
 // Choosing a class: the list of buttons beside an image, and the box that finds a class by its name. Never here: saving.
 
-import { count, dialog, h, icon, put, swatch } from './dom.js';
+import { count, dialog, h, icon, percent, put, swatch } from './dom.js';
 import { on, state } from './state.js';
 import { classKeys, shown, shownCommand } from './keys.js';
 
@@ -17,6 +17,7 @@ export class ClassList {
     this.list = h('ul', { className: 'class-list' });
     this.root = h('div', { className: 'class-box' }, this.list);
     this.marked = null;
+    this.rates = [];
     on('classes', () => this.build());
     on('keys', () => this.build());
     on('labels', () => this.recount());
@@ -31,6 +32,7 @@ export class ClassList {
       this.list,
       ...state.classes.map((one) => {
         const number = this.counts ? h('span', { className: 'number' }, count(one.labels)) : null;
+        const rated = h('span', { className: 'rated' });
         const key = keys.get(one.id) ?? '';
         const element = h(
           'button',
@@ -44,11 +46,12 @@ export class ClassList {
           h('span', { className: 'key-place' }, kbd(key)),
           swatch(one.colour),
           h('span', { className: 'class-name' }, one.name),
+          rated,
           h('span', { className: 'mark', hidden: true }, icon('labelled')),
           number,
           this.counts ? h('span', { className: 'visually-hidden' }, ' labels') : null,
         );
-        this.buttons.set(one.id, { element, number });
+        this.buttons.set(one.id, { element, number, rated });
         return h('li', {}, element);
       }),
     );
@@ -56,6 +59,7 @@ export class ClassList {
       put(this.list, h('li', { className: 'hint' }, 'No classes yet. ', h('a', { href: '#classes' }, 'Add the first')));
     this.list.classList.toggle('many', state.classes.length > 12);
     this.mark(this.marked);
+    this.rate(this.rates);
     if (focused) this.buttons.get(Number(focused))?.element.focus();
   }
 
@@ -63,6 +67,24 @@ export class ClassList {
     for (const one of state.classes) {
       const entry = this.buttons.get(one.id);
       if (entry?.number) entry.number.textContent = count(one.labels);
+    }
+  }
+
+  /** Shows how probable the model takes these classes to be, {class, p}. */
+  rate(rates) {
+    this.rates = rates;
+    const of = new Map(rates.map((one) => [one.class, one.p]));
+    for (const [id, { rated }] of this.buttons) {
+      const p = of.get(id);
+      put(
+        rated,
+        p === undefined
+          ? null
+          : [
+              h('span', { 'aria-hidden': 'true' }, p < 0.005 ? '< 1 %' : percent(p)),
+              h('span', { className: 'visually-hidden' }, `, the model says ${p < 0.005 ? 'under 1 %' : percent(p)}, `),
+            ],
+      );
     }
   }
 

@@ -8,6 +8,7 @@ import { hold, holdAnswers, inTurn, refuse } from './turns.js';
 import { shownCommand } from './keys.js';
 import { ClassList, findClass, kbd, stateMark, stateText } from './pick.js';
 import { caption, prefetch, Viewer } from './viewer.js';
+import { alike, alikeButton } from './alike.js';
 import { details } from './details.js';
 import { flag, GuidePanel } from './guide.js';
 
@@ -105,6 +106,7 @@ function mount(root) {
           icon('right'),
         ),
       ),
+      alikeButton(() => command('alike')),
     ),
   );
   refs.detail = h('div', { className: 'review-detail' }, stage, panel);
@@ -366,6 +368,9 @@ function command(id) {
       return true;
     case 'flag':
       if (image) hold(flag(image));
+      return true;
+    case 'alike':
+      if (image) alike(image);
       return true;
     case 'details':
       if (image) details(image);

@@ -130,7 +130,7 @@ export class Tiles {
             'span',
             { className: 'tile-guess' },
             h('span', { className: 'class-name' }, `${guess.name}?`),
-            h('span', { className: 'number' }, percent(image.suggestion.confidence)),
+            image.top?.length > 0 ? h('span', { className: 'number' }, percent(image.suggestion.confidence)) : null,
           ),
         ]
       : [stateMark(image), hidden(', '), h('span', { className: 'tile-guess class-name' }, fileName(image.path))];

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::task::spawn_blocking;
 use vabal::error::Cause;
 use vabal::project::map::Stand;
-use vabal::project::{Answered, Answers, Project};
+use vabal::project::{Answered, Answers, ImageId, Project};
 use vabal::{Error, Progress, Result};
 
 use crate::api::{answers, classes, exchange, images, map, project, questions, review};
@@ -32,6 +32,9 @@ pub type Status = dyn Fn(&Project) -> Result<Value> + Send + Sync;
 /// Whether a project has its map.
 pub type FindMap = dyn Fn(&Project) -> Result<Stand> + Send + Sync;
 
+/// The images of a project by how alike they are to one of them.
+pub type Alike = dyn Fn(&Project, ImageId) -> Result<Vec<ImageId>> + Send + Sync;
+
 /// What the server has done for it.
 #[derive(Clone)]
 pub struct Work {
@@ -45,6 +48,8 @@ pub struct Work {
     pub map: Arc<FindMap>,
     /// Computes the map.
     pub make_map: Arc<Learn>,
+    /// What is like an image.
+    pub alike: Arc<Alike>,
 }
 
 /// A project that is served.

@@ -19,6 +19,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
 assets! {
+    "alike.js": JS,
     "api.js": JS,
     "chart.js": JS,
     "chosen.js": JS,

@@ -18,15 +18,15 @@ const QUICK = { backbone: 'none', passes: 300, size: 16, first: 12, retrain_ever
 export const truth = (path) => CLASSES.findIndex((name) => path.startsWith(name.split(' ')[0]));
 
 /** Pictures with something to see, some of other shapes, some twice. */
-function surfaces(images) {
-  for (let i = 0; i < IMAGES; i += 1) {
+const surfaces = (n) => (images) => {
+  for (let i = 0; i < n; i += 1) {
     const kind = i % KINDS.length;
     const picture = draw(...(i % 11 === 3 ? [120, 80] : [48, 48]), KINDS[kind], i);
     const name = `${CLASSES[kind].split(' ')[0]}_${String(i).padStart(3, '0')}`;
     writeFileSync(join(images, `${name}.png`), picture);
     if (i % 30 === 7) writeFileSync(join(images, `${name}_copy.png`), picture);
   }
-}
+};
 
 /** `n` tiny pictures, no two the same, a thousand in a folder. */
 export const specks = (n) => (images) => {
@@ -52,7 +52,7 @@ function give(path, user) {
  */
 export async function serve(
   program,
-  { make = surfaces, classes = CLASSES, set = {}, parent = tmpdir(), user = null } = {},
+  { images: n = IMAGES, make = surfaces(n), classes = CLASSES, set = {}, parent = tmpdir(), user = null } = {},
 ) {
   const folder = mkdtempSync(join(parent, 'vabal-page-'));
   const images = join(folder, 'images');

@@ -4,9 +4,9 @@
 
 use std::path::PathBuf;
 
-use vabal::Result;
 use vabal::project::Project;
 use vabal::project::exchange::{self, Format, Reading};
+use vabal::{Error, Result};
 
 use crate::bar::watched;
 use crate::output::{complain, say, several};
@@ -22,7 +22,8 @@ use crate::user;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  vabal import steel labels.csv\n  vabal import steel sorted-by-hand/\n  \
-    vabal import steel project-1.json --person ann --question class --image-key photo"
+    vabal import steel project-1.json --person ann --question class --image-key photo\n  \
+    vabal import steel predictions.csv --as suggestions"
 )]
 pub struct Import {
     /// Folder of the project
@@ -31,6 +32,13 @@ pub struct Import {
     /// The file (.csv, .tsv, .jsonl, .ndjson, .json of Label Studio), or a folder with a folder for each class
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// What the file holds: labels, or the suggestions of another model
+    ///
+    /// Suggestions are a class with its probability (class, confidence), a column with a probability for each class, or the
+    /// predictions of Label Studio. They are shown until the project has a newer training of its own, take the place of those
+    /// taken in before, and are never counted as labels; images of the holdout get none.
+    #[arg(long = "as", value_name = "WHAT", value_enum, default_value_t)]
+    pub what: What,
     /// What the file is, where its ending does not say: csv, jsonl or label-studio
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
@@ -54,6 +62,25 @@ pub struct Import {
     pub json: bool,
 }
 
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum What {
+    /// What people said.
+    #[default]
+    Labels,
+    /// What a model says.
+    Suggestions,
+}
+
+fn no_folders(folder: &std::path::Path) -> Error {
+    Error::input("suggestions are not read from class folders")
+        .at(folder.display())
+        .expected("a file: .csv, .tsv, .jsonl, .ndjson or .json of Label Studio")
+        .got("a folder")
+        .hint("write path and class into a CSV file, or import the folders as labels")
+        .into()
+}
+
 /// Paths that are named of those that the project does not have.
 const FIRST: usize = 5;
 
@@ -64,13 +91,19 @@ const FIRST: usize = 5;
 pub fn run(args: &Import) -> Result<()> {
     let mut project = Project::open(&args.project)?;
     let format = args.format.as_deref().map(Format::of).transpose()?;
-    let reading = Reading { question: args.question.clone(), image: args.image_key.clone() };
+    let suggestions = args.what == What::Suggestions;
+    let reading = Reading { question: args.question.clone(), image: args.image_key.clone(), suggestions };
     let person = args.person.clone().or_else(user).unwrap_or_else(|| "import".into());
     let taken = watched(args.quiet || args.json, |progress| {
         let labels = match args.file.is_dir() {
+            true if suggestions => return Err(no_folders(&args.file)),
             true => exchange::folders::read(&args.file, progress)?,
             false => exchange::read_file(&args.file, format, &reading)?,
         };
+        if suggestions {
+            let name = args.file.file_name().map(|name| name.to_string_lossy().into_owned());
+            return project.suggest(&labels, &name.unwrap_or_default(), args.by_name, progress);
+        }
         project.take_in_by(&labels, &person, args.by_name, progress)
     })?;
     if args.json {
@@ -80,7 +113,12 @@ pub fn run(args: &Import) -> Result<()> {
     if args.quiet {
         return Ok(());
     }
-    say(format_args!("{} added, {} there already", several(taken.added, "answer"), taken.same));
+    if suggestions {
+        say(format_args!("{} with a suggestion", several(taken.added, "image")));
+        say("  shown until the next training of this project; never counted as labels");
+    } else {
+        say(format_args!("{} added, {} there already", several(taken.added, "answer"), taken.same));
+    }
     if !taken.new_classes.is_empty() {
         say(format_args!("new classes: {}", taken.new_classes.join(", ")));
     }
@@ -117,15 +155,18 @@ pub fn run(args: &Import) -> Result<()> {
         ));
     }
     if !taken.left_out.is_empty() {
+        let what = if suggestions { "suggestion" } else { "label" };
         complain(format_args!(
-            "warning: entries of the file that give no label: {}",
+            "warning: entries of the file that give no {what}: {}",
             taken.left_out.values().sum::<usize>()
         ));
         for (why, count) in &taken.left_out {
             complain(format_args!("  {count}: {why}"));
         }
         let notes: Vec<&str> = taken.notes.iter().take(FIRST).map(String::as_str).collect();
-        complain(format_args!("  the first: {}", notes.join("; ")));
+        if !notes.is_empty() {
+            complain(format_args!("  the first: {}", notes.join("; ")));
+        }
     }
     let conflicts = project.counts()?.conflict;
     if conflicts > 0 {

@@ -116,6 +116,7 @@ fn open(folder: &Path, address: &str) -> Option<RedirectFile> {
 fn work(context: Context) -> Work {
     let context = Arc::new(context);
     let [for_map, for_making] = [Arc::clone(&context), Arc::clone(&context)];
+    let same = Arc::clone(&context);
     Work {
         learn: Arc::new(move |project, progress| match learn::round(project, &context, progress)? {
             // The first questions are there: now what the first training will want.
@@ -124,6 +125,7 @@ fn work(context: Context) -> Work {
         }),
         map: Arc::new(move |project| map::find(project, &for_map)),
         make_map: Arc::new(move |project, progress| map::make(project, &for_making, progress)),
+        alike: Arc::new(move |project, image| learn::alike(project, image, &same)),
         cold_start: true,
         status: Arc::new(|project| {
             serde_json::to_value(status::of(project)?).map_err(|error| Error::input(error).into())

@@ -44,6 +44,13 @@ pub fn run(args: &Show) -> Result<()> {
     let Counts { images, labelled, .. } = status.counts;
     say(format_args!("{name}: {labelled} of {images} images labelled"));
     say(format_args!("  {}", counted(&status.counts)));
+    if let Some(other) = status.suggestions.as_ref().filter(|other| other.shown) {
+        let images = several(other.images, "image");
+        say(format_args!(
+            "  suggestions are those of {}, of {images}, until the next training",
+            other.source
+        ));
+    }
     if !status.classes.is_empty() {
         say(format_args!("\n{}", aligned(&classes(&status)).join("\n")));
     }

@@ -309,6 +309,7 @@ fn what_cannot_be_done_is_one_error_each_that_says_what_to_do() {
     add(&["predict", "steel", "photos", "--out", "said.csv"]);
     add(&["predict", "steel", "photos", "--out", "said.xlsx"]);
     add(&["import", "steel", "nowhere.csv"]);
+    add(&["import", "steel", "empty", "--as", "suggestions"]);
     add(&["import", "steel", "wrong.csv"]);
     add(&["import", "steel", "empty"]);
     add(&["import", "steel", "labels.csv", "--format", "xml"]);

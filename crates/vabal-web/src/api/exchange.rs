@@ -11,13 +11,26 @@ use crate::error::{Answer, Failure};
 use crate::http::{Head, Request, Response};
 
 /// `POST /api/import?format=csv|jsonl|label-studio&person=P`, the body is the file. `question` and `image` name the part of
-/// it that is meant, as [`exchange::Reading`] says; with `by_name=true` names of files are enough.
+/// it that is meant, as [`exchange::Reading`] says; with `by_name=true` names of files are enough. `as=suggestions&name=FILE`
+/// takes what it says for suggestions of another model.
 pub fn import(app: &App, request: &Request) -> Answer {
     let (format, person) = (format(&request.head)?, person(&request.head)?);
     let asked = |key: &str| request.head.asked(key).map(str::to_owned);
-    let reading = Reading { question: asked("question"), image: asked("image") };
+    let suggestions = match request.head.asked("as") {
+        None | Some("labels") => false,
+        Some("suggestions") => true,
+        Some(other) => {
+            let what = "a part of the address cannot be read";
+            return Err(Failure::wrong(what, "as", "labels or suggestions", other));
+        }
+    };
+    let reading = Reading { question: asked("question"), image: asked("image"), suggestions };
     let by_name = request.head.asked("by_name") == Some("true");
     let labels = exchange::read(&request.body, format, &reading)?;
+    if suggestions {
+        let name = request.head.asked("name").filter(|name| !name.is_empty()).unwrap_or("a file");
+        return json(&app.write(|project| project.suggest(&labels, name, by_name, &mut silent()))?);
+    }
     let taken = app.write(|project| project.take_in_by(&labels, person, by_name, &mut silent()))?;
     app.consider_training();
     json(&taken)

@@ -9,7 +9,8 @@ use crate::app::App;
 use crate::error::{Answer, Failure};
 use crate::http::Request;
 
-/// `GET /api/images?state=&class=&predicted=&low=&high=&flag=&among=&search=&sort=&after=&limit=`
+/// `GET /api/images?state=&class=&predicted=&low=&high=&flag=&among=&search=&sort=&after=&limit=`; with `like=ID` instead of `sort`
+/// and `after` the images that look most like that one
 pub fn list(app: &App, Request { head, .. }: &Request) -> Answer {
     let among = head.asked("among").map(|name| {
         let found = app.selections.find(name).ok_or_else(|| {
@@ -33,7 +34,12 @@ pub fn list(app: &App, Request { head, .. }: &Request) -> Answer {
         after: head.asked("after").map(String::from),
         limit: asked(head, "limit", "1 to 1000")?,
     };
-    json(&app.read(|project| project.list(&query))?)
+    let Some(like) = asked(head, "like", "the id of an image")? else {
+        return json(&app.read(|project| project.list(&query))?);
+    };
+    // The scan holds no state of the store.
+    let order = app.read(|project| (app.work.alike)(project, like))?;
+    json(&app.read(|project| project.list_in_order(&query, &order))?)
 }
 
 /// `GET /api/images/ID`

@@ -244,3 +244,54 @@ fn labels_go_out_as_a_file_and_come_back_into_another_project() {
     let headers = [("Authorization", token.as_str()), ("Content-Type", "text/csv")];
     into.ask("POST", "/api/import?format=csv&person=eve", &headers, b"a,b\n1,2\n").error(400);
 }
+
+#[test]
+fn images_like_one_are_listed_by_how_alike_they_are_filtered_and_in_no_other_order() {
+    let place = Place::new(9, &json!({ "holdout": 0.0 }));
+    let server = place.serve();
+    let mut client = server.client();
+    let listed = |client: &mut Client, query: &str| -> Vec<u64> {
+        let reply = client.get(&format!("/api/images?{query}")).fine();
+        assert_eq!(reply["next"], Value::Null);
+        let images = reply["images"].as_array().unwrap();
+        assert_eq!(reply["total"], images.len());
+        images.iter().map(|image| image["id"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(listed(&mut client, "like=4"), [4, 9, 8, 7, 6, 5, 3, 2, 1]);
+    assert_eq!(listed(&mut client, "like=4&limit=2"), [4, 9]);
+    label(&mut client, "ann", "a", 9, 0);
+    label(&mut client, "ann", "b", 2, 0);
+    assert_eq!(listed(&mut client, "like=4&state=labelled"), [9, 2]);
+    for wrong in ["like=4&sort=path", "like=4&after=3:3", "like=77", "like=x"] {
+        client.get(&format!("/api/images?{wrong}")).error_without_hint(400);
+    }
+}
+
+#[test]
+fn suggestions_of_another_model_come_from_a_file_and_are_no_labels() {
+    let place = Place::new(4, &json!({ "holdout": 0.0 }));
+    let server = place.serve();
+    let mut client = server.client();
+    let images = client.get("/api/images").fine()["images"].clone();
+    let path = images[2]["path"].as_str().unwrap();
+    let file = format!("path,class,confidence\n{path},crazing,0.75\nnowhere.png,crazing,1\n");
+    let address = "/api/import?format=csv&person=ann&as=suggestions&name=model.csv";
+    let send = |client: &mut Client, address: &str| {
+        let token = format!("Bearer {}", client.token);
+        let headers = [("Authorization", token.as_str()), ("Content-Type", "text/csv")];
+        client.ask("POST", address, &headers, file.as_bytes())
+    };
+    let taken = send(&mut client, address).fine();
+    assert_eq!((&taken["added"], &taken["unknown"]), (&json!(1), &json!(1)));
+    let image = client.get("/api/images/3").fine()["image"].clone();
+    assert_eq!((&image["suggestion"]["class"], &image["state"]), (&json!(0), &json!("open")));
+    assert_eq!(image["top"], json!([{ "class": 0, "p": 0.75 }]));
+    let about = client.get("/api/project").fine()["suggestions"].clone();
+    assert_eq!(
+        (&about["source"], &about["images"], &about["shown"]),
+        (&json!("model.csv"), &json!(1), &json!(true))
+    );
+    assert_eq!(client.get("/api/project").fine()["counts"]["labelled"], 0);
+    let wrong = "/api/import?format=csv&person=ann&as=guesses";
+    send(&mut client, wrong).error_without_hint(400);
+}

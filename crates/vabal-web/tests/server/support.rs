@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use serde_json::json;
 use tempfile::TempDir;
 use vabal::project::map::Stand;
-use vabal::project::{Project, Settings};
+use vabal::project::{ListQuery, Project, Settings};
 use vabal_web::{Options, Server, Work};
 
 use crate::client::Client;
@@ -93,6 +93,16 @@ pub fn idle() -> Work {
         status: Arc::new(|project| Ok(json!({ "counts": project.counts()? }))),
         map: Arc::new(|_| Ok(Stand::Wanted)),
         make_map: Arc::new(|_, _| Ok(())),
+        // The one that is asked for, then the others from the last to the first.
+        alike: Arc::new(|project, image| {
+            let mut all: Vec<_> =
+                project.list(&ListQuery::default())?.images.iter().map(|one| one.id).collect();
+            if !all.contains(&image) {
+                return Err(vabal::Error::input("there is no such image").at("like").got(image).into());
+            }
+            all.sort_by_key(|&id| (id != image, std::cmp::Reverse(id)));
+            Ok(all)
+        }),
     }
 }
 

@@ -45,7 +45,7 @@ impl Cache {
     /// The file cannot be read or made.
     pub(super) fn open(folder: &Path, key: &str, width: usize) -> Result<Self> {
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        let path = folder.join(format!("{}.features", &key[..16]));
+        let path = Self::path(folder, key);
         let mut file = OpenOptions::new()
             .read(true)
             .append(true)
@@ -57,8 +57,7 @@ impl Cache {
             Err(TryLockError::WouldBlock) => false,
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
         };
-        let mut header = [MAGIC.as_slice(), key.as_bytes()].concat();
-        header.extend((width as u32).to_le_bytes());
+        let header = header(key, width);
         let length = |file: &File| -> Result<usize> {
             let length = file.metadata().map_err(Error::io("read", &path))?.len();
             Ok(usize::try_from(length).unwrap_or(usize::MAX))
@@ -84,14 +83,49 @@ impl Cache {
             None if whole > 0 => Some(Map::open(&path)?),
             map => map,
         };
-        let places = map.as_ref().map_or_else(HashMap::new, |map| {
-            let records = map[HEADER..end].par_chunks_exact(record).enumerate();
-            let sound =
-                records.filter(|(_, bytes)| check(&bytes[..record - CHECK]) == bytes[record - CHECK..]);
-            let hash = |bytes: &[u8]| *bytes.first_chunk::<32>().unwrap_or(&[0; 32]);
-            sound.map(|(place, bytes)| (hash(bytes), place)).collect()
-        });
+        let places = map.as_ref().map_or_else(HashMap::new, |map| places(&map[HEADER..end], width));
         Ok(Self { path, file, width, map, places, writes, added: HashSet::new() })
+    }
+
+    /// What is in the file by now, without a claim to write; `None` where there is no such file, or nothing in it that can be
+    /// trusted.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn peek(folder: &Path, key: &str, width: usize) -> Result<Option<Self>> {
+        let path = Self::path(folder, key);
+        if fs::metadata(&path).map_or(0, |data| data.len()) < HEADER as u64 {
+            return Ok(None);
+        }
+        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        let map = Map::open(&path)?;
+        if map.len() < HEADER || map[..HEADER] != header(key, width) {
+            return Ok(None);
+        }
+        let end = HEADER + (map.len() - HEADER) / record(width) * record(width);
+        let places = places(&map[HEADER..end], width);
+        Ok(Some(Self { path, file, width, map: Some(map), places, writes: false, added: HashSet::new() }))
+    }
+
+    /// Whether nothing was added to the file since it was opened.
+    pub(super) fn is_all(&self) -> bool {
+        let now = fs::metadata(&self.path).map_or(0, |data| data.len());
+        self.map.as_ref().is_some_and(|map| map.len() as u64 == now)
+    }
+
+    /// The file for `key` in `folder`.
+    pub(super) fn path(folder: &Path, key: &str) -> PathBuf {
+        folder.join(format!("{}.features", &key[..16]))
+    }
+
+    /// Columns.
+    pub(super) const fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Where it is.
+    pub(super) fn file(&self) -> &Path {
+        &self.path
     }
 
     /// Whether another process holds the file, so that nothing can be added.
@@ -125,6 +159,20 @@ impl Cache {
             Error::io("write", &self.path)(error)
         })
     }
+}
+
+/// What a file begins with.
+fn header(key: &str, width: usize) -> Vec<u8> {
+    [MAGIC.as_slice(), key.as_bytes(), &(width as u32).to_le_bytes()].concat()
+}
+
+/// Where the features of each content are, of the records that are sound.
+fn places(records: &[u8], width: usize) -> HashMap<Hash, usize> {
+    let record = record(width);
+    let all = records.par_chunks_exact(record).enumerate();
+    let sound = all.filter(|(_, bytes)| check(&bytes[..record - CHECK]) == bytes[record - CHECK..]);
+    let hash = |bytes: &[u8]| *bytes.first_chunk::<32>().unwrap_or(&[0; 32]);
+    sound.map(|(place, bytes)| (hash(bytes), place)).collect()
 }
 
 /// Bytes of a record: hash, features, check.

@@ -77,6 +77,36 @@ pub struct Folder {
     pub computed: usize,
 }
 
+/// The features of a backbone in a folder, as far as they were computed; read where they lie.
+#[derive(Debug)]
+pub(crate) struct Known(Cache);
+
+impl Known {
+    /// Opens them; `None` where there are none.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn open(folder: &Path, backbone: &Backbone) -> Result<Option<Self>> {
+        Ok(Cache::peek(folder, &backbone.key(), backbone.spec().features)?.map(Self))
+    }
+
+    /// Whether these are all that there are by now of this backbone in this folder.
+    pub(crate) fn is_all_of(&self, folder: &Path, backbone: &Backbone) -> bool {
+        self.0.file() == Cache::path(folder, &backbone.key()) && self.0.is_all()
+    }
+
+    /// Copies the features of an image; false where they are not known.
+    pub(crate) fn read(&self, hash: &Hash, out: &mut [f32]) -> bool {
+        self.0.read(hash, out)
+    }
+
+    /// The features of an image; `None` where they are not known.
+    pub(crate) fn features(&self, hash: &Hash) -> Option<Vec<f32>> {
+        let mut row = vec![0.0; self.0.width()];
+        self.0.read(hash, &mut row).then_some(row)
+    }
+}
+
 /// The images of a folder and those below it. Hidden files and the folders of labelling projects are left out, links to folders not
 /// followed.
 #[derive(Debug, Clone)]

@@ -3,9 +3,10 @@
 //! Of the holdout it is the newest model; of the other labels the last one that had not learnt them, or a part of the newest
 //! that was fitted without them (cross-validation). Never here: intervals, words for the page.
 
-use rusqlite::params;
+use rusqlite::{Transaction, params};
 use serde::Serialize;
 
+use super::store::Attempt;
 use super::{Project, estimate};
 use crate::Label;
 use crate::error::Result;
@@ -48,24 +49,7 @@ const ABOVE: [f64; 11] = [0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99,
 impl Project {
     /// The confusions of `round` on the holdout, and of the other labels, by class and prediction.
     pub(super) fn confusions(&self, round: u64) -> Result<Vec<Confusion>> {
-        self.read(|sql| {
-            let mut select = sql.prepare_cached(
-                "SELECT s.class, coalesce(c.merged_into, c.class) AS said, sum(i.holdout = 0), sum(i.holdout = 1)
-                 FROM states AS s CROSS JOIN images AS i USING (image) CROSS JOIN predictions AS p USING (image)
-                 CROSS JOIN classes AS c ON c.class = p.class
-                 WHERE s.state = 'labelled' AND i.missing = 0 AND (i.holdout = 0 OR p.round = ?1)
-                 GROUP BY s.class, said ORDER BY s.class, said",
-            )?;
-            let rows = select.query_map([round], |row| {
-                Ok(Confusion {
-                    class: row.get(0)?,
-                    predicted: row.get(1)?,
-                    labels: row.get(2)?,
-                    holdout: row.get(3)?,
-                })
-            })?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
+        self.read(|sql| all(sql, round))
     }
 
     /// What accepting suggestions would do, by how sure they are at least. The errors are those of `round` on the holdout.
@@ -106,4 +90,24 @@ impl Project {
             Ok(found)
         })
     }
+}
+
+/// As [`Project::confusions`].
+pub(super) fn all(sql: &Transaction<'_>, round: u64) -> Attempt<Vec<Confusion>> {
+    let mut select = sql.prepare_cached(
+        "SELECT s.class, coalesce(c.merged_into, c.class) AS said, sum(i.holdout = 0), sum(i.holdout = 1)
+         FROM states AS s CROSS JOIN images AS i USING (image) CROSS JOIN predictions AS p USING (image)
+         CROSS JOIN classes AS c ON c.class = p.class
+         WHERE s.state = 'labelled' AND i.missing = 0 AND (i.holdout = 0 OR p.round = ?1)
+         GROUP BY s.class, said ORDER BY s.class, said",
+    )?;
+    let rows = select.query_map([round], |row| {
+        Ok(Confusion {
+            class: row.get(0)?,
+            predicted: row.get(1)?,
+            labels: row.get(2)?,
+            holdout: row.get(3)?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

@@ -3,7 +3,7 @@
 //! What the model says of the holdout is never shown, listed by or sorted by: who labels it must not know. Never here:
 //! who is asked what.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rusqlite::types::Value as Sql;
 use rusqlite::{OptionalExtension as _, Transaction, params, params_from_iter};
@@ -11,14 +11,18 @@ use serde::{Deserialize, Serialize};
 
 use super::guides::Note;
 use super::store::{Attempt, KIND};
-use super::why::{self, Reason, ReasonKind, Stats};
+use super::why::{self, Reason, ReasonKind, Stats, Terms};
 use super::words::{Act, Source, State, words};
-use super::{ImageId, Project, review, rounds};
+use super::{ImageId, Project, review, rounds, suggesting};
 use crate::Label;
 use crate::error::{Error, Result};
 
 /// Images of a page at most.
 pub(super) const MOST: usize = 1000;
+/// Images that are like one, where nobody says how many.
+const ALIKE: usize = 60;
+/// Classes of [`Image::top`].
+const TOP: usize = 3;
 
 /// An image as the page shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -45,6 +49,8 @@ pub struct Image {
     pub duplicates: usize,
     /// The model's guess; `None` for the holdout.
     pub suggestion: Option<Suggestion>,
+    /// The classes that the model takes for most probable, at most three; none for the holdout.
+    pub top: Vec<Probability>,
     /// Its place in the queue, from 1.
     pub rank: Option<u64>,
     /// Why it is asked, the strongest reason first.
@@ -187,10 +193,12 @@ impl Project {
         self.read(|sql| {
             let sort = query.sort.unwrap_or(Sort::Id);
             let mut filter = Filter::of(query);
-            if sort == Sort::Doubt {
+            if sort != Sort::Doubt {
+                filter = filter.as_shown(sql)?;
+            } else {
                 let (ids, next, total) = review::doubted(sql, &filter, query.after.as_deref(), limit)?;
                 let ids: Vec<ImageId> = ids.into_iter().map(|(image, _)| image).collect();
-                return Ok(Page { images: images(sql, &ids)?, next, total });
+                return Ok(Page { images: own_images(sql, &ids)?, next, total });
             }
             let (key, descending) = match sort {
                 Sort::Id | Sort::Doubt => ("i.image", false),
@@ -244,6 +252,32 @@ impl Project {
         })
     }
 
+    /// The images of `order` that fit a query, in that order, at most 60 or [`ListQuery::limit`] of them: one page, without a
+    /// next one. [`learn::alike`](super::learn::alike) gives such an order.
+    ///
+    /// # Errors
+    /// A limit out of range, a query that has an order or a page of its own; the store cannot be read.
+    pub fn list_in_order(&self, query: &ListQuery, order: &[ImageId]) -> Result<Page> {
+        let limit = checked_limit(query.limit.or(Some(ALIKE)))?;
+        if query.sort.is_some() || query.after.is_some() {
+            return Err(Error::input("images that are listed by how alike they are have no other order")
+                .at(if query.sort.is_some() { "sort" } else { "after" })
+                .expected("neither sort nor after")
+                .hint("leave it out, or leave `like` out")
+                .into());
+        }
+        self.read(|sql| {
+            let filter = Filter::of(query).as_shown(sql)?;
+            let mut select = sql.prepare_cached(&format!("SELECT i.image {}", filter.text(Lead::Images)))?;
+            let rows = select.query_map(params_from_iter(&filter.values), |row| row.get(0))?;
+            let fit = rows.collect::<rusqlite::Result<HashSet<ImageId>>>()?;
+            let ids: Vec<ImageId> = order.iter().copied().filter(|id| fit.contains(id)).take(limit).collect();
+            let images = images(sql, &ids)?;
+            let total = Some(images.len());
+            Ok(Page { images, next: None, total })
+        })
+    }
+
     /// Images by id, in the order given; those that there are not are left out.
     ///
     /// # Errors
@@ -283,19 +317,14 @@ impl Project {
 }
 
 fn probabilities(sql: &Transaction<'_>, id: ImageId) -> Attempt<Option<Vec<Probability>>> {
+    let (table, classes) = suggesting::shown(sql)?;
     let found: Option<(u64, Vec<u8>)> = sql
-        .prepare_cached("SELECT round, probabilities FROM predictions WHERE image = ?1")?
+        .prepare_cached(&format!("SELECT round, probabilities FROM {table} WHERE image = ?1"))?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((round, bytes)) = found else { return Ok(None) };
-    let order = Order::of(sql, round)?;
-    let mut by_class = HashMap::<Label, f64>::new();
-    for (class, p) in order.classes.iter().zip(floats(&bytes)) {
-        *by_class.entry(*class).or_default() += p;
-    }
-    let mut all: Vec<Probability> = by_class.into_iter().map(|(class, p)| Probability { class, p }).collect();
-    all.sort_by(|a, b| b.p.total_cmp(&a.p).then(a.class.cmp(&b.class)));
-    Ok(Some(all))
+    let order = if classes.is_empty() { Order::of(sql, round)? } else { Order::followed(sql, classes)? };
+    Ok(Some(order.ranked(floats(&bytes))).filter(|all| !all.is_empty()))
 }
 
 /// The classes of a round's probabilities, each as what it is now.
@@ -305,9 +334,25 @@ pub(super) struct Order {
 
 impl Order {
     pub fn of(sql: &Transaction<'_>, round: u64) -> Attempt<Self> {
-        let summary = rounds::summary_of(sql, round)?;
-        let classes = summary.classes.into_iter().map(|class| super::classes::followed(sql, class));
+        Self::followed(sql, rounds::summary_of(sql, round)?.classes)
+    }
+
+    /// These classes, each as what it is now.
+    fn followed(sql: &Transaction<'_>, classes: Vec<Label>) -> Attempt<Self> {
+        let classes = classes.into_iter().map(|class| super::classes::followed(sql, class));
         Ok(Self { classes: classes.collect::<Attempt<_>>()? })
+    }
+
+    /// Every class with its probability, those that were merged as one, the most probable first.
+    pub fn ranked(&self, probabilities: impl Iterator<Item = f64>) -> Vec<Probability> {
+        let mut by_class = HashMap::<Label, f64>::new();
+        for (class, p) in self.classes.iter().zip(probabilities).filter(|(_, p)| !p.is_nan()) {
+            *by_class.entry(*class).or_default() += p;
+        }
+        let mut all: Vec<Probability> =
+            by_class.into_iter().map(|(class, p)| Probability { class, p }).collect();
+        all.sort_by(|a, b| b.p.total_cmp(&a.p).then(a.class.cmp(&b.class)));
+        all
     }
 
     /// Every class with its probability, among these.
@@ -335,6 +380,8 @@ pub(super) struct Filter {
     states: bool,
     /// Only images that are.
     open: bool,
+    /// The table of what models say.
+    said: &'static str,
 }
 
 /// The table that a list goes along; left to itself, SQLite would begin with the large one.
@@ -357,8 +404,14 @@ impl Lead {
 
 impl Filter {
     pub fn of(query: &ListQuery) -> Self {
-        let mut filter =
-            Self { conditions: Vec::new(), values: Vec::new(), guessed: false, states: false, open: false };
+        let mut filter = Self {
+            conditions: Vec::new(),
+            values: Vec::new(),
+            guessed: false,
+            states: false,
+            open: false,
+            said: "predictions",
+        };
         match query.state {
             Some(StateFilter::Missing) => filter.and("i.missing = 1", []),
             _ => filter.and("i.missing = 0", []),
@@ -404,6 +457,11 @@ impl Filter {
         filter
     }
 
+    /// By the suggestions that are shown, also of another model.
+    fn as_shown(self, sql: &Transaction<'_>) -> Attempt<Self> {
+        Ok(Self { said: suggesting::shown(sql)?.0, ..self })
+    }
+
     pub fn and<const N: usize>(&mut self, condition: &str, values: [Sql; N]) {
         self.conditions.push(condition.into());
         self.values.extend(values);
@@ -419,18 +477,19 @@ impl Filter {
 
     /// From where, and which: with all three tables, the first as told.
     pub fn text(&self, lead: Lead) -> String {
+        let said = self.said;
         let tables = match lead {
             Lead::Images => {
-                "images AS i LEFT JOIN states AS s USING (image) LEFT JOIN predictions AS p USING (image)"
+                format!("images AS i LEFT JOIN states AS s USING (image) LEFT JOIN {said} AS p USING (image)")
             }
-            Lead::States => {
+            Lead::States => format!(
                 "states AS s CROSS JOIN images AS i ON i.image = s.image
-                 LEFT JOIN predictions AS p ON p.image = i.image"
-            }
-            Lead::Predictions => {
-                "predictions AS p CROSS JOIN images AS i ON i.image = p.image
+                 LEFT JOIN {said} AS p ON p.image = i.image"
+            ),
+            Lead::Predictions => format!(
+                "{said} AS p CROSS JOIN images AS i ON i.image = p.image
                  LEFT JOIN states AS s ON s.image = i.image"
-            }
+            ),
         };
         format!("FROM {tables} WHERE {}", self.conditions.join(" AND "))
     }
@@ -491,16 +550,31 @@ pub(super) fn cursor(text: &str, is_text: bool) -> Result<(Sql, ImageId)> {
 
 /// Images as they are shown, in the order given; those that there are not are left out.
 pub(super) fn images(sql: &Transaction<'_>, ids: &[ImageId]) -> Attempt<Vec<Image>> {
-    let mut select = sql.prepare_cached(
+    images_by(sql, ids, suggesting::shown(sql)?)
+}
+
+/// The same with what the project's own model says, whatever is suggested.
+pub(super) fn own_images(sql: &Transaction<'_>, ids: &[ImageId]) -> Attempt<Vec<Image>> {
+    images_by(sql, ids, ("predictions", Vec::new()))
+}
+
+fn images_by(
+    sql: &Transaction<'_>,
+    ids: &[ImageId],
+    (said, imported): (&str, Vec<Label>),
+) -> Attempt<Vec<Image>> {
+    let mut select = sql.prepare_cached(&format!(
         "SELECT i.path, i.width, i.height, i.hash, coalesce(s.state, 'open'), s.class, i.holdout, i.missing,
-             coalesce(c.merged_into, c.class), p.confidence, q.rank, q.terms, coalesce(n.note, ''), coalesce(n.flag, 0)
-         FROM images AS i LEFT JOIN states AS s USING (image) LEFT JOIN predictions AS p USING (image)
+             coalesce(c.merged_into, c.class), p.confidence, q.rank, q.terms, coalesce(n.note, ''), coalesce(n.flag, 0),
+             p.round, p.probabilities
+         FROM images AS i LEFT JOIN states AS s USING (image) LEFT JOIN {said} AS p USING (image)
              LEFT JOIN classes AS c ON c.class = p.class LEFT JOIN queue AS q USING (image)
              LEFT JOIN notes AS n USING (image)
          WHERE i.image = ?1",
-    )?;
+    ))?;
     let mut same = sql.prepare_cached("SELECT count(*) FROM images WHERE hash = ?1 AND missing = 0")?;
     let mut stats: Option<Stats> = None;
+    let mut orders = HashMap::<u64, Order>::new();
     let mut counted = HashMap::<Vec<u8>, usize>::new();
     let mut found = Vec::with_capacity(ids.len());
     for &image in ids {
@@ -517,17 +591,35 @@ pub(super) fn images(sql: &Transaction<'_>, ids: &[ImageId]) -> Attempt<Vec<Imag
             .zip(confidence)
             .filter(|_| !holdout)
             .map(|(class, confidence)| Suggestion { class, confidence });
+        let mut top = match (row.get(14)?, row.get::<_, Option<Vec<u8>>>(15)?) {
+            (Some(round), Some(bytes)) if !holdout => {
+                if let std::collections::hash_map::Entry::Vacant(place) = orders.entry(round) {
+                    place.insert(match imported.is_empty() {
+                        true => Order::of(sql, round)?,
+                        false => Order::followed(sql, imported.clone())?,
+                    });
+                }
+                orders.get(&round).map(|order| order.ranked(floats(&bytes))).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        };
+        top.truncate(TOP);
         let terms: Option<String> = row.get(11)?;
         let why = match terms {
             _ if holdout => vec![Reason::plain(ReasonKind::Holdout)],
             None => Vec::new(),
             Some(text) => {
                 let path = sql.path().unwrap_or(super::FILE);
-                let terms: BTreeMap<String, f64> = KIND.parsed(&text, std::path::Path::new(path))?;
+                let values: BTreeMap<String, f64> = KIND.parsed(&text, std::path::Path::new(path))?;
                 if stats.is_none() {
                     stats = Some(rounds::stats(sql)?);
                 }
-                why::reasons(&terms, stats.as_ref().unwrap_or(&Stats::default()))
+                // What another model says is no term of this choice.
+                let own = if said == "predictions" { &top[..] } else { &[] };
+                why::reasons(
+                    &Terms { values: &values, top: own },
+                    stats.as_ref().unwrap_or(&Stats::default()),
+                )
             }
         };
         found.push(Image {
@@ -542,6 +634,7 @@ pub(super) fn images(sql: &Transaction<'_>, ids: &[ImageId]) -> Attempt<Vec<Imag
             missing,
             duplicates: all.saturating_sub(usize::from(!missing)),
             suggestion,
+            top,
             rank: row.get(10)?,
             why,
             note: Note { note: row.get(12)?, flag: row.get(13)? },

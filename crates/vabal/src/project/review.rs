@@ -104,7 +104,7 @@ impl Project {
         self.read(|sql| {
             let (rows, next, total) = doubted(sql, &Filter::of(&ListQuery::default()), after, limit)?;
             let ids: Vec<ImageId> = rows.iter().map(|&(image, _)| image).collect();
-            let images = listing::images(sql, &ids)?;
+            let images = listing::own_images(sql, &ids)?;
             let with = |(image, (_, doubt)): (Image, &(ImageId, f64))| {
                 Ok(Reviewed { answers: answers_of(sql, &image)?, image, doubt: Some(*doubt) })
             };

@@ -3,18 +3,19 @@
 //!
 //! Never here: training, choosing.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
 use rayon::prelude::*;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::learn::Located;
+use super::learn::{Located, Measured};
+use super::listing::{Order, Probability};
 use super::store::{Attempt, KIND, now};
-use super::why::Stats;
+use super::why::{Said, Stats, Terms};
 use super::words::{State, words};
-use super::{ImageId, Project, pictures};
+use super::{ImageId, Project, confusion, pictures};
 use crate::Label;
 use crate::backbone::Hash;
 use crate::data::walk;
@@ -69,6 +70,14 @@ pub struct Summary {
     pub prior: Vec<f64>,
     /// The quartiles of each term over the queue; [`Project::finish_round`] computes them.
     pub quartiles: BTreeMap<String, [f64; 3]>,
+    /// What can be said of the images of the queue, and of how many; [`Project::finish_round`] counts it.
+    pub said: Said,
+    /// Pairs of classes that are taken for each other, and in how many labelled images, most first, as
+    /// [`Project::finish_round`] finds them.
+    pub confused: Vec<(Label, Label, usize)>,
+    /// The similarity of a labelled image with the nearest other one that nine in ten of them have. Below it, an image is like
+    /// none of them.
+    pub alike: Option<f64>,
     /// Why it broke off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -164,6 +173,8 @@ impl Project {
         })?;
         let mut predictions =
             predictions.into_iter().filter(|prediction| !trained.contains(&prediction.image));
+        let mut guesses: HashMap<ImageId, Option<Vec<f32>>> =
+            queue.iter().map(|queued| (queued.image, None)).collect();
         loop {
             let block: Vec<Prediction> = predictions.by_ref().take(BLOCK).collect();
             if block.is_empty() {
@@ -172,16 +183,23 @@ impl Project {
             self.write(|sql| {
                 block.iter().try_for_each(|prediction| predict(sql, round, &summary, prediction))
             })?;
+            for Prediction { image, probabilities } in block {
+                if let Some(guess) = guesses.get_mut(&image) {
+                    *guess = Some(probabilities);
+                }
+            }
             // SQLite's writers do not queue up: without a pause, one that waits would not get in.
             std::thread::sleep(std::time::Duration::from_millis(3));
         }
+        summary.confused = self.read(|sql| confused(sql, round))?;
         self.write(|sql| {
             sql.execute("DELETE FROM queue", [])?;
             for (n, row) in queue.iter().enumerate() {
                 put_queued(sql, n + 1, row)?;
             }
-            let done = "UPDATE rounds SET state = 'done', finished = ?2 WHERE round = ?1";
-            sql.execute(done, params![round, now()])?;
+            summary.said = said(sql, &summary, &queue, &guesses)?;
+            let done = "UPDATE rounds SET state = 'done', finished = ?2, summary = ?3 WHERE round = ?1";
+            sql.execute(done, params![round, now(), to_json(&summary)?])?;
             Ok(())
         })
     }
@@ -418,9 +436,53 @@ fn summary(sql: &Transaction<'_>, text: Option<&str>) -> Attempt<Summary> {
     }
 }
 
+/// Pairs of classes that are kept.
+const PAIRS: usize = 100;
+
+/// Pairs of classes that labelled images of one are taken for the other of, most first: on the holdout by the newest model, and
+/// on the other labels.
+fn confused(sql: &Transaction<'_>, round: u64) -> Attempt<Vec<(Label, Label, usize)>> {
+    let mut pairs = BTreeMap::<(Label, Label), usize>::new();
+    for one in confusion::all(sql, round)?.into_iter().filter(|one| one.class != one.predicted) {
+        let pair = (one.class.min(one.predicted), one.class.max(one.predicted));
+        *pairs.entry(pair).or_default() += one.labels + one.holdout;
+    }
+    let mut pairs: Vec<_> =
+        pairs.into_iter().map(|((a, b), n)| (a, b, n)).filter(|pair| pair.2 > 0).collect();
+    pairs.sort_by(|a, b| b.2.cmp(&a.2).then(a.cmp(b)));
+    pairs.truncate(PAIRS);
+    Ok(pairs)
+}
+
+/// What can be said of a queue, with what the round says of each of its images.
+fn said(
+    sql: &Transaction<'_>,
+    summary: &Summary,
+    queue: &[Queued],
+    guesses: &HashMap<ImageId, Option<Vec<f32>>>,
+) -> Attempt<Said> {
+    let stats = stats_of(sql, summary)?;
+    let order = Order { classes: stats.ids.clone() };
+    let rows: Vec<(BTreeMap<String, f64>, Vec<Probability>)> = queue
+        .iter()
+        .map(|row| {
+            let p = guesses.get(&row.image).and_then(Option::as_ref);
+            let top = p.map(|p| order.ranked(p.iter().map(|&p| f64::from(p)))).unwrap_or_default();
+            (row.terms.iter().cloned().collect(), top)
+        })
+        .collect();
+    Ok(Said::of(rows.iter().map(|(values, top)| Terms { values, top }), &stats))
+}
+
 /// What the terms of the queue are compared with.
 pub(super) fn stats(sql: &Transaction<'_>) -> Attempt<Stats> {
-    let Some((_, summary)) = newest(sql)? else { return Ok(Stats::default()) };
+    match newest(sql)? {
+        Some((_, summary)) => stats_of(sql, &summary),
+        None => Ok(Stats::default()),
+    }
+}
+
+fn stats_of(sql: &Transaction<'_>, summary: &Summary) -> Attempt<Stats> {
     let mut name = sql.prepare_cached(
         "SELECT coalesce(n.name, c.name) FROM classes AS c LEFT JOIN classes AS n ON n.class = c.merged_into
          WHERE c.class = ?1",
@@ -430,8 +492,11 @@ pub(super) fn stats(sql: &Transaction<'_>) -> Attempt<Stats> {
         .iter()
         .map(|class| name.query_row([class], |row| row.get(0)))
         .collect::<rusqlite::Result<_>>()?;
-    let Summary { difficulty, prior, quartiles, .. } = summary;
-    Ok(Stats { classes, difficulty, prior, quartiles })
+    let ids = summary.classes.iter().map(|&class| super::classes::followed(sql, class));
+    let labels = Measured::of(summary).train;
+    let Summary { difficulty, prior, quartiles, said, confused, alike, .. } = summary.clone();
+    let ids = ids.collect::<Attempt<_>>()?;
+    Ok(Stats { classes, ids, labels, confused, alike, difficulty, prior, quartiles, said })
 }
 
 fn predict(sql: &Transaction<'_>, round: u64, summary: &Summary, prediction: &Prediction) -> Attempt<()> {

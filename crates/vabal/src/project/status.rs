@@ -8,7 +8,9 @@ use serde::Serialize;
 use super::estimate::{self, Estimate, FEW, Held, Step, Stop};
 use super::learn::{self, Measured};
 use super::rounds::is_void;
-use super::{Acceptance, Agreement, Class, Confusion, Counts, PersonStatus, Project, Round, RoundState};
+use super::{
+    Acceptance, Agreement, Class, Confusion, Counts, PersonStatus, Project, Round, RoundState, Suggestions,
+};
 use crate::Label;
 use crate::error::Result;
 
@@ -153,6 +155,8 @@ pub struct Status {
     pub needs: Option<String>,
     /// Labels still to be given before the next training.
     pub labels_until_training: usize,
+    /// Suggestions of another model, where some were taken in.
+    pub suggestions: Option<Suggestions>,
 }
 
 /// Where `project` stands.
@@ -171,7 +175,10 @@ pub fn of(project: &Project) -> Result<Status> {
     let (mut confusions, mut acceptance) = (Vec::new(), Vec::new());
     if let Some(last) = rounds.last_mut() {
         confusions = project.confusions(last.round.round)?;
-        acceptance = project.acceptance(last.round.round)?;
+        // What was measured are the suggestions of the model, not those of another.
+        if !project.suggestions()?.is_some_and(|other| other.shown) {
+            acceptance = project.acceptance(last.round.round)?;
+        }
         // Labels that the holdout has got since count too.
         last.measured.holdout = of_holdout(&confusions);
     }
@@ -223,6 +230,7 @@ pub fn of(project: &Project) -> Result<Status> {
         agreements: project.agreements()?,
         needs: learn::obstacle(project)?,
         labels_until_training: project.labels_until_training()?,
+        suggestions: project.suggestions()?,
         counts,
         classes,
         imbalance,

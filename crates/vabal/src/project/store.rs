@@ -16,12 +16,13 @@ use super::counts::{self, Counts};
 use super::guides::{self, Guide};
 use super::merging::{self, Merged};
 use super::settings::{self, Change};
+use super::suggesting::{self, Suggestions};
 use super::{Project, Settings};
 use crate::error::{Complaint, Error, Result};
 use crate::sqlite::{Kind, to_json};
 
 /// The version of the schema that this code writes; `PRAGMA user_version` of the file.
-pub const VERSION: i64 = 2;
+pub const VERSION: i64 = 3;
 /// The SQLite file of a project's folder.
 pub const FILE: &str = crate::data::walk::PROJECT;
 pub(super) const KIND: Kind = Kind {
@@ -32,7 +33,7 @@ pub(super) const KIND: Kind = Kind {
     otherwise: "choose another folder",
 };
 /// From each version to the next: the first leads from 1 to 2.
-const MIGRATIONS: &[&str] = &[include_str!("schema-2.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema-2.sql"), include_str!("schema-3.sql")];
 /// How long a writer waits for another.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -85,6 +86,8 @@ pub struct Overview {
     pub counts: Counts,
     /// The newest round that is done; `None` before the first.
     pub round: Option<u64>,
+    /// Suggestions of another model, where some were taken in.
+    pub suggestions: Option<Suggestions>,
     /// Who has answered, by name.
     pub people: Vec<String>,
 }
@@ -266,6 +269,7 @@ impl Project {
                 merged: merging::merged(sql)?,
                 counts: counts::counts(sql)?,
                 round: super::rounds::newest(sql)?.map(|(round, _)| round),
+                suggestions: suggesting::suggestions(sql)?,
                 people,
                 settings,
             })

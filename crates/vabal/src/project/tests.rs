@@ -9,6 +9,7 @@ mod model;
 mod rounds;
 mod status;
 mod store;
+mod suggesting;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -139,45 +139,9 @@ impl Project {
         progress: &mut Progress<'_>,
     ) -> Result<Taken> {
         answers::check_person(person)?;
-        let folder = self.images_folder()?;
-        let folder = folder.canonicalize().unwrap_or(folder);
-        let folder =
-            folder.file_name().map(|name| composed(&name.to_string_lossy()).into_owned()).unwrap_or_default();
+        let folder = self.folder_name()?;
         self.write(|sql| {
-            let images = {
-                let mut select = sql.prepare("SELECT image, path, lower(hex(hash)) FROM images")?;
-                let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-                rows.collect::<rusqlite::Result<Vec<(ImageId, String, String)>>>()?
-            };
-            let mut names = Names::of(sql)?;
-            let plan = {
-                let index =
-                    Index::new(images.iter().map(|(id, path, hash)| (*id, path.as_str(), hash.as_str())));
-                let known: Vec<&str> = names.by_name.keys().map(String::as_str).collect();
-                exchange::plan(labels, &index.inside(&folder).by_name(by_name), known, person)
-            };
-            let only_name = |unknown: &&Unknown| matches!(unknown.why, Why::OnlyTheName(_) | Why::SameAs(..));
-            let mut taken = Taken {
-                unknown: plan.unknown.len(),
-                by_name: plan.unknown.iter().filter(only_name).count(),
-                unknown_paths: plan.unknown.iter().take(FIRST).map(ToString::to_string).collect(),
-                conflicts: plan.conflicts.len(),
-                conflict_paths: plan.conflicts.iter().take(FIRST).map(ToString::to_string).collect(),
-                left_out: labels.left_out.clone(),
-                notes: labels.notes.clone(),
-                ..Taken::default()
-            };
-            for class in plan.new_classes {
-                if names.id(&class.name).is_none() {
-                    let name = key(&class.name).into_owned();
-                    let id = add_class(sql, &class)?;
-                    if says_nothing(&name) {
-                        taken.suspicious.push(name.clone());
-                    }
-                    taken.new_classes.push(name.clone());
-                    names.by_name.insert(name, id);
-                }
-            }
+            let (answers, mut taken, names) = planned(sql, labels, person, &folder, by_name)?;
             let mut into = Into {
                 names: &names,
                 person,
@@ -185,8 +149,8 @@ impl Project {
                 met: HashSet::new(),
                 touched: BTreeSet::new(),
             };
-            let total = plan.answers.len();
-            for (n, block) in plan.answers.chunks(BLOCK).enumerate() {
+            let total = answers.len();
+            for (n, block) in answers.chunks(BLOCK).enumerate() {
                 for planned in block {
                     *match into.take(sql, planned)? {
                         Became::Added => &mut taken.added,
@@ -206,8 +170,62 @@ impl Project {
     }
 }
 
+impl Project {
+    /// The name of the folder of images.
+    pub(super) fn folder_name(&self) -> Result<String> {
+        let folder = self.images_folder()?;
+        let folder = folder.canonicalize().unwrap_or(folder);
+        let name = folder.file_name().map(|name| composed(&name.to_string_lossy()).into_owned());
+        Ok(name.unwrap_or_default())
+    }
+}
+
+/// What a file comes to: its answers with their images, what cannot be used, and the classes, with those that are new.
+pub(super) fn planned(
+    sql: &Transaction<'_>,
+    labels: &Labels,
+    person: &str,
+    folder: &str,
+    by_name: bool,
+) -> Attempt<(Vec<Planned>, Taken, Names)> {
+    let images = {
+        let mut select = sql.prepare("SELECT image, path, lower(hex(hash)) FROM images")?;
+        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        rows.collect::<rusqlite::Result<Vec<(ImageId, String, String)>>>()?
+    };
+    let mut names = Names::of(sql)?;
+    let plan = {
+        let index = Index::new(images.iter().map(|(id, path, hash)| (*id, path.as_str(), hash.as_str())));
+        let known: Vec<&str> = names.by_name.keys().map(String::as_str).collect();
+        exchange::plan(labels, &index.inside(folder).by_name(by_name), known, person)
+    };
+    let only_name = |unknown: &&Unknown| matches!(unknown.why, Why::OnlyTheName(_) | Why::SameAs(..));
+    let mut taken = Taken {
+        unknown: plan.unknown.len(),
+        by_name: plan.unknown.iter().filter(only_name).count(),
+        unknown_paths: plan.unknown.iter().take(FIRST).map(ToString::to_string).collect(),
+        conflicts: plan.conflicts.len(),
+        conflict_paths: plan.conflicts.iter().take(FIRST).map(ToString::to_string).collect(),
+        left_out: labels.left_out.clone(),
+        notes: labels.notes.clone(),
+        ..Taken::default()
+    };
+    for class in plan.new_classes {
+        if names.id(&class.name).is_none() {
+            let name = key(&class.name).into_owned();
+            let id = add_class(sql, &class)?;
+            if says_nothing(&name) {
+                taken.suspicious.push(name.clone());
+            }
+            taken.new_classes.push(name.clone());
+            names.by_name.insert(name, id);
+        }
+    }
+    Ok((plan.answers, taken, names))
+}
+
 /// Classes by id and by name.
-struct Names {
+pub(super) struct Names {
     by_id: HashMap<Label, String>,
     by_name: HashMap<String, Label>,
 }
@@ -226,7 +244,7 @@ impl Names {
         Ok(Self { by_id, by_name })
     }
 
-    fn id(&self, name: &str) -> Option<Label> {
+    pub(super) fn id(&self, name: &str) -> Option<Label> {
         self.by_name.get(&*key(name)).copied()
     }
 
@@ -286,7 +304,7 @@ enum Became {
 
 impl Into<'_> {
     fn take(&mut self, sql: &Transaction<'_>, planned: &Planned) -> Attempt<Became> {
-        let Planned { image, answer, contested } = planned;
+        let Planned { image, answer, contested, .. } = planned;
         let person = answer.person.as_deref().unwrap_or(self.person);
         answers::check_person(person)?;
         let id = |name: &Option<String>| name.as_ref().and_then(|name| self.names.id(name));

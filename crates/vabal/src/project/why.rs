@@ -1,28 +1,44 @@
-//! Why an image is asked, in plain words, from the terms behind its score.
+//! Why an image is asked, in words that say what is known, from the terms behind its score.
 //!
-//! A pure function: rare and hard are told by comparison with the other classes, odd and typical with the rest of the
-//! queue. Never here: the store, the score.
+//! Pure functions. All that can be said of an image are its candidates; chosen are those that tell it from the others of the
+//! queue: a strong statement that few images share goes before one that holds for most. Rare and hard are told by comparison
+//! with the other classes, odd and typical with the rest of the queue. Every number in a text is one of the terms. Never here:
+//! the store, the score.
+//!
+//! ```
+//! use vabal::project::Probability;
+//! use vabal::project::why::{Said, Stats, Terms, reasons};
+//! let stats = Stats { classes: vec!["pitted".into(), "spots".into()], ids: vec![0, 1], ..Stats::default() };
+//! let top = [Probability { class: 0, p: 0.51 }, Probability { class: 1, p: 0.49 }];
+//! let stats = Stats { confused: vec![(0, 1, 6)], ..stats };
+//! let why = reasons(&Terms { values: &[("predicted".to_string(), 0.0)].into(), top: &top }, &stats);
+//! assert_eq!(why[0].text, "pitted 51 %, spots 49 %: these two are confused most");
+//! ```
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::listing::Probability;
 use super::words::words;
+use crate::Label;
 use crate::query::term;
 
 words! {
     /// What kind of reason it is.
     ReasonKind {
-        /// The class that it looks like is rare.
+        /// The class that it looks like has few labels, or few images.
         RareClass = "rare-class",
         /// The class that it looks like is often taken for another.
         HardClass = "hard-class",
-        /// It looks unlike the rest.
+        /// It looks unlike the rest, or unlike all that is labelled.
         Unusual = "unusual",
         /// It looks like many others.
         Typical = "typical",
         /// The model cannot decide.
         Unsure = "unsure",
+        /// Two models, or two looks at the image, say different classes.
+        Contradiction = "contradiction",
         /// Nothing like it is labelled yet.
         Coverage = "coverage",
         /// It was drawn.
@@ -41,14 +57,78 @@ pub struct Reason {
     pub text: String,
     /// How much of a reason it is, 0 to 1.
     pub strength: f64,
+    /// The classes that the text names.
+    pub classes: Vec<Label>,
+    /// The numbers that the text gives, by what they are, before rounding.
+    pub numbers: BTreeMap<&'static str, f64>,
 }
 
 impl Reason {
     /// A reason without terms: that it was drawn.
     #[must_use]
     pub(super) fn plain(kind: ReasonKind) -> Self {
-        // The same words for the holdout: who answers must not know.
-        Self { kind, text: "drawn at random".into(), strength: 0.5 }
+        let text = match kind {
+            ReasonKind::Holdout => "a random image, to measure",
+            _ => "a random image",
+        };
+        Self::new(kind, 0.5, text.into(), &[], &[])
+    }
+
+    fn new(
+        kind: ReasonKind,
+        strength: f64,
+        text: String,
+        classes: &[Label],
+        numbers: &[(&'static str, f64)],
+    ) -> Self {
+        let strength = strength.clamp(0.0, 1.0);
+        Self { kind, text, strength, classes: classes.to_vec(), numbers: numbers.iter().copied().collect() }
+    }
+
+    /// What it says, but for the numbers.
+    fn subject(&self) -> String {
+        let classes: Vec<String> = self.classes.iter().map(Label::to_string).collect();
+        format!("{} {}", self.kind.word(), classes.join(" "))
+    }
+}
+
+/// What is known of one image.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// The terms behind its score.
+    pub values: &'a BTreeMap<String, f64>,
+    /// The classes that the classifier says, the most probable first. May be empty.
+    pub top: &'a [Probability],
+}
+
+/// How often each thing can be said of the images of a queue.
+#[derive(Debug, Clone, PartialEq, Default, serde::Deserialize, Serialize)]
+#[serde(default)]
+pub struct Said {
+    /// Images of the queue.
+    images: usize,
+    /// By kind and classes.
+    of: BTreeMap<String, usize>,
+}
+
+impl Said {
+    /// Of all images of a queue.
+    #[must_use]
+    pub fn of<'a>(queue: impl IntoIterator<Item = Terms<'a>>, stats: &Stats) -> Self {
+        let mut said = Self::default();
+        for terms in queue {
+            said.images += 1;
+            let mut subjects: Vec<String> = candidates(&terms, stats).iter().map(Reason::subject).collect();
+            subjects.sort_unstable();
+            subjects.dedup();
+            subjects.into_iter().for_each(|subject| *said.of.entry(subject).or_default() += 1);
+        }
+        said
+    }
+
+    /// The share of the queue of which it can be said.
+    fn share(&self, reason: &Reason) -> f64 {
+        self.of.get(&reason.subject()).map_or(0.0, |&n| n as f64 / self.images.max(1) as f64)
     }
 }
 
@@ -57,86 +137,176 @@ impl Reason {
 pub struct Stats {
     /// The names of the classes, in the order in which the terms count them.
     pub classes: Vec<String>,
+    /// What each of them is now: classes that were merged have one id.
+    pub ids: Vec<Label>,
+    /// Labels of each of them that the classifier was trained on. May be empty.
+    pub labels: Vec<usize>,
+    /// Pairs of classes, and how many labelled images of the one are taken for the other; most first. May be empty.
+    pub confused: Vec<(Label, Label, usize)>,
+    /// The similarity with the nearest labelled image below which an image is like none of them.
+    pub alike: Option<f64>,
     /// VaB-AL's d_n of each class (Eq. 11): the share of right answers; small is hard. May be empty.
     pub difficulty: Vec<f64>,
     /// VaB-AL's π_n of each class (Eq. 12): the share of images that look like it; small is rare. May be empty.
     pub prior: Vec<f64>,
     /// The lower quartile, the median and the upper quartile of each term over the queue.
     pub quartiles: BTreeMap<String, [f64; 3]>,
+    /// What can be said of the queue.
+    pub said: Said,
 }
 
 /// Rare and hard: below this share of the mean over classes.
 const LOW: f64 = 0.75;
+/// A probability below which the model cannot decide.
+const SURE: f64 = 0.8;
 /// Reasons that are given at most.
-const MOST: usize = 3;
+const MOST: usize = 2;
+/// A second reason says at least this much.
+const WORTH: f64 = 0.15;
 
-/// The reasons for an image, the strongest first, at most three. Terms without a meaning that plain words could say are
-/// passed over; where nothing is left, the strategy's choice is the reason.
+/// The reasons for an image, what tells it most from the others of its queue first, at most two. Terms without a meaning that
+/// plain words could say are passed over; where nothing is left, the strategy's choice is the reason.
 #[must_use]
-pub fn reasons(terms: &BTreeMap<String, f64>, stats: &Stats) -> Vec<Reason> {
-    let find = |name: &str| terms.get(name).copied().filter(|value| value.is_finite());
-    let index = |name: &str| find(name).filter(|&value| value >= 0.0).map(|value| value as usize);
-    let named = |class: Option<usize>| class.and_then(|class| stats.classes.get(class));
-    let predicted = index(term::PREDICTED);
-    // Difficulty and prior are those of the class that the VAE says (Eq. 7).
-    let seen = index(term::VAE_PREDICTED).or(predicted);
-    let of = |values: &[f64]| seen.and_then(|class| values.get(class).copied());
-    let mut found = Vec::new();
-    let mut add = |kind, strength: f64, text: String| {
-        found.push(Reason { kind, text, strength: strength.clamp(0.0, 1.0) });
-    };
-
-    if let (Some(prior), Some(name)) = (find(term::PRIOR).or_else(|| of(&stats.prior)), named(seen)) {
-        let ratio = prior / mean(&stats.prior).unwrap_or(1.0 / stats.classes.len().max(1) as f64);
-        if ratio < LOW {
-            let share = share(prior);
-            add(
-                ReasonKind::RareClass,
-                1.0 - ratio,
-                format!("looks like {name}, a rare class: {share} images"),
-            );
+pub fn reasons(terms: &Terms<'_>, stats: &Stats) -> Vec<Reason> {
+    let mut found = candidates(terms, stats);
+    if found.is_empty() {
+        let reason = match named(stats, terms.values.get(term::PREDICTED)) {
+            _ if terms.values.is_empty() => Reason::plain(ReasonKind::Random),
+            Some((class, name)) => {
+                let text = format!("looks like {name}; together with the others it teaches the model most");
+                Reason::new(ReasonKind::Coverage, 0.3, text, &[class], &[])
+            }
+            None => {
+                let text = "together with the others it teaches the model most".into();
+                Reason::new(ReasonKind::Coverage, 0.3, text, &[], &[])
+            }
+        };
+        return vec![reason];
+    }
+    // What holds of all tells nothing apart, and is said where there is nothing else.
+    let worth = |reason: &Reason| reason.strength * (1.05 - stats.said.share(reason));
+    found.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
+    let mut chosen: Vec<Reason> = Vec::new();
+    for reason in found {
+        let new = chosen.iter().all(|other| other.kind != reason.kind);
+        if new && chosen.len() < MOST && (chosen.is_empty() || worth(&reason) >= WORTH) {
+            chosen.push(reason);
         }
     }
-    if let (Some(difficulty), Some(name)) =
-        (find(term::DIFFICULTY).or_else(|| of(&stats.difficulty)), named(seen))
+    chosen
+}
+
+/// The class that a term names: what it is now, and its name.
+fn named<'a>(stats: &'a Stats, value: Option<&f64>) -> Option<(Label, &'a str)> {
+    let place = value.copied().filter(|value| value.is_finite() && *value >= 0.0)? as usize;
+    let name = stats.classes.get(place)?;
+    Some((stats.ids.get(place).copied().unwrap_or(place as Label), name))
+}
+
+/// All that can be said of an image.
+fn candidates(terms: &Terms<'_>, stats: &Stats) -> Vec<Reason> {
+    let find = |name: &str| terms.values.get(name).copied().filter(|value| value.is_finite());
+    let class = |name: &str| named(stats, terms.values.get(name));
+    let place = |name: &str| find(name).filter(|&value| value >= 0.0).map(|value| value as usize);
+    let mut found = Vec::new();
+    let mut add = |kind, strength, text, classes: &[Label], numbers: &[(&'static str, f64)]| {
+        found.push(Reason::new(kind, strength, text, classes, numbers));
+    };
+    let predicted = class(term::PREDICTED);
+    // Difficulty and prior are those of the class that the VAE says (Eq. 7).
+    let second = class(term::VAE_PREDICTED);
+    let seen = second.or(predicted);
+    let of = |values: &[f64]| {
+        place(term::VAE_PREDICTED)
+            .or_else(|| place(term::PREDICTED))
+            .and_then(|place| values.get(place).copied())
+    };
+    let name_of = |id: Label| {
+        let place = stats.ids.iter().position(|&other| other == id)?;
+        stats.classes.get(place).map(String::as_str)
+    };
+    let first = terms.top.first().and_then(|top| Some((top.class, name_of(top.class)?, top.p)));
+    let next = terms.top.get(1).and_then(|top| Some((top.class, name_of(top.class)?, top.p)));
+
+    if let (Some(prior), Some((class, name))) = (find(term::PRIOR).or_else(|| of(&stats.prior)), seen) {
+        let ratio = prior / mean(&stats.prior).unwrap_or(1.0 / stats.classes.len().max(1) as f64);
+        if ratio < LOW {
+            let text = format!("looks like {name}, a rare class: {} images", share(prior));
+            add(ReasonKind::RareClass, 1.0 - ratio, text, &[class], &[("prior", prior)]);
+        }
+    }
+    if let (Some(difficulty), Some((class, name))) =
+        (find(term::DIFFICULTY).or_else(|| of(&stats.difficulty)), seen)
     {
         let ratio = difficulty / mean(&stats.difficulty).unwrap_or(1.0);
         if ratio < LOW {
             let right = share(difficulty);
             let text = format!("looks like {name}, a hard class: the model is right in {right} of them");
-            add(ReasonKind::HardClass, 1.0 - ratio, text);
+            add(ReasonKind::HardClass, 1.0 - ratio, text, &[class], &[("difficulty", difficulty)]);
         }
     }
     if let Some(depth) = far(find(term::LIKELIHOOD), stats.quartiles.get(term::LIKELIHOOD), Side::Low) {
-        add(ReasonKind::Unusual, depth, "looks unlike the rest".into());
+        add(ReasonKind::Unusual, depth, "looks unlike the rest".into(), &[], &[]);
+    }
+    if let (Some(nearest), Some(alike)) = (find(term::NEAREST), stats.alike)
+        && nearest < alike
+    {
+        let text = "looks like none of the labelled".into();
+        add(ReasonKind::Unusual, 0.5 + 0.5 * (alike - nearest), text, &[], &[]);
     }
     // The loss itself: a small one is an image that is like many.
     if let Some(depth) = far(find(term::ENERGY), stats.quartiles.get(term::ENERGY), Side::Low) {
-        add(
-            ReasonKind::Typical,
-            depth,
-            "looks like many others: what it is says something about them".into(),
-        );
+        let text = "looks like many others: what it is says something about them".into();
+        add(ReasonKind::Typical, depth, text, &[], &[]);
     }
-    if let (Some(one), Some(other)) = (predicted, seen)
+    if let (Some((one, name)), Some((other, other_name))) = (predicted, second)
         && one != other
-        && let (Some(one), Some(other)) = (named(Some(one)), named(Some(other)))
     {
-        add(ReasonKind::Unsure, 0.6, format!("looks like {one} at first sight and like {other} at second"));
+        let text = format!("looks like {name} at first sight and like {other_name} at second");
+        add(ReasonKind::Contradiction, 0.6, text, &[one, other], &[]);
     }
-    let (support, wanted) = (find(term::SUPPORT), index(term::CLASS));
-    if let (Some(support), Some(one), Some(other)) = (support, named(predicted), named(wanted))
-        && predicted != wanted
+    let wanted = class(term::CLASS);
+    if let (Some(support), Some((one, name)), Some((other, other_name))) =
+        (find(term::SUPPORT), predicted, wanted)
+        && one != other
     {
-        let text = format!("the classifier says {one}, its features say {other}");
-        add(ReasonKind::Unsure, 1.0 - support, text);
+        // The corrected class may be another than the most probable one, whose number would be of another class.
+        let p = first.filter(|first| first.0 == one).map(|first| first.2);
+        let (sure, numbers) = match p {
+            Some(p) => (format!(" ({})", percent(p)), vec![("probability", p)]),
+            None => (String::new(), vec![]),
+        };
+        let text = format!("the classifier says {name}{sure}, its features say {other_name}");
+        add(ReasonKind::Contradiction, (1.0 - support) * p.unwrap_or(0.6), text, &[one, other], &numbers);
     }
-    if let Some(confidence) = find(term::CONFIDENCE).or_else(|| find(term::CORRECTED))
-        && confidence < 0.8
+    if let (Some((one, name, p)), Some((other, other_name, q))) = (first, next)
+        && p < SURE
     {
-        let name = named(predicted).map_or_else(String::new, |name| format!(" that it is {name}"));
-        let text = format!("the model is only {:.0} % sure{name}", 100.0 * confidence);
-        add(ReasonKind::Unsure, 1.0 - confidence, text);
+        let pair = |&&(a, b, _): &&(Label, Label, usize)| (a, b) == (one, other) || (a, b) == (other, one);
+        let times = stats.confused.iter().find(pair).map_or(0, |&(_, _, n)| n);
+        let most = times > 0 && stats.confused.first().is_some_and(|&(_, _, n)| n == times);
+        let mut text = format!("{name} {}, {other_name} {}", percent(p), percent(q));
+        let mut numbers = vec![("first", p), ("second", q)];
+        if most {
+            text += ": these two are confused most";
+        } else if times > 0 {
+            text += &format!(": these two were confused {times} times");
+            numbers.push(("confused", times as f64));
+            if times == 1 {
+                text = text.replace("1 times", "once");
+                numbers.pop();
+            }
+        }
+        let strength = 0.2 + 0.6 * q / p + if most { 0.2 } else { 0.0 };
+        add(ReasonKind::Unsure, strength, text, &[one, other], &numbers);
+    } else if let Some(confidence) = find(term::CONFIDENCE).or_else(|| find(term::CORRECTED))
+        && confidence < SURE
+        && first.is_none()
+    {
+        let (id, name) =
+            predicted.map_or((vec![], String::new()), |(id, name)| (vec![id], format!(" that it is {name}")));
+        let text = format!("the model is only {} sure{name}", percent(confidence));
+        add(ReasonKind::Unsure, 1.0 - confidence, text, &id, &[("confidence", confidence)]);
     }
     for (name, text) in [
         (term::INFORMATION, "versions of the model contradict each other"),
@@ -145,64 +315,81 @@ pub fn reasons(terms: &BTreeMap<String, f64>, stats: &Stats) -> Vec<Reason> {
         (term::GRADIENT, "its answer would change the model much"),
     ] {
         if let Some(depth) = far(find(name), stats.quartiles.get(name), Side::High) {
-            add(ReasonKind::Unsure, depth, text.into());
+            add(ReasonKind::Unsure, depth, text.into(), &[], &[]);
         }
     }
-    if let Some(class) = named(index(term::CLASS)) {
-        let text = match find(term::LABELLED) {
-            Some(count) => format!("might be {class}, which has {count:.0} labels"),
-            None => format!("might be {class}, of which more are wanted"),
+    if let Some((class, name)) = wanted {
+        let p = terms.top.iter().find(|top| top.class == class).map(|top| top.p);
+        let look = match p {
+            Some(p) if p >= 0.005 => format!("{name} {}", percent(p)),
+            _ => format!("might be {name}"),
         };
-        add(ReasonKind::RareClass, 0.7, text);
+        let mut numbers: Vec<(&str, f64)> =
+            p.filter(|&p| p >= 0.005).map(|p| ("probability", p)).into_iter().collect();
+        match find(term::LABELLED) {
+            Some(count) => {
+                numbers.push(("labels", count));
+                let fewest = stats.labels.iter().min().is_some_and(|&least| count == least as f64);
+                let counts: Vec<f64> = stats.labels.iter().map(|&n| n as f64).collect();
+                let ratio = count / mean(&counts).unwrap_or(f64::INFINITY);
+                let (strength, has) = match fewest {
+                    true => (0.7, format!("has the fewest labels ({count:.0})")),
+                    false if ratio < LOW => (0.4, format!("has few labels ({count:.0})")),
+                    false => (0.15, format!("has {} so far", labels(count))),
+                };
+                add(ReasonKind::RareClass, strength, format!("{look}: {name} {has}"), &[class], &numbers);
+            }
+            None => {
+                let text = format!("{look}, of which more are wanted");
+                add(ReasonKind::RareClass, 0.3, text, &[class], &numbers);
+            }
+        }
     }
     if find(term::DISTANCE).is_some()
         || find(term::DISCRIMINATOR).is_some()
         || find(term::REPRESENTED).is_some()
     {
-        add(ReasonKind::Coverage, 0.5, "unlike what is labelled so far".into());
+        add(ReasonKind::Coverage, 0.5, "unlike what is labelled so far".into(), &[], &[]);
     }
     if let Some(covered) = find(term::COVERED) {
-        let text = match covered.round() as i64 {
-            n if n > 1 => format!("stands for {n} images that look like it"),
-            _ => "nothing like it is labelled yet".into(),
-        };
-        add(ReasonKind::Coverage, 0.5, text);
+        add_many(&mut add, ReasonKind::Coverage, covered.round(), "nothing like it is labelled yet");
     }
     if find(term::TYPICALITY).is_some() {
-        let text = match find(term::CLUSTER_SIZE) {
-            Some(size) if size > 1.0 => format!("typical of {size:.0} images that look alike"),
-            _ => "typical of images that look like it".into(),
-        };
-        add(ReasonKind::Typical, 0.5, text);
+        let size = find(term::CLUSTER_SIZE).unwrap_or(0.0).round();
+        add_many(&mut add, ReasonKind::Typical, size, "typical of images that look like it");
     }
-    if found.is_empty() {
-        let reason = if terms.is_empty() {
-            Reason::plain(ReasonKind::Random)
-        } else {
-            let text = match named(seen) {
-                Some(name) => {
-                    format!("looks like {name}; together with the others it teaches the model most")
-                }
-                None => "together with the others it teaches the model most".into(),
-            };
-            Reason { kind: ReasonKind::Coverage, text, strength: 0.3 }
-        };
-        found.push(reason);
-    }
-    found.sort_by(|a, b| b.strength.total_cmp(&a.strength));
-    let mut seen = Vec::new();
-    found.retain(|reason| {
-        let new = !seen.contains(&(reason.kind, reason.text.clone()));
-        seen.push((reason.kind, reason.text.clone()));
-        new
-    });
-    found.truncate(MOST);
     found
+}
+
+/// That an image stands for `images` like it, itself among them; or `else_say`.
+fn add_many(
+    add: &mut impl FnMut(ReasonKind, f64, String, &[Label], &[(&'static str, f64)]),
+    kind: ReasonKind,
+    images: f64,
+    else_say: &str,
+) {
+    if images > 1.0 {
+        add(kind, 0.5, format!("stands for {images:.0} images like it"), &[], &[("images", images)]);
+    } else {
+        add(kind, 0.5, else_say.into(), &[], &[]);
+    }
 }
 
 fn mean(values: &[f64]) -> Option<f64> {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     (mean.is_finite() && mean > 0.0).then_some(mean)
+}
+
+/// "51 %". What is not certain is not 100.
+fn percent(p: f64) -> String {
+    match 100.0 * p {
+        percent if percent >= 99.5 => "over 99 %".into(),
+        percent => format!("{percent:.0} %"),
+    }
+}
+
+fn labels(count: f64) -> String {
+    if count == 1.0 { "1 label".into() } else { format!("{count:.0} labels") }
 }
 
 /// "about 3 in 100", as people say it.
@@ -232,34 +419,53 @@ fn far(value: Option<f64>, quartiles: Option<&[f64; 3]>, side: Side) -> Option<f
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn stats() -> Stats {
         Stats {
             classes: vec!["scratch".into(), "crack".into(), "stain".into()],
+            ids: vec![0, 1, 2],
+            labels: vec![20, 3, 9],
+            confused: vec![(0, 2, 5), (1, 2, 3), (0, 1, 1)],
+            alike: Some(0.4),
             difficulty: vec![0.9, 0.3, 0.9],
             prior: vec![0.6, 0.02, 0.38],
             quartiles: [("energy".to_string(), [0.2, 0.3, 0.4]), ("likelihood".to_string(), [0.2, 0.3, 0.4])]
                 .into(),
+            said: Said::default(),
         }
     }
 
-    fn said(terms: &[(&str, f64)]) -> Vec<(ReasonKind, String)> {
-        let terms = terms.iter().map(|(name, value)| ((*name).to_string(), *value)).collect();
-        let reasons = reasons(&terms, &stats());
+    /// Of the default strategy, which knows no prior and no difficulty.
+    fn modern() -> Stats {
+        Stats { difficulty: vec![], prior: vec![], ..stats() }
+    }
+
+    fn top(all: &[(Label, f64)]) -> Vec<Probability> {
+        all.iter().map(|&(class, p)| Probability { class, p }).collect()
+    }
+
+    fn said_of(terms: &[(&str, f64)], all: &[(Label, f64)], stats: &Stats) -> Vec<(ReasonKind, String)> {
+        let values = terms.iter().map(|(name, value)| ((*name).to_string(), *value)).collect();
+        let reasons = reasons(&Terms { values: &values, top: &top(all) }, stats);
         assert!(reasons.iter().all(|reason| (0.0..=1.0).contains(&reason.strength)), "{reasons:?}");
-        assert!(reasons.windows(2).all(|pair| pair[0].strength >= pair[1].strength), "{reasons:?}");
         reasons.into_iter().map(|reason| (reason.kind, reason.text)).collect()
+    }
+
+    fn said(terms: &[(&str, f64)]) -> Vec<(ReasonKind, String)> {
+        said_of(terms, &[], &stats())
     }
 
     #[test]
     fn a_rare_and_hard_class_is_said_from_the_terms_or_from_what_is_known_of_the_class() {
-        // The terms of the preset `default` name the class alone.
+        // The terms of the paper's strategy name the class alone.
         let by_class = said(&[("predicted", 1.0), ("vae-predicted", 1.0), ("energy", 0.3)]);
         assert_eq!(by_class[0].0, ReasonKind::RareClass);
         assert_eq!(by_class[0].1, "looks like crack, a rare class: about 2 in 100 images");
         assert_eq!(by_class[1].0, ReasonKind::HardClass);
-        assert!(by_class[1].1.contains("right about 30 in 100") || by_class[1].1.contains("about 30 in 100"));
+        assert!(by_class[1].1.contains("about 30 in 100"));
         let by_term = said(&[("predicted", 1.0), ("prior", 0.02), ("difficulty", 0.3)]);
         assert_eq!(by_class, by_term);
         let common = said(&[("predicted", 0.0), ("prior", 0.6), ("difficulty", 0.9)]);
@@ -270,16 +476,52 @@ mod tests {
     fn two_judges_that_disagree_are_named_with_what_each_says() {
         let terms =
             [("predicted", 0.0), ("corrected", 0.9), ("class", 1.0), ("support", 0.1), ("labelled", 3.0)];
-        let reasons = said(&terms);
+        let with = said_of(&terms, &[(0, 0.92), (1, 0.05), (2, 0.03)], &modern());
         assert_eq!(
-            reasons[0],
-            (ReasonKind::Unsure, "the classifier says scratch, its features say crack".into())
+            with,
+            [
+                (
+                    ReasonKind::Contradiction,
+                    "the classifier says scratch (92 %), its features say crack".to_string()
+                ),
+                (ReasonKind::RareClass, "crack 5 %: crack has the fewest labels (3)".to_string()),
+            ]
         );
-        assert_eq!(reasons[1], (ReasonKind::RareClass, "might be crack, which has 3 labels".into()));
-        let agreed = [("predicted", 0.0), ("corrected", 0.55), ("class", 0.0), ("support", 0.9)];
-        assert!(
-            said(&agreed).iter().any(|(_, text)| text == "the model is only 55 % sure that it is scratch")
+        // Corrected for the shares of the labels it says another class: 92 % is not the number of that one.
+        let corrected =
+            said_of(&[("predicted", 2.0), ("class", 1.0), ("support", 0.1)], &[(0, 0.92)], &modern());
+        assert_eq!(corrected[0].1, "the classifier says stain, its features say crack");
+    }
+
+    #[test]
+    fn two_classes_are_given_with_their_probabilities_and_how_often_they_are_confused() {
+        let doubt = |all: &[(Label, f64)]| said_of(&[("predicted", 0.0)], all, &modern())[0].1.clone();
+        assert_eq!(doubt(&[(0, 0.51), (2, 0.49)]), "scratch 51 %, stain 49 %: these two are confused most");
+        assert_eq!(doubt(&[(2, 0.6), (1, 0.3)]), "stain 60 %, crack 30 %: these two were confused 3 times");
+        assert_eq!(doubt(&[(1, 0.6), (0, 0.3)]), "crack 60 %, scratch 30 %: these two were confused once");
+        let none = Stats { confused: vec![], ..modern() };
+        assert_eq!(
+            said_of(&[("predicted", 0.0)], &[(1, 0.6), (0, 0.3)], &none)[0].1,
+            "crack 60 %, scratch 30 %"
         );
+        // Sure enough: no doubt is made of it.
+        let sure = said_of(&[("predicted", 0.0), ("class", 1.0), ("labelled", 3.0)], &[(0, 0.96)], &modern());
+        assert_eq!(sure, [(ReasonKind::RareClass, "might be crack: crack has the fewest labels (3)".into())]);
+    }
+
+    #[test]
+    fn what_is_far_from_every_label_is_said_to_be_like_none() {
+        let nearest = |value| said_of(&[("predicted", 0.0), ("nearest", value)], &[(0, 0.97)], &modern());
+        assert_eq!(nearest(0.2)[0], (ReasonKind::Unusual, "looks like none of the labelled".into()));
+        assert_eq!(nearest(0.6)[0].0, ReasonKind::Coverage);
+    }
+
+    #[test]
+    fn of_a_cold_start_it_is_said_for_how_many_an_image_stands() {
+        let many = said(&[("typicality", 1.0), ("cluster-size", 41.0)]);
+        assert_eq!(many, [(ReasonKind::Typical, "stands for 41 images like it".into())]);
+        assert_eq!(said(&[("covered", 7.0)])[0].1, "stands for 7 images like it");
+        assert_eq!(said(&[("covered", 1.0)])[0].1, "nothing like it is labelled yet");
     }
 
     #[test]
@@ -298,12 +540,86 @@ mod tests {
             let terms: Vec<(&str, f64)> = names.iter().map(|name| (*name, value)).collect();
             assert!(!said(&terms).is_empty());
         }
-        assert!(!reasons(&[("predicted".to_string(), 2.0)].into(), &Stats::default()).is_empty());
+        let values = [("predicted".to_string(), 2.0)].into();
+        assert!(!reasons(&Terms { values: &values, top: &[] }, &Stats::default()).is_empty());
     }
 
     #[test]
     fn doubt_is_said_with_its_size() {
         let doubt = said(&[("predicted", 0.0), ("confidence", 0.41)]);
         assert_eq!(doubt, [(ReasonKind::Unsure, "the model is only 41 % sure that it is scratch".into())]);
+    }
+
+    #[test]
+    fn what_holds_of_the_whole_queue_makes_way_for_what_holds_of_one_image() {
+        let all = top(&[(0, 0.6), (2, 0.39)]);
+        let usual: BTreeMap<String, f64> =
+            [("predicted", 0.0), ("class", 1.0), ("labelled", 3.0)].map(|(n, v)| (n.to_string(), v)).into();
+        let mut odd = usual.clone();
+        odd.insert("nearest".into(), 0.35);
+        let terms = |values| Terms { values, top: &all };
+        let mut stats = modern();
+        let queue = (0..20).map(|_| terms(&usual)).chain([terms(&odd)]);
+        stats.said = Said::of(queue, &stats);
+        assert_eq!(reasons(&terms(&odd), &stats)[0].kind, ReasonKind::Unusual);
+        assert_ne!(reasons(&terms(&usual), &stats)[0].kind, ReasonKind::Unusual);
+    }
+
+    /// Terms of a queue as the default strategy writes them, and the probabilities behind.
+    fn queue() -> impl Strategy<Value = Vec<(BTreeMap<String, f64>, Vec<Probability>)>> {
+        // The class that is wanted is the same for most: that of the fewest labels.
+        let one = (prop::array::uniform3(0.001..1.0_f64), 0..4_usize, 0.0..1.0_f64, 0.0..1.0_f64);
+        let image = one.prop_map(|(weights, wanted, support, nearest)| {
+            let sum: f64 = weights.iter().sum();
+            let mut all = top(&[0, 1, 2].map(|class| (class, weights[class as usize] / sum)));
+            all.sort_by(|a, b| b.p.total_cmp(&a.p));
+            let wanted = if wanted == 0 { 2.0 } else { 1.0 };
+            let terms = [
+                ("predicted", f64::from(all[0].class)),
+                ("corrected", all[0].p),
+                ("class", wanted),
+                ("support", support),
+                ("labelled", [20.0, 3.0, 9.0][wanted as usize]),
+                ("nearest", nearest),
+            ];
+            (terms.map(|(name, value)| (name.to_string(), value)).into(), all)
+        });
+        prop::collection::vec(image, 50)
+    }
+
+    /// The numbers in a text, in order.
+    fn numbers(text: &str) -> Vec<f64> {
+        text.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_numbers_of_a_text_are_the_terms_and_no_text_is_that_of_a_third_of_the_queue(queue in queue()) {
+            let terms: Vec<Terms<'_>> = queue.iter().map(|(values, top)| Terms { values, top }).collect();
+            let mut stats = modern();
+            stats.said = Said::of(terms.iter().copied(), &stats);
+            let mut counts = BTreeMap::<String, usize>::new();
+            for terms in &terms {
+                let given = reasons(terms, &stats);
+                prop_assert!((1..=2).contains(&given.len()));
+                *counts.entry(given[0].text.clone()).or_default() += 1;
+                for reason in &given {
+                    let known: Vec<f64> = (terms.top.iter().map(|top| 100.0 * top.p))
+                        .chain(terms.values.values().copied())
+                        .chain(stats.confused.iter().map(|&(_, _, n)| n as f64))
+                        .chain([99.0])
+                        .collect();
+                    for number in numbers(&reason.text) {
+                        prop_assert!(known.iter().any(|known| (known - number).abs() <= 0.5 + 1e-9), "{reason:?}");
+                    }
+                    prop_assert_eq!(numbers(&reason.text).len(), reason.numbers.len(), "{:?}", reason);
+                    for &class in &reason.classes {
+                        prop_assert!(reason.text.contains(&stats.classes[class as usize]));
+                    }
+                }
+            }
+            let most = counts.values().max().copied().unwrap_or(0);
+            prop_assert!(3 * most <= queue.len(), "{most} of {}: {counts:?}", queue.len());
+        }
     }
 }

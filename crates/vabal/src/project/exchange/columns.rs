@@ -8,8 +8,10 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
+use super::guesses::Guesses;
 use super::{
-    Act, Answer, Detail, Labels, MOST_CLASSES, MOST_TEXT, Record, Row, Source, State, shortened, time,
+    Act, Answer, Detail, Labels, MOST_CLASSES, MOST_TEXT, Reading, Record, Row, Source, State, shortened,
+    time,
 };
 use crate::error::{Complaint, Error, Result};
 
@@ -94,7 +96,9 @@ impl Columns {
     ///
     /// # Errors
     /// The one that is missing.
-    pub fn check(&self, what: &str, names: &[&str], question: Option<&str>) -> Result<(), Complaint> {
+    pub fn check(&self, what: &str, names: &[&str], reading: &Reading) -> Result<(), Complaint> {
+        let Reading { question, suggestions, .. } = reading;
+        let (question, suggestions) = (question.as_deref(), *suggestions);
         let missing = |of: &str, known: &[Known]| {
             let words: Vec<&str> = known.iter().flat_map(|&known| NAMES[known as usize].1).copied().collect();
             Error::input(format!("no {what} says {of}"))
@@ -106,6 +110,7 @@ impl Columns {
             return Err(missing("which image it is", &[Known::Path, Known::File]));
         }
         match (self.has(Known::Class), question) {
+            _ if suggestions => Ok(()),
             (true, _) => Ok(()),
             (false, None) if self.has(Known::Act) => Ok(()),
             (false, None) => {
@@ -121,6 +126,11 @@ impl Columns {
 
     pub fn has(&self, known: Known) -> bool {
         self.0[known as usize].is_some()
+    }
+
+    /// Whether a column of the file is one of the known ones.
+    pub fn knows(&self, place: usize) -> bool {
+        self.0.contains(&Some(place))
     }
 
     /// The place of a column among those of the file.
@@ -252,7 +262,28 @@ pub(super) fn record<'a>(
             source: value(Known::Source).map_or(Ok(Source::Import), Source::of)?,
             token: text(Known::Token),
         },
+        probabilities: Vec::new(),
     }))
+}
+
+/// What a line of suggestions says; the inner error is why it says none. `value` gives the value of a column by its place.
+///
+/// # Errors
+/// Values that a column cannot have.
+pub(super) fn suggestion<'a>(
+    line: usize,
+    columns: &Columns,
+    guesses: &Guesses,
+    value: impl Fn(usize) -> Option<&'a str>,
+) -> Result<Result<Record, &'static str>> {
+    let (class, probabilities) = guesses.of(&value)?;
+    // Which image it is, and nothing of who said what of it.
+    let known = |known: Known| match known {
+        Known::Class => class.as_deref(),
+        Known::Path | Known::File | Known::Hash | Known::Split => value(columns.place(known)?),
+        _ => None,
+    };
+    Ok(record(line, false, known)?.map(|record| Record { probabilities, ..record }))
 }
 
 fn wrong(column: &str, text: &str, expected: &str) -> Error {

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::columns::{self, Columns, Known};
+use super::guesses::Guesses;
 use super::{Detail, Labels, Reading, Row, shortened};
 use crate::csv::push_line;
 use crate::error::{Error, Result};
@@ -47,8 +48,17 @@ pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
     let names: Vec<&str> = header.iter().map(|field| &*field.text).collect();
     let question = reading.question.as_deref();
     let columns = Columns::find(names.iter().copied(), question)
-        .and_then(|columns| columns.check("column", &names, question).map(|()| columns))
+        .and_then(|columns| columns.check("column", &names, reading).map(|()| columns))
         .map_err(|error| error.at(format!("line {line}")))?;
+    let guesses = if reading.suggestions {
+        let first = reader.clone().next_record()?.map(|(_, fields)| fields).unwrap_or_default();
+        let number = |n: usize| first.get(n).is_some_and(|field| field.text.parse::<f64>().is_ok());
+        let guesses = Guesses::find(&names, &columns, number);
+        guesses.check("column", &names).map_err(|error| error.inside(format!("line {line}")))?;
+        Some(guesses)
+    } else {
+        None
+    };
     let mut labels = Labels { ordered: columns.has(Known::Answer), ..Labels::default() };
     while let Some((line, fields)) = reader.next_record()? {
         if fields.iter().skip(header.len()).any(|field| !field.text.is_empty()) {
@@ -59,12 +69,16 @@ pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
                 .hint("put values that hold the separator into quotes")
                 .into());
         }
-        let value = |known: Known| {
-            let text = &*fields.get(columns.place(known)?)?.text;
+        let field = |place: usize| {
+            let text = &*fields.get(place)?.text;
             (!text.is_empty()).then_some(text)
         };
-        let numbered = columns.has(Known::Answer);
-        match columns::record(line, numbered, value).map_err(|error| error.inside(format!("line {line}")))? {
+        let inside = |error: Error| error.inside(format!("line {line}"));
+        let read = match &guesses {
+            Some(guesses) => columns::suggestion(line, &columns, guesses, field),
+            None => columns::record(line, columns.has(Known::Answer), |known| field(columns.place(known)?)),
+        };
+        match read.map_err(inside)? {
             Ok(record) => labels.records.push(record),
             Err(why) => labels.leave_out(format_args!("line {line}"), why),
         }
@@ -96,6 +110,7 @@ struct Field<'a> {
     quoted: bool,
 }
 
+#[derive(Clone)]
 struct Reader<'a> {
     rest: &'a str,
     /// The line that `rest` begins in, counted from 1.

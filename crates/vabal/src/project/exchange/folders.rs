@@ -77,7 +77,15 @@ pub fn read(of: &Path, progress: &mut Progress<'_>) -> Result<Labels> {
                 token: None,
             };
             let holdout = known.and_then(|record| record.holdout);
-            labels.records.push(Record { line, path, file: Some(below), hash: Some(hash), holdout, answer });
+            labels.records.push(Record {
+                line,
+                path,
+                file: Some(below),
+                hash: Some(hash),
+                holdout,
+                answer,
+                probabilities: Vec::new(),
+            });
         }
         let done = (n * BLOCK + block.len()).min(total);
         report(progress, Event::Progress { phase: "read", done, total, unit: "file", loss: None })?;

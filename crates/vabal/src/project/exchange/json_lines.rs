@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::columns::{self, Cell, Columns, Known};
-use super::{Class, Detail, Labels, Reading, Row, time};
+use super::guesses::{self, Guesses};
+use super::{Class, Detail, Labels, Reading, Record, Row, time};
 use crate::error::{Error, Result};
 
 /// The version this program writes, and the newest it reads.
@@ -69,6 +70,8 @@ pub(super) fn json(value: &impl Serialize) -> String {
 /// of a newer version.
 pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
     let question = reading.question.as_deref();
+    // A line whose class stands under another name is left out, not an error.
+    let key_reading = Reading { question: None, ..reading.clone() };
     let mut labels = Labels::default();
     let mut last: Option<(Vec<String>, Columns)> = None;
     for (n, content) in text.split('\n').enumerate() {
@@ -97,13 +100,23 @@ pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
                 .map_err(|error| inside(error.into()))?,
         };
         let names: Vec<&str> = keys.iter().map(String::as_str).collect();
-        if let Err(error) = columns.check("key", &names, None) {
+        let texts: Vec<Option<Cow<'_, str>>> = object.values().map(text_of).collect();
+        let guesses = reading.suggestions.then(|| {
+            let number = |n: usize| texts[n].as_deref().is_some_and(|text| text.parse::<f64>().is_ok());
+            Guesses::find(&names, &columns, number)
+        });
+        let listed = object.get("probabilities").and_then(Value::as_object);
+        let says = match &guesses {
+            Some(guesses) if listed.is_none() => guesses.check("key", &names),
+            _ => Ok(()),
+        };
+        if let Err(error) = columns.check("key", &names, &key_reading).map_err(Error::from).and(says) {
             // An image without a class is no mistake.
             if columns.has(Known::Path) {
                 labels.leave_out(format_args!("line {line}"), columns::NO_CLASS);
                 continue;
             }
-            return Err(inside(error.into()));
+            return Err(inside(error));
         }
         let mut values: Vec<Option<Cow<'_, str>>> = object.values().map(text_of).collect();
         // Choices as some tools have them; `columns` says what they come to.
@@ -112,18 +125,52 @@ pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
         {
             values[place] = Some(choices.to_string().into());
         }
-        let value = |known: Known| {
-            let text: &str = values.get(columns.place(known)?)?.as_deref()?;
+        let field = |place: usize| {
+            let text: &str = values.get(place)?.as_deref()?;
             (!text.is_empty()).then_some(text)
         };
-        labels.ordered |= columns.has(Known::Answer);
-        match columns::record(line, columns.has(Known::Answer), value).map_err(inside)? {
+        let read = match (&guesses, listed) {
+            (Some(guesses), None) => columns::suggestion(line, &columns, guesses, field),
+            (Some(guesses), Some(listed)) => ranked(listed).and_then(|all| {
+                let said = columns::suggestion(line, &columns, guesses, field)?;
+                // Without a class of its own, a line is of the most probable one.
+                match (said, all.first()) {
+                    (Ok(record), _) => Ok(Ok(Record { probabilities: all, ..record })),
+                    (Err(_), Some((class, _))) => {
+                        let class = class.as_str();
+                        let known = |known: Known| match known {
+                            Known::Class => Some(class),
+                            Known::Path | Known::File | Known::Hash => field(columns.place(known)?),
+                            _ => None,
+                        };
+                        let record = columns::record(line, false, known)?;
+                        Ok(record.map(|record| Record { probabilities: all.clone(), ..record }))
+                    }
+                    (Err(why), None) => Ok(Err(why)),
+                }
+            }),
+            (None, _) => {
+                labels.ordered |= columns.has(Known::Answer);
+                columns::record(line, columns.has(Known::Answer), |known| field(columns.place(known)?))
+            }
+        };
+        match read.map_err(inside)? {
             Ok(record) => labels.records.push(record),
             Err(why) => labels.leave_out(format_args!("line {line}"), why),
         }
         last = Some((keys, columns));
     }
     columns::finish(labels)
+}
+
+/// Classes with their probabilities, the most probable first.
+fn ranked(listed: &Map<String, Value>) -> Result<Vec<(String, f64)>> {
+    let mut all = Vec::with_capacity(listed.len());
+    for (class, p) in listed {
+        all.push((class.clone(), guesses::probability(&p.to_string(), class)?));
+    }
+    all.sort_by(|a, b| b.1.total_cmp(&a.1));
+    Ok(all)
 }
 
 fn header(object: Map<String, Value>) -> Result<Vec<Class>> {

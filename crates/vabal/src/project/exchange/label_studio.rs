@@ -139,7 +139,8 @@ pub fn interface(classes: &[Class]) -> String {
 
 /// Reads an export of Label Studio: every annotation of every task in order, as answers of whoever completed it; also of
 /// versions before 1.0, which called them completions. Cancelled annotations, those without or with several choices, and
-/// choices of regions are left out; predictions and drafts are not looked at.
+/// choices of regions are left out; drafts are not looked at, and predictions only where suggestions are read, instead of
+/// annotations.
 ///
 /// # Errors
 /// What is not JSON or not a list of tasks, a task without an image, by its place in the list, counted from 1; several
@@ -159,7 +160,7 @@ pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
         let data = |key: &str| task["data"][key].as_str();
         let hash =
             data("hash").filter(|hash| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()));
-        for annotation in annotations(task) {
+        for annotation in said_of(task, reading) {
             let (class, regions) = choice(annotation, question.as_deref());
             for _ in 0..regions {
                 labels.leave_out(at(), columns::REGIONS);
@@ -179,6 +180,8 @@ pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
                 Value::Number(seconds) => seconds.as_f64().map(|seconds| (seconds * 1000.0) as i64),
                 _ => None,
             };
+            let score = annotation["score"].as_f64().filter(|score| (0.0..=1.0).contains(score));
+            let score = score.filter(|_| reading.suggestions);
             let seconds = annotation["lead_time"].as_f64().filter(|seconds| *seconds >= 0.0);
             labels.records.push(Record {
                 line,
@@ -198,6 +201,7 @@ pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
                     source: Source::Import,
                     token: None,
                 },
+                probabilities: score.map(|score| (class.to_owned(), score)).into_iter().collect(),
             });
         }
     }
@@ -238,6 +242,14 @@ fn tasks(text: &str) -> Result<Vec<Value>> {
     Ok(tasks)
 }
 
+/// What people said of a task, or models where suggestions are read.
+fn said_of<'a>(task: &'a Value, reading: &Reading) -> Vec<&'a Value> {
+    match reading.suggestions {
+        true => task["predictions"].as_array().into_iter().flatten().collect(),
+        false => annotations(task).collect(),
+    }
+}
+
 /// What people said of a task.
 fn annotations(task: &Value) -> impl Iterator<Item = &Value> {
     let lists = ["annotations", "completions"].into_iter().filter_map(|key| task[key].as_array());
@@ -248,7 +260,7 @@ fn annotations(task: &Value) -> impl Iterator<Item = &Value> {
 /// theirs.
 fn question(tasks: &[Value], reading: &Reading) -> Result<Option<String>> {
     let mut asked: BTreeMap<&str, usize> = BTreeMap::new();
-    let results = tasks.iter().flat_map(annotations).flat_map(|annotation| {
+    let results = tasks.iter().flat_map(|task| said_of(task, reading)).flat_map(|annotation| {
         choices_of(annotation)
             .filter(|(_, is_region)| !is_region)
             .filter_map(|(result, _)| result["from_name"].as_str())

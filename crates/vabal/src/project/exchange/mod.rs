@@ -8,6 +8,7 @@
 pub mod columns;
 pub mod csv;
 pub mod folders;
+mod guesses;
 pub mod json_lines;
 pub mod label_studio;
 pub mod layout;
@@ -196,6 +197,8 @@ pub struct Record {
     pub holdout: Option<bool>,
     /// What was answered.
     pub answer: Answer,
+    /// Of a suggestion, the classes and their probabilities, as far as the file says them.
+    pub probabilities: Vec<(String, f64)>,
 }
 
 /// What a file holds.
@@ -220,6 +223,8 @@ pub struct Reading {
     pub question: Option<String>,
     /// The key of a task of Label Studio that has the image.
     pub image: Option<String>,
+    /// Whether what a file says are not labels but suggestions, of another model: a class or a probability for each.
+    pub suggestions: bool,
 }
 
 impl Labels {

@@ -32,6 +32,8 @@ pub struct Planned {
     pub answer: Answer,
     /// Whether the file contradicts it.
     pub contested: bool,
+    /// Of a suggestion, classes and their probabilities.
+    pub probabilities: Vec<(String, f64)>,
 }
 
 /// An image that a file names and that cannot be told.
@@ -135,7 +137,8 @@ pub fn plan<'a>(
                 answer.person = Some(format!("{person} ({number})"));
             }
         }
-        plan.answers.push(Planned { image: *image, answer, contested: number.is_some() });
+        let (contested, probabilities) = (number.is_some(), record.probabilities.clone());
+        plan.answers.push(Planned { image: *image, answer, contested, probabilities });
     }
     plan.conflicts = conflicts.into_values().collect();
     plan

@@ -6,6 +6,7 @@ mod errors;
 mod exports;
 mod matches;
 mod round_trips;
+mod suggestions;
 
 use sha2::{Digest as _, Sha256};
 

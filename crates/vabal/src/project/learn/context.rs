@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::backbone::{self, Backbone, Hash, LinearModel, Open, Source, Wish};
+use crate::backbone::{self, Backbone, Hash, Known, LinearModel, Open, Source, Wish};
 use crate::data::Features;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -32,6 +32,7 @@ pub struct Context {
     seen: Mutex<Option<Arc<Seen>>>,
     /// Held by whoever computes features: a training and a map that begin together compute them once.
     seeing: Mutex<()>,
+    known: Mutex<Option<Arc<Known>>>,
 }
 
 impl std::fmt::Debug for Context {
@@ -44,7 +45,14 @@ impl Context {
     /// With `open` for backbones by name.
     #[must_use]
     pub fn new(device: Device, open: Box<Open>) -> Self {
-        Self { device, open, opened: Mutex::default(), seen: Mutex::default(), seeing: Mutex::default() }
+        Self {
+            device,
+            open,
+            opened: Mutex::default(),
+            seen: Mutex::default(),
+            seeing: Mutex::default(),
+            known: Mutex::default(),
+        }
     }
 
     /// With the backbone inside the program, and with files.
@@ -76,6 +84,16 @@ impl Context {
         let backbone = (self.open)(&wish).map_err(|error| error.or_hint(HINT))?;
         model.check(&backbone)?;
         Ok(backbone)
+    }
+
+    /// The features of a project as far as they are computed, all columns of them; `None` where none are.
+    pub(super) fn known(&self, project: &Project, backbone: &Backbone) -> Result<Option<Arc<Known>>> {
+        let mut held = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = project.folder().join(FEATURES);
+        if held.as_ref().is_none_or(|known| !known.is_all_of(&folder, backbone)) {
+            *held = Known::open(&folder, backbone)?.map(Arc::new);
+        }
+        Ok(held.clone())
     }
 
     /// All images of a project as features. Those that were computed once come from memory or from the project's folder.

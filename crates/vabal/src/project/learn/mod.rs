@@ -3,6 +3,7 @@
 //! It reads at its beginning and writes at its end, so that people go on answering meanwhile. Never here: threads, who
 //! starts it and when, how answers are stored.
 
+mod alike;
 mod context;
 pub(in crate::project) mod embedding;
 mod model;
@@ -19,8 +20,8 @@ use super::{ImageId, Prediction, Project, Queued, Settings, State, Summary, esti
 use crate::active::{Classifier, Heads, Learner, Lens, Pool, Strength, Trainer, choose, look};
 use crate::backbone::{Backbone, LinearModel};
 use crate::classify::{self, Training};
-use crate::data::Images;
 use crate::data::folder::{self, Aspect, Reading};
+use crate::data::{Features, Images};
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress};
 use crate::query::Health;
@@ -28,6 +29,7 @@ use crate::query::{self, Needs, Query, Selection, Signals, Strategy, term};
 use crate::rng::Seed;
 use crate::{Id, Label, STRATEGIES};
 
+pub use alike::alike;
 pub(in crate::project) use context::Located;
 pub use context::{Context, NONE};
 use context::{Rows, Seen};
@@ -194,6 +196,8 @@ struct Outcome {
 /// What a round looks at the images with.
 struct With<'a> {
     rows: &'a Rows,
+    /// What it was trained on, where that is more than pixels.
+    features: Option<&'a Features>,
     learner: &'a dyn Learner,
     classifier: &'a dyn Classifier,
     /// The rows that it was trained on, with their labels.
@@ -360,8 +364,8 @@ impl Work<'_> {
                 let head = seen.pca.head(&classifier.heads[0])?;
                 let (spec, key) = (backbone.spec().clone(), backbone.key());
                 let model = Model::Linear(LinearModel { head, classes: called, spec, key });
-                let with =
-                    With { rows: &seen.rows, learner: &learner, classifier: &classifier, train, labels };
+                let (rows, features) = (&seen.rows, Some(&seen.features));
+                let with = With { rows, features, learner: &learner, classifier: &classifier, train, labels };
                 let mut outcome = self.ask(with, classes, measured(&backbone), progress)?;
                 // Of what it was trained on, a part of it that was fitted without.
                 outcome.predictions.extend(
@@ -379,8 +383,9 @@ impl Work<'_> {
                 let learner =
                     Trainer { images: &loaded.images, classes: &called, settings: &settings, device };
                 let classifier = learner.fit(&train, &labels, None, self.seed, progress)?;
+                let rows = &loaded.rows;
                 let with =
-                    With { rows: &loaded.rows, learner: &learner, classifier: &classifier, train, labels };
+                    With { rows, features: None, learner: &learner, classifier: &classifier, train, labels };
                 let outcome = self.ask(with, classes, self.measured_scratch(), progress)?;
                 Ok(Outcome { model: Some(Model::Network(classifier.scorer)), ..outcome })
             }
@@ -395,7 +400,7 @@ impl Work<'_> {
         measured: Measured,
         progress: &mut Progress<'_>,
     ) -> Result<Outcome> {
-        let With { rows, learner, classifier, train, labels } = with;
+        let With { rows, features, learner, classifier, train, labels } = with;
         let open = rows.of(self.open()?);
         let mut pool = Pool::new(&[train.clone(), open].concat())?;
         pool.learn(&train, &labels)?;
@@ -442,7 +447,18 @@ impl Work<'_> {
         let before = self.project.predicted()?;
         let pairs =
             before.iter().filter_map(|(id, class)| Some((u64::from(*class), u64::from(*predicted.get(id)?))));
-        let queue = queued(&selection, rows, |_| true);
+        let mut queue = queued(&selection, rows, |_| true);
+        let mut alike = None;
+        if let Some(features) = features {
+            let among = features.rows(pool.labelled())?;
+            let among = alike::directions(among.view());
+            let asked = alike::directions(features.rows(&selection.ids)?.view());
+            for (queued, nearest) in queue.iter_mut().zip(alike::nearest(&asked, &among, false)) {
+                queued.terms.push((term::NEAREST.into(), nearest));
+            }
+            let some = among.slice(ndarray::s![..among.nrows().min(SAMPLE), ..]).to_owned();
+            alike = alike::usual(alike::nearest(&some, &some, true));
+        }
         let measured = Measured {
             train: shares.iter().map(|share| share.labelled).collect(),
             holdout: self.measure(&predicted)?,
@@ -458,6 +474,7 @@ impl Work<'_> {
             difficulty: health.map(|health| health.difficulty.clone()).unwrap_or_default(),
             prior: health.map(|health| health.prior.clone()).unwrap_or_default(),
             classes,
+            alike,
             ..Summary::default()
         };
         Ok(Outcome { summary, measured, predictions, queue, model: None })

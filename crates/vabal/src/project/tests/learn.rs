@@ -270,6 +270,23 @@ fn features_of_a_pretrained_network_give_questions_suggestions_and_files() {
         assert!(known.get(&image.path).is_none_or(|&class| named(class) == said), "{}", image.path);
     }
 
+    // By features, an image is most like those of its own class, and comes first itself.
+    let like = ImageId(7);
+    let order = learn::alike(&project, like, &context).unwrap();
+    assert_eq!((order.len(), order[0]), (120, like));
+    let own = order[1..11].iter().filter(|&&id| truth(&name(id)) == truth(&name(like))).count();
+    assert!(own >= 8, "{own}");
+    let query = ListQuery { class: Some(truth(&name(like))), ..ListQuery::default() };
+    let listed = project.list_in_order(&query, &order).unwrap();
+    assert!(!listed.images.is_empty() && listed.images.iter().all(|image| image.class == query.class));
+    let ids: Vec<ImageId> = listed.images.iter().map(|image| image.id).collect();
+    assert!(ids.is_sorted_by_key(|id| order.iter().position(|other| other == id)), "{ids:?}");
+    let refused = learn::alike(&project, ImageId(999), &context).unwrap_err().to_string();
+    assert!(refused.contains("no such image"), "{refused}");
+    // Reasons come with the queue: no text is that of all.
+    let asked = project.queue(10).unwrap();
+    assert!(asked.iter().all(|asked| !asked.image.why.is_empty() && !asked.image.top.is_empty()));
+
     let out = place.project().join("labels.csv");
     let shape = crate::project::Shape::File(
         crate::project::exchange::Format::Csv,
@@ -281,6 +298,8 @@ fn features_of_a_pretrained_network_give_questions_suggestions_and_files() {
 
     // A model is of one backbone, used in one way.
     project.change_settings(&serde_json::json!({ "backbone": "none" })).unwrap();
+    let refused = learn::alike(&project, like, &context).unwrap_err().to_string();
+    assert!(refused.contains("no features") && refused.contains("hint:"), "{refused}");
     assert_eq!(project.predict_folder(&place.images(), &cpu(), &mut silent()).unwrap(), all);
     project.change_settings(&serde_json::json!({ "backbone": "no-such-one" })).unwrap();
     let error = project.predict_folder(&place.images(), &cpu(), &mut silent()).unwrap_err().to_string();

@@ -171,9 +171,12 @@ fn json_has_the_names_of_the_contract() {
     let next = project.next("ann", 1, &[]).unwrap();
     assert_eq!(keys(serde_json::to_value(&next).unwrap()), "left questions round");
     let image =
-        "class duplicates flag hash height holdout id missing note path rank state suggestion why width";
+        "class duplicates flag hash height holdout id missing note path rank state suggestion top why width";
     assert_eq!(keys(serde_json::to_value(&next.questions[0]).unwrap()), image);
-    assert_eq!(keys(serde_json::to_value(&next.questions[0].why[0]).unwrap()), "kind strength text");
+    assert_eq!(
+        keys(serde_json::to_value(&next.questions[0].why[0]).unwrap()),
+        "classes kind numbers strength text"
+    );
     let answered = serde_json::to_value(label(&mut project, "ann", 12, 0)).unwrap();
     assert_eq!(keys(answered.clone()), "classes counts images labels_until_training");
     assert_eq!(keys(answered["images"][0].clone()), "class id state");
@@ -184,14 +187,17 @@ fn json_has_the_names_of_the_contract() {
     let undone = serde_json::to_value(project.undo("ann", None).unwrap()).unwrap();
     assert_eq!(keys(undone), "act classes counts images");
     let overview = serde_json::to_value(project.overview().unwrap()).unwrap();
-    assert_eq!(keys(overview.clone()), "classes counts guides id images merged name people round settings");
+    assert_eq!(
+        keys(overview.clone()),
+        "classes counts guides id images merged name people round settings suggestions"
+    );
     assert_eq!(keys(overview["classes"][0].clone()), "colour id key labels name place");
     let page = project.review(ReviewKind::Doubt, None, Some(1)).unwrap();
     let page = serde_json::to_value(page).unwrap();
     assert_eq!(keys(page.clone()), "images next total");
     assert_eq!(
         keys(page["images"][0].clone()),
-        "answers class doubt duplicates flag hash height holdout id missing note path rank state suggestion why width"
+        "answers class doubt duplicates flag hash height holdout id missing note path rank state suggestion top why width"
     );
     let id = page["images"][0]["id"].as_i64().unwrap();
     let detail = serde_json::to_value(project.detail(ImageId(id)).unwrap()).unwrap();

@@ -83,8 +83,9 @@ fn an_older_file_is_brought_forward_with_a_copy_beside_it() {
     let mut project = place.made(plain());
     label(&mut project, "ann", 1, 0);
     let file = place.project().join(FILE);
-    let steps = ["nonsense of a version before", "CREATE TABLE new (a)", "INSERT INTO new VALUES (1)"];
-    migrate(&mut project.connection, &file, 2, &steps).unwrap();
+    let before = "nonsense of a version before";
+    let steps = [before, before, "CREATE TABLE new (a)", "INSERT INTO new VALUES (1)"];
+    migrate(&mut project.connection, &file, VERSION, &steps).unwrap();
     let version = |file: &Path| {
         let connection = rusqlite::Connection::open(file).unwrap();
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
@@ -93,9 +94,9 @@ fn an_older_file_is_brought_forward_with_a_copy_beside_it() {
         let tables = "SELECT count(*) FROM sqlite_master WHERE name = 'new'";
         (version, answers, connection.query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap())
     };
-    assert_eq!(version(&file), (4, 1, 1));
-    let copy = place.project().join("project.sqlite.v2.bak");
-    assert_eq!(version(&copy), (2, 1, 0));
+    assert_eq!(version(&file), (VERSION + 2, 1, 1));
+    let copy = place.project().join(format!("project.sqlite.v{VERSION}.bak"));
+    assert_eq!(version(&copy), (VERSION, 1, 0));
     assert_refused(Project::open(&place.project()), &["newer"]);
     // The copy is a project by itself.
     drop(project);
@@ -104,9 +105,10 @@ fn an_older_file_is_brought_forward_with_a_copy_beside_it() {
     let mut project = place.open();
     assert_eq!(project.counts().unwrap().labelled, 1);
     // A step that fails changes nothing, and a copy that is there stays.
-    assert!(migrate(&mut project.connection, &file, 2, &["", "CREATE TABLE new (a)", "nonsense"]).is_err());
-    assert_eq!(version(&file), (2, 1, 0));
-    assert!(place.project().join("project.sqlite.v2-1.bak").is_file());
+    let steps = ["", "", "CREATE TABLE new (a)", "nonsense"];
+    assert!(migrate(&mut project.connection, &file, VERSION, &steps).is_err());
+    assert_eq!(version(&file), (VERSION, 1, 0));
+    assert!(place.project().join(format!("project.sqlite.v{VERSION}-1.bak")).is_file());
 }
 
 #[test]
@@ -114,7 +116,8 @@ fn a_project_of_the_first_version_is_opened_as_one_of_this() {
     let place = Place::new(2);
     let mut project = place.made(plain());
     label(&mut project, "ann", 1, 0);
-    let later = "DROP TABLE guides; DROP TABLE examples; DROP TABLE notes; PRAGMA user_version = 1";
+    let later = "DROP TABLE guides; DROP TABLE examples; DROP TABLE notes; DROP TABLE suggestions;
+                 PRAGMA user_version = 1";
     project.connection.execute_batch(later).unwrap();
     drop(project);
     let mut project = place.open();

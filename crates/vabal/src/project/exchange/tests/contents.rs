@@ -8,7 +8,11 @@ fn task(annotations: &str) -> String {
 }
 
 fn studio(tasks: &[String], question: Option<&str>, image: Option<&str>) -> Result<Labels> {
-    let reading = Reading { question: question.map(str::to_owned), image: image.map(str::to_owned) };
+    let reading = Reading {
+        question: question.map(str::to_owned),
+        image: image.map(str::to_owned),
+        ..Reading::default()
+    };
     read(format!("[{}]", tasks.join(",")).as_bytes(), Format::LabelStudio, &reading)
 }
 
@@ -40,7 +44,7 @@ fn of_several_questions_one_must_be_named() {
     let error = studio(&tasks, Some("clas"), None).unwrap_err().to_string();
     assert!(error.contains("no such question") && error.contains("quality (2"), "{error}");
     // The same of columns and keys.
-    let reading = Reading { question: Some("Quality".into()), image: None };
+    let reading = Reading { question: Some("Quality".into()), ..Reading::default() };
     let labels = csv::read("image,class,quality\na,crack,sharp\nb,scale,\n", &reading).unwrap();
     assert_eq!((classes(&labels), reasons(&labels)), (vec!["sharp"], vec![("no class", 1)]));
     let labels =
