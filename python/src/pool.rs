@@ -7,7 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use vabal_query::arrays::{self, Array, Classes, Group, Values};
 use vabal_query::progress::silent;
-use vabal_query::{Event, Progress, Query, Result, Seed, Strategy};
+use vabal_query::{Event, Needs, Progress, Query, Result, Seed, Strategy};
 
 use crate::array::Held;
 use crate::complain::raise;
@@ -78,7 +78,7 @@ impl Pool {
         let result = py.detach(|| {
             with_workers(|| {
                 let mut hear = |event: Event<'_>| watch.hear(event);
-                let signals = self.0.signals(needs, of_labelled, &mut hear)?;
+                let signals = self.0.signals_for(strategy, Needs::IDS, &mut hear)?;
                 let query = self.0.query(&signals, n, Seed::new(seed));
                 query.check(strategy)?;
                 work(strategy, &query, &mut hear)

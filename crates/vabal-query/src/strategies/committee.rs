@@ -3,7 +3,6 @@
 //!
 //! Never here: how the members are trained.
 
-use ndarray::Axis;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -68,15 +67,18 @@ impl Strategy for Committee {
         Needs { committee: self.0.members, ..Needs::IDS }
     }
 
+    fn reads_rows(&self) -> bool {
+        true
+    }
+
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
-        let members = query.unlabelled.committee()?;
+        let members = query.unlabelled.committee_rows()?;
         let of = disagreement(members, "score", progress)?;
         let votes: Vec<f64> = match self.0.measure {
             Measure::MutualInformation => Vec::new(),
-            measure => (0..members.dim().0)
-                .into_par_iter()
-                .map(|row| measure.of_votes(members.index_axis(Axis(0), row)))
-                .collect(),
+            measure => {
+                (0..members.len()).into_par_iter().map(|row| measure.of_votes(members.matrix(row))).collect()
+            }
         };
         if votes.is_empty() {
             let scores: Vec<f64> = of.iter().map(|d| d.information).collect();
@@ -87,7 +89,7 @@ impl Strategy for Committee {
         let n = available(query, progress)?;
         let ids = query.unlabelled.ids();
         let mut order: Vec<usize> = (0..votes.len()).collect();
-        order.sort_unstable_by(|&a, &b| {
+        order.par_sort_unstable_by(|&a, &b| {
             let information = of[b].information.total_cmp(&of[a].information);
             votes[b].total_cmp(&votes[a]).then(information).then(ids[a].cmp(&ids[b]))
         });
