@@ -10,7 +10,6 @@ mod classes;
 mod colours;
 mod confusion;
 mod counts;
-pub mod estimate;
 pub mod exchange;
 mod export;
 mod guides;
@@ -56,6 +55,7 @@ pub use rounds::{Candidate, Prediction, Queued, Round, RoundState, Summary};
 pub use settings::{Change, Settings};
 pub use store::{FILE, Overview, VERSION};
 pub use transfer::Taken;
+pub use vabal_query::estimate;
 pub use why::{Reason, ReasonKind};
 pub use words::{Act, Source, State};
 
