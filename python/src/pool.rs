@@ -88,6 +88,11 @@ impl Pool {
     }
 }
 
+/// The values of a C-contiguous array of whole numbers.
+pub fn whole(array: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
+    PyBuffer::<i64>::get(array)?.to_vec(array.py())
+}
+
 fn read(array: &Bound<'_, PyAny>) -> PyResult<(Vec<usize>, Values)> {
     if let Ok(texts) = array.extract::<Vec<Option<String>>>() {
         return Ok((vec![texts.len()], Values::Texts(texts.into())));
