@@ -18,10 +18,10 @@ const WAYS = [
   ['guess', 'Suggestion'],
   ['doubt', 'Doubt'],
 ];
-// Least doubt first: from blue to orange, told apart by those who see few colours too.
+// Least doubt first: from blue by yellow to orange, none of them the grey of what is not known, told apart by those who see few colours too.
 const DOUBTS = {
-  light: ['#b9d3e4', '#6fa8cf', '#8c8c8c', '#e0933f', '#b04300'],
-  dark: ['#2b4a5e', '#4f8fb8', '#9a9a9a', '#e0933f', '#ffc08a'],
+  light: ['#b9d3e4', '#6fa8cf', '#d3c05a', '#e0933f', '#b04300'],
+  dark: ['#2b4a5e', '#4f8fb8', '#cdbb5e', '#e0933f', '#ffc08a'],
 };
 const SHAPES = ['circle', 'square', 'triangle', 'diamond'];
 
