@@ -32,13 +32,11 @@ pub struct Import {
     /// The file (.csv, .tsv, .jsonl, .ndjson, .json of Label Studio), or a folder with a folder for each class
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// What the file holds: labels, or the suggestions of another model
-    ///
-    /// Suggestions are a class with its probability (class, confidence), a column with a probability for each class, or the
-    /// predictions of Label Studio. They are shown until the project has a newer training of its own, take the place of those
-    /// taken in before, and are never counted as labels; images of the holdout get none.
-    #[arg(long = "as", value_name = "WHAT", value_enum, default_value_t)]
-    pub what: What,
+    /// What the file holds: labels, if not given, or suggestions, which another model made: a class with its probability, a
+    /// column with a probability for each class, or the predictions of Label Studio. They are shown until the next training
+    /// and never count as labels
+    #[arg(long = "as", value_name = "WHAT")]
+    pub what: Option<String>,
     /// What the file is, where its ending does not say: csv, jsonl or label-studio
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
@@ -62,14 +60,18 @@ pub struct Import {
     pub json: bool,
 }
 
-/// What a file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum What {
-    /// What people said.
-    #[default]
-    Labels,
-    /// What a model says.
-    Suggestions,
+/// Whether a file holds suggestions, not labels.
+fn holds_suggestions(what: Option<&str>) -> Result<bool> {
+    match what {
+        None | Some("labels") => Ok(false),
+        Some("suggestions") => Ok(true),
+        Some(other) => Err(Error::input("unknown kind of contents")
+            .at("--as")
+            .expected("labels or suggestions")
+            .got(other)
+            .hint("labels are what people said, suggestions what a model says")
+            .into()),
+    }
 }
 
 fn no_folders(folder: &std::path::Path) -> Error {
@@ -91,7 +93,7 @@ const FIRST: usize = 5;
 pub fn run(args: &Import) -> Result<()> {
     let mut project = Project::open(&args.project)?;
     let format = args.format.as_deref().map(Format::of).transpose()?;
-    let suggestions = args.what == What::Suggestions;
+    let suggestions = holds_suggestions(args.what.as_deref())?;
     let reading = Reading { question: args.question.clone(), image: args.image_key.clone(), suggestions };
     let person = args.person.clone().or_else(user).unwrap_or_else(|| "import".into());
     let taken = watched(args.quiet || args.json, |progress| {

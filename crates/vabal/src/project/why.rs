@@ -161,6 +161,8 @@ const LOW: f64 = 0.75;
 const SURE: f64 = 0.8;
 /// Reasons that are given at most.
 const MOST: usize = 2;
+/// The share of a queue of which one text without a number may be the first reason.
+const COMMON: f64 = 0.3;
 /// A second reason says at least this much.
 const WORTH: f64 = 0.15;
 
@@ -184,7 +186,12 @@ pub fn reasons(terms: &Terms<'_>, stats: &Stats) -> Vec<Reason> {
         return vec![reason];
     }
     // What holds of all tells nothing apart, and is said where there is nothing else.
-    let worth = |reason: &Reason| reason.strength * (1.05 - stats.said.share(reason));
+    let worth = |reason: &Reason| {
+        let share = stats.said.share(reason);
+        // Without a number of its own, it would be the same words again and again.
+        let often = reason.numbers.is_empty() && share > COMMON;
+        reason.strength * (1.05 - share) * if often { 0.1 } else { 1.0 }
+    };
     found.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
     let mut chosen: Vec<Reason> = Vec::new();
     for reason in found {
