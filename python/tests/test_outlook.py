@@ -26,7 +26,12 @@ def test_models_that_agree_stop() -> None:
     assert vabal.outlook(rounds[:3]).reason == "early"
     # Every field by its name, as a tuple, and the labels themselves.
     labels = np.where(np.arange(300) < 80, np.arange(300) % 2, -1)
-    mixed = [rounds[0]._asdict(), tuple(rounds[1]), rounds[2], vabal.Training(labels, TRUTH, said(0.9), pool)]
+    mixed: list[Any] = [
+        rounds[0]._asdict(),
+        tuple(rounds[1]),
+        rounds[2],
+        vabal.Training(labels, TRUTH, said(0.9), pool),
+    ]
     assert vabal.outlook(mixed) == found
     few = [*rounds[:3], vabal.Training(80, TRUTH[:6], said(0.9)[:6], pool)]
     assert vabal.outlook(few).reason == "unmeasured"

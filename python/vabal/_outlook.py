@@ -95,8 +95,8 @@ def outlook(
     >>> found = vabal.outlook(rounds)
     >>> found.stop, found.reason, str(found)
     (True, 'stable', 'the last three models predict the same of nearly every row')
-    >>> found.recall[1]
-    Estimate(value=1.0, low=0.928..., high=1.0)
+    >>> found.recall[1].value, round(found.recall[1].low, 2)
+    (1.0, 0.93)
     """
     trainings = [_training(item) for item in history]
     more = _arrays.whole(more, "more", LARGEST)
