@@ -194,7 +194,7 @@ impl Project {
             let sort = query.sort.unwrap_or(Sort::Id);
             let mut filter = Filter::of(query);
             if sort != Sort::Doubt {
-                filter = filter.as_shown(sql)?;
+                filter = filter.with_shown(sql)?;
             } else {
                 let (ids, next, total) = review::doubted(sql, &filter, query.after.as_deref(), limit)?;
                 let ids: Vec<ImageId> = ids.into_iter().map(|(image, _)| image).collect();
@@ -267,7 +267,7 @@ impl Project {
                 .into());
         }
         self.read(|sql| {
-            let filter = Filter::of(query).as_shown(sql)?;
+            let filter = Filter::of(query).with_shown(sql)?;
             let mut select = sql.prepare_cached(&format!("SELECT i.image {}", filter.text(Lead::Images)))?;
             let rows = select.query_map(params_from_iter(&filter.values), |row| row.get(0))?;
             let fit = rows.collect::<rusqlite::Result<HashSet<ImageId>>>()?;
@@ -458,7 +458,7 @@ impl Filter {
     }
 
     /// By the suggestions that are shown, also of another model.
-    fn as_shown(self, sql: &Transaction<'_>) -> Attempt<Self> {
+    fn with_shown(self, sql: &Transaction<'_>) -> Attempt<Self> {
         Ok(Self { said: suggesting::shown(sql)?.0, ..self })
     }
 

@@ -6,6 +6,9 @@ use super::columns::{Columns, Known};
 use super::{MOST_CLASSES, shortened};
 use crate::error::{Error, Result};
 
+/// Classes with their probabilities.
+type Probabilities = Vec<(String, f64)>;
+
 /// What a column of the probability of the class may be called, in small letters with `_`.
 const CONFIDENCE: [&str; 5] = ["confidence", "probability", "prob", "score", "p"];
 /// What a column of the class may be called, beside what it is called in files of labels.
@@ -70,9 +73,9 @@ impl Guesses {
     pub fn of<'a>(
         &self,
         value: impl Fn(usize) -> Option<&'a str>,
-    ) -> Result<(Option<String>, Vec<(String, f64)>)> {
+    ) -> Result<(Option<String>, Probabilities)> {
         let said = |place: usize, name: &str| value(place).map(|text| probability(text, name)).transpose();
-        let mut all: Vec<(String, f64)> = Vec::new();
+        let mut all = Probabilities::new();
         for (place, class) in &self.classes {
             if let Some(p) = said(*place, class)? {
                 all.push((class.clone(), p));

@@ -6,8 +6,10 @@ fn guesses(text: &str, format: Format) -> Result<Labels> {
     read(text.as_bytes(), format, &Reading { suggestions: true, ..Reading::default() })
 }
 
-/// Path, class and probabilities of each record.
-fn all(labels: &Labels) -> Vec<(&str, &str, Vec<(&str, f64)>)> {
+/// Path, class and probabilities of a record.
+type Told<'a> = (&'a str, &'a str, Vec<(&'a str, f64)>);
+
+fn all(labels: &Labels) -> Vec<Told<'_>> {
     labels
         .records
         .iter()
