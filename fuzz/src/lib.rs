@@ -1,5 +1,5 @@
-//! One function for each kind of file or message that strangers send. Whatever the bytes are, each returns: an error is an
-//! answer, a panic or an abort is a fault.
+//! One function for each kind of file or message that strangers send. Whatever the bytes are, each
+//! returns: an error is an answer, a panic or an abort is a fault.
 
 use std::cell::RefCell;
 use std::fs;
@@ -178,8 +178,8 @@ static SERVER: LazyLock<(u16, PathBuf)> = LazyLock::new(|| {
     (port, folder)
 });
 
-/// A request to the page's server, with its token in front, so that what lies behind the gate is reached too. The server
-/// must answer the next request as ever.
+/// A request to the page's server, with its token in front, so that what lies behind the gate is
+/// reached too. The server must answer the next request as ever.
 pub fn http(bytes: &[u8]) {
     let port = SERVER.0;
     let send = |bytes: &[u8]| -> Vec<u8> {

@@ -4,8 +4,9 @@ use pyo3::PyErr;
 use pyo3::exceptions::{PyFloatingPointError, PyKeyboardInterrupt, PyOSError, PyRuntimeError, PyValueError};
 use vabal_query::Error;
 
-/// `ValueError` for what the caller gave, `OSError` (with its number, so that it is a `FileNotFoundError` where it is one)
-/// for files, `FloatingPointError` for a loss that is not finite, `KeyboardInterrupt` where work was stopped.
+/// `ValueError` for what the caller gave, `OSError` (with its number, so that it is a
+/// `FileNotFoundError` where it is one) for files, `FloatingPointError` for a loss that is not
+/// finite, `KeyboardInterrupt` where work was stopped.
 pub fn raise(error: Error) -> PyErr {
     let text = error.to_string();
     match error {

@@ -1,4 +1,5 @@
-//! Features of images by a pretrained network. Which things are images is told apart in Python (`vabal/_embed.py`).
+//! Features of images by a pretrained network. Which things are images is told apart in Python
+//! (`vabal/_embed.py`).
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -33,8 +34,8 @@ fn runtime(library: PathBuf) -> Result<OnnxRuntime> {
 
 #[pymethods]
 impl Backbone {
-    /// Opens a network by its name or its file, with settings as JSON, for images of `side` pixels; with a `library` ONNX Runtime
-    /// runs it.
+    /// Opens a network by its name or its file, with settings as JSON, for images of `side` pixels;
+    /// with a `library` ONNX Runtime runs it.
     #[new]
     fn new(
         py: Python<'_>,
@@ -61,8 +62,8 @@ impl Backbone {
         serde_json::to_string(self.0.spec()).map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
-    /// Features of images, f32 in rows: each image [h, w, c], of u8. `done` images of `total` came before, as far as
-    /// `progress` is concerned.
+    /// Features of images, f32 in rows: each image [h, w, c], of u8. `done` images of `total` came
+    /// before, as far as `progress` is concerned.
     #[pyo3(signature = (images, done=0, total=0, progress=None))]
     fn features(
         &self,

@@ -19,8 +19,9 @@ type Weights = (Py<PyBytes>, Py<PyBytes>);
 /// Strength, temperature, loss and accuracy by cross-validation; warnings.
 type Said = (f64, f64, Option<f64>, Option<f64>, Vec<String>);
 
-/// Fits a classifier to features [n, d] and their classes \[n\], counted from 0: with the strength `l2`, or, without it, with a
-/// strength and a temperature chosen by cross-validation; for classes as frequent as each other where `balanced`.
+/// Fits a classifier to features [n, d] and their classes \[n\], counted from 0: with the strength
+/// `l2`, or, without it, with a strength and a temperature chosen by cross-validation; for classes
+/// as frequent as each other where `balanced`.
 #[pyfunction]
 #[pyo3(signature = (features, labels, classes, l2, balanced, seed, progress=None))]
 #[expect(clippy::too_many_arguments, reason = "the arguments of a call of Python's")]
@@ -64,7 +65,8 @@ pub fn head_fit(
     Ok((weights, (l2, temperature, loss, accuracy, warnings)))
 }
 
-/// Logits, or probabilities, of features [n, d] by the classifier of weights [C, d] and biases \[C\]: f32, [n, C].
+/// Logits, or probabilities, of features [n, d] by the classifier of weights [C, d] and biases
+/// \[C\]: f32, [n, C].
 #[pyfunction]
 pub fn head_predict(
     py: Python<'_>,

@@ -1,7 +1,9 @@
-//! The Python package's compiled half, `vabal._vabal`: numpy's memory in, the library's calls, bytes and JSON out.
+//! The Python package's compiled half, `vabal._vabal`: numpy's memory in, the library's calls,
+//! bytes and JSON out.
 //!
-//! Never here: what a strategy does, which is the library's, and which types of array a caller may give, which is
-//! told apart in Python (`vabal/_arrays.py`). What Python sees of this module stands in `vabal/_vabal.pyi`.
+//! Never here: what a strategy does, which is the library's, and which types of array a caller may
+//! give, which is told apart in Python (`vabal/_arrays.py`). What Python sees of this module stands
+//! in `vabal/_vabal.pyi`.
 
 mod array;
 mod complain;

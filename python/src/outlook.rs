@@ -5,13 +5,14 @@ use vabal_query::estimate::{self, Held, Stop};
 
 use crate::pool::whole;
 
-/// Labels, agreement with the training before, and of each class: how many of its held-out rows are predicted right, how
-/// many there are, whether it was learnt.
+/// Labels, agreement with the training before, and of each class: how many of its held-out rows are
+/// predicted right, how many there are, whether it was learnt.
 type Training = (usize, Option<f64>, Vec<(usize, usize, bool)>);
 /// A share with its interval.
 type Share = (f64, f64, f64);
-/// Why stopping is reasonable or not, how many steps there are, what more labels are expected to add, the balanced accuracy of
-/// the last training, which has no value where a class is not held out, and the recall of each class.
+/// Why stopping is reasonable or not, how many steps there are, what more labels are expected to
+/// add, the balanced accuracy of the last training, which has no value where a class is not held
+/// out, and the recall of each class.
 type Outlook = (&'static str, usize, Option<f64>, Option<(Option<f64>, f64, f64)>, Vec<Option<Share>>);
 
 /// What trainings, in order, say of `more` labels.

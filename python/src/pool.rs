@@ -14,7 +14,8 @@ use crate::complain::raise;
 use crate::threads::with_workers;
 use crate::watch::Watch;
 
-/// Arrays of n rows each, and which of the rows are labelled. Made once, read by any number of calls.
+/// Arrays of n rows each, and which of the rows are labelled. Made once, read by any number of
+/// calls.
 #[pyclass(frozen, module = "vabal._vabal")]
 pub struct Pool(pub arrays::Pool);
 
@@ -27,8 +28,8 @@ enum Told {
 
 #[pymethods]
 impl Pool {
-    /// Arrays as `vabal/_arrays.py` makes them, each with its name and what it is called in messages: C-contiguous f32,
-    /// i64 or lists of texts.
+    /// Arrays as `vabal/_arrays.py` makes them, each with its name and what it is called in
+    /// messages: C-contiguous f32, i64 or lists of texts.
     #[new]
     #[pyo3(signature = (arrays, classes=None))]
     fn new(arrays: Vec<(String, String, Bound<'_, PyAny>)>, classes: Option<Told>) -> PyResult<Self> {
@@ -53,11 +54,12 @@ impl Pool {
 }
 
 impl Pool {
-    /// Calls `work` with the question that a strategy, under a name, is asked, and that strategy, or the one of its cold start;
-    /// gives back the warnings too.
+    /// Calls `work` with the question that a strategy, under a name, is asked, and that strategy,
+    /// or the one of its cold start; gives back the warnings too.
     ///
     /// # Errors
-    /// `TypeError` that names all arrays that are missing, as of any argument in Python; what the arrays and `work` raise.
+    /// `TypeError` that names all arrays that are missing, as of any argument in Python; what the
+    /// arrays and `work` raise.
     pub fn ask<T: Send>(
         &self,
         py: Python<'_>,

@@ -9,7 +9,8 @@ use crate::complain::raise;
 
 /// The strategy called `name`, with `settings`, an object in JSON, laid over its own.
 ///
-/// A key that it does not have is a `TypeError`, as of any keyword in Python; a value that it cannot take a `ValueError`.
+/// A key that it does not have is a `TypeError`, as of any keyword in Python; a value that it
+/// cannot take a `ValueError`.
 pub fn spec(name: &str, settings: &str) -> PyResult<Spec> {
     let settings: Map<String, Value> =
         serde_json::from_str(settings).map_err(|error| PyValueError::new_err(error.to_string()))?;
@@ -25,8 +26,8 @@ pub fn spec(name: &str, settings: &str) -> PyResult<Spec> {
     STRATEGIES.configure(name, &settings, &|key| format!("{key}=")).map_err(raise)
 }
 
-/// Name, arrays needed of the unlabelled and of the labelled rows, whether it puts a batch together, and the settings with
-/// their defaults as JSON.
+/// Name, arrays needed of the unlabelled and of the labelled rows, whether it puts a batch
+/// together, and the settings with their defaults as JSON.
 type Described = (&'static str, Vec<&'static str>, Vec<&'static str>, bool, String);
 
 /// Every strategy.
@@ -44,7 +45,8 @@ pub fn strategies() -> PyResult<Vec<Described>> {
     STRATEGIES.names().into_iter().map(described).collect::<Result<_, Error>>().map_err(raise)
 }
 
-/// The keywords by which the arrays that are needed are given. Class probabilities say the predicted label too.
+/// The keywords by which the arrays that are needed are given. Class probabilities say the
+/// predicted label too.
 fn keywords(needs: Needs) -> Vec<&'static str> {
     let named = [
         (needs.embedding || needs.stages, "features"),

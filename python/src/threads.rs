@@ -1,5 +1,5 @@
-//! Threads after a fork. rayon's workers stay behind in the parent, where a child would wait for them for ever: a
-//! child gets workers of its own.
+//! Threads after a fork. rayon's workers stay behind in the parent, where a child would wait for
+//! them for ever: a child gets workers of its own.
 
 use std::process;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -11,8 +11,8 @@ static FIRST: OnceLock<u32> = OnceLock::new();
 /// The workers of a forked child.
 static CHILD: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
 
-/// Runs `work` where its parallel parts find workers. In a forked child it runs on one of these, so that Ctrl-C is
-/// heard there only between calls.
+/// Runs `work` where its parallel parts find workers. In a forked child it runs on one of these, so
+/// that Ctrl-C is heard there only between calls.
 pub fn with_workers<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let here = process::id();
     if *FIRST.get_or_init(|| here) == here {

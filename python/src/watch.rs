@@ -1,5 +1,5 @@
-//! What happens while Rust works: Ctrl-C is looked for and the caller's callback is called, not more than twenty times a
-//! second, for both take the GIL.
+//! What happens while Rust works: Ctrl-C is looked for and the caller's callback is called, not
+//! more than twenty times a second, for both take the GIL.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! From the bytes of a file to values: borrowed where they lie as they are wanted, else converted block by block.
+//! From the bytes of a file to values: borrowed where they lie as they are wanted, else converted
+//! block by block.
 
 use std::io::Read;
 use std::ops::{Deref, Range};
@@ -158,7 +159,8 @@ impl Entry {
     /// Whole numbers; `None` for a float that is NaN, as some write "no label".
     ///
     /// # Errors
-    /// Values of another kind, a number that is not whole or does not fit, by its row; else as [`Entry::floats`].
+    /// Values of another kind, a number that is not whole or does not fit, by its row; else as
+    /// [`Entry::floats`].
     pub fn integers<T: TryFrom<i128>>(
         &self,
         expected: &str,

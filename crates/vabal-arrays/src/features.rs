@@ -12,8 +12,9 @@ use zip::{CompressionMethod, ZipWriter};
 
 use super::parquet;
 
-/// Writes `ids` \[n\], texts, and `features` [n, d], f32, whole or not at all; `about`, how they were made, as JSON, is with them:
-/// the array `backbone` of an archive, the metadata `backbone` of a table.
+/// Writes `ids` \[n\], texts, and `features` [n, d], f32, whole or not at all; `about`, how they
+/// were made, as JSON, is with them: the array `backbone` of an archive, the metadata `backbone` of
+/// a table.
 ///
 /// # Errors
 /// An ending that is neither `.npz` nor `.parquet`, a file that cannot be written.

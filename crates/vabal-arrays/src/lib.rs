@@ -1,6 +1,7 @@
-//! Named arrays in files: NumPy's `.npy` and `.npz`, `.safetensors`, Parquet. A file is opened by listing what it has; the values are
-//! read when they are asked for. What lies in a file as a strategy wants it, f32 in C order, is mapped and not copied;
-//! everything else is converted block by block, into memory or, where that is much, into a file without a name.
+//! Named arrays in files: NumPy's `.npy` and `.npz`, `.safetensors`, Parquet. A file is opened by
+//! listing what it has; the values are read when they are asked for. What lies in a file as a
+//! strategy wants it, f32 in C order, is mapped and not copied; everything else is converted block
+//! by block, into memory or, where that is much, into a file without a name.
 //!
 //! ```
 //! use vabal_query::arrays::{Array, Classes, Group, Pool};

@@ -1,7 +1,8 @@
 //! Files as memory: the one place of this crate with `unsafe`.
 //!
-//! A mapping is only as good as its file: if another process shortens it meanwhile, the system ends this one. Nothing
-//! can be kept from doing that, and the alternative is to copy arrays that may be larger than memory.
+//! A mapping is only as good as its file: if another process shortens it meanwhile, the system ends
+//! this one. Nothing can be kept from doing that, and the alternative is to copy arrays that may be
+//! larger than memory.
 
 use std::fs::File;
 use std::ops::{Deref, DerefMut};
@@ -29,13 +30,15 @@ impl Map {
             unsafe_code,
             reason = "mapping has no safe form; values are plain numbers, checked where they are read"
         )]
-        // SAFETY: the mapping is read as bytes alone, every pattern of which is valid. That nobody changes the file
-        // meanwhile cannot be had; the first lines of this file say what follows from it.
+        // SAFETY: the mapping is read as bytes alone, every pattern of which is valid. That nobody
+        // changes the file meanwhile cannot be had; the first lines of this file say what follows
+        // from it.
         let map = unsafe { memmap2::Mmap::map(&file) };
         Ok(Self::Read(map.map_err(Error::io("read", path))?))
     }
 
-    /// `bytes` zeros in a file that has no name and is gone with this process, in the folder for temporary files.
+    /// `bytes` zeros in a file that has no name and is gone with this process, in the folder for
+    /// temporary files.
     ///
     /// # Errors
     /// A disk without room.
@@ -44,7 +47,8 @@ impl Map {
         let file = tempfile::tempfile().map_err(Error::io("create a temporary file in", &folder))?;
         reserve(&file, bytes).map_err(Error::io("write a temporary file in", &folder))?;
         #[expect(unsafe_code, reason = "mapping has no safe form; no other process can reach this file")]
-        // SAFETY: the file has no name, and its handle goes no further: nobody else can change or shorten it.
+        // SAFETY: the file has no name, and its handle goes no further: nobody else can change or
+        // shorten it.
         let map = unsafe { memmap2::MmapMut::map_mut(&file) };
         Ok(Self::Own(map.map_err(Error::io("map a temporary file in", &folder))?))
     }
@@ -58,7 +62,8 @@ impl Map {
     }
 }
 
-/// Writes zeros: a file with holes would meet a full disk when a page is written, which ends the process.
+/// Writes zeros: a file with holes would meet a full disk when a page is written, which ends the
+/// process.
 fn reserve(file: &File, bytes: usize) -> std::io::Result<()> {
     use std::io::Write as _;
     let zeros = vec![0; 1 << 20];

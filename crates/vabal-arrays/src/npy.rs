@@ -139,8 +139,8 @@ fn dtype(descr: &str) -> (Dtype, bool) {
     (dtype, swapped)
 }
 
-/// `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`, its keys in any order. A type that is no text (of a
-/// structured array, a list) is given back as it is written.
+/// `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`, its keys in any order. A type
+/// that is no text (of a structured array, a list) is given back as it is written.
 fn parse(text: &str) -> Option<(String, bool, Vec<usize>)> {
     let mut rest = text.trim().strip_prefix('{')?.trim_start();
     let (mut descr, mut fortran, mut shape) = (None, None, None);

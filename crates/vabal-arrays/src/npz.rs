@@ -41,8 +41,8 @@ pub fn open(path: &Path) -> Result<Vec<Entry>> {
         let broken = |got: String| torn(&place, EXPECTED, got);
         let (method, size, packed) = (file.compression(), file.size(), file.compressed_size());
         let start = file.data_start().and_then(|start| usize::try_from(start).ok());
-        // Deflate makes nothing smaller than a 1032nd: what claims more is no array, and would fill the memory.
-        // And more than the archive holds cannot be packed in it.
+        // Deflate makes nothing smaller than a 1032nd: what claims more is no array, and would fill
+        // the memory. And more than the archive holds cannot be packed in it.
         if packed > map.len() as u64 || size > packed.saturating_mul(1040).saturating_add(1 << 10) {
             return Err(broken(format!("{size} bytes out of {packed}")));
         }

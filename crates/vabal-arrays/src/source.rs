@@ -1,4 +1,5 @@
-//! An array of a file as a [`Source`] of `vabal_query::arrays`: which of its readers each kind of array takes.
+//! An array of a file as a [`Source`] of `vabal_query::arrays`: which of its readers each kind of
+//! array takes.
 
 use std::sync::Arc;
 

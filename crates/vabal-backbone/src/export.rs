@@ -1,4 +1,5 @@
-//! A backbone with a linear classifier behind it, as one ONNX file that any runtime reads; and the classifier alone.
+//! A backbone with a linear classifier behind it, as one ONNX file that any runtime reads; and the
+//! classifier alone.
 //!
 //! Never here: where the classifier comes from.
 
@@ -53,8 +54,9 @@ impl Linear<'_> {
         serde_json::Value::from(self.classes.to_vec()).to_string()
     }
 
-    /// The classifier alone as ONNX: input `features` [n, d], output `probabilities` [n, C]. Metadata: `vabal`, the version;
-    /// `classes`, a JSON list of names; `backbone`, how the features are made, as JSON.
+    /// The classifier alone as ONNX: input `features` [n, d], output `probabilities` [n, C].
+    /// Metadata: `vabal`, the version; `classes`, a JSON list of names; `backbone`, how the
+    /// features are made, as JSON.
     #[must_use]
     pub fn onnx(&self, spec: &Spec) -> Vec<u8> {
         let (nodes, arrays) = self.nodes("features");
@@ -69,8 +71,9 @@ impl Linear<'_> {
 }
 
 impl Backbone {
-    /// The network with a classifier behind it as ONNX: input `images` [n, channels, height, width], f32 from 0 to 255, which are
-    /// resized already; output `probabilities` [n, C]. Metadata as of [`Linear::onnx`].
+    /// The network with a classifier behind it as ONNX: input `images` [n, channels, height,
+    /// width], f32 from 0 to 255, which are resized already; output `probabilities` [n, C].
+    /// Metadata as of [`Linear::onnx`].
     ///
     /// # Errors
     /// A network of more than 2 GiB; a classifier of another width.

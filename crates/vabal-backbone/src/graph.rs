@@ -1,7 +1,8 @@
-//! What an ONNX file says of its network, read before anything is allocated for it: what goes in and out, which node makes
-//! what, and that every array is as long as its shape says.
+//! What an ONNX file says of its network, read before anything is allocated for it: what goes in
+//! and out, which node makes what, and that every array is as long as its shape says.
 //!
-//! Facts of onnx.proto: `ModelProto`, `GraphProto`, `NodeProto`, `TensorProto`. Never here: running a network.
+//! Facts of onnx.proto: `ModelProto`, `GraphProto`, `NodeProto`, `TensorProto`. Never here: running
+//! a network.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -92,7 +93,8 @@ pub(crate) struct Head<'a> {
 
 /// Nodes between the logits and the output, at most.
 const AFTER_LOGITS: usize = 8;
-/// The largest whole number of an attribute: paddings, sizes of kernels, groups, axes, all but marks such as "to the end".
+/// The largest whole number of an attribute: paddings, sizes of kernels, groups, axes, all but
+/// marks such as "to the end".
 const LARGEST_PLAIN: u64 = 1 << 20;
 /// Elements of one array, at most: 16 GiB of f32.
 const MOST_ELEMENTS: u64 = 1 << 32;
@@ -265,7 +267,8 @@ impl<'a> Graph<'a> {
         Ok(name)
     }
 
-    /// Whether a value has the same elements whatever the image: a weight, or made of weights alone.
+    /// Whether a value has the same elements whatever the image: a weight, or made of weights
+    /// alone.
     fn is_constant(&self, value: &str, depth: usize) -> bool {
         self.initializers.contains_key(value)
             || depth > 0
@@ -275,7 +278,8 @@ impl<'a> Graph<'a> {
                 })
     }
 
-    /// The last layer before `output`, if it is that of a classifier: what is between changes no class's place.
+    /// The last layer before `output`, if it is that of a classifier: what is between changes no
+    /// class's place.
     pub(crate) fn head(&self, output: &str) -> Option<Head<'a>> {
         let mut value = output;
         for _ in 0..AFTER_LOGITS {
@@ -302,8 +306,8 @@ impl<'a> Graph<'a> {
         self.makers.contains_key(value)
     }
 
-    /// The model with `output` for its only output, without what is not needed for it, and with the arrays inside that lie in the
-    /// files `beside` it.
+    /// The model with `output` for its only output, without what is not needed for it, and with the
+    /// arrays inside that lie in the files `beside` it.
     pub(crate) fn cut(&self, output: &str, beside: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
         let mut needed: HashSet<&str> = HashSet::from([output]);
         // A nested graph may use any value: then all stays.
@@ -373,7 +377,8 @@ impl<'a> Graph<'a> {
             || self.inputs.iter().any(|port| port.name == value)
     }
 
-    /// The model with `around` around it: the value `input` is no input any more, but made by what is before.
+    /// The model with `around` around it: the value `input` is no input any more, but made by what
+    /// is before.
     pub(crate) fn within(&self, around: &Around, input: &str, metadata: &[(&str, &str)]) -> Vec<u8> {
         let add = |message: Message, field: u64, parts: &[Message]| {
             parts.iter().fold(message, |message, part| message.child(field, part))
@@ -413,7 +418,8 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// A node with the attributes that its file leaves to the standard's default, which `rten` does not know for convolutions.
+/// A node with the attributes that its file leaves to the standard's default, which `rten` does not
+/// know for convolutions.
 fn completed(bytes: &[u8], node: &Node<'_>) -> Message {
     let fields = fields(bytes).flatten();
     let message = fields.fold(Message::default(), |message, (number, value)| message.field(number, value));

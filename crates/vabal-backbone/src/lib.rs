@@ -1,8 +1,9 @@
 //! Features of images by a pretrained network: an ONNX file, run on the CPU by `rten`.
 //!
-//! [`Backbone::open`] reads from the file what goes in (layout, size, channels), what to take for features, and where the
-//! classifier begins, which is cut off; [`Settings`] say it where the file does not. Each image passes on its own, on one thread:
-//! its features are the same bits whatever images are beside it and however many threads there are.
+//! [`Backbone::open`] reads from the file what goes in (layout, size, channels), what to take for
+//! features, and where the classifier begins, which is cut off; [`Settings`] say it where the file
+//! does not. Each image passes on its own, on one thread: its features are the same bits whatever
+//! images are beside it and however many threads there are.
 //!
 //! ```
 //! # #[cfg(feature = "embedded")] {
@@ -58,7 +59,8 @@ pub const EMBEDDED: &str = "efficientnet-lite0";
 #[cfg(feature = "embedded")]
 static FILE: &[u8] = include_bytes!("../default/efficientnet-lite0.onnx");
 
-/// Side of the input where neither file nor user says it, in pixels: what most networks were trained at.
+/// Side of the input where neither file nor user says it, in pixels: what most networks were
+/// trained at.
 const SIZE: usize = 224;
 /// The largest file, with what is beside it.
 const MOST_BYTES: u64 = 4 << 30;
@@ -88,7 +90,8 @@ impl std::fmt::Debug for Backbone {
 }
 
 impl Backbone {
-    /// The network inside the program: EfficientNet-lite0, trained on ImageNet (Apache-2.0), 1,280 features.
+    /// The network inside the program: EfficientNet-lite0, trained on ImageNet (Apache-2.0), 1,280
+    /// features.
     ///
     /// # Errors
     /// Settings that do not fit it.
@@ -99,12 +102,13 @@ impl Backbone {
 
     /// Opens an ONNX file, with the files of arrays beside it, and runs it once on a black image.
     ///
-    /// Every array's length is checked against its shape before the network is made. What a file may still ask for while it runs
-    /// is bounded by nothing: a front end that opens files of strangers does it in a process of its own first.
+    /// Every array's length is checked against its shape before the network is made. What a file
+    /// may still ask for while it runs is bounded by nothing: a front end that opens files of
+    /// strangers does it in a process of its own first.
     ///
     /// # Errors
-    /// A file that cannot be read, is damaged, or is no network on images; operations that are not supported; settings that do not
-    /// fit it.
+    /// A file that cannot be read, is damaged, or is no network on images; operations that are not
+    /// supported; settings that do not fit it.
     pub fn open(path: &Path, settings: &Settings) -> Result<Self> {
         let size = fs::metadata(path).map_err(Error::io("read", path))?.len();
         if size > MOST_BYTES {
@@ -218,10 +222,12 @@ impl Backbone {
         Ok(this)
     }
 
-    /// The same network, run by ONNX Runtime. Its features differ by rounding alone, so that its [`key`](Self::key) is the same.
+    /// The same network, run by ONNX Runtime. Its features differ by rounding alone, so that its
+    /// [`key`](Self::key) is the same.
     ///
     /// # Errors
-    /// A network that ONNX Runtime refuses, or whose features it does not agree on with rten to one in a thousand of the largest.
+    /// A network that ONNX Runtime refuses, or whose features it does not agree on with rten to one
+    /// in a thousand of the largest.
     #[cfg(feature = "onnxruntime")]
     pub fn with_runtime(mut self, runtime: &OnnxRuntime) -> Result<Self> {
         let image = DynamicImage::ImageRgb8(image::RgbImage::from_fn(64, 64, |x, y| {
@@ -282,7 +288,8 @@ impl Backbone {
         &self.spec
     }
 
-    /// What features depend on beside the image: file, input, output, preprocessing. 64 hexadecimal digits.
+    /// What features depend on beside the image: file, input, output, preprocessing. 64 hexadecimal
+    /// digits.
     #[must_use]
     pub fn key(&self) -> String {
         let spec = Spec { name: String::new(), ..self.spec.clone() };

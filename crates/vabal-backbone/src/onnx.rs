@@ -12,7 +12,8 @@
 
 use crate::protobuf::Message;
 
-/// The metadata of a network that takes pixels of 0 to 255 as they are: its mean and deviation of values from 0 to 1.
+/// The metadata of a network that takes pixels of 0 to 255 as they are: its mean and deviation of
+/// values from 0 to 1.
 pub const PIXELS: [(&str, &str); 2] = [("vabal.mean", "0"), ("vabal.std", "0.003921568627450980392")];
 
 /// An attribute of a node: whole numbers.
@@ -49,7 +50,8 @@ pub fn indices(name: &str, values: &[i64]) -> Message {
     Message::default().whole(1, values.len() as i64).whole(2, 7).text(8, name).bytes(9, &raw)
 }
 
-/// What goes in or out, in f32: a name and the length of each axis, `None` of one that may have any.
+/// What goes in or out, in f32: a name and the length of each axis, `None` of one that may have
+/// any.
 #[must_use]
 pub fn port(name: &str, axes: &[Option<usize>]) -> Message {
     let shape = axes.iter().enumerate().fold(Message::default(), |message, (place, axis)| {

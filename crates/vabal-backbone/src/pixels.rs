@@ -1,5 +1,5 @@
-//! An image as the numbers that a backbone takes: the whole image, stretched to the input's size by triangle filter with
-//! antialiasing, then normalised.
+//! An image as the numbers that a backbone takes: the whole image, stretched to the input's size by
+//! triangle filter with antialiasing, then normalised.
 //!
 //! Never here: decoding files.
 

@@ -1,4 +1,5 @@
-//! What runs a network in place of rten: the ONNX Runtime that the user has, a shared library that is opened at run time.
+//! What runs a network in place of rten: the ONNX Runtime that the user has, a shared library that
+//! is opened at run time.
 //!
 //! Never here: which of the two runs; what features are.
 
@@ -32,8 +33,8 @@ const PROGRAM: &str =
     "from importlib.util import find_spec; print(find_spec('onnxruntime').submodule_search_locations[0])";
 
 impl OnnxRuntime {
-    /// Finds the shared library: `given`, the value of the variable `VABAL_ONNXRUNTIME`, a file; or else that of the package
-    /// `onnxruntime` of the `python3` that the shell would run.
+    /// Finds the shared library: `given`, the value of the variable `VABAL_ONNXRUNTIME`, a file; or
+    /// else that of the package `onnxruntime` of the `python3` that the shell would run.
     ///
     /// # Errors
     /// No such variable, and no `python3` that has it.
@@ -100,7 +101,8 @@ fn ask(python: &str) -> Result<PathBuf> {
     })
 }
 
-/// The shared library of ONNX Runtime in a folder: `libonnxruntime.so.1.23.2`, `libonnxruntime.1.23.2.dylib`, `onnxruntime.dll`.
+/// The shared library of ONNX Runtime in a folder: `libonnxruntime.so.1.23.2`,
+/// `libonnxruntime.1.23.2.dylib`, `onnxruntime.dll`.
 fn library_in(folder: &Path) -> Option<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
     found.retain(|path| {

@@ -414,7 +414,8 @@ fn a_network_with_a_classifier_behind_it_gives_the_probabilities_of_its_features
         let logits = features.dot(&weights.t()) + &bias;
         let powers = logits.mapv(f64::exp);
         let expected = &powers / powers.sum();
-        // Read back as a network that takes pixels of 0 to 255, and whose output is the probabilities.
+        // Read back as a network that takes pixels of 0 to 255, and whose output is the
+        // probabilities.
         let bytes = backbone.with_classifier(linear).unwrap();
         let plain = Settings { output: Some("probabilities".into()), ..Settings::default() };
         let whole = Backbone::of(bytes, "whole", "whole", BTreeMap::new(), &plain).unwrap();

@@ -15,12 +15,14 @@ pub struct Wish {
     pub name: String,
     /// What its file does not say, or is not to be believed in.
     pub settings: Settings,
-    /// Half of the images have no longer side than this, in pixels; 0 where nothing is known of them.
+    /// Half of the images have no longer side than this, in pixels; 0 where nothing is known of
+    /// them.
     pub side: usize,
 }
 
 impl Wish {
-    /// The network of this name, its input `size` pixels high and wide, or 0 for what suits it, for images of `side` pixels.
+    /// The network of this name, its input `size` pixels high and wide, or 0 for what suits it, for
+    /// images of `side` pixels.
     #[must_use]
     pub fn new(name: &str, size: usize, side: usize) -> Self {
         let settings = Settings { size: (size > 0).then_some(size), ..Settings::default() };
@@ -31,8 +33,8 @@ impl Wish {
 /// Opens a backbone.
 pub type Open = dyn Fn(&Wish) -> Result<Backbone> + Send + Sync;
 
-/// Opens the network inside the program or an ONNX file. The network inside the program takes images at the size that suits
-/// them, where no size is asked for.
+/// Opens the network inside the program or an ONNX file. The network inside the program takes
+/// images at the size that suits them, where no size is asked for.
 ///
 /// # Errors
 /// An unknown name; what [`Backbone::open`] says.
@@ -58,7 +60,8 @@ pub fn open(wish: &Wish) -> Result<Backbone> {
 /// The name for what there is.
 pub const AUTO: &str = "auto";
 
-/// The input of the network inside the program for images of this side, in pixels: docs/decisions/0023.
+/// The input of the network inside the program for images of this side, in pixels:
+/// docs/decisions/0023.
 fn suitable(side: usize) -> usize {
     if side <= 96 { 160 } else { 224 }
 }

@@ -1,7 +1,8 @@
 //! Times training steps and stage features of the classifier, one line of JSON per width, for
-//! `bench/classifier.py`: `bench_classifier STEPS auto|plain|DEVICE BATCH WIDTH...`. Random images: speed does not depend on
-//! them. Allocator and threads are the program's. `training_mib` is by how much the process grew at most from before the training: of one
-//! width a process, since the peak is that of all before.
+//! `bench/classifier.py`: `bench_classifier STEPS auto|plain|DEVICE BATCH WIDTH...`. Random images:
+//! speed does not depend on them. Allocator and threads are the program's. `training_mib` is by how
+//! much the process grew at most from before the training: of one width a process, since the peak
+//! is that of all before.
 
 use std::error::Error;
 use std::io::Write as _;

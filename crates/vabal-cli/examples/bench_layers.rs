@@ -1,5 +1,6 @@
-//! Times the convolutions of a residual network one by one, a line of JSON each, for `bench/layers.py`: `bench_layers BATCH
-//! REPEATS WIDTH...`. The first line is what the processor could do at most.
+//! Times the convolutions of a residual network one by one, a line of JSON each, for
+//! `bench/layers.py`: `bench_layers BATCH REPEATS WIDTH...`. The first line is what the processor
+//! could do at most.
 
 use std::error::Error;
 use std::io::Write as _;

@@ -25,7 +25,8 @@ pub fn watched<T>(quiet: bool, work: impl FnOnce(&mut Progress<'_>) -> Result<T>
     done
 }
 
-/// Shows what the library reports on standard error: a bar where that is a terminal, warnings and notes as lines.
+/// Shows what the library reports on standard error: a bar where that is a terminal, warnings and
+/// notes as lines.
 #[derive(Debug)]
 pub struct Bar {
     bar: ProgressBar,

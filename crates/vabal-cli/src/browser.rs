@@ -1,7 +1,7 @@
 //! Opens an address in the person's browser.
 //!
-//! The address holds the token, and everybody on a machine can read the arguments of a program: what is opened is a
-//! file of the person's own that leads on to the address.
+//! The address holds the token, and everybody on a machine can read the arguments of a program:
+//! what is opened is a file of the person's own that leads on to the address.
 //!
 //! Never here: what is at the address.
 
@@ -16,7 +16,8 @@ use std::process::{Command, Stdio};
 pub struct RedirectFile(PathBuf);
 
 impl RedirectFile {
-    /// Opens `address` by way of a file in `folder`. Whether a browser comes is not known, nor waited for.
+    /// Opens `address` by way of a file in `folder`. Whether a browser comes is not known, nor
+    /// waited for.
     ///
     /// # Errors
     /// The file cannot be written, or there is no program that opens a browser.

@@ -3,7 +3,8 @@
 use std::env;
 use std::path::PathBuf;
 
-/// `$VABAL_DATA`, or `vabal` in the platform's folder for caches, or a folder beside the current one.
+/// `$VABAL_DATA`, or `vabal` in the platform's folder for caches, or a folder beside the current
+/// one.
 #[must_use]
 pub fn data_dir() -> PathBuf {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);

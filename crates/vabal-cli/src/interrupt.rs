@@ -1,5 +1,5 @@
-//! Ctrl-C: the first asks the work to stop at the next place where nothing is lost, the second ends the
-//! process at once, which loses no more than the step at hand.
+//! Ctrl-C: the first asks the work to stop at the next place where nothing is lost, the second ends
+//! the process at once, which loses no more than the step at hand.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -17,8 +17,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use vabal::Error;
 
-/// A training step takes and gives back the same few large buffers again and again: the system's allocator
-/// returns them to the kernel each time, which then clears every page anew.
+/// A training step takes and gives back the same few large buffers again and again: the system's
+/// allocator returns them to the kernel each time, which then clears every page anew.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -62,7 +62,8 @@ fn user() -> Option<String> {
 }
 
 fn main() -> ExitCode {
-    // This thread works too, instead of sleeping until the others have done each of thousands of small tasks.
+    // This thread works too, instead of sleeping until the others have done each of thousands of
+    // small tasks.
     if let Err(error) = rayon::ThreadPoolBuilder::new().use_current_thread().build_global() {
         output::complain(format!("warning: working on one core alone: {error}"));
     }

@@ -1,5 +1,5 @@
-//! Lines on standard output and standard error. A reader that has gone away (`| head`) is no error: the
-//! work goes on, unseen.
+//! Lines on standard output and standard error. A reader that has gone away (`| head`) is no error:
+//! the work goes on, unseen.
 
 use std::fmt::Display;
 use std::io::Write;

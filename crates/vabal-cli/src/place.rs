@@ -7,7 +7,8 @@ use std::path::Path;
 
 use vabal::{Error, Result};
 
-/// Checks that a file can be written at `path`, and that it is not one of `inputs`; `other` is the option that names another place.
+/// Checks that a file can be written at `path`, and that it is not one of `inputs`; `other` is the
+/// option that names another place.
 ///
 /// # Errors
 /// A folder in its place, a folder that cannot be written to, an input.

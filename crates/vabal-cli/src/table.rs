@@ -46,12 +46,14 @@ impl Format {
 /// Writes columns of one length to a file, in the format of its ending.
 ///
 /// # Errors
-/// An ending that is none of them, texts that are too long for a format, a file that cannot be written.
+/// An ending that is none of them, texts that are too long for a format, a file that cannot be
+/// written.
 pub fn write(path: &Path, columns: &[(&str, Data)]) -> Result<()> {
     files::write(path, &bytes(Format::of(path)?, columns)?)
 }
 
-/// The columns of picks, best first: rank from 1, id, score, and the terms behind it, those that are classes as whole numbers.
+/// The columns of picks, best first: rank from 1, id, score, and the terms behind it, those that
+/// are classes as whole numbers.
 pub fn picks<'a>(
     ids: Data,
     scores: Vec<f64>,
@@ -132,8 +134,8 @@ fn rows(columns: &[(&str, Data)]) -> usize {
     })
 }
 
-/// Lines of cells for a terminal, the first of which are the heads: the first column to the left, the others to the
-/// right, each as wide as it must be.
+/// Lines of cells for a terminal, the first of which are the heads: the first column to the left,
+/// the others to the right, each as wide as it must be.
 pub fn aligned(lines: &[Vec<String>]) -> Vec<String> {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let wide = |text: &String| text.chars().count();

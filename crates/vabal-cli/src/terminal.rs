@@ -1,5 +1,5 @@
-//! What a person or a program sees of an experiment: bars and a growing table in a terminal, plain lines
-//! elsewhere, JSON lines on request, nothing when asked for quiet.
+//! What a person or a program sees of an experiment: bars and a growing table in a terminal, plain
+//! lines elsewhere, JSON lines on request, nothing when asked for quiet.
 //!
 //! Never here: numbers that are not in the records, or in `vabal::experiment::summary`.
 

@@ -1,9 +1,9 @@
 //! The embedded data set as bytes: 7,000 images of Fashion-MNIST in four gzipped IDX files.
 //!
-//! The first 600 images of each class of the official training files are the pool, the first 100 of each class of the
-//! official test files the test set; `scripts/demo_set.py` makes the files again. A crate of its own, so that the Python
-//! package has the images without the networks. Fashion-MNIST is © 2017 Zalando SE, under the MIT licence
-//! (`data/LICENSE`).
+//! The first 600 images of each class of the official training files are the pool, the first 100 of
+//! each class of the official test files the test set; `scripts/demo_set.py` makes the files again.
+//! A crate of its own, so that the Python package has the images without the networks.
+//! Fashion-MNIST is © 2017 Zalando SE, under the MIT licence (`data/LICENSE`).
 //!
 //! ```
 //! let magic = [0x1f, 0x8b]; // gzip

@@ -1,11 +1,13 @@
-//! The linear classifier timed on arrays from files, for `bench/head.py`, which gives scikit-learn the same arrays.
+//! The linear classifier timed on arrays from files, for `bench/head.py`, which gives scikit-learn
+//! the same arrays.
 //!
 //! `cargo run --release --package vabal-query --example bench_head -- FOLDER RUNS`
 //!
-//! FOLDER holds `shapes.json`, {"features": [n, d], "classes": C, "rounds": [n₁, n₂, …]}, `features.f32` row-major and
-//! `labels.u32`, both little-endian. Without `rounds`, the classifier is fitted to all rows, RUNS times after one to warm
-//! up. With them it is fitted to the first n₁ rows, then from there to the first n₂, and so on, each time with the
-//! probabilities of all rows. Prints the seconds of each run and, of the last fit, loss, iterations and weights.
+//! FOLDER holds `shapes.json`, {"features": [n, d], "classes": C, "rounds": [n₁, n₂, …]},
+//! `features.f32` row-major and `labels.u32`, both little-endian. Without `rounds`, the classifier
+//! is fitted to all rows, RUNS times after one to warm up. With them it is fitted to the first n₁
+//! rows, then from there to the first n₂, and so on, each time with the probabilities of all rows.
+//! Prints the seconds of each run and, of the last fit, loss, iterations and weights.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 

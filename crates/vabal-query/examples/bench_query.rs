@@ -1,11 +1,13 @@
-//! Strategies timed on arrays from files, for `bench/peers.py`, which gives others the same arrays and prints all.
+//! Strategies timed on arrays from files, for `bench/peers.py`, which gives others the same arrays
+//! and prints all.
 //!
 //! `cargo run --release --package vabal-query --example bench_query -- FOLDER STRATEGY N RUNS`
 //!
-//! FOLDER holds `shapes.json`, and for each array that it names its values as f32, row-major, little-endian:
-//! `embedding` and `labelled` [n, d], `probabilities` [n, C], `draws` [n, T, C]. Prints the seconds of each run after
-//! one to warm up, the memory that a run takes beside its input, and the ids. STRATEGY may be `copy`: how long it
-//! takes to copy `probabilities` or `draws` with all threads.
+//! FOLDER holds `shapes.json`, and for each array that it names its values as f32, row-major,
+//! little-endian: `embedding` and `labelled` [n, d], `probabilities` [n, C], `draws` [n, T, C].
+//! Prints the seconds of each run after one to warm up, the memory that a run takes beside its
+//! input, and the ids. STRATEGY may be `copy`: how long it takes to copy `probabilities` or `draws`
+//! with all threads.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 

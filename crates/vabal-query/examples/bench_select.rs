@@ -1,6 +1,7 @@
 //! Strategies timed on a synthetic pool: seconds and peak memory.
 //!
-//! `cargo run --release --package vabal-query --example bench_select -- ROWS WIDTH LABELLED N NAME…`
+//! `cargo run --release --package vabal-query --example bench_select -- ROWS WIDTH LABELLED N
+//! NAME…`
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 

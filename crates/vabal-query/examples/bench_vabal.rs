@@ -1,7 +1,8 @@
-//! VaB-AL's own part, timed: fits the VAE and scores a synthetic pool, and leaves features, weights and scores
-//! behind for `bench/vabal.py`, which does the same in PyTorch and prints both.
+//! VaB-AL's own part, timed: fits the VAE and scores a synthetic pool, and leaves features, weights
+//! and scores behind for `bench/vabal.py`, which does the same in PyTorch and prints both.
 //!
-//! `cargo run --release --package vabal-query --example bench_vabal -- FOLDER ROWS CLASSES all|predicted`
+//! `cargo run --release --package vabal-query --example bench_vabal -- FOLDER ROWS CLASSES
+//! all|predicted`
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 

@@ -1,7 +1,8 @@
 //! What went wrong, said once: what, where, expected, got, and a hint.
 //!
 //! Every fallible function of the library returns [`Error`]. A front end prints it with
-//! [`std::fmt::Display`] and exits with [`Error::exit_code`]. Nothing in this room prints or panics.
+//! [`std::fmt::Display`] and exits with [`Error::exit_code`]. Nothing in this room prints or
+//! panics.
 //!
 //! ```
 //! use vabal_query::Error;
@@ -67,13 +68,15 @@ pub enum Error {
         /// The loss itself: NaN or infinite.
         loss: f64,
     },
-    /// The caller answered [`crate::Flow::Stop`] (Ctrl-C, a stop button). What was finished is kept.
+    /// The caller answered [`crate::Flow::Stop`] (Ctrl-C, a stop button). What was finished is
+    /// kept.
     #[error("stopped on request; what was finished is kept")]
     Stopped,
 }
 
 /// A complaint about something the caller gave. Built by [`Error::input`] and the methods below.
-/// Serialised, it is an object of what, where, expected, got and hint, without those that there are not.
+/// Serialised, it is an object of what, where, expected, got and hint, without those that there are
+/// not.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Complaint {
     what: String,
@@ -166,8 +169,8 @@ impl From<Complaint> for Error {
 }
 
 impl Error {
-    /// Begins a complaint about something the caller gave:
-    /// `Error::input("label out of range").at("a.bin, record 7").expected("0 to 9").got(12).into()`.
+    /// Begins a complaint about something the caller gave: `Error::input("label out of
+    /// range").at("a.bin, record 7").expected("0 to 9").got(12).into()`.
     #[must_use]
     pub fn input(what: impl fmt::Display) -> Complaint {
         Complaint { what: what.to_string(), place: None, expected: None, got: None, hint: None }
@@ -179,7 +182,8 @@ impl Error {
         move |source| Error::Io { action, path, source }
     }
 
-    /// The same error with its place one level deeper: "epochs" below "classifier" is "classifier.epochs".
+    /// The same error with its place one level deeper: "epochs" below "classifier" is
+    /// "classifier.epochs".
     #[must_use]
     pub fn below(self, prefix: &str) -> Self {
         match self {
@@ -194,7 +198,8 @@ impl Error {
         }
     }
 
-    /// The same error with its place within something larger: "line 3" inside "a.csv" is "a.csv, line 3".
+    /// The same error with its place within something larger: "line 3" inside "a.csv" is "a.csv,
+    /// line 3".
     #[must_use]
     pub fn inside(self, whole: impl fmt::Display) -> Self {
         match self {
@@ -303,7 +308,8 @@ pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> O
         .map(|(_, name)| name)
 }
 
-/// A complaint about a name that is not one of `known`: with the nearest as the hint, or `otherwise`.
+/// A complaint about a name that is not one of `known`: with the nearest as the hint, or
+/// `otherwise`.
 #[must_use]
 pub fn unknown(what: &str, name: &str, known: &[&str], otherwise: impl fmt::Display) -> Complaint {
     let complaint =

@@ -1,4 +1,5 @@
-//! What a holdout of some hundred labels can say, and how sure it is: intervals, the gain to expect, when to stop.
+//! What a holdout of some hundred labels can say, and how sure it is: intervals, the gain to
+//! expect, when to stop.
 //!
 //! Never here: SQL, words for the page.
 //!
@@ -14,7 +15,8 @@
 
 use serde::Serialize;
 
-/// Images of a class in the holdout, from which its recall says something: with five of five right it may still be 48 %.
+/// Images of a class in the holdout, from which its recall says something: with five of five right
+/// it may still be 48 %.
 pub const FEW: usize = 5;
 /// What an interval leaves out on each side.
 const TAIL: f64 = 0.025;
@@ -30,8 +32,8 @@ pub struct Estimate {
     pub high: f64,
 }
 
-/// A share of `right` among `n`, with the exact interval (Clopper & Pearson 1934), which holds the truth at least as often
-/// as it says; `None` of nothing.
+/// A share of `right` among `n`, with the exact interval (Clopper & Pearson 1934), which holds the
+/// truth at least as often as it says; `None` of nothing.
 #[must_use]
 pub fn share(right: usize, n: usize) -> Option<Estimate> {
     let right = right.min(n);
@@ -39,7 +41,8 @@ pub fn share(right: usize, n: usize) -> Option<Estimate> {
     (n > 0).then(|| Estimate { value, low: least(right, n), high: 1.0 - least(n - right, n) })
 }
 
-/// The share at which `right` or more of `n` come with a probability of [`TAIL`], by bisection; 0 of none.
+/// The share at which `right` or more of `n` come with a probability of [`TAIL`], by bisection; 0
+/// of none.
 fn least(right: usize, n: usize) -> f64 {
     if right == 0 {
         return 0.0;
@@ -101,9 +104,10 @@ impl Balanced {
 
 /// The mean of the recalls of all classes; `None` where none is measured.
 ///
-/// Of the classes measured, the interval is put together from the exact one of each (MOVER: Zou & Donner 2008). A class
-/// without an image in the holdout may be anything from 0 to 1, and both ends count it so. If the model has not learnt it
-/// either, it is 0, or there is no such class: the upper end leaves it out.
+/// Of the classes measured, the interval is put together from the exact one of each (MOVER: Zou &
+/// Donner 2008). A class without an image in the holdout may be anything from 0 to 1, and both ends
+/// count it so. If the model has not learnt it either, it is 0, or there is no such class: the
+/// upper end leaves it out.
 #[must_use]
 pub fn balanced(classes: &[Held]) -> Option<Balanced> {
     let (mut sum, mut below, mut above) = (0.0, 0.0, 0.0);
@@ -135,7 +139,8 @@ pub fn balanced(classes: &[Held]) -> Option<Balanced> {
 /// Trainings that the line of [`gain`] is laid through.
 const LAST: usize = 5;
 
-/// The last steps as (labels, mean recall), over the classes that are measured in all of them; empty without such classes.
+/// The last steps as (labels, mean recall), over the classes that are measured in all of them;
+/// empty without such classes.
 #[must_use]
 pub fn curve(steps: &[(usize, &[Held])]) -> Vec<(usize, f64)> {
     let last = &steps[steps.len().saturating_sub(LAST)..];
@@ -153,9 +158,10 @@ pub fn curve(steps: &[(usize, &[Held])]) -> Vec<(usize, f64)> {
     }
 }
 
-/// What `more` labels beyond the last are expected to add to an accuracy, by a straight line through the last trainings
-/// over the logarithm of the number of labels: (labels, accuracy), in order. `None` of fewer than three different
-/// numbers of labels. Not below 0: more labels do no harm that one would plan for; nor more than there is to gain.
+/// What `more` labels beyond the last are expected to add to an accuracy, by a straight line
+/// through the last trainings over the logarithm of the number of labels: (labels, accuracy), in
+/// order. `None` of fewer than three different numbers of labels. Not below 0: more labels do no
+/// harm that one would plan for; nor more than there is to gain.
 #[must_use]
 pub fn gain(curve: &[(usize, f64)], more: usize) -> Option<f64> {
     let last = &curve[curve.len().saturating_sub(LAST)..];
@@ -177,8 +183,8 @@ pub fn gain(curve: &[(usize, f64)], more: usize) -> Option<f64> {
     Some((xy / xx * ((labels + more as f64) / labels).ln()).min(1.0 - reached).max(0.0))
 }
 
-/// Cohen's κ of two lists of predictions over the same images: 1 where all agree, 0 where they agree as chance would.
-/// `None` of no image.
+/// Cohen's κ of two lists of predictions over the same images: 1 where all agree, 0 where they
+/// agree as chance would. `None` of no image.
 #[must_use]
 pub fn agreement(pairs: impl Iterator<Item = (u64, u64)>) -> Option<f64> {
     use std::collections::BTreeMap;
@@ -210,8 +216,9 @@ pub struct Step<T> {
     pub last: T,
 }
 
-/// The trainings, in order, as steps: (labels, agreement with the one before, the training), or `None` of one whose labels were
-/// taken back. A model that learnt fewer than ten labels more than another is no news: it takes the place of that one.
+/// The trainings, in order, as steps: (labels, agreement with the one before, the training), or
+/// `None` of one whose labels were taken back. A model that learnt fewer than ten labels more than
+/// another is no news: it takes the place of that one.
 #[must_use]
 pub fn steps<T>(trainings: impl IntoIterator<Item = Option<(usize, Option<f64>, T)>>) -> Vec<Step<T>> {
     /// Labels more that make a step.
@@ -249,15 +256,16 @@ pub enum Stop {
     Unmeasured,
     /// More labels still help.
     GoOn,
-    /// The last models predict the same (Bloodgood & Vijay-Shanker 2009): mean κ of the last three at least 0.99.
+    /// The last models predict the same (Bloodgood & Vijay-Shanker 2009): mean κ of the last three
+    /// at least 0.99.
     Stable,
-    /// A hundred more labels are expected to bring less than one point, and the last three steps have not moved
-    /// beyond the interval of the holdout.
+    /// A hundred more labels are expected to bring less than one point, and the last three steps
+    /// have not moved beyond the interval of the holdout.
     Flat,
 }
 
-/// Whether stopping is reasonable, by step in order with its balanced accuracy; `classes` is what the holdout says of each, and
-/// `gain` what a hundred more labels are expected to add.
+/// Whether stopping is reasonable, by step in order with its balanced accuracy; `classes` is what
+/// the holdout says of each, and `gain` what a hundred more labels are expected to add.
 #[must_use]
 pub fn stop(steps: &[Step<Option<Balanced>>], classes: &[Held], gain: Option<f64>) -> Stop {
     let [_, .., a, b, c] = steps else { return Stop::Early };
@@ -287,7 +295,8 @@ pub struct Outlook {
     pub stop: Stop,
 }
 
-/// What trainings, as [`steps`] takes them, each with what the holdout says of each class, say of `more` labels.
+/// What trainings, as [`steps`] takes them, each with what the holdout says of each class, say of
+/// `more` labels.
 #[must_use]
 pub fn outlook<'a>(
     trainings: impl IntoIterator<Item = Option<(usize, Option<f64>, &'a [Held])>>,
@@ -358,7 +367,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(12))]
 
-        /// Over 400 holdouts, so that an interval that held 93 % fails once in a hundred thousand times.
+        /// Over 400 holdouts, so that an interval that held 93 % fails once in a hundred thousand
+        /// times.
         #[test]
         fn intervals_hold_the_truth_as_often_as_they_say(
             classes in prop::collection::vec((0.4_f64..1.0, prop::sample::select(vec![0, 1, 3, 8, 30, 90])), 2..9),
@@ -447,7 +457,8 @@ mod tests {
         let again =
             of(&[Some((30, 0.0)), Some((40, 0.9)), Some((40, 1.0)), Some((45, 0.5)), Some((50, 0.95))]);
         assert_eq!(again, [(30, None, 0), (40, Some(0.45), 3), (50, Some(0.95), 4)]);
-        // A training whose labels were taken back is skipped, and the next one is not compared with it.
+        // A training whose labels were taken back is skipped, and the next one is not compared with
+        // it.
         let back = of(&[Some((30, 0.0)), Some((40, 0.9)), None, Some((50, 0.99))]);
         assert_eq!(back, [(30, None, 0), (40, Some(0.9), 1), (50, None, 3)]);
         // Nor with one that knew more.

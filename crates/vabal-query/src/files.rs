@@ -1,5 +1,6 @@
-//! Writing files so that no half-written one is ever visible: a temporary name, flushed to the disk, then
-//! renamed. The one place of the library that does this. Never here: what is in the files.
+//! Writing files so that no half-written one is ever visible: a temporary name, flushed to the
+//! disk, then renamed. The one place of the library that does this. Never here: what is in the
+//! files.
 //!
 //! ```
 //! use vabal_query::files;
@@ -20,18 +21,19 @@ use crate::error::{Error, Result};
 /// Writes a file whole or not at all, and creates the folders above it.
 ///
 /// # Errors
-/// A folder that cannot be created, a file that cannot be written. What was at `path` before is then kept,
-/// and no temporary file stays.
+/// A folder that cannot be created, a file that cannot be written. What was at `path` before is
+/// then kept, and no temporary file stays.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |file| file.write_all(bytes))
 }
 
-/// Writes several files as one: all of them under temporary names, each flushed, and only then, in this order,
-/// renamed. A disk that is full leaves what was there before, and not a mix of old and new.
+/// Writes several files as one: all of them under temporary names, each flushed, and only then, in
+/// this order, renamed. A disk that is full leaves what was there before, and not a mix of old and
+/// new.
 ///
 /// # Errors
-/// As [`write()`]; a folder in the place of a file, before anything is written. No temporary file stays, and no
-/// folder that was created for one.
+/// As [`write()`]; a folder in the place of a file, before anything is written. No temporary file
+/// stays, and no folder that was created for one.
 pub fn write_all<'a>(all: impl IntoIterator<Item = (PathBuf, &'a [u8])>) -> Result<()> {
     let all: Vec<(PathBuf, &[u8])> = all.into_iter().collect();
     if let Some((path, _)) = all.iter().find(|(path, _)| path.is_dir()) {
@@ -53,8 +55,8 @@ pub fn write_all<'a>(all: impl IntoIterator<Item = (PathBuf, &'a [u8])>) -> Resu
         Ok(())
     })();
     if written.is_err() {
-        // The write has failed already: what cannot be removed changes nothing of that. A folder that holds
-        // something stays.
+        // The write has failed already: what cannot be removed changes nothing of that. A folder
+        // that holds something stays.
         for (path, _) in &all {
             let _ = fs::remove_file(part(path));
         }
@@ -75,7 +77,8 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -
     let part = part(path);
     let written = flushed(&part, fill).and_then(|()| fs::rename(&part, path));
     written.map_err(|source| {
-        // The write has failed already: a part that cannot be removed either changes nothing of that.
+        // The write has failed already: a part that cannot be removed either changes nothing of
+        // that.
         let _ = fs::remove_file(&part);
         Error::io("write", path)(source)
     })
@@ -94,8 +97,9 @@ fn flushed(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::R
     file.sync_all()
 }
 
-/// Beside the final name, because a rename works within one file system only; hidden, so that whoever lists
-/// the folder meanwhile does not take it for a result; and of this process, because two may write the same.
+/// Beside the final name, because a rename works within one file system only; hidden, so that
+/// whoever lists the folder meanwhile does not take it for a result; and of this process, because
+/// two may write the same.
 fn part(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());

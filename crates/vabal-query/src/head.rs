@@ -1,13 +1,15 @@
-//! The linear classifier on frozen features: multinomial logistic regression with an L2 penalty, the objective of
-//! scikit-learn's `LogisticRegression(C=1 / l2)`.
+//! The linear classifier on frozen features: multinomial logistic regression with an L2 penalty,
+//! the objective of scikit-learn's `LogisticRegression(C=1 / l2)`.
 //!
-//! Over rows x_i with labels y_i and weights w_i, [`LinearHead::fit`] looks for the W and b of the least
+//! Over rows x_i with labels y_i and weights w_i, [`LinearHead::fit`] looks for the W and b of the
+//! least
 //!
 //! > Σ_i w_i · −ln p(y_i | x_i) + l2/2 · Σ W², where p(c | x) is the softmax of W·x + b.
 //!
-//! The bias is not penalised. A class without labels has no least loss: the lower its bias, the better. It gets weights of 0
-//! and a bias with which it adds less than a millionth to the loss, and the other classes are as if it were not there.
-//! W and b are those of which the sum over the classes with labels is 0, which changes no probability.
+//! The bias is not penalised. A class without labels has no least loss: the lower its bias, the
+//! better. It gets weights of 0 and a bias with which it adds less than a millionth to the loss,
+//! and the other classes are as if it were not there. W and b are those of which the sum over the
+//! classes with labels is 0, which changes no probability.
 //!
 //! ```
 //! use ndarray::array;
@@ -21,7 +23,8 @@
 //! # Ok::<(), vabal_query::Error>(())
 //! ```
 //!
-//! [`LinearHead::fit_validated`] chooses l2, and a temperature with which the probabilities are calibrated:
+//! [`LinearHead::fit_validated`] chooses l2, and a temperature with which the probabilities are
+//! calibrated:
 //!
 //! ```
 //! use ndarray::array;
@@ -62,8 +65,8 @@ pub use validated::Validated;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// The penalty: half of this times the sum of the squared weights, beside the sum of the rows' cross-entropies.
-    /// scikit-learn's 1 / C.
+    /// The penalty: half of this times the sum of the squared weights, beside the sum of the rows'
+    /// cross-entropies. scikit-learn's 1 / C.
     pub l2: f64,
     /// How far the loss may be from the least one, relative to itself.
     pub tolerance: f64,
@@ -119,14 +122,16 @@ struct Found {
 impl LinearHead {
     /// Fits a classifier of `classes` classes to features [n, d] and their n labels.
     ///
-    /// `weights` has how often each row counts, 1 where it is not given; a row of weight 0 takes no part. `warm` is where
-    /// the search starts, best the head of the round before: it saves time, and changes the result within the tolerance.
-    /// The same bits with any number of threads. Iterations are reported as the phase "head"; a fit whose loss may be
-    /// farther from the least one than the tolerance ends with a warning, and [`LinearHead::gap`] has how far.
+    /// `weights` has how often each row counts, 1 where it is not given; a row of weight 0 takes no
+    /// part. `warm` is where the search starts, best the head of the round before: it saves time,
+    /// and changes the result within the tolerance. The same bits with any number of threads.
+    /// Iterations are reported as the phase "head"; a fit whose loss may be farther from the least
+    /// one than the tolerance ends with a warning, and [`LinearHead::gap`] has how far.
     ///
     /// # Errors
-    /// Lengths and shapes that do not fit each other, no rows, features that are not finite, labels out of range, weights
-    /// that are negative, not finite or all 0, settings out of range; [`Error::Stopped`].
+    /// Lengths and shapes that do not fit each other, no rows, features that are not finite, labels
+    /// out of range, weights that are negative, not finite or all 0, settings out of range;
+    /// [`Error::Stopped`].
     pub fn fit(
         features: ArrayView2<'_, f32>,
         labels: &[Label],
@@ -155,7 +160,8 @@ impl LinearHead {
     /// A head of weights W [C, d] and biases b \[C\] that were kept.
     ///
     /// # Errors
-    /// Another number of biases than of rows, fewer than two classes, no column, values that are not finite.
+    /// Another number of biases than of rows, fewer than two classes, no column, values that are
+    /// not finite.
     pub fn of(weights: Array2<f64>, bias: Array1<f64>) -> Result<Self> {
         let (classes, width) = weights.dim();
         let finite = weights.iter().chain(&bias).all(|value| value.is_finite());
@@ -170,8 +176,8 @@ impl LinearHead {
         Ok(Self { weights, bias, labelled: vec![true; classes], found: None })
     }
 
-    /// Weights and biases of the `present` classes for features less their `mean`. A class that had no labels starts as
-    /// the others of its prior do.
+    /// Weights and biases of the `present` classes for features less their `mean`. A class that had
+    /// no labels starts as the others of its prior do.
     fn start(
         &self,
         present: &[usize],
@@ -236,8 +242,8 @@ impl LinearHead {
         Ok(out)
     }
 
-    /// The head whose logits are those of this one, divided by `temperature` (Guo et al. 2017): above 1 it is less sure. A class
-    /// that had no labels is as unlikely as before.
+    /// The head whose logits are those of this one, divided by `temperature` (Guo et al. 2017):
+    /// above 1 it is less sure. A class that had no labels is as unlikely as before.
     ///
     /// # Errors
     /// A temperature that is not above 0 and finite.
@@ -255,9 +261,10 @@ impl LinearHead {
         Ok(self)
     }
 
-    /// The head for images of which every class has as many as any other, where `counts` has the labels of each class: its
-    /// logits less the logarithms of the classes' shares, with one imaginary label a class. As the bias is not penalised,
-    /// this is what a fit with the loss of logit adjustment (Menon et al. 2021) gives. Its balanced accuracy is higher, and its
+    /// The head for images of which every class has as many as any other, where `counts` has the
+    /// labels of each class: its logits less the logarithms of the classes' shares, with one
+    /// imaginary label a class. As the bias is not penalised, this is what a fit with the loss of
+    /// logit adjustment (Menon et al. 2021) gives. Its balanced accuracy is higher, and its
     /// accuracy lower, where some classes are rare.
     ///
     /// # Errors
@@ -297,14 +304,16 @@ impl LinearHead {
         self.bias.view()
     }
 
-    /// The objective's value where the search ended, over the classes with labels; of a head that was fitted here.
+    /// The objective's value where the search ended, over the classes with labels; of a head that
+    /// was fitted here.
     #[must_use]
     pub fn loss(&self) -> Option<f64> {
         self.found.map(|found| found.loss)
     }
 
-    /// How far the loss is from the least one, at most, relative to itself: ‖g‖² / 2·l2 of the gradient by the weights, and
-    /// g² / 2h of that by each bias, h being the second derivative there. Of a head that was fitted here.
+    /// How far the loss is from the least one, at most, relative to itself: ‖g‖² / 2·l2 of the
+    /// gradient by the weights, and g² / 2h of that by each bias, h being the second derivative
+    /// there. Of a head that was fitted here.
     #[must_use]
     pub fn gap(&self) -> Option<f64> {
         self.found.map(|found| found.gap)
@@ -405,7 +414,8 @@ impl Problem {
             Some(basis) => product(product(found, basis.inverse.view()).view(), centred.view()),
             None => found.to_owned(),
         };
-        // Rows that are the same in all classes change nothing, but what the absent classes are compared with.
+        // Rows that are the same in all classes change nothing, but what the absent classes are
+        // compared with.
         found -= &mean_of_rows(&found);
         let mut bias = Array1::from_iter(bias.iter().copied()) - found.dot(mean);
         bias -= bias.sum() / bias.len() as f64;
@@ -424,7 +434,8 @@ impl Problem {
     }
 }
 
-/// The weighted mean of the chosen rows, and these less it: about it, biases have little to do with weights.
+/// The weighted mean of the chosen rows, and these less it: about it, biases have little to do with
+/// weights.
 fn centre(
     features: ArrayView2<'_, f32>,
     chosen: &[usize],
@@ -445,8 +456,8 @@ fn mean_of_rows(weights: &Array2<f64>) -> Array1<f64> {
     weights.sum_axis(Axis(0)) / weights.nrows() as f64
 }
 
-/// L with X·Xᵀ = L·Lᵀ, and its inverse: the rows of X in coordinates of the space they span are those of L, and weights θ there are
-/// θ·L⁻¹·X. `None` where they cannot be told from rounding.
+/// L with X·Xᵀ = L·Lᵀ, and its inverse: the rows of X in coordinates of the space they span are
+/// those of L, and weights θ there are θ·L⁻¹·X. `None` where they cannot be told from rounding.
 fn basis(centred: &Array2<f64>) -> Option<Factor> {
     let mut products = product(centred.view(), centred.t());
     // The rows add up to 0, and some may be equal: so little more makes no difference.

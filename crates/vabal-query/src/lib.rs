@@ -1,7 +1,9 @@
-//! Which images to label next when classes are imbalanced and labels are few: the strategies of vabal on arrays alone.
+//! Which images to label next when classes are imbalanced and labels are few: the strategies of
+//! vabal on arrays alone.
 //!
-//! [`Signals`] holds what a model says of a pool, [`Query`] asks for the next batch, a [`Strategy`] answers with a
-//! [`Selection`]; [`STRATEGIES`] has them by name. Nothing here prints, reads the environment, or keeps global state.
+//! [`Signals`] holds what a model says of a pool, [`Query`] asks for the next batch, a [`Strategy`]
+//! answers with a [`Selection`]; [`STRATEGIES`] has them by name. Nothing here prints, reads the
+//! environment, or keeps global state.
 //!
 //! ```
 //! use ndarray::array;
@@ -48,8 +50,9 @@ pub use rng::Seed;
 pub use strategies::settings::{Spec, StrategySettings};
 pub use strategies::table::{Row, STRATEGIES, Table};
 
-/// The name of a candidate in [`Signals`], for life: any numbers that do not repeat. In an image set it is the row of
-/// the image. That row has no newtype of its own: the table of strategies has a type named [`Row`] already.
+/// The name of a candidate in [`Signals`], for life: any numbers that do not repeat. In an image
+/// set it is the row of the image. That row has no newtype of its own: the table of strategies has
+/// a type named [`Row`] already.
 pub type Id = u64;
 
 /// A class, counted from 0.

@@ -1,8 +1,9 @@
-//! Principal components of features: fewer columns, which keep as much of the variance as so many can.
+//! Principal components of features: fewer columns, which keep as much of the variance as so many
+//! can.
 //!
-//! [`Pca::fit`] takes the eigenvectors of the covariance matrix with the largest eigenvalues, by subspace iteration with a
-//! Rayleigh–Ritz step (Halko, Martinsson and Tropp 2011). A [`LinearHead`] on the components is also one on the features
-//! themselves: [`Pca::head`].
+//! [`Pca::fit`] takes the eigenvectors of the covariance matrix with the largest eigenvalues, by
+//! subspace iteration with a Rayleigh–Ritz step (Halko, Martinsson and Tropp 2011). A
+//! [`LinearHead`] on the components is also one on the features themselves: [`Pca::head`].
 //!
 //! ```
 //! use ndarray::array;
@@ -61,14 +62,17 @@ pub struct Pca {
 impl Pca {
     /// The `components` directions in which features [n, d] vary most.
     ///
-    /// At most 10,000 rows enter: those of which the ids have the smallest keys, so that the order of the rows changes
-    /// nothing. There are fewer components where the features vary in fewer directions, and one of variance 0 where they do
-    /// not vary at all. The same bits with any number of threads. Steps are reported as the phase "pca".
+    /// At most 10,000 rows enter: those of which the ids have the smallest keys, so that the order
+    /// of the rows changes nothing. There are fewer components where the features vary in fewer
+    /// directions, and one of variance 0 where they do not vary at all. The same bits with any
+    /// number of threads. Steps are reported as the phase "pca".
     ///
-    /// Meant for some hundreds of components: it takes a time that grows as d² · `components`, and, from half of d on, as d³.
+    /// Meant for some hundreds of components: it takes a time that grows as d² · `components`, and,
+    /// from half of d on, as d³.
     ///
     /// # Errors
-    /// Another number of ids than of rows, no row, column or component, features that are not finite; [`Error::Stopped`].
+    /// Another number of ids than of rows, no row, column or component, features that are not
+    /// finite; [`Error::Stopped`].
     pub fn fit(
         features: ArrayView2<'_, f32>,
         ids: &[Id],
@@ -123,7 +127,8 @@ impl Pca {
         Ok(pca)
     }
 
-    /// Those of a mean \[d\], components [k, d], their variances \[k\] and the variance of all columns that were kept.
+    /// Those of a mean \[d\], components [k, d], their variances \[k\] and the variance of all
+    /// columns that were kept.
     ///
     /// # Errors
     /// Shapes that do not fit each other, no component, values that are not finite, variances below 0.
@@ -147,7 +152,8 @@ impl Pca {
         Ok(Self { mean, components, variances, total })
     }
 
-    /// (x − mean)·componentsᵀ for features [n, d], [n, k]. A row has the same bits whatever rows are beside it.
+    /// (x − mean)·componentsᵀ for features [n, d], [n, k]. A row has the same bits whatever rows
+    /// are beside it.
     ///
     /// # Errors
     /// Another number of columns than it was fitted to; features that are not finite.
@@ -186,8 +192,8 @@ impl Pca {
         self.mean.view()
     }
 
-    /// The components, [k, d], that of the largest variance first: rows of length 1 at right angles to each other, the
-    /// largest entry of each above 0.
+    /// The components, [k, d], that of the largest variance first: rows of length 1 at right angles
+    /// to each other, the largest entry of each above 0.
     #[must_use]
     pub fn components(&self) -> ArrayView2<'_, f64> {
         self.components.view()
@@ -239,8 +245,8 @@ fn mirror(matrix: &mut Array2<f64>) {
     }
 }
 
-/// The largest eigenvalues of a symmetric matrix that has none below 0, `count` at most, in descending order, and their
-/// eigenvectors as rows; without those that are rounding.
+/// The largest eigenvalues of a symmetric matrix that has none below 0, `count` at most, in
+/// descending order, and their eigenvectors as rows; without those that are rounding.
 fn largest(
     matrix: &Array2<f64>,
     count: usize,
@@ -291,8 +297,8 @@ fn largest(
     unreachable!("the loop ends at the last step")
 }
 
-/// Makes rows that are nearly at right angles so, and of length 1, by the Cholesky factor of their products, again where
-/// they were not nearly so.
+/// Makes rows that are nearly at right angles so, and of length 1, by the Cholesky factor of their
+/// products, again where they were not nearly so.
 fn orthonormalise(rows: &mut Array2<f64>) {
     for _ in 0..3 {
         for mut row in rows.rows_mut() {
@@ -317,9 +323,9 @@ const SWEEPS: usize = 60;
 /// Multiplications of one round of rotations from which they are shared out.
 const WORTH_SHARING: usize = 1 << 17;
 
-/// All eigenvalues, in descending order, of a symmetric matrix that has none below 0, and the eigenvectors as rows, by
-/// Jacobi's method from one side (Hestenes 1958): rows are turned in pairs until all are at right angles. They are then the
-/// eigenvectors, as long as the eigenvalues.
+/// All eigenvalues, in descending order, of a symmetric matrix that has none below 0, and the
+/// eigenvectors as rows, by Jacobi's method from one side (Hestenes 1958): rows are turned in pairs
+/// until all are at right angles. They are then the eigenvectors, as long as the eigenvalues.
 fn eigenvectors(
     matrix: &Array2<f64>,
     done: usize,

@@ -1,4 +1,5 @@
-//! The question and its answer: [`Query`], the [`Strategy`] that is asked, the [`Selection`] it gives.
+//! The question and its answer: [`Query`], the [`Strategy`] that is asked, the [`Selection`] it
+//! gives.
 //!
 //! Never here: a strategy.
 
@@ -50,9 +51,9 @@ impl Query<'_> {
         class_counts(self.labels, self.classes)
     }
 
-    /// Checks what every strategy relies on: ids that do not repeat, within a pool and between them; a label for each
-    /// labelled id, below C; at least two classes; arrays that say the same C, and features of one width. Values are
-    /// checked where they are read.
+    /// Checks what every strategy relies on: ids that do not repeat, within a pool and between
+    /// them; a label for each labelled id, below C; at least two classes; arrays that say the same
+    /// C, and features of one width. Values are checked where they are read.
     ///
     /// To be called by whoever builds a query from arrays that are not its own.
     ///
@@ -129,7 +130,8 @@ impl Query<'_> {
 
 /// A way to choose. Larger score = ask first; equal scores: lowest id first.
 pub trait Strategy: Send + Sync {
-    /// The arrays of the unlabelled pool that [`Strategy::select`] reads. The loop computes exactly these.
+    /// The arrays of the unlabelled pool that [`Strategy::select`] reads. The loop computes exactly
+    /// these.
     fn needs(&self) -> Needs;
 
     /// The arrays of the labelled pool that it reads, where that is not empty.
@@ -137,18 +139,21 @@ pub trait Strategy: Send + Sync {
         Needs::IDS
     }
 
-    /// Whether an image's rank depends on what else is in the batch, so that a longer batch is no ranking of the pool.
+    /// Whether an image's rank depends on what else is in the batch, so that a longer batch is no
+    /// ranking of the pool.
     fn is_batch(&self) -> bool {
         false
     }
 
-    /// Whether it reads the candidates row by row, wherever they lie, so that candidates which are scattered over larger
-    /// arrays need not be brought together first. Where it is not so, or in doubt, they are.
+    /// Whether it reads the candidates row by row, wherever they lie, so that candidates which are
+    /// scattered over larger arrays need not be brought together first. Where it is not so, or in
+    /// doubt, they are.
     fn reads_rows(&self) -> bool {
         false
     }
 
-    /// The strategy, with its name, that is to choose in its place while nothing is labelled and nothing predicted.
+    /// The strategy, with its name, that is to choose in its place while nothing is labelled and
+    /// nothing predicted.
     fn cold_start(&self) -> Option<(&'static str, Box<dyn Strategy>)> {
         None
     }
@@ -165,16 +170,16 @@ pub trait Strategy: Send + Sync {
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection>;
 }
 
-/// A strategy that scores each row alone, once something is fitted to a sample of the pool: a pool of any size can be scored in
-/// parts, in any order.
+/// A strategy that scores each row alone, once something is fitted to a sample of the pool: a pool
+/// of any size can be scored in parts, in any order.
 pub trait ByRow {
     /// Whether each class has a quota, so that the best are to be kept class by class.
     fn quotas(&self) -> bool {
         false
     }
 
-    /// Fits what scoring needs to a query whose candidates are a sample of the pool: arrays by name. Nothing, if not said
-    /// otherwise.
+    /// Fits what scoring needs to a query whose candidates are a sample of the pool: arrays by
+    /// name. Nothing, if not said otherwise.
     ///
     /// # Errors
     /// As [`Strategy::select`].
@@ -236,7 +241,8 @@ pub struct Selection {
     pub terms: Vec<Column>,
     /// What a VAE-based strategy says of its own state.
     pub health: Option<Health>,
-    /// The model that the strategy fitted in order to choose, where it fits one: the bytes of a safetensors file.
+    /// The model that the strategy fitted in order to choose, where it fits one: the bytes of a
+    /// safetensors file.
     pub model: Option<Vec<u8>>,
 }
 
@@ -255,10 +261,11 @@ pub struct Health {
     pub agreement_labelled: f64,
     /// Why the VAE must not be trusted, or `None` when it has learnt.
     pub warning: Option<String>,
-    /// d_n of Eq. 11, smoothed, by class: the share of right answers where the VAE says n; small is hard.
-    /// Reported even where the score leaves it out.
+    /// d_n of Eq. 11, smoothed, by class: the share of right answers where the VAE says n; small is
+    /// hard. Reported even where the score leaves it out.
     pub difficulty: Vec<f64>,
-    /// π_n of Eq. 12, smoothed, by class, from the pool that the settings name; from P_L where it is off.
+    /// π_n of Eq. 12, smoothed, by class, from the pool that the settings name; from P_L where it
+    /// is off.
     pub prior: Vec<f64>,
 }
 
@@ -316,8 +323,8 @@ impl Selection {
         Ok(order)
     }
 
-    /// The given rows of `signals` in the given order, with their scores and the matching rows of `terms` (columns
-    /// over the whole pool): for strategies that put a batch together one by one.
+    /// The given rows of `signals` in the given order, with their scores and the matching rows of
+    /// `terms` (columns over the whole pool): for strategies that put a batch together one by one.
     pub(crate) fn chosen(signals: &Signals<'_>, rows: &[usize], scores: Vec<f64>, terms: &[Column]) -> Self {
         let of = |column: &Column| Column {
             name: column.name,

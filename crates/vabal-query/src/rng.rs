@@ -60,16 +60,17 @@ impl Seed {
         Self(hash.finalize().into())
     }
 
-    /// The key of `index` among those called `name`: uniform over all of `u64`, and the same whatever other keys are asked for.
-    /// What a draw of images goes by, so that it depends on neither the order nor the rest of the pool.
+    /// The key of `index` among those called `name`: uniform over all of `u64`, and the same
+    /// whatever other keys are asked for. What a draw of images goes by, so that it depends on
+    /// neither the order nor the rest of the pool.
     #[must_use]
     pub fn key(&self, name: &str, index: u64) -> u64 {
         let bytes = self.child(name, index).0;
         u64::from_le_bytes(std::array::from_fn(|i| bytes[i]))
     }
 
-    /// The positions of `ids`, lowest key called `name` first: a random order, in which those that are left keep their places
-    /// when others are taken.
+    /// The positions of `ids`, lowest key called `name` first: a random order, in which those that
+    /// are left keep their places when others are taken.
     #[must_use]
     pub fn order(&self, name: &str, ids: &[u64]) -> Vec<usize> {
         let key = |(position, &id): (usize, &u64)| (self.key(name, id), id, position);

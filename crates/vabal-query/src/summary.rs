@@ -1,4 +1,5 @@
-//! What a selection means class by class, beside the pool it was taken from: whether rare classes are asked for.
+//! What a selection means class by class, beside the pool it was taken from: whether rare classes
+//! are asked for.
 //!
 //! Never here: choosing, printing.
 //!
@@ -43,8 +44,8 @@ pub struct Class {
     pub prior: Option<f64>,
 }
 
-/// The classes 0 to C − 1. A share is the mean of the probabilities where there are some, else of the predicted
-/// labels, counted; labels that are not below C count for no class.
+/// The classes 0 to C − 1. A share is the mean of the probabilities where there are some, else of
+/// the predicted labels, counted; labels that are not below C count for no class.
 ///
 /// # Errors
 /// A probability out of range, by its id.

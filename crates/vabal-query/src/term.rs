@@ -1,4 +1,5 @@
-//! The terms behind a score, by name: what strategies write beside their picks, and front ends read to say why.
+//! The terms behind a score, by name: what strategies write beside their picks, and front ends read
+//! to say why.
 //!
 //! Names are stored with runs and projects, so that none of them ever changes its meaning.
 //!
@@ -45,7 +46,8 @@ pub const GRADIENT: &str = "gradient";
 pub const DISTANCE: &str = "distance";
 /// The discriminator's probability that the image is not labelled.
 pub const DISCRIMINATOR: &str = "discriminator";
-/// Cosine similarity with the nearest labelled image, by the features that the classifier is trained on.
+/// Cosine similarity with the nearest labelled image, by the features that the classifier is
+/// trained on.
 pub const NEAREST: &str = "nearest";
 /// Candidates that the image stands for.
 pub const REPRESENTED: &str = "represented";

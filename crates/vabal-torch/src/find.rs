@@ -10,8 +10,8 @@ use vabal_query::error::{Complaint, Error, Result};
 const PROGRAM: &str =
     "from importlib.util import find_spec; print(find_spec('torch').submodule_search_locations[0])";
 
-/// The folder of the user's PyTorch: `given`, the value of the variable `VABAL_LIBTORCH`, or else the package `torch` of
-/// the `python3` that the shell would run.
+/// The folder of the user's PyTorch: `given`, the value of the variable `VABAL_LIBTORCH`, or else
+/// the package `torch` of the `python3` that the shell would run.
 ///
 /// # Errors
 /// No such variable, and no `python3` that has it.

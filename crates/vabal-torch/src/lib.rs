@@ -1,9 +1,10 @@
 //! Tensors and the operations of networks, by the PyTorch that the user has installed.
 //!
-//! Its library is opened while the program runs, through PyTorch's stable C interface, which is there from version 2.10
-//! on: nothing is linked, nothing is downloaded, and one binary fits every version since. [`find`] says where the library is,
-//! [`Torch::open`] opens it for one device, and the methods of [`Tensor`] call ATen's operations by name. There is no
-//! automatic differentiation: the caller computes gradients.
+//! Its library is opened while the program runs, through PyTorch's stable C interface, which is
+//! there from version 2.10 on: nothing is linked, nothing is downloaded, and one binary fits every
+//! version since. [`find`] says where the library is, [`Torch::open`] opens it for one device, and
+//! the methods of [`Tensor`] call ATen's operations by name. There is no automatic differentiation:
+//! the caller computes gradients.
 //!
 //! ```no_run
 //! use vabal_torch::{Device, Format, Torch, find};

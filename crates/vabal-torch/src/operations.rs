@@ -1,6 +1,7 @@
 //! What networks are made of: operations of ATen, put together where one is not enough.
 //!
-//! Every function fails where shapes do not fit or the device fails. Never here: how an operation is called.
+//! Every function fails where shapes do not fit or the device fails. Never here: how an operation
+//! is called.
 
 use vabal_query::error::{Error, Result};
 
@@ -15,7 +16,8 @@ pub struct Moments {
     reserve: Tensor,
 }
 
-/// Stochastic gradient descent as PyTorch's `torch.optim.SGD`: the penalty joins the gradient, the gradient the velocity.
+/// Stochastic gradient descent as PyTorch's `torch.optim.SGD`: the penalty joins the gradient, the
+/// gradient the velocity.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sgd {
     /// How far a step goes.
@@ -50,7 +52,8 @@ impl Tensor {
         only(self.torch().convolution(self, weight, bias, stride, padding, [1; 2], false, [0; 2], 1))
     }
 
-    /// The gradients of a convolution's input, if it is wanted, and weight, from that of its output.
+    /// The gradients of a convolution's input, if it is wanted, and weight, from that of its
+    /// output.
     ///
     /// # Errors
     /// Shapes that do not fit, or a device that fails.
@@ -62,9 +65,10 @@ impl Tensor {
         padding: usize,
         wanted: bool,
     ) -> Result<(Option<Tensor>, Tensor)> {
-        // On a CPU, oneDNN's weight gradient of a strided 1 × 1 convolution writes past its buffer where maps lie
-        // channels-last and have fewer channels than a vector: https://github.com/uxlfoundation/oneDNN/issues/6035.
-        // Contiguous maps and weights get another kernel.
+        // On a CPU, oneDNN's weight gradient of a strided 1 × 1 convolution writes past its buffer
+        // where maps lie channels-last and have fewer channels than a vector:
+        // https://github.com/uxlfoundation/oneDNN/issues/6035. Contiguous maps and weights get
+        // another kernel.
         let narrow = matches!(weight.shape()[..], [_, channels, 1, 1] if channels < VECTOR);
         if narrow && stride > 1 && self.torch().device() == Device::Cpu {
             let [x, weight] = [input.contiguous()?, weight.contiguous()?];
@@ -97,8 +101,9 @@ impl Tensor {
         Ok(copy)
     }
 
-    /// Normalises maps [B, C, H, W] by the mean and the variance of the batch, then scales and shifts them. The running mean
-    /// moves towards that of the batch by `momentum`, the running variance towards the unbiased one, as in PyTorch.
+    /// Normalises maps [B, C, H, W] by the mean and the variance of the batch, then scales and
+    /// shifts them. The running mean moves towards that of the batch by `momentum`, the running
+    /// variance towards the unbiased one, as in PyTorch.
     ///
     /// # Errors
     /// Shapes that do not fit, or a device that fails.
@@ -148,7 +153,8 @@ impl Tensor {
     /// # Errors
     /// Shapes that do not fit, or a device that fails.
     pub fn relu_backward(&self, output: &Tensor) -> Result<Tensor> {
-        // The sign of what is not negative is its gradient. `threshold_backward` takes a Scalar, which the dispatcher does not.
+        // The sign of what is not negative is its gradient. `threshold_backward` takes a Scalar,
+        // which the dispatcher does not.
         let passes = only(self.torch().sign(output))?;
         passes.mul_(self)?;
         Ok(passes)
@@ -264,7 +270,8 @@ impl Torch {
     /// Checks the operations that PyTorch does not promise to keep, on numbers known beforehand.
     pub(crate) fn check(&self) -> Result<()> {
         let (momentum, epsilon) = (0.1, 0.75);
-        // Two channels of two images: means 1.5 and 3.5, variances 0.25, so that with epsilon the deviation is 1.
+        // Two channels of two images: means 1.5 and 3.5, variances 0.25, so that with epsilon the
+        // deviation is 1.
         let of = |values: &[f32]| self.tensor(values, &[values.len()], Format::Contiguous);
         let maps = |values: &[f32]| self.tensor(values, &[2, 2, 1, 1], Format::ChannelsLast);
         let (x, gradient) = (maps(&[1.0, 3.0, 2.0, 4.0])?, maps(&[1.0, 0.0, 0.0, 2.0])?);

@@ -1,9 +1,11 @@
 //! PyTorch's stable C interface, made safe: the one room of this crate with `unsafe`.
 //!
-//! What stands here is a transcription: of the functions of `torch/csrc/inductor/aoti_torch/c/shim.h` and
-//! `torch/csrc/stable/c/shim.h`, and of the schemas of ATen's operations, as `torch.ops.aten.NAME` prints them. An operation
-//! called with other types than its schema says is undefined, so nothing outside can call one by name. With the right types,
-//! ATen checks what the values say, and answers with an error. Never here: how operations are put together.
+//! What stands here is a transcription: of the functions of
+//! `torch/csrc/inductor/aoti_torch/c/shim.h` and `torch/csrc/stable/c/shim.h`, and of the schemas
+//! of ATen's operations, as `torch.ops.aten.NAME` prints them. An operation called with other types
+//! than its schema says is undefined, so nothing outside can call one by name. With the right
+//! types, ATen checks what the values say, and answers with an error. Never here: how operations
+//! are put together.
 
 #![expect(unsafe_code, reason = "functions of a library that is opened at run time have no safe form")]
 
@@ -43,7 +45,8 @@ macro_rules! functions {
         impl Functions {
             /// The functions, or the name of one that is not there.
             fn of(library: &Library, add: &'static CStr) -> Result<Self, &'static str> {
-                // SAFETY: each has the type that the library's header declares, and `new` that of C++.
+                // SAFETY: each has the type that the library's header declares, and `new` that of
+                // C++.
                 unsafe {
                     Ok(Self {
                         $($name: *library.get(stringify!($name)).map_err(|_| stringify!($name))?,)*
@@ -84,7 +87,8 @@ functions! {
     aoti_torch_delete_device_guard: fn(Handle) -> Status;
 }
 
-/// The library of PyTorch, opened, with the device that it computes on. It stays open until the process ends.
+/// The library of PyTorch, opened, with the device that it computes on. It stays open until the
+/// process ends.
 #[derive(Clone, Copy)]
 pub struct Torch {
     functions: &'static Functions,
@@ -98,12 +102,13 @@ impl fmt::Debug for Torch {
 }
 
 impl Torch {
-    /// Opens the library in `path`: the folder of the Python package `torch`, the folder of its libraries, or one of them.
-    /// Then checks, on the device, the operations that PyTorch does not promise to keep.
+    /// Opens the library in `path`: the folder of the Python package `torch`, the folder of its
+    /// libraries, or one of them. Then checks, on the device, the operations that PyTorch does not
+    /// promise to keep.
     ///
     /// # Errors
-    /// No PyTorch there, one that cannot be opened, is older than 2.10 or has no CUDA in it, a GPU that this machine does
-    /// not have, or operations that compute something else.
+    /// No PyTorch there, one that cannot be opened, is older than 2.10 or has no CUDA in it, a GPU
+    /// that this machine does not have, or operations that compute something else.
     pub fn open(path: &Path, device: Device) -> Result<Self> {
         let folder = folder(path)?;
         let of_cpu = library(&folder.join(name("torch_cpu")))?;
@@ -151,8 +156,8 @@ impl Torch {
         format!("{major}.{minor}.{patch}")
     }
 
-    /// Makes the device current for this thread until the guard goes: what is left to the library then runs there, be it
-    /// `cuda:1`.
+    /// Makes the device current for this thread until the guard goes: what is left to the library
+    /// then runs there, be it `cuda:1`.
     ///
     /// # Errors
     /// A device that fails.
@@ -165,7 +170,8 @@ impl Torch {
         Ok(Guard(Some((guard?, *self))))
     }
 
-    /// A tensor of `shape` on the device, contiguous values stored in this format. No shape at all makes a scalar.
+    /// A tensor of `shape` on the device, contiguous values stored in this format. No shape at all
+    /// makes a scalar.
     ///
     /// # Errors
     /// Another number of values than the shape has, or a device that fails.
@@ -196,7 +202,8 @@ impl Torch {
         if self.device == Device::Cpu {
             tensor.copy(&given, false)?;
         } else {
-            // From memory that stays where it is, a GPU fetches values while it still works on what it was given before.
+            // From memory that stays where it is, a GPU fetches values while it still works on what
+            // it was given before.
             let pinned = self.empty::<T>(shape, &strides, Place::Pinned)?;
             pinned.copy(&given, false)?;
             tensor.copy(&pinned, true)?;
@@ -250,7 +257,8 @@ impl Torch {
     /// A tensor of the CPU that does not own its values, and must not outlive them.
     fn borrowed<T: Element>(&self, values: *mut T, shape: &[usize], format: Format) -> Result<Tensor> {
         let (sizes, strides) = (from_usize(shape), from_usize(&format.strides(shape)));
-        // SAFETY: as many strides as sizes; the values are looked at when the tensor is, which the caller answers for.
+        // SAFETY: as many strides as sizes; the values are looked at when the tensor is, which the
+        // caller answers for.
         let handle = unsafe {
             let kind = (self.functions.aoti_torch_device_type_cpu)();
             self.made(|tensor| {
@@ -275,7 +283,8 @@ impl Torch {
             return Ok(());
         }
         let said = self.functions.torch_exception_get_what_without_backtrace.map(|what| {
-            // SAFETY: the text is the library's, ends with 0, and stays until the next error of this thread.
+            // SAFETY: the text is the library's, ends with 0, and stays until the next error of
+            // this thread.
             unsafe { CStr::from_ptr(what()) }.to_string_lossy().lines().next().unwrap_or_default().to_owned()
         });
         let got = said.unwrap_or_else(|| "an error that PyTorch tells of on the lines above".to_owned());
@@ -349,7 +358,8 @@ impl Tensor {
 
     fn numbers(&self, of: unsafe extern "C" fn(Handle, *mut *mut i64) -> Status) -> Vec<i64> {
         let (mut rank, mut numbers) = (0, std::ptr::null_mut());
-        // SAFETY: the library points at as many numbers as there are dimensions, which stay as long as the tensor.
+        // SAFETY: the library points at as many numbers as there are dimensions, which stay as long
+        // as the tensor.
         unsafe {
             let status = (self.torch.functions.aoti_torch_get_dim)(self.handle, &raw mut rank);
             if status != 0 || of(self.handle, &raw mut numbers) != 0 || rank <= 0 || numbers.is_null() {
@@ -378,9 +388,11 @@ impl Tensor {
         self.copy(from, false)
     }
 
-    /// The same; `later` does not wait for values that are pinned, which the library then keeps as long as it takes.
+    /// The same; `later` does not wait for values that are pinned, which the library then keeps as
+    /// long as it takes.
     fn copy(&self, from: &Tensor, later: bool) -> Result<()> {
-        // SAFETY: both are tensors, and `later` is said of memory alone that the library looks after.
+        // SAFETY: both are tensors, and `later` is said of memory alone that the library looks
+        // after.
         let status =
             unsafe { (self.torch.functions.aoti_torch_copy_)(self.handle, from.handle, later.into()) };
         self.torch.done(status, "copy_")
@@ -450,7 +462,8 @@ mod sealed {
     }
 }
 
-/// An argument of an operation, as the dispatcher takes it: a number, or a pointer that then is the library's.
+/// An argument of an operation, as the dispatcher takes it: a number, or a pointer that then is the
+/// library's.
 trait Pack {
     fn pack(self, torch: Torch) -> Result<u64>;
 }
@@ -577,8 +590,8 @@ macro_rules! operations {
                     let mut stack = [0; PLACES];
                     let arguments = [$($argument.pack(self)?,)*];
                     stack[..arguments.len()].copy_from_slice(&arguments);
-                    // SAFETY: the arguments are those of the schema, in its order, and the stack has room for the results,
-                    // which are tensors.
+                    // SAFETY: the arguments are those of the schema, in its order, and the stack
+                    // has room for the results, which are tensors.
                     unsafe {
                         let call = self.functions.torch_call_dispatcher;
                         let status = call($name.as_ptr(), $overload.as_ptr(), stack.as_mut_ptr(), VERSION);
@@ -648,7 +661,8 @@ fn version_file(folder: &Path) -> Option<String> {
 
 /// Opens a library, for as long as the process lives: what it starts cannot be stopped.
 fn library(file: &Path) -> Result<&'static Library> {
-    // SAFETY: what a library does when it is opened is its own; this one is named by the user, as a program would be.
+    // SAFETY: what a library does when it is opened is its own; this one is named by the user, as a
+    // program would be.
     match unsafe { Library::new(file) } {
         Ok(library) => Ok(Box::leak(Box::new(library))),
         Err(error) => Err(Error::input("PyTorch cannot be opened")

@@ -1,6 +1,6 @@
-//! How long the page's server takes for what a key press asks of it, with many images in the project:
-//! `cargo build --release --workspace --examples && target/release/examples/bench_page 100000`. One person, over a real connection, every answer on the disk
-//! before it is confirmed.
+//! How long the page's server takes for what a key press asks of it, with many images in the
+//! project: `cargo build --release --workspace --examples && target/release/examples/bench_page
+//! 100000`. One person, over a real connection, every answer on the disk before it is confirmed.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program that measures")]
 

@@ -1,4 +1,5 @@
-//! One project that is served: its connections, its training, and which function answers which address.
+//! One project that is served: its connections, its training, and which function answers which
+//! address.
 //!
 //! Never here: the answers (`api/`, `files`), who may ask (`auth`).
 
@@ -63,7 +64,8 @@ pub struct App {
     pub(crate) work: Work,
     /// Connections that nobody uses at the moment.
     idle: Mutex<Vec<Project>>,
-    /// Held by whoever writes. SQLite would let writers wait too, but not in the order in which they came.
+    /// Held by whoever writes. SQLite would let writers wait too, but not in the order in which
+    /// they came.
     writing: Mutex<()>,
     /// Gestures that wait to be written, with the place of what becomes of each.
     waiting: Mutex<Vec<(Answers, Arc<Outcome>)>>,
@@ -121,8 +123,8 @@ impl App {
         self.with(work)
     }
 
-    /// Writes the answers of a gesture. Whoever comes while another writes waits, and the next one writes for all who
-    /// wait: ten persons wait for the disk once, not ten times.
+    /// Writes the answers of a gesture. Whoever comes while another writes waits, and the next one
+    /// writes for all who wait: ten persons wait for the disk once, not ten times.
     ///
     /// # Errors
     /// What the store refuses, of this gesture alone; or it cannot be written.

@@ -1,9 +1,10 @@
-//! Who may ask: the token, the name in `Host`, the page in `Origin`, the type of what is sent; and the headers that
-//! bind the browser to the same.
+//! Who may ask: the token, the name in `Host`, the page in `Origin`, the type of what is sent; and
+//! the headers that bind the browser to the same.
 //!
-//! - Another web site, open in the same browser, can send requests here: it knows no token, its `Origin` is refused,
-//!   and a form cannot send JSON.
-//! - A name that it makes point to 127.0.0.1 (DNS rebinding) is not one of the names in `Host` that are answered.
+//! - Another web site, open in the same browser, can send requests here: it knows no token, its
+//!   `Origin` is refused, and a form cannot send JSON.
+//! - A name that it makes point to 127.0.0.1 (DNS rebinding) is not one of the names in `Host` that
+//!   are answered.
 //! - Another user of this machine can connect, but knows no token.
 //!
 //! Never here: what is answered once somebody is let in.
@@ -21,7 +22,8 @@ const IMPORT: usize = 64 << 20;
 const SELECTION: usize = 16 << 20;
 /// The largest other body, in bytes.
 const OTHER: usize = 1 << 20;
-/// Scripts, styles and images from here alone, and nothing inline; no frame around the page, no form to elsewhere.
+/// Scripts, styles and images from here alone, and nothing inline; no frame around the page, no
+/// form to elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
      connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -29,16 +31,17 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 #[derive(Debug, Clone)]
 pub struct Gate {
     token: String,
-    /// Of the project: a browser sends cookies to every port of a host, and with one name for all, two projects that are
-    /// open at once would take the place of each other's token.
+    /// Of the project: a browser sends cookies to every port of a host, and with one name for all,
+    /// two projects that are open at once would take the place of each other's token.
     cookie: String,
-    /// Names that are answered to at any port, in small letters: a tunnel or a proxy has one of its own. A page of
-    /// another site can make neither of them point here.
+    /// Names that are answered to at any port, in small letters: a tunnel or a proxy has one of its
+    /// own. A page of another site can make neither of them point here.
     names: Vec<String>,
-    /// What `Origin` may have besides the name in `Host`: a proxy may pass on another `Host` than it was asked for.
+    /// What `Origin` may have besides the name in `Host`: a proxy may pass on another `Host` than
+    /// it was asked for.
     origins: Vec<String>,
-    /// Bound to every address: any address in numbers is one of this machine. A name never is, so that nobody can
-    /// make one of their own point here.
+    /// Bound to every address: any address in numbers is one of this machine. A name never is, so
+    /// that nobody can make one of their own point here.
     any_address: bool,
 }
 
@@ -178,15 +181,17 @@ impl Gate {
         }
     }
 
-    /// Sends the browser to the page, with the token where no script reads it and no other site makes it be sent.
+    /// Sends the browser to the page, with the token where no script reads it and no other site
+    /// makes it be sent.
     #[must_use]
     pub fn keep(&self, head: &Head) -> Response {
-        // As long as the token itself lasts, so that a bookmark finds the page; a browser keeps none for longer.
+        // As long as the token itself lasts, so that a bookmark finds the page; a browser keeps
+        // none for longer.
         let cookie =
             format!("{}={}; Path=/; Max-Age=34560000; HttpOnly; SameSite=Strict", self.cookie, self.token);
         let response = match head.header("sec-fetch-site") {
-            // Who follows a link from another site is sent on by that site, as browsers see it, and without such a
-            // cookie. A page of our own that goes on by itself is another matter.
+            // Who follows a link from another site is sent on by that site, as browsers see it, and
+            // without such a cookie. A page of our own that goes on by itself is another matter.
             Some("cross-site" | "same-site") => {
                 let page = format!(
                     "<!doctype html><html lang=en><title>vabal</title><a href=\"{0}\">Go on to the page</a>",

@@ -1,5 +1,5 @@
-//! What a request is answered when it fails: a status, and the same four lines as everywhere as JSON, or a page for
-//! a person who opened an address.
+//! What a request is answered when it fails: a status, and the same four lines as everywhere as
+//! JSON, or a page for a person who opened an address.
 //!
 //! Never here: what can go wrong inside the library ([`vabal::Error`]).
 
@@ -50,8 +50,8 @@ impl Failure {
         json_response(self.status, &json!({ "error": self.complaint }))
     }
 
-    /// As a page without style or script, for a browser that shows it by itself; with `root`, the way to the page, it asks
-    /// for the token.
+    /// As a page without style or script, for a browser that shows it by itself; with `root`, the
+    /// way to the page, it asks for the token.
     #[must_use]
     pub fn page(&self, root: Option<&String>) -> Response {
         let text = escape(&self.complaint.to_string());

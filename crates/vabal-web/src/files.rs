@@ -15,8 +15,9 @@ use crate::app::App;
 use crate::error::{Answer, Failure};
 use crate::http::{Head, Request, Response};
 
-/// Lets as many images be decoded at once as there are cores, and each content by one only: a large image needs
-/// hundreds of megabytes while it is decoded, and the second who wants a thumbnail finds it made.
+/// Lets as many images be decoded at once as there are cores, and each content by one only: a large
+/// image needs hundreds of megabytes while it is decoded, and the second who wants a thumbnail
+/// finds it made.
 #[derive(Debug)]
 pub struct Decoders {
     busy: Mutex<HashSet<String>>,
@@ -65,8 +66,8 @@ pub fn original(app: &App, Request { id, head, .. }: &Request) -> Answer {
     Ok(tagged(Response::new(200, content.content_type, content.bytes), &hash, false))
 }
 
-/// `GET /thumb/ID?size=256&hash=…`: JPEG. With the beginning of the content's hash in the address it is the same for
-/// ever.
+/// `GET /thumb/ID?size=256&hash=…`: JPEG. With the beginning of the content's hash in the address
+/// it is the same for ever.
 pub fn thumb(app: &App, Request { id, head, .. }: &Request) -> Answer {
     let size: u32 = api::asked(head, "size", "a number of pixels")?.unwrap_or(256);
     let (picture, hash) = find(app, id)?;

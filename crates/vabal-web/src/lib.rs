@@ -1,9 +1,10 @@
 //! The labelling page: a web server on this machine over a labelling project.
 //!
-//! Rooms: `http` lets connections in and reads requests; `reach` knows names, paths and the token; `auth` says who may ask; `app` leads a request to the
-//! function that answers it; `api/` has these functions; `files` shows images; `training` works in the
-//! background; `selections` keeps images that were chosen together; `assets` is the page itself. All that is known of a project is in `vabal::project`: nothing here
-//! writes SQL, trains or chooses, and nothing prints.
+//! Rooms: `http` lets connections in and reads requests; `reach` knows names, paths and the token;
+//! `auth` says who may ask; `app` leads a request to the function that answers it; `api/` has these
+//! functions; `files` shows images; `training` works in the background; `selections` keeps images
+//! that were chosen together; `assets` is the page itself. All that is known of a project is in
+//! `vabal::project`: nothing here writes SQL, trains or chooses, and nothing prints.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -95,7 +96,8 @@ impl Server {
     /// Binds to the port and opens the project.
     ///
     /// # Errors
-    /// A host or port that cannot be bound to, an invalid name or path, a project that cannot be opened.
+    /// A host or port that cannot be bound to, an invalid name or path, a project that cannot be
+    /// opened.
     pub fn bind(options: Options, work: Work) -> Result<Self> {
         let allowed = reach::allowed(&options.allowed)?;
         let base = reach::base_path(&options.base_path)?;
@@ -145,8 +147,8 @@ impl Server {
         &self.address
     }
 
-    /// Where others find it: by the names of proxies; and where they can connect, by what this machine is called in the
-    /// network, as far as it knows.
+    /// Where others find it: by the names of proxies; and where they can connect, by what this
+    /// machine is called in the network, as far as it knows.
     #[must_use]
     pub fn others(&self) -> &[String] {
         &self.others
@@ -158,7 +160,8 @@ impl Server {
         self.local
     }
 
-    /// Answers until `stop` says so; then finishes the answers at hand, and stops a training that is under way.
+    /// Answers until `stop` says so; then finishes the answers at hand, and stops a training that
+    /// is under way.
     pub fn run(self, stop: &dyn Fn() -> bool) {
         self.app.consider_training();
         self.app.consider_first_choice();

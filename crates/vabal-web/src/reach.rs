@@ -1,5 +1,5 @@
-//! How a server is reached: the addresses it listens at, the names it is called by, the path that a proxy passes on, and the
-//! token that stays with the project.
+//! How a server is reached: the addresses it listens at, the names it is called by, the path that a
+//! proxy passes on, and the token that stays with the project.
 //!
 //! Never here: who is let in with all that (`auth`).
 
@@ -18,8 +18,9 @@ const TOKEN: &str = "token";
 /// The first parts of paths that the server itself answers.
 const TAKEN: [&str; 4] = ["api", "assets", "image", "thumb"];
 
-/// The token of the project in `folder`, kept there for its owner alone, so that it is the same after a restart. A file that
-/// others may read counts as none. Where it cannot be kept, it lasts until the server ends.
+/// The token of the project in `folder`, kept there for its owner alone, so that it is the same
+/// after a restart. A file that others may read counts as none. Where it cannot be kept, it lasts
+/// until the server ends.
 ///
 /// # Errors
 /// The system gives no random bytes.
@@ -88,7 +89,8 @@ fn allowed_name(given: &str) -> Result<String> {
     Ok(name)
 }
 
-/// Checks the path of `--base-path`: it begins with `/` and does not end with one; nothing for the root.
+/// Checks the path of `--base-path`: it begins with `/` and does not end with one; nothing for the
+/// root.
 ///
 /// # Errors
 /// Anything that is no plain path, or one that the server itself answers.

@@ -1,4 +1,5 @@
-//! Images that were chosen together on the page, kept in memory under short names: too many for an address.
+//! Images that were chosen together on the page, kept in memory under short names: too many for an
+//! address.
 //!
 //! Never here: what becomes of them.
 

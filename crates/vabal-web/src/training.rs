@@ -1,4 +1,5 @@
-//! Training, and other long work, in the background: when it begins, how far it is, how it ends. The page goes on meanwhile.
+//! Training, and other long work, in the background: when it begins, how far it is, how it ends.
+//! The page goes on meanwhile.
 //!
 //! Never here: what is trained, and what is chosen then (`vabal::project::learn`).
 
@@ -46,8 +47,8 @@ struct Stand {
     thread: Option<JoinHandle<()>>,
     /// How long the last one took that was finished.
     took: Option<Duration>,
-    /// Answers at the time of the last beginning; none begins by itself before there are enough new ones, so that
-    /// one that fails or is stopped is not begun again at once.
+    /// Answers at the time of the last beginning; none begins by itself before there are enough new
+    /// ones, so that one that fails or is stopped is not begun again at once.
     begun_at: Option<u64>,
 }
 
@@ -70,8 +71,8 @@ impl Training {
         self.stand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins one; false where one is under way. `labels` is how many there are now; `None` for a first choice, before
-    /// there are any.
+    /// Begins one; false where one is under way. `labels` is how many there are now; `None` for a
+    /// first choice, before there are any.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -174,7 +175,8 @@ impl Training {
                 let share = *done as f64 / (*total).max(1) as f64;
                 let phase_left =
                     (share > 0.05).then(|| phase_begun.elapsed().as_secs_f64() * (1.0 - share) / share);
-                // The last one says how long all of it takes; the phase at hand cannot take longer than all.
+                // The last one says how long all of it takes; the phase at hand cannot take longer
+                // than all.
                 let whole_left =
                     stand.took.map(|took| (took.as_secs_f64() - begun.elapsed().as_secs_f64()).max(0.0));
                 let seconds_left = match (whole_left, phase_left) {

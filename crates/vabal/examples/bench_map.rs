@@ -1,11 +1,12 @@
-//! How well a map keeps neighbours: the share of the 10 nearest images in the features that are among the 10 and the 30 nearest
-//! on the map, of `vabal_query::layout` beside two principal components and maps made elsewhere.
+//! How well a map keeps neighbours: the share of the 10 nearest images in the features that are
+//! among the 10 and the 30 nearest on the map, of `vabal_query::layout` beside two principal
+//! components and maps made elsewhere.
 //!
 //!     vabal embed photos --out features.npz
 //!     cargo run --release -p vabal --example bench_map -- features.npz [map.npy ...]
 //!
-//! `map.npy` are positions [n, 2] of the same rows, such as of scikit-learn's TSNE. `SAVE=file` writes those that were
-//! computed here, two f32 each. Never here: the layout itself.
+//! `map.npy` are positions [n, 2] of the same rows, such as of scikit-learn's TSNE. `SAVE=file`
+//! writes those that were computed here, two f32 each. Never here: the layout itself.
 
 #![expect(clippy::print_stdout, reason = "a program, not the library")]
 

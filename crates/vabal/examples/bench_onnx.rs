@@ -1,10 +1,11 @@
-//! A classifier as ONNX, with images and what vabal says of them, for `bench/onnx_runtime.py`, which asks ONNX Runtime.
+//! A classifier as ONNX, with images and what vabal says of them, for `bench/onnx_runtime.py`,
+//! which asks ONNX Runtime.
 //!
 //! `cargo run --release --package vabal --example bench_onnx -- FOLDER DEPTH WIDTH STEPS`
 //!
-//! Trains that many steps on the built-in set, writes `model.onnx`, `shape.json` [n, channels, height, width,
-//! C], and as f32, row-major, little-endian, `images` [n, channels, height, width] from 0 to 255 and
-//! `probabilities` [n, C].
+//! Trains that many steps on the built-in set, writes `model.onnx`, `shape.json` [n, channels,
+//! height, width, C], and as f32, row-major, little-endian, `images` [n, channels, height, width]
+//! from 0 to 255 and `probabilities` [n, C].
 
 use std::path::Path;
 

@@ -1,6 +1,8 @@
-//! How long a key press waits in a large project: `cargo run --release --package vabal --example bench_project -- [IMAGES] [ANSWERS] [FOLDER]`.
+//! How long a key press waits in a large project: `cargo run --release --package vabal --example
+//! bench_project -- [IMAGES] [ANSWERS] [FOLDER]`.
 //!
-//! The project is made of rows alone, without files. Times are of this thread: the request and the page come on top.
+//! The project is made of rows alone, without files. Times are of this thread: the request and the
+//! page come on top.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 

@@ -2,8 +2,9 @@
 //!
 //!     cargo run --release -p vabal --example coverage > experiments/results/coverage/results.md
 //!
-//! A project is classes with true recalls, and a holdout of 40, 100 or 200 labels, drawn by the shares of the classes. In the
-//! scenarios with classes that are not measured the holdout holds none of the two rarest.
+//! A project is classes with true recalls, and a holdout of 40, 100 or 200 labels, drawn by the
+//! shares of the classes. In the scenarios with classes that are not measured the holdout holds
+//! none of the two rarest.
 
 #![expect(clippy::print_stdout, reason = "a script: what it prints is the result")]
 

@@ -1,7 +1,7 @@
 //! One round of active learning: train on what is labelled, look at what is not, choose, ask.
 //!
-//! The parts are traits, so that the same round serves a hidden label, a person and a test without a
-//! network. Never here: files, the order of runs, what an experiment records.
+//! The parts are traits, so that the same round serves a hidden label, a person and a test without
+//! a network. Never here: files, the order of runs, what an experiment records.
 //!
 //! ```
 //! use ndarray::{Array2, Axis};
@@ -117,8 +117,8 @@ pub trait Learner: Sync {
 
 /// A frozen classifier.
 pub trait Classifier {
-    /// Computes what `needs` names for `ids`, but for a committee, which one classifier cannot be. Every draw of a
-    /// Monte-Carlo pass comes from `seed` and the image's id.
+    /// Computes what `needs` names for `ids`, but for a committee, which one classifier cannot be.
+    /// Every draw of a Monte-Carlo pass comes from `seed` and the image's id.
     ///
     /// # Errors
     /// Images that do not fit, or [`Error::Stopped`].
@@ -140,7 +140,8 @@ pub trait Classifier {
     fn save(&self, path: &Path) -> Result<()>;
 }
 
-/// What is labelled, in the order it was asked, and what is not. Ids only: a position means nothing.
+/// What is labelled, in the order it was asked, and what is not. Ids only: a position means
+/// nothing.
 ///
 /// Labelled and unlabelled ids are disjoint, and together always the ids it was made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -269,10 +270,10 @@ pub struct Lens<'a> {
 
 /// What `strategy` needs to see of both pools: (unlabelled, labelled), from the frozen classifier.
 ///
-/// A strategy that asks for Monte-Carlo draws gets them of a classifier trained for them: the round's own, or
-/// one trained for it alone, on the same labels from the same seed. The members of a committee but the first, which is
-/// the round's own, are trained from seeds of their own. The round's classifier, and so the measured curve, is the same
-/// for every strategy.
+/// A strategy that asks for Monte-Carlo draws gets them of a classifier trained for them: the
+/// round's own, or one trained for it alone, on the same labels from the same seed. The members of
+/// a committee but the first, which is the round's own, are trained from seeds of their own. The
+/// round's classifier, and so the measured curve, is the same for every strategy.
 ///
 /// # Errors
 /// As [`Classifier::signals`] and [`Learner::train`].
@@ -340,8 +341,8 @@ impl Lens<'_> {
     }
 }
 
-/// Lets `strategy` choose `n` images of `pool`, and checks its answer: unlabelled ids, each once, as many
-/// as asked or as are left.
+/// Lets `strategy` choose `n` images of `pool`, and checks its answer: unlabelled ids, each once,
+/// as many as asked or as are left.
 ///
 /// # Errors
 /// What the strategy says, an answer that is not allowed, or [`Error::Stopped`].

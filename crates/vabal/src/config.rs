@@ -1,8 +1,10 @@
-//! The configuration of an experiment: every key, the presets, and the checks that come before any work.
+//! The configuration of an experiment: every key, the presets, and the checks that come before any
+//! work.
 //!
-//! A configuration is data. [`Config::read`] lays a preset, a file and `--set` over one another, refuses what
-//! it does not know, and gives back a [`Config`] in which every key has a value; written as TOML and read
-//! again it is the same. Never here: the environment, defaults that depend on the machine.
+//! A configuration is data. [`Config::read`] lays a preset, a file and `--set` over one another,
+//! refuses what it does not know, and gives back a [`Config`] in which every key has a value;
+//! written as TOML and read again it is the same. Never here: the environment, defaults that depend
+//! on the machine.
 //!
 //! ```
 //! use vabal::config::Config;
@@ -30,10 +32,12 @@ use crate::error::{Error, Result, unknown, within};
 use crate::query::{Spec, Strategy, head};
 pub use resolve::strategy;
 
-/// The name of the bound among the strategies of a configuration: class-balanced sampling by labels that only an experiment knows.
+/// The name of the bound among the strategies of a configuration: class-balanced sampling by labels
+/// that only an experiment knows.
 pub const CLASS_BALANCED: &str = "class-balanced";
 
-/// Whether the strategy called `name` is a bound: it knows the labels that it asks for, and takes no part in a comparison.
+/// Whether the strategy called `name` is a bound: it knows the labels that it asks for, and takes
+/// no part in a comparison.
 ///
 /// ```
 /// assert!(vabal::config::is_bound("class-balanced"));
@@ -54,7 +58,8 @@ pub struct Config {
     pub preset: Preset,
     /// One run of every strategy for each.
     pub seeds: Vec<u64>,
-    /// The strategies to compare: names of [`STRATEGIES`] or of a table `[strategy.NAME]`, and the bound `class-balanced`.
+    /// The strategies to compare: names of [`STRATEGIES`] or of a table `[strategy.NAME]`, and the
+    /// bound `class-balanced`.
     pub strategies: Vec<String>,
     /// How many labels, and how often.
     pub rounds: Rounds,
@@ -78,7 +83,8 @@ pub enum Classifier {
     Frozen(Frozen),
 }
 
-/// A linear classifier on features of a pretrained network, its strength chosen by cross-validation.
+/// A linear classifier on features of a pretrained network, its strength chosen by
+/// cross-validation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Frozen {
@@ -88,7 +94,8 @@ pub struct Frozen {
     pub size: usize,
     /// Principal components that classifier and strategies work on; 0 for the features as they are.
     pub components: usize,
-    /// Whether the classifier is to take all classes for equally frequent: logit adjustment (Menon et al. 2021).
+    /// Whether the classifier is to take all classes for equally frequent: logit adjustment (Menon
+    /// et al. 2021).
     pub balanced: bool,
 }
 
@@ -152,8 +159,8 @@ impl Classifier {
         }
     }
 
-    /// What training on so many labelled costs, in passes over one: a backward pass costs about two forward ones. Of the
-    /// linear classifier a guess, for what is left of an experiment.
+    /// What training on so many labelled costs, in passes over one: a backward pass costs about two
+    /// forward ones. Of the linear classifier a guess, for what is left of an experiment.
     pub(crate) fn passes(&self, labelled: usize) -> f64 {
         match self {
             Self::Network(settings) => {
@@ -327,8 +334,8 @@ fn check_name(key: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// A table takes the place of the strategy of its name, so that one called "random" would not be random: one for a
-/// built-in may set what that has to set, and nothing else.
+/// A table takes the place of the strategy of its name, so that one called "random" would not be
+/// random: one for a built-in may set what that has to set, and nothing else.
 fn check_table(name: &str, kind: Option<&str>) -> Result<()> {
     if is_bound(name) {
         return Err(Error::input("the bound cannot be redefined")

@@ -2,8 +2,9 @@
 //!
 //! Never here: reading it, and what a value means.
 
-/// Appends a line: commas between, a line feed behind. A value stands in quotes where a reader would not give it back as
-/// it is: readers take any of comma, semicolon and tab for the separator, and spaces off values without quotes.
+/// Appends a line: commas between, a line feed behind. A value stands in quotes where a reader
+/// would not give it back as it is: readers take any of comma, semicolon and tab for the separator,
+/// and spaces off values without quotes.
 ///
 /// ```
 /// let mut text = String::new();

@@ -1,4 +1,5 @@
-//! Where networks are computed: by the kernels of this library on the CPU, or by the PyTorch of the user.
+//! Where networks are computed: by the kernels of this library on the CPU, or by the PyTorch of the
+//! user.
 //!
 //! Never here: what is computed, where PyTorch is.
 
@@ -27,12 +28,12 @@ pub enum Device {
 }
 
 impl Device {
-    /// The device that `--device` names: `cpu`, `cuda`, `cuda:1` or `torch-cpu`. All but the first ask `pytorch` for
-    /// the folder of the user's PyTorch, which [`find_pytorch`] finds.
+    /// The device that `--device` names: `cpu`, `cuda`, `cuda:1` or `torch-cpu`. All but the first
+    /// ask `pytorch` for the folder of the user's PyTorch, which [`find_pytorch`] finds.
     ///
     /// # Errors
-    /// Another name, what `pytorch` says, or what [`Torch::open`] says: a PyTorch that cannot be used, or a GPU that this
-    /// machine does not have.
+    /// Another name, what `pytorch` says, or what [`Torch::open`] says: a PyTorch that cannot be
+    /// used, or a GPU that this machine does not have.
     ///
     /// ```
     /// use vabal::Device;

@@ -1,9 +1,11 @@
 //! vabal chooses which images to label next when classes are imbalanced and labels are few.
 //!
-//! Rooms, each depending on those after it: [`experiment`] and [`project`], [`active`], [`classify`], [`data`]. The
-//! strategies are the crate [`query`]. Nothing here prints, reads the environment, or keeps global state.
+//! Rooms, each depending on those after it: [`experiment`] and [`project`], [`active`],
+//! [`classify`], [`data`]. The strategies are the crate [`query`]. Nothing here prints, reads the
+//! environment, or keeps global state.
 //!
-//! A comparison of strategies on the embedded set, as `vabal run` and `vabal report` make it; [`active`] shows the loop itself:
+//! A comparison of strategies on the embedded set, as `vabal run` and `vabal report` make it;
+//! [`active`] shows the loop itself:
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -44,5 +46,6 @@ pub use vabal_query::{
     metrics, progress, rng,
 };
 
-/// The strategies that can be chosen by name: those of [`query`], and `vaal`, which has a network of its own.
+/// The strategies that can be chosen by name: those of [`query`], and `vaal`, which has a network
+/// of its own.
 pub const STRATEGIES: query::Table = query::STRATEGIES.with(&[vaal::ROW]);

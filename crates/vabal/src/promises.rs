@@ -1,4 +1,5 @@
-//! What every strategy promises, whatever it chooses by: the faults that other tools have, each tried on each.
+//! What every strategy promises, whatever it chooses by: the faults that other tools have, each
+//! tried on each.
 
 use std::collections::HashSet;
 
@@ -280,7 +281,8 @@ fn a_query_that_does_not_hold_together_is_refused() {
     refused(&foreign, &Signals::default(), &[], 3, "id 2");
 }
 
-/// Images in any order: id, features on a coarse grid, so that duplicates and ties are frequent, and a label for some.
+/// Images in any order: id, features on a coarse grid, so that duplicates and ties are frequent,
+/// and a label for some.
 type Rows = Vec<(Id, [u8; 3], Option<Label>)>;
 
 fn any_rows(classes: Label) -> impl proptest::strategy::Strategy<Value = Rows> {

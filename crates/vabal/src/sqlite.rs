@@ -1,4 +1,5 @@
-//! What the SQLite files of the library have in common: whose file it is, of which version, and JSON in a column.
+//! What the SQLite files of the library have in common: whose file it is, of which version, and
+//! JSON in a column.
 //!
 //! Never here: what is in the files.
 

@@ -1,9 +1,9 @@
-//! VAAL: a variational autoencoder and a discriminator play against each other over which images are labelled, and the
-//! images that look the least labelled are asked (Sinha, Ebrahimi & Darrell, "Variational Adversarial Active
-//! Learning", ICCV 2019).
+//! VAAL: a variational autoencoder and a discriminator play against each other over which images
+//! are labelled, and the images that look the least labelled are asked (Sinha, Ebrahimi & Darrell,
+//! "Variational Adversarial Active Learning", ICCV 2019).
 //!
-//! The one strategy that looks at images, and with networks of its own. They are the authors' (code of 2019), narrower
-//! by default, on images of 32 × 32. Never here: the classifier, labels.
+//! The one strategy that looks at images, and with networks of its own. They are the authors' (code
+//! of 2019), narrower by default, on images of 32 × 32. Never here: the classifier, labels.
 
 mod networks;
 #[cfg(test)]
@@ -37,8 +37,8 @@ pub struct Settings {
     pub latents: usize,
     /// Turns of the two networks; in the authors' code as many as 100 passes over all images take.
     pub steps: usize,
-    /// Steps of the autoencoder in a turn, each on images of its own, before the discriminator makes one; 2 in the
-    /// authors' code.
+    /// Steps of the autoencoder in a turn, each on images of its own, before the discriminator
+    /// makes one; 2 in the authors' code.
     pub autoencoder_steps: usize,
     /// Labelled images a step, and as many unlabelled ones; 128 in the authors' code.
     pub batch: usize,
@@ -92,8 +92,8 @@ pub const ROW: Row = Row::new::<Settings>("vaal");
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Vaal(pub Settings);
 
-/// Images brought to [n, channels, 32, 32] by the mean over the area of each pixel, mean 0 and variance 1 by channel
-/// over both pools.
+/// Images brought to [n, channels, 32, 32] by the mean over the area of each pixel, mean 0 and
+/// variance 1 by channel over both pools.
 struct Small {
     channels: usize,
     pixels: Vec<u8>,
@@ -137,7 +137,8 @@ impl Small {
         self.pixels.len() / (self.channels * SIDE * SIDE)
     }
 
-    /// Brings both pools to mean 0 and variance 1, counted over both, in whole numbers so that order changes nothing.
+    /// Brings both pools to mean 0 and variance 1, counted over both, in whole numbers so that
+    /// order changes nothing.
     fn normalise(pools: [&mut Self; 2]) {
         let channels = pools[0].channels;
         let mut sums = vec![[0_u64; 3]; channels];
@@ -275,8 +276,8 @@ impl Vaal {
                 }
                 autoencoder.learnt.step(learning_rate);
             }
-            // Not what it would have taken to fool it, but what it learns: from the autoencoder as it now is, and in
-            // evaluation mode, as when it scores.
+            // Not what it would have taken to fool it, but what it learns: from the autoencoder as
+            // it now is, and in evaluation mode, as when it scores.
             discriminator.learnt.gradient.fill(0.0);
             for (images, labelled) in seen.iter().zip([true, false]) {
                 discriminator.differentiate(autoencoder.means(images).view(), labelled, None);
@@ -299,8 +300,8 @@ fn score(
     let total = images.len();
     let mut scores = Vec::with_capacity(total);
     for first in (0..total).step_by(BLOCK) {
-        // Blocks of one shape, the last one filled up with its last image: how a product sums goes by its shape, and equal
-        // images are to tie.
+        // Blocks of one shape, the last one filled up with its last image: how a product sums goes
+        // by its shape, and equal images are to tie.
         let count = BLOCK.min(total - first);
         let rows: Vec<usize> = (first..first + BLOCK).map(|row| row.min(total - 1)).collect();
         let means = autoencoder.means(&images.batch(&rows));

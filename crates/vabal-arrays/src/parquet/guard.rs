@@ -1,7 +1,8 @@
 //! What the crate `parquet` takes on trust: the counts, sizes and nesting that a header claims.
 //!
-//! Headers are structures of Thrift's compact protocol. Here they are walked over and not decoded: a list cannot have
-//! more items than the header has bytes, and a schema cannot be deeper than the stack.
+//! Headers are structures of Thrift's compact protocol. Here they are walked over and not decoded:
+//! a list cannot have more items than the header has bytes, and a schema cannot be deeper than the
+//! stack.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
@@ -58,8 +59,8 @@ impl<'a> Reader<'a> {
         self.varint().map(|value| (value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
-    /// Walks over a structure. `each` is given every whole number in it with the path that leads to it, field by field, 0
-    /// for an item of a list; and `None` where a structure ends.
+    /// Walks over a structure. `each` is given every whole number in it with the path that leads to
+    /// it, field by field, 0 for an item of a list; and `None` where a structure ends.
     pub fn structure(
         &mut self,
         path: &mut Vec<i16>,
@@ -144,7 +145,8 @@ pub fn footer(bytes: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// The bytes of a run of at most `most` differences (DELTA_BINARY_PACKED) at the front of some bytes.
+/// The bytes of a run of at most `most` differences (DELTA_BINARY_PACKED) at the front of some
+/// bytes.
 pub fn differences(bytes: &[u8], most: usize) -> Option<usize> {
     let mut reader = Reader::new(bytes);
     let (block, parts, count) = (reader.size()?, reader.size()?, reader.size()?);
@@ -167,7 +169,8 @@ std::thread_local! {
     static GUARDED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// What `work` gives. The crate panics over some bytes that no writer makes: that is an error too, and is not printed.
+/// What `work` gives. The crate panics over some bytes that no writer makes: that is an error too,
+/// and is not printed.
 ///
 /// # Errors
 /// What the crate says.

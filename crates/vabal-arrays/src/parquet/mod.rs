@@ -1,8 +1,8 @@
 //! Parquet: a table by columns; a list in a row is a further dimension.
 //! <https://github.com/apache/parquet-format>
 //!
-//! Levels and encodings are decoded by the crate `parquet`. What it takes on trust of a file that may be torn or hostile is
-//! checked here before (docs/decisions/0018).
+//! Levels and encodings are decoded by the crate `parquet`. What it takes on trust of a file that
+//! may be torn or hostile is checked here before (docs/decisions/0018).
 
 mod guard;
 mod pages;
@@ -38,8 +38,8 @@ const EXPECTED: &str = "a Parquet file";
 const BLOCK: usize = 1 << 16;
 const TEXTS: usize = 1 << 6;
 
-/// Bytes of text that one column may come to. A few bytes of a file may claim any number of them, by a dictionary or by what
-/// texts have in common.
+/// Bytes of text that one column may come to. A few bytes of a file may claim any number of them,
+/// by a dictionary or by what texts have in common.
 const MOST_TEXT: usize = 1 << 30;
 
 /// A column of a file, unread.
@@ -191,14 +191,16 @@ impl Found<'_> {
         }
         let mut width = values.checked_div(self.rows).unwrap_or(0);
         let ragged = width.checked_mul(self.rows) != Some(values);
-        // What is to be allocated is not more than what the file can hold: a run of equal values takes a few bytes.
+        // What is to be allocated is not more than what the file can hold: a run of equal values
+        // takes a few bytes.
         if values / (1 << 20) > self.map.len() {
             return Err(format!("{values} values in {} bytes", self.map.len()));
         }
         let (file, place) = (Shared::from_owner(Owner(Arc::clone(self.map))), self.place.to_owned());
         let mut column = Column { file, leaf, chunks, width, inner: width, ragged, place };
         if lists == 2 || ragged {
-            // What rows of different lengths are asked for, the first row says; to read them says which differs.
+            // What rows of different lengths are asked for, the first row says; to read them says
+            // which differs.
             let first = column.first_row()?;
             column.inner = first.iter().skip(1).take_while(|&&level| level == lists).count() + 1;
             if ragged || !width.is_multiple_of(column.inner) {
@@ -272,7 +274,8 @@ impl Column {
         ColumnReaderImpl::new(Arc::clone(&self.leaf), Box::new(pages))
     }
 
-    /// Of every value of the first row, how far within lists it goes on; none where there is no row.
+    /// Of every value of the first row, how far within lists it goes on; none where there is no
+    /// row.
     fn first_row(&self) -> Result<Vec<i16>, String> {
         let mut first = Vec::new();
         self.each_row(|_, _, lists| {
@@ -282,8 +285,8 @@ impl Column {
         Ok(first)
     }
 
-    /// Hands out, row by row until the answer is no, its number, whether each of its values is there, and how far within
-    /// lists each goes on.
+    /// Hands out, row by row until the answer is no, its number, whether each of its values is
+    /// there, and how far within lists each goes on.
     fn each_row(&self, mut each: impl FnMut(usize, &[i16], &[i16]) -> bool) -> Result<(), String> {
         macro_rules! levels {
             ($kind:ty) => {{
@@ -354,7 +357,8 @@ impl Column {
         }
     }
 
-    /// Hands out the values block by block. Every list must be as long as the others, and nothing may be missing.
+    /// Hands out the values block by block. Every list must be as long as the others, and nothing
+    /// may be missing.
     fn each<T: DataType>(
         &self,
         load: &mut Load<'_, '_>,
@@ -388,7 +392,8 @@ impl Column {
         Ok(())
     }
 
-    /// Checks by the levels of values, from the `first` on, that each is there and in a list of the right length.
+    /// Checks by the levels of values, from the `first` on, that each is there and in a list of the
+    /// right length.
     fn check(&self, first: usize, there: &[i16], lists: &[i16]) -> Result<()> {
         let missing = there.iter().position(|&level| level != self.leaf.max_def_level());
         let uneven = lists.iter().enumerate().position(|(n, &level)| {

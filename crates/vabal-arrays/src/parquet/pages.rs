@@ -1,4 +1,5 @@
-//! The pages of a column for the crate `parquet`, decompressed: none takes more memory than its bytes can hold.
+//! The pages of a column for the crate `parquet`, decompressed: none takes more memory than its
+//! bytes can hold.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -170,8 +171,8 @@ impl Pages {
         Ok(Page::DictionaryPage { buf, num_values, encoding: header.encoding(7, 2)?, is_sorted: false })
     }
 
-    /// The number and the encoding of the values of a page, as two fields say, held against its bytes and those behind
-    /// its levels.
+    /// The number and the encoding of the values of a page, as two fields say, held against its
+    /// bytes and those behind its levels.
     fn values(
         &mut self,
         header: &Header,
@@ -225,14 +226,16 @@ impl Header {
 
     fn encoding(&self, field: i16, inner: i16) -> Result<Encoding> {
         let number = self.number(field, inner)?;
-        // ALP is left out: what its decoder takes on trust was not looked at, and pyarrow does not write it.
+        // ALP is left out: what its decoder takes on trust was not looked at, and pyarrow does not
+        // write it.
         let known =
             Encoding::VARIANTS.iter().find(|&&known| known as usize == number && known != Encoding::ALP);
         known.copied().ok_or_else(|| wrong(format!("values in the encoding {number} of Parquet")))
     }
 }
 
-/// The content of a page. What a codec cannot make of so many bytes is refused before it is made room for.
+/// The content of a page. What a codec cannot make of so many bytes is refused before it is made
+/// room for.
 pub fn decompressed(codec: Codec, bytes: &Bytes, size: usize) -> Result<Bytes> {
     let mut unpacked = Vec::new();
     let read =
@@ -270,8 +273,8 @@ fn lz4(bytes: &[u8], size: usize) -> Result<Vec<u8>> {
     lz4_flex::block::decompress(bytes, size).map_err(wrong)
 }
 
-/// Blocks as Hadoop frames them, each behind its size and its compressed size: what older writers call LZ4. `None`
-/// where they are not framed, as others write it.
+/// Blocks as Hadoop frames them, each behind its size and its compressed size: what older writers
+/// call LZ4. `None` where they are not framed, as others write it.
 fn hadoop_lz4(bytes: &[u8], size: usize) -> Option<Vec<u8>> {
     let (mut reader, mut unpacked) = (Reader::new(bytes), Vec::new());
     while reader.position() < bytes.len() {

@@ -97,7 +97,8 @@ fn what_is_no_array_is_named_by_column_and_row() {
     }
 }
 
-/// A table of one column `features`, a list of floats a row or none, and of whole numbers under other names.
+/// A table of one column `features`, a list of floats a row or none, and of whole numbers under
+/// other names.
 fn table(features: &[Option<Vec<f32>>], numbers: &[(&str, Vec<i64>)], pandas: Option<&str>) -> Vec<u8> {
     let columns: String = numbers.iter().map(|(name, _)| format!("required int64 {name};")).collect();
     let list = "optional group features (LIST) { repeated group list { required float element; } }";
@@ -249,7 +250,8 @@ fn a_file_torn_at_any_place_or_with_any_byte_changed_is_an_error_or_a_table_but_
 
 #[test]
 fn a_footer_cannot_claim_what_its_bytes_do_not_hold() {
-    // Field 2, a list of structures; in each, field 5, the number of its children, as a zigzag number.
+    // Field 2, a list of structures; in each, field 5, the number of its children, as a zigzag
+    // number.
     let schema = |count: &[u8], elements: &[u8]| [&[0x29], count, elements, &[0]].concat();
     let element = |children: &[u8]| [&[0x55], children, &[0]].concat();
     assert!(guard::footer(&schema(&[0x1c], &element(&[2]))).is_some());

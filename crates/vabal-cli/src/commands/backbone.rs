@@ -1,7 +1,8 @@
 //! `vabal backbone`: which pretrained network gives the features, and what is read of its file.
 //!
-//! A file that the program does not know is opened in a process of its own first: what it makes that process do, it cannot do to
-//! this one. Never here: how a network is run; that is [`vabal::backbone`].
+//! A file that the program does not know is opened in a process of its own first: what it makes
+//! that process do, it cannot do to this one. Never here: how a network is run; that is
+//! [`vabal::backbone`].
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,8 @@ pub enum What {
 #[command(after_help = "Examples:\n  vabal backbone show\n  vabal backbone show model.onnx\n  \
     vabal backbone show dinov2.onnx --size 224 --pooling class")]
 pub struct Show {
-    /// ONNX file, or a name: efficientnet-lite0, which is inside the program, or one of `vabal fetch`
+    /// ONNX file, or a name: efficientnet-lite0, which is inside the program, or one of `vabal
+    /// fetch`
     #[arg(value_name = "BACKBONE", default_value = EMBEDDED)]
     pub backbone: String,
     #[command(flatten)]
@@ -65,7 +67,8 @@ pub struct Wishes {
     /// How several vectors of an image become one: none, mean or class
     #[arg(long, value_name = "POOLING", value_parser = pooling, help_heading = "Backbone")]
     pub pooling: Option<Pooling>,
-    /// Mean of red, green and blue, of values from 0 to 1; ImageNet's if neither file nor you say it
+    /// Mean of red, green and blue, of values from 0 to 1; ImageNet's if neither file nor you say
+    /// it
     #[arg(long, value_name = "R,G,B", value_parser = colours, help_heading = "Backbone", allow_hyphen_values = true)]
     pub mean: Option<[f32; 3]>,
     /// Standard deviation of red, green and blue, likewise
@@ -164,7 +167,8 @@ fn try_apart(path: &Path, settings: &Settings) -> Result<()> {
         }
     };
     if ended.is_some_and(|status| status.success() || status.code() == Some(2)) {
-        // What it complains of is complained of once more in this process, which now may open the file.
+        // What it complains of is complained of once more in this process, which now may open the
+        // file.
         return Ok(());
     }
     let mut said = String::new();

@@ -11,9 +11,9 @@ const CONFIG: &str = include_str!("demo.toml");
 
 /// Run the whole loop on a small embedded set, in a minute
 ///
-/// Clothes of Fashion-MNIST, one class common and nine rare: random, entropy, margin and vabal ask for labels in
-/// turn, a linear classifier learns from features of the pretrained network inside the program, and a report
-/// compares them. Needs no network connection and no data.
+/// Clothes of Fashion-MNIST, one class common and nine rare: random, entropy, margin and vabal ask
+/// for labels in turn, a linear classifier learns from features of the pretrained network inside
+/// the program, and a report compares them. Needs no network connection and no data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal demo\n  vabal demo --out my-demo --set 'seeds=[1, 2, 3, 4, 5]'")]
 pub struct Demo {

@@ -16,8 +16,9 @@ use crate::output::{complain, say, several};
 
 /// Compute features of a folder of images with a pretrained network
 ///
-/// Every JPEG, PNG, BMP, WebP and TIFF in DIR and all folders below it becomes a row. Features that were computed once are
-/// taken from a cache by the content of the image; after Ctrl-C the same command goes on where it stopped.
+/// Every JPEG, PNG, BMP, WebP and TIFF in DIR and all folders below it becomes a row. Features that
+/// were computed once are taken from a cache by the content of the image; after Ctrl-C the same
+/// command goes on where it stopped.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal embed photos/ --out features.npz\n  \
     vabal embed photos/ --backbone model.onnx --out features.parquet\n  \

@@ -17,10 +17,10 @@ use crate::output::{say, several};
 
 /// Write the labels of a project as a file, or its labelled images as folders
 ///
-/// Files hold a line for each labelled image, or with --full every answer that was ever given, from which
-/// `vabal import` makes the same project again. Folders hold copies of the labelled images, each with its own name, a
-/// list of where each came from, and a data sheet. With --model the newest model goes with it, as safetensors and as
-/// ONNX. What is written is whole or not there.
+/// Files hold a line for each labelled image, or with --full every answer that was ever given, from
+/// which `vabal import` makes the same project again. Folders hold copies of the labelled images,
+/// each with its own name, a list of where each came from, and a data sheet. With --model the
+/// newest model goes with it, as safetensors and as ONNX. What is written is whole or not there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal export steel --format csv --out labels.csv\n  \
     vabal export steel --format folders --out data-set --model\n  \

@@ -1,4 +1,5 @@
-//! `vabal fetch NAME`: a data set or a pretrained network from its official address, verified, resumed when broken off.
+//! `vabal fetch NAME`: a data set or a pretrained network from its official address, verified,
+//! resumed when broken off.
 //!
 //! Never here: reading the data, choosing the data folder.
 
@@ -162,7 +163,8 @@ pub fn run(args: &Fetch, data_dir: &Path, progress: &mut Progress<'_>) -> Result
     report(progress, Event::Note(&format!("{} is in {}", set.name, folder.display())))
 }
 
-/// A bar of bytes on standard error where that is a terminal; notes as lines; nothing of both when `quiet`.
+/// A bar of bytes on standard error where that is a terminal; notes as lines; nothing of both when
+/// `quiet`.
 pub fn bar(quiet: bool) -> impl FnMut(Event<'_>) -> Flow {
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
     if let Ok(style) =

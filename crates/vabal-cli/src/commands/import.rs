@@ -14,11 +14,12 @@ use crate::user;
 
 /// Take labels from a file or from class folders into a project
 ///
-/// Images are found by their content where the file says it, else by their path; a name without folders will do where
-/// one image alone has it. A path with other folders is reported and not used, unless --by-name is given. Nothing is
-/// overwritten: a label that differs from what somebody else said is kept beside it and shown as a conflict, and of one
-/// person the newer answer counts. The same file again adds nothing. Columns of CSV and keys of JSON lines: path or file
-/// name, class or label; also person, at, seconds and hash, in any order.
+/// Images are found by their content where the file says it, else by their path; a name without
+/// folders will do where one image alone has it. A path with other folders is reported and not
+/// used, unless --by-name is given. Nothing is overwritten: a label that differs from what somebody
+/// else said is kept beside it and shown as a conflict, and of one person the newer answer counts.
+/// The same file again adds nothing. Columns of CSV and keys of JSON lines: path or file name,
+/// class or label; also person, at, seconds and hash, in any order.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  vabal import steel labels.csv\n  vabal import steel sorted-by-hand/\n  \
@@ -29,18 +30,20 @@ pub struct Import {
     /// Folder of the project
     #[arg(value_name = "PROJECT")]
     pub project: PathBuf,
-    /// The file (.csv, .tsv, .jsonl, .ndjson, .json of Label Studio), or a folder with a folder for each class
+    /// The file (.csv, .tsv, .jsonl, .ndjson, .json of Label Studio), or a folder with a folder for
+    /// each class
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// What the file holds: labels, if not given, or suggestions, which another model made: a class with its probability, a
-    /// column with a probability for each class, or the predictions of Label Studio. They are shown until the next training
-    /// and never count as labels
+    /// What the file holds: labels, if not given, or suggestions, which another model made: a class
+    /// with its probability, a column with a probability for each class, or the predictions of
+    /// Label Studio. They are shown until the next training and never count as labels
     #[arg(long = "as", value_name = "WHAT")]
     pub what: Option<String>,
     /// What the file is, where its ending does not say: csv, jsonl or label-studio
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
-    /// The question of Label Studio, the column or the key whose answers are the classes, where there are several
+    /// The question of Label Studio, the column or the key whose answers are the classes, where
+    /// there are several
     #[arg(long, value_name = "NAME")]
     pub question: Option<String>,
     /// The key under which a task of Label Studio has its image, where there are several

@@ -16,9 +16,10 @@ use crate::output::{complain, say};
 
 /// Make a labelling project of a folder of images
 ///
-/// The project is a folder with one SQLite file. Images stay where they are and are only looked at: JPEG, PNG,
-/// BMP, WebP and TIFF, in DIR and all folders below it. A part of them, drawn at random, is set aside to measure
-/// accuracy honestly. Classes can be added, renamed and merged later, on the page.
+/// The project is a folder with one SQLite file. Images stay where they are and are only looked at:
+/// JPEG, PNG, BMP, WebP and TIFF, in DIR and all folders below it. A part of them, drawn at random,
+/// is set aside to measure accuracy honestly. Classes can be added, renamed and merged later, on
+/// the page.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal init steel --images photos/\n  \
     vabal init steel --images photos/ --classes crazing,inclusion,patches\n  \
@@ -43,7 +44,8 @@ pub struct Init {
     /// Folder of the images
     #[arg(long, value_name = "DIR")]
     pub images: PathBuf,
-    /// Names of the classes, with commas between; a name with a comma in it stands in quotes: 'a,"b, c"'
+    /// Names of the classes, with commas between; a name with a comma in it stands in quotes:
+    /// 'a,"b, c"'
     #[arg(long, value_name = "A,B,C")]
     pub classes: Vec<String>,
     /// Set a setting of the project; may be given several times
@@ -59,8 +61,8 @@ pub struct Init {
 
 /// Look at the folder of images again: take in new ones, find moved ones
 ///
-/// Images that were moved or renamed are found by their content and keep their labels. Images that are gone are
-/// kept as missing, and are back when their file is. Nothing is deleted.
+/// Images that were moved or renamed are found by their content and keep their labels. Images that
+/// are gone are kept as missing, and are back when their file is. Nothing is deleted.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal scan steel\n  vabal scan steel --images /mnt/new-disk/photos")]
 pub struct Scan {

@@ -18,10 +18,11 @@ use crate::{interrupt, user};
 
 /// Label images in the browser
 ///
-/// Serves the page on this machine and opens it. The address has a token without which nobody gets in; it stays the same, kept
-/// in the project's folder for its owner alone. Every answer is on the disk before the page moves on. When enough is labelled, a model is trained in
-/// the background and says what to ask next. Several people can label at once: each opens the address and gives
-/// their name. Ctrl-C ends it.
+/// Serves the page on this machine and opens it. The address has a token without which nobody gets
+/// in; it stays the same, kept in the project's folder for its owner alone. Every answer is on the
+/// disk before the page moves on. When enough is labelled, a model is trained in the background and
+/// says what to ask next. Several people can label at once: each opens the address and gives their
+/// name. Ctrl-C ends it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal label steel\n  vabal label steel --port 9000 --no-open\n  \
     vabal label steel --host 0.0.0.0     # everybody in the network who has the address\n  \
@@ -36,7 +37,8 @@ pub struct Label {
     /// Port to serve at, 0 for any that is free; 8765 or the next that is free if not given
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
-    /// Further name by which the page may be opened, that of a proxy: NAME or NAME:PORT; may be given more than once
+    /// Further name by which the page may be opened, that of a proxy: NAME or NAME:PORT; may be
+    /// given more than once
     #[arg(long, value_name = "NAME")]
     pub allow_host: Vec<String>,
     /// Path below which a proxy shows the page, such as /steel
@@ -58,7 +60,8 @@ pub struct Label {
 /// What the library and the server say.
 pub fn run(args: &Label) -> Result<()> {
     let context = args.machine.context(false)?;
-    // Not kept open: where the folder cannot be written, and later can, one such connection would keep all from writing.
+    // Not kept open: where the folder cannot be written, and later can, one such connection would
+    // keep all from writing.
     let (before, name) = {
         let project = Project::open(&args.project)?;
         (project.counts()?, project.settings()?.name)

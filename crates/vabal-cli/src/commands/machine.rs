@@ -22,7 +22,8 @@ pub struct Machine {
 /// What runs backbones.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Runs {
-    /// What computes features: rten, inside the program, or onnxruntime, that of your Python or of VABAL_ONNXRUNTIME
+    /// What computes features: rten, inside the program, or onnxruntime, that of your Python or of
+    /// VABAL_ONNXRUNTIME
     #[arg(long, value_name = "RUNTIME", default_value = "rten")]
     pub runtime: Runtime,
 }
@@ -35,7 +36,8 @@ pub enum Runtime {
 }
 
 impl Machine {
-    /// The device that `--device` names. Its PyTorch is the one that the variable `VABAL_LIBTORCH` names, or that of `python3`.
+    /// The device that `--device` names. Its PyTorch is the one that the variable `VABAL_LIBTORCH`
+    /// names, or that of `python3`.
     ///
     /// # Errors
     /// What the library says.

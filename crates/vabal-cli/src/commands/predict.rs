@@ -15,8 +15,9 @@ use crate::table::{self, aligned};
 
 /// Classify the images of a folder with a project's model
 ///
-/// Every JPEG, PNG, BMP, WebP and TIFF in DIR and all folders below it gets the class that the newest model takes it
-/// for, its probability, and the probability of each class. Files that cannot be decoded are named and left out.
+/// Every JPEG, PNG, BMP, WebP and TIFF in DIR and all folders below it gets the class that the
+/// newest model takes it for, its probability, and the probability of each class. Files that cannot
+/// be decoded are named and left out.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal predict steel new-photos/ --out predictions.csv\n  \
     vabal predict steel new-photos/ --out predictions.parquet --device cuda\n\n\

@@ -13,9 +13,10 @@ use crate::table;
 
 /// List the images that a project wants labelled next
 ///
-/// The queue as the last training left it, without what was labelled since: for each image its rank, what the model
-/// takes it for and how sure it is, its score, and why it is asked. Nothing is trained, and nobody is handed
-/// anything: the page asks the same images. Without --out it is printed as CSV.
+/// The queue as the last training left it, without what was labelled since: for each image its
+/// rank, what the model takes it for and how sure it is, its score, and why it is asked. Nothing is
+/// trained, and nobody is handed anything: the page asks the same images. Without --out it is
+/// printed as CSV.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal query steel -n 100 --out next.csv\n  vabal query steel -n 10\n\n\
     Columns: rank, path, suggestion, confidence, score, reasons. With a column class filled in, `vabal import` \

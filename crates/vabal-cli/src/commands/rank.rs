@@ -21,7 +21,8 @@ use show::Show;
 
 /// Choose what to label next from features and predictions of your own model
 ///
-/// Arrays come from .npz, .npy, .parquet or .safetensors files, a row for each image, by their names:
+/// Arrays come from .npz, .npy, .parquet or .safetensors files, a row for each image, by their
+/// names:
 ///
 ///   features          [n, d], of the last layer but one; or stage1, stage2, …, shallow to deep
 ///   probs             [n, C], class probabilities; or predicted [n], the class alone
@@ -31,7 +32,8 @@ use show::Show;
 ///   ids               [n], whole numbers or texts such as file names; else row numbers
 ///
 /// Which of them are needed, the strategy says: docs/strategies.md. Without --labelled, rows whose
-/// label is -1 are chosen from and the others are labelled; without labels, nothing is labelled yet.
+/// label is -1 are chosen from and the others are labelled; without labels, nothing is labelled
+/// yet.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -61,7 +63,8 @@ pub struct Rank {
     /// Number of classes; else the columns of the probabilities, else 1 + the largest label
     #[arg(long, value_name = "C")]
     pub classes: Option<usize>,
-    /// File for the picks, .csv, .jsonl, .ndjson or .parquet; CSV on standard output if not given, or -
+    /// File for the picks, .csv, .jsonl, .ndjson or .parquet; CSV on standard output if not given,
+    /// or -
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// File to keep the fitted VAE in (safetensors)
@@ -129,7 +132,8 @@ fn no_vae(args: &Rank, option: &str, hint: &str) -> Error {
 /// Reads the arrays, chooses, writes.
 ///
 /// # Errors
-/// What the library says; files that cannot be read or written, arrays that are missing or disagree.
+/// What the library says; files that cannot be read or written, arrays that are missing or
+/// disagree.
 pub fn run(args: &Rank) -> Result<()> {
     if args.n == 0 {
         return Err(Error::input("no rows asked for")
@@ -223,7 +227,8 @@ fn choose(args: &Rank, chooser: &Chooser, progress: &mut vabal::Progress<'_>) ->
     Ok(Chosen { names: pool.names(&selection.ids), selection, facts })
 }
 
-/// Of two groups of files, or of one, split by its labels; with as many classes as told, or as the VAE has.
+/// Of two groups of files, or of one, split by its labels; with as many classes as told, or as the
+/// VAE has.
 fn pool(args: &Rank, chooser: &Chooser, progress: &mut vabal::Progress<'_>) -> Result<Pool> {
     let of_model = match chooser {
         Chooser::Strategy(_) => None,

@@ -11,10 +11,11 @@ use crate::output::say;
 
 /// Write a report of one or several runs: a page, tables and figures
 ///
-/// The page needs nothing but itself: no network, no data set, no script. Beside it goes a folder with
-/// the same numbers as CSV and Markdown, and with every figure as SVG and PNG (300 dots to the inch, for
-/// columns of 85 and 174 mm). Folders that differ only in their name, strategies, seeds and device are
-/// joined into one experiment; others stand side by side. Unfinished runs are shown as far as they got.
+/// The page needs nothing but itself: no network, no data set, no script. Beside it goes a folder
+/// with the same numbers as CSV and Markdown, and with every figure as SVG and PNG (300 dots to the
+/// inch, for columns of 85 and 174 mm). Folders that differ only in their name, strategies, seeds
+/// and device are joined into one experiment; others stand side by side. Unfinished runs are shown
+/// as far as they got.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal report runs/neu --out neu.html\n  \
                   vabal report runs/seeds-1-2 runs/seed-3 --out all.html --files figures")]
@@ -25,7 +26,8 @@ pub struct Report {
     /// The page to write
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     pub out: PathBuf,
-    /// Folder for tables and figures; beside the page and named after it (report-files) if not given
+    /// Folder for tables and figures; beside the page and named after it (report-files) if not
+    /// given
     #[arg(long, value_name = "DIR")]
     pub files: Option<PathBuf>,
     /// Print errors only
@@ -47,7 +49,8 @@ pub fn run(args: &Report) -> Result<()> {
     Ok(())
 }
 
-/// Writes the report of `folders` to the page `out` and the folder `files`; how many files that holds.
+/// Writes the report of `folders` to the page `out` and the folder `files`; how many files that
+/// holds.
 ///
 /// # Errors
 /// A folder that holds no run, the same run in two folders, a place that cannot be written.

@@ -14,8 +14,8 @@ use crate::{data_dir, interrupt};
 
 /// Run an experiment: strategies × seeds × rounds
 ///
-/// Everything goes into one folder. Stopped or killed, the same command goes on from the last finished
-/// step and ends with the same picks and metrics.
+/// Everything goes into one folder. Stopped or killed, the same command goes on from the last
+/// finished step and ends with the same picks and metrics.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal run experiments/cifar10-plus-1.toml\n  \
     vabal run experiments/neu.toml --set data.path=NEU-CLS-64 --set 'seeds=[1]'\n  \
@@ -61,7 +61,8 @@ pub fn run(args: &Run) -> Result<()> {
     Ok(())
 }
 
-/// Runs a configuration and shows it; the folder, or `None` where only the configuration was asked for.
+/// Runs a configuration and shows it; the folder, or `None` where only the configuration was asked
+/// for.
 ///
 /// # Errors
 /// What the library says.

@@ -13,8 +13,8 @@ use crate::output::{say, several};
 
 /// Show the settings of a project, or change some
 ///
-/// Without KEY=VALUE it shows all of them. A change is kept with its date and stands in the data sheet of an export.
-/// `vabal label` takes it over while it runs.
+/// Without KEY=VALUE it shows all of them. A change is kept with its date and stands in the data
+/// sheet of an export. `vabal label` takes it over while it runs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal set steel\n  vabal set steel strategy=margin\n  \
     vabal set steel size=96 passes=20000")]

@@ -13,9 +13,9 @@ use crate::table::aligned;
 
 /// Show where a project stands: labels, accuracy, what more labels may bring
 ///
-/// For each class its labels, how many of its images the last model gets right, and how hard and how rare it is;
-/// for each training its accuracy on the images set aside, with 95 % intervals. Then what the next 100 labels are
-/// expected to bring, and whether stopping is reasonable.
+/// For each class its labels, how many of its images the last model gets right, and how hard and
+/// how rare it is; for each training its accuracy on the images set aside, with 95 % intervals.
+/// Then what the next 100 labels are expected to bring, and whether stopping is reasonable.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  vabal status steel\n  vabal status steel --json | jq .rounds[-1].balanced_accuracy"
@@ -140,7 +140,8 @@ fn classes(status: &Status) -> Vec<Vec<String>> {
     lines
 }
 
-/// The balanced accuracy of a training in percent; where a class is not measured, its interval alone.
+/// The balanced accuracy of a training in percent; where a class is not measured, its interval
+/// alone.
 pub fn balanced(round: &RoundStatus) -> String {
     match (round.balanced_accuracy, round.balanced_low, round.balanced_high) {
         (None, Some(low), Some(high)) => format!("{:.1} to {:.1}", 100.0 * low, 100.0 * high),

@@ -15,10 +15,10 @@ use crate::output::{say, several};
 
 /// Train a project's model and choose what to label next
 ///
-/// Trains a network on what is labelled, measures it on the images set aside, and chooses the next images to ask
-/// with the strategy of the project. While too little is labelled for that nothing is trained, and the first images
-/// are chosen so that they cover the folder. The page does the same by itself when enough is labelled; people can go
-/// on labelling meanwhile.
+/// Trains a network on what is labelled, measures it on the images set aside, and chooses the next
+/// images to ask with the strategy of the project. While too little is labelled for that nothing is
+/// trained, and the first images are chosen so that they cover the folder. The page does the same
+/// by itself when enough is labelled; people can go on labelling meanwhile.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal train steel\n  vabal train steel --device cuda")]
 pub struct Train {

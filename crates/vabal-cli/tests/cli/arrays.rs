@@ -69,8 +69,8 @@ pub fn npz(path: &Path, arrays: &[Array], method: zip::CompressionMethod) {
 
 pub const STORED: zip::CompressionMethod = zip::CompressionMethod::Stored;
 
-/// Rows of three classes, the third rare: two stages of features near the place of the class, and probabilities that
-/// are mostly right. Every value is one that 16 bits hold.
+/// Rows of three classes, the third rare: two stages of features near the place of the class, and
+/// probabilities that are mostly right. Every value is one that 16 bits hold.
 pub fn rows(n: usize, first: usize) -> Vec<Array> {
     let class = |row: usize| [0, 1, 0, 1, 0, 1, 0, 1, 0, 2][row % 10];
     let noise = |row: usize, j: usize| ((row * 37 + j * 53 + row * j * 7) % 64) as f32 / 64.0;

@@ -1,4 +1,5 @@
-//! What `vabal import` says of files that fit a project badly: no label goes to another image silently.
+//! What `vabal import` says of files that fit a project badly: no label goes to another image
+//! silently.
 
 use std::fs;
 

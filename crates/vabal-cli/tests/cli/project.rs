@@ -1,4 +1,5 @@
-//! A labelling project without the page: labels in, training, what to ask next, labels and a model out.
+//! A labelling project without the page: labels in, training, what to ask next, labels and a model
+//! out.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +8,8 @@ use serde_json::Value;
 
 use crate::support::{Place, refused, succeeded, text};
 
-/// A PNG of 12 × 12 grey pixels: a bright square in one of three places, with noise that tells it from others.
+/// A PNG of 12 × 12 grey pixels: a bright square in one of three places, with noise that tells it
+/// from others.
 pub fn png(class: u32, n: u32) -> Vec<u8> {
     let mut rows = Vec::new();
     for y in 0..12_u32 {
@@ -54,7 +56,8 @@ fn run(place: &Place, args: &[&str]) -> String {
     place.tidy(&succeeded(place.vabal(args).output().unwrap()))
 }
 
-/// The project `steel` of 60 tiny images, for whose network 8 × 8 pixels do: a training is a matter of seconds.
+/// The project `steel` of 60 tiny images, for whose network 8 × 8 pixels do: a training is a matter
+/// of seconds.
 fn made(place: &Place) {
     fs::create_dir_all(place.path().join("photos/deep")).unwrap();
     for n in 0..60 {
@@ -268,7 +271,8 @@ fn labels_go_out_in_every_format_and_come_back() {
         ["export", "steel", "--format", "jsonl", "--full", "--out", "all.jsonl", "--sheet", "about.md"];
     assert_eq!(run(&place, &args), "9 labelled images in all.jsonl, about.md\n");
     assert!(fs::read_to_string(place.path().join("about.md")).unwrap().starts_with("# steel\n"));
-    // Into projects of the same images: everything from the answers, the labels from each of the others.
+    // Into projects of the same images: everything from the answers, the labels from each of the
+    // others.
     for (project, file) in [
         ("p1", "all.jsonl"),
         ("p2", "folders"),

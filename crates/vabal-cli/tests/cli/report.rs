@@ -23,7 +23,8 @@ fn files(folder: &Path) -> Vec<String> {
     found
 }
 
-/// The addresses that a page loads something from or leads to, its own parts and embedded data left out.
+/// The addresses that a page loads something from or leads to, its own parts and embedded data left
+/// out.
 fn addresses(page: &str) -> Vec<&str> {
     ["href=\"", "src=\"", "url(", "@import"]
         .iter()
@@ -183,7 +184,8 @@ fn a_full_disk_leaves_the_report_that_was_there_and_nothing_beside_it() {
     };
     let before = content();
     succeeded(place.vabal(&["run", "tiny.toml", "--out", "more", "--quiet"]).output().unwrap());
-    // Blocks of 512 bytes: the tables fit, then the largest figures do not, then the page alone does not.
+    // Blocks of 512 bytes: the tables fit, then the largest figures do not, then the page alone
+    // does not.
     let page = fs::metadata(place.path().join("report.html")).unwrap().len() / 512;
     for blocks in [8, 60, page - 1] {
         let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" report more");

@@ -18,7 +18,8 @@ fn results(folder: &Path) -> Vec<RunRecord> {
     runs
 }
 
-/// Starts a run and ends it with `end` when it has printed `lines` lines of JSON. False where it was faster.
+/// Starts a run and ends it with `end` when it has printed `lines` lines of JSON. False where it
+/// was faster.
 fn cut_short(place: &Place, args: &[&str], lines: usize, end: impl FnOnce(u32)) -> Option<i32> {
     let mut child = place
         .run(&[&["--json"], args].concat())
@@ -130,8 +131,8 @@ fn a_full_disk_is_an_error_that_loses_nothing() {
     let whole = Place::new();
     succeeded(whole.run(&[]).output().unwrap());
     let place = Place::new();
-    // Blocks of 512 bytes: each limit is met by another write. Ignoring XFSZ makes writes fail instead of
-    // killing, as they do on a full disk.
+    // Blocks of 512 bytes: each limit is met by another write. Ignoring XFSZ makes writes fail
+    // instead of killing, as they do on a full disk.
     let limited = |blocks: u32| {
         let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
         let run = place.run(&[]);

@@ -5,7 +5,8 @@ use std::fs;
 use crate::arrays::{Array, STORED, changed, i8s, npz, rows, texts, without};
 use crate::support::{Place, refused, succeeded, text};
 
-/// `0.npz` to `3.npz`, 100 rows in parts of unlike length, `whole.npz`, all of them, and `l.npz`, 30 labelled rows.
+/// `0.npz` to `3.npz`, 100 rows in parts of unlike length, `whole.npz`, all of them, and `l.npz`,
+/// 30 labelled rows.
 fn place(ids: impl Fn(usize, usize) -> Array) -> Place {
     let place = Place::new();
     let write = |name: &str, n: usize, first: usize, labels: bool| {

@@ -1,4 +1,5 @@
-//! One array of a pool: its name, its shape, and where its values are, which are read when they are asked for.
+//! One array of a pool: its name, its shape, and where its values are, which are read when they are
+//! asked for.
 //!
 //! Never here: which arrays a strategy needs, what the values may be.
 
@@ -110,7 +111,8 @@ pub trait Store<T>: AsRef<[T]> + Send + Sync {
     /// These rows of `width` values each, one after another: in memory, gathered on all cores.
     ///
     /// # Errors
-    /// None here; of a store that keeps them elsewhere, that there is no room, or [`Error::Stopped`].
+    /// None here; of a store that keeps them elsewhere, that there is no room, or
+    /// [`Error::Stopped`].
     fn rows(&self, rows: &[usize], width: usize, _: &mut Progress<'_>) -> Result<Arc<dyn Store<T>>>
     where
         T: Copy + Default + Send + Sync + 'static,
@@ -226,8 +228,8 @@ impl Array {
         Self { name: name.into(), place: name.into(), shape: shape.into(), source: Box::new(source) }
     }
 
-    /// The rows of `parts`, each behind those of the part before, under the name of the first: a pool that came in several
-    /// files. They are read into memory.
+    /// The rows of `parts`, each behind those of the part before, under the name of the first: a
+    /// pool that came in several files. They are read into memory.
     ///
     /// # Errors
     /// Parts whose rows have other shapes.
@@ -286,7 +288,8 @@ impl Array {
     /// The values, once the shape is known to be one that the name takes.
     fn read(&self, kind: Kind, progress: &mut Progress<'_>) -> Result<Values> {
         let values = self.source.read(kind, progress)?;
-        // Behind what is wrong with the values themselves, for of some nothing is known but their number.
+        // Behind what is wrong with the values themselves, for of some nothing is known but their
+        // number.
         if let Some(name) = Name::of(&self.name).filter(|name| !name.takes(&self.shape)) {
             return Err(self.of_another_shape(name.shape()));
         }

@@ -12,7 +12,8 @@ use crate::progress::Progress;
 /// What the caller says of the classes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Classes {
-    /// Nothing: as many as columns of probabilities, else 1 + the largest label or prediction, at least 2.
+    /// Nothing: as many as columns of probabilities, else 1 + the largest label or prediction, at
+    /// least 2.
     #[default]
     Guess,
     /// How many there are.

@@ -1,4 +1,5 @@
-//! One array in memory: owned, borrowed or shared, and whole or some rows of a larger one, which are read where they lie.
+//! One array in memory: owned, borrowed or shared, and whole or some rows of a larger one, which
+//! are read where they lie.
 //!
 //! Never here: what the values mean.
 
@@ -11,8 +12,8 @@ use rayon::prelude::*;
 
 use super::Store;
 
-/// A row-major array, owned, borrowed or shared. Made of an [`Array`], or of an [`ArrayView`], which is copied only if it
-/// is not row-major itself.
+/// A row-major array, owned, borrowed or shared. Made of an [`Array`], or of an [`ArrayView`],
+/// which is copied only if it is not row-major itself.
 #[derive(Clone)]
 pub struct Dense<'a, T: Clone, D> {
     values: Held<'a, T>,

@@ -1,4 +1,5 @@
-//! Arrays of one origin under their names: whether they agree, what is missing, what rows are called.
+//! Arrays of one origin under their names: whether they agree, what is missing, what rows are
+//! called.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +10,8 @@ use crate::error::{Complaint, Error, Result};
 use crate::progress::Progress;
 use crate::{Id, Label};
 
-/// Arrays of one origin: row i of every array belongs to the same image. Arrays of names that are none are left alone.
+/// Arrays of one origin: row i of every array belongs to the same image. Arrays of names that are
+/// none are left alone.
 pub struct Group {
     place: Option<String>,
     arrays: Vec<Array>,

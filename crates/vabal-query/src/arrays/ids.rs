@@ -1,7 +1,8 @@
-//! What rows are called: numbers or texts of the caller's own, and the ids that strategies know them by.
+//! What rows are called: numbers or texts of the caller's own, and the ids that strategies know
+//! them by.
 //!
-//! Strategies break ties and draw by id, so ids follow what a row is called and never where it stands: the picks are the
-//! same in whatever order a pool is listed.
+//! Strategies break ties and draw by id, so ids follow what a row is called and never where it
+//! stands: the picks are the same in whatever order a pool is listed.
 
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -43,7 +44,8 @@ impl Names {
         }
     }
 
-    /// An id for each row: the number itself, or its place in ascending order where one is below 0; of texts [`text_id`].
+    /// An id for each row: the number itself, or its place in ascending order where one is below 0;
+    /// of texts [`text_id`].
     ///
     /// # Errors
     /// The rows of the first name that is there again, and of its second place.
@@ -66,14 +68,16 @@ impl Names {
     }
 }
 
-/// The id of a text: 63 bits of its SHA-256, the same in whatever pool it is. That two of 10⁹ texts have the same has a chance of 5 %.
+/// The id of a text: 63 bits of its SHA-256, the same in whatever pool it is. That two of 10⁹ texts
+/// have the same has a chance of 5 %.
 #[must_use]
 pub fn text_id(text: &str) -> Id {
     let hash = Sha256::digest(text);
     Id::from_le_bytes(std::array::from_fn(|i| hash[i])) >> 1
 }
 
-/// [`text_id`] of each text; of those that have the same, the later ones in alphabetical order have the next ids that are free.
+/// [`text_id`] of each text; of those that have the same, the later ones in alphabetical order have
+/// the next ids that are free.
 fn hashed(texts: &[String]) -> Result<Vec<Id>, (usize, usize)> {
     let mut ids: Vec<Id> = texts.par_iter().map(|text| text_id(text)).collect();
     let mut rows: Vec<usize> = (0..texts.len()).collect();

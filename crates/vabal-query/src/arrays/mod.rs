@@ -1,5 +1,5 @@
-//! A pool as arrays: what a strategy may look at, [`Signals`]; and [`Pool`], which makes it of arrays by their names, as a
-//! front end has them.
+//! A pool as arrays: what a strategy may look at, [`Signals`]; and [`Pool`], which makes it of
+//! arrays by their names, as a front end has them.
 //!
 //! ```
 //! use vabal_query::arrays::{Array, Classes, Group, Pool};

@@ -1,5 +1,6 @@
-//! A pool from arrays by their names: which rows are labelled, how many classes there are, which ids rows have. Every value
-//! that a strategy is to read is looked at once, so that a wrong one is named by array, row and id.
+//! A pool from arrays by their names: which rows are labelled, how many classes there are, which
+//! ids rows have. Every value that a strategy is to read is looked at once, so that a wrong one is
+//! named by array, row and id.
 //!
 //! Never here: how a front end holds arrays, what a strategy does with them.
 
@@ -19,8 +20,8 @@ use crate::error::{Complaint, Error, Result};
 use crate::progress::{Event, Progress, report};
 use crate::{Id, Label, Query, Seed, Strategy};
 
-/// Arrays of a pool, which of its rows are labelled, and how many classes there are. Made once, asked any number of times;
-/// features, probabilities and images are read when they are needed.
+/// Arrays of a pool, which of its rows are labelled, and how many classes there are. Made once,
+/// asked any number of times; features, probabilities and images are read when they are needed.
 pub struct Pool {
     groups: Vec<Arrays>,
     unlabelled: Part,
@@ -30,12 +31,12 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool of one group, whose rows without a label (−1, or none) are the candidates; or of two, the candidates, whose
-    /// labels are not looked at, and what is labelled.
+    /// A pool of one group, whose rows without a label (−1, or none) are the candidates; or of two,
+    /// the candidates, whose labels are not looked at, and what is labelled.
     ///
     /// # Errors
-    /// Arrays that disagree on the number of rows or of classes, or are there twice; labels that are no class, or
-    /// missing from what is labelled; ids that repeat; fewer than two classes.
+    /// Arrays that disagree on the number of rows or of classes, or are there twice; labels that
+    /// are no class, or missing from what is labelled; ids that repeat; fewer than two classes.
     pub fn new(
         group: Group,
         labelled: Option<Group>,
@@ -137,7 +138,8 @@ impl Pool {
         }
     }
 
-    /// What the rows without a label are called, in the order of their ids in the signals; `None` without an array `ids`.
+    /// What the rows without a label are called, in the order of their ids in the signals; `None`
+    /// without an array `ids`.
     #[must_use]
     pub fn candidate_names(&self) -> Option<Names> {
         let rows: Vec<usize> = self.unlabelled.rows.iter().collect();
@@ -162,8 +164,8 @@ impl Pool {
         }
     }
 
-    /// The strategy, with its name, that chooses in the place of `strategy` where nothing is labelled and what that needs of a
-    /// classifier is not there; says so.
+    /// The strategy, with its name, that chooses in the place of `strategy` where nothing is
+    /// labelled and what that needs of a classifier is not there; says so.
     ///
     /// # Errors
     /// [`Error::Stopped`].
@@ -186,12 +188,13 @@ impl Pool {
         Ok(cold)
     }
 
-    /// What a strategy may look at, of the candidates and of what is labelled: of the arrays that are needed those that are
-    /// there, every value checked. Rows that follow one another are read where they lie, others are gathered.
+    /// What a strategy may look at, of the candidates and of what is labelled: of the arrays that
+    /// are needed those that are there, every value checked. Rows that follow one another are read
+    /// where they lie, others are gathered.
     ///
     /// # Errors
-    /// An array of a shape or type that is none; the first value that is wrong, by array, row and id; a candidate without
-    /// a prediction; [`Error::Stopped`].
+    /// An array of a shape or type that is none; the first value that is wrong, by array, row and
+    /// id; a candidate without a prediction; [`Error::Stopped`].
     pub fn signals(
         &self,
         needs: Needs,
@@ -202,8 +205,9 @@ impl Pool {
         Ok((unlabelled, self.part(&self.labelled, needs_of_labelled, false, progress)?))
     }
 
-    /// What one strategy needs, and of the candidates what somebody else `also` needs. Candidates that do not follow one another
-    /// are read where they lie if the strategy [reads row by row](Strategy::reads_rows), else gathered.
+    /// What one strategy needs, and of the candidates what somebody else `also` needs. Candidates
+    /// that do not follow one another are read where they lie if the strategy [reads row by
+    /// row](Strategy::reads_rows), else gathered.
     ///
     /// # Errors
     /// As [`Pool::signals`].
@@ -330,8 +334,8 @@ impl Part {
     }
 }
 
-/// The ids of the rows of each group. Over all groups, so that a name has the id that it would have in one; where only the
-/// labelled rows have names, or none, nothing can be in both.
+/// The ids of the rows of each group. Over all groups, so that a name has the id that it would have
+/// in one; where only the labelled rows have names, or none, nothing can be in both.
 fn ids(groups: &[Arrays]) -> Result<Vec<Vec<Id>>> {
     let rows = groups[0].rows;
     let behind = |first: Id, count: usize| (first..).take(count).collect();

@@ -1,4 +1,5 @@
-//! What class probabilities may be, in one place, for arrays by their names and for those of [`Signals`](super::Signals).
+//! What class probabilities may be, in one place, for arrays by their names and for those of
+//! [`Signals`](super::Signals).
 //!
 //! Never here: where a row stands, what is done with it.
 
@@ -10,8 +11,9 @@ use super::ArrayRows;
 use crate::error::{Complaint, Error};
 use crate::kernels::wide;
 
-/// How far the probabilities of a row may be from 1 in sum. The softmax of any number of classes in f32 and that of 1,000 in
-/// f16 or bf16 are nearer than 0.004; what is no distribution is hardly ever so near in every row.
+/// How far the probabilities of a row may be from 1 in sum. The softmax of any number of classes in
+/// f32 and that of 1,000 in f16 or bf16 are nearer than 0.004; what is no distribution is hardly
+/// ever so near in every row.
 const TOLERANCE: f32 = 0.01;
 
 /// What may stand for a probability, give or take what rounding adds; NaN may not.
@@ -93,7 +95,8 @@ mod tests {
         powers.iter().map(|p| p / sum).collect()
     }
 
-    /// The nearest number with so many bits behind the first, of which those below 2^least have fewer.
+    /// The nearest number with so many bits behind the first, of which those below 2^least have
+    /// fewer.
     fn rounded(p: f32, bits: i32, least: i32) -> f32 {
         let step = (p.log2().floor().max(least as f32) - bits as f32).exp2();
         (p / step).round() * step

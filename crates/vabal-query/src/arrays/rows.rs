@@ -46,8 +46,8 @@ impl Rows {
         (0..self.len()).map(|n| self.get(n))
     }
 
-    /// These rows of `values`, as an array of `shape`: gathered where they do not follow one another, unless they may be
-    /// `scattered`.
+    /// These rows of `values`, as an array of `shape`: gathered where they do not follow one
+    /// another, unless they may be `scattered`.
     pub fn of<T: Copy + Default + Send + Sync + 'static, D: Dimension>(
         &self,
         values: Arc<dyn Store<T>>,

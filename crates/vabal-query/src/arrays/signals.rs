@@ -1,8 +1,8 @@
 //! What a strategy may look at: ids always, every other array only when asked for.
 //!
-//! The loop fills [`Signals`] from the frozen classifier; other front ends fill it from the user's own arrays, which
-//! it borrows where it can. Shapes and probabilities are checked once, here; features where they are read, by the accessors called
-//! `checked`.
+//! The loop fills [`Signals`] from the frozen classifier; other front ends fill it from the user's
+//! own arrays, which it borrows where it can. Shapes and probabilities are checked once, here;
+//! features where they are read, by the accessors called `checked`.
 
 use ndarray::{ArrayView2, ArrayView3, ArrayView4, Dimension, Ix2, Ix3, Ix4};
 use rayon::prelude::*;
@@ -27,7 +27,8 @@ pub struct Needs {
     pub stages: bool,
     /// Class probabilities of several passes under dropout [n, T, C].
     pub monte_carlo: Option<MonteCarlo>,
-    /// Class probabilities of several classifiers [n, M, C]: how many, the first being the round's own; 0 is none.
+    /// Class probabilities of several classifiers [n, M, C]: how many, the first being the round's
+    /// own; 0 is none.
     pub committee: usize,
     /// The images themselves [n, channels, height, width].
     pub images: bool,
@@ -38,7 +39,8 @@ pub struct Needs {
 pub struct MonteCarlo {
     /// T, passes an image.
     pub draws: usize,
-    /// Probability of dropping a value before each residual stage, while training and in the T passes.
+    /// Probability of dropping a value before each residual stage, while training and in the T
+    /// passes.
     pub dropout: f64,
 }
 
@@ -106,8 +108,9 @@ pub struct Signals<'a> {
 }
 
 impl<'a> Signals<'a> {
-    /// A pool of ids with no arrays yet. Ids that repeat are taken as they are, since only both pools together can tell:
-    /// [`Query::check`](crate::Query::check), which every caller of `select` calls, refuses them.
+    /// A pool of ids with no arrays yet. Ids that repeat are taken as they are, since only both
+    /// pools together can tell: [`Query::check`](crate::Query::check), which every caller of
+    /// `select` calls, refuses them.
     #[must_use]
     pub fn new(ids: Vec<Id>) -> Self {
         Self { ids, ..Self::default() }
@@ -126,13 +129,14 @@ impl<'a> Signals<'a> {
     /// Adds class probabilities [n, C]; a row sums to 1, within 0.01.
     ///
     /// # Errors
-    /// A number of rows that is not the number of ids, fewer than two columns; the first row that is no distribution, by its
-    /// id.
+    /// A number of rows that is not the number of ids, fewer than two columns; the first row that
+    /// is no distribution, by its id.
     pub fn with_probabilities(self, probabilities: impl Into<Dense<'a, f32, Ix2>>) -> Result<Self> {
         self.with_probabilities_at(probabilities.into(), None)
     }
 
-    /// Adds the class probabilities of T passes under dropout, [n, T, C], each of which sums to 1, within 0.01.
+    /// Adds the class probabilities of T passes under dropout, [n, T, C], each of which sums to 1,
+    /// within 0.01.
     ///
     /// # Errors
     /// As of [`Signals::with_probabilities`]; no draw.
@@ -140,7 +144,8 @@ impl<'a> Signals<'a> {
         self.with_monte_carlo_at(draws.into(), None)
     }
 
-    /// Adds the class probabilities of M classifiers, [n, M, C], each of which sums to 1, within 0.01.
+    /// Adds the class probabilities of M classifiers, [n, M, C], each of which sums to 1, within
+    /// 0.01.
     ///
     /// # Errors
     /// As of [`Signals::with_probabilities`]; no member.
@@ -282,8 +287,8 @@ impl<'a> Signals<'a> {
         &self.ids
     }
 
-    /// The rows in ascending order of their ids: what a strategy goes by where order matters, so that the order in
-    /// which a pool is listed changes nothing.
+    /// The rows in ascending order of their ids: what a strategy goes by where order matters, so
+    /// that the order in which a pool is listed changes nothing.
     #[must_use]
     pub fn rows_by_id(&self) -> Vec<usize> {
         let mut rows: Vec<usize> = (0..self.ids.len()).collect();
@@ -388,8 +393,8 @@ impl<'a> Signals<'a> {
         self.images.as_ref().map(|array| array.view()).ok_or_else(|| missing("images"))
     }
 
-    /// The classifier's predicted label of each row: as given, else the arg-max of the probabilities, lowest class
-    /// on ties.
+    /// The classifier's predicted label of each row: as given, else the arg-max of the
+    /// probabilities, lowest class on ties.
     ///
     /// # Errors
     /// Neither was given.

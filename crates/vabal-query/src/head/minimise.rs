@@ -1,7 +1,8 @@
-//! The minimum of the objective: L-BFGS (Nocedal 1980), preconditioned by the inverse of the second derivatives averaged
-//! over the classes. That is built where it costs less than some steps, and again after twice as many as before. With few
-//! parameters the inverse of all second derivatives takes its place as soon as steps have cost as much, again and again:
-//! Newton's method, where that is cheap, for features on whose scale classes lie apart.
+//! The minimum of the objective: L-BFGS (Nocedal 1980), preconditioned by the inverse of the second
+//! derivatives averaged over the classes. That is built where it costs less than some steps, and
+//! again after twice as many as before. With few parameters the inverse of all second derivatives
+//! takes its place as soon as steps have cost as much, again and again: Newton's method, where that
+//! is cheap, for features on whose scale classes lie apart.
 //!
 //! Never here: features as given, classes without labels.
 
@@ -40,7 +41,8 @@ struct Step {
     inverse: f64,
 }
 
-/// A guess of the inverse of the second derivatives by the weights of one class, or by all parameters.
+/// A guess of the inverse of the second derivatives by the weights of one class, or by all
+/// parameters.
 enum Guess {
     None,
     Scalar(f64),
@@ -94,8 +96,8 @@ impl Search {
         }
     }
 
-    /// Goes down until the gradient proves that the loss is near enough to the least one, or rounding hides which way is
-    /// down, or `settings.iterations` are done.
+    /// Goes down until the gradient proves that the loss is near enough to the least one, or
+    /// rounding hides which way is down, or `settings.iterations` are done.
     pub fn run<T: Power>(
         &mut self,
         objective: &mut Objective<T>,
@@ -115,7 +117,8 @@ impl Search {
         let (pass, build) = objective.cost();
         let (mut spent, mut worth) = (PASSES * pass, build);
         let (all, mut since) = (objective.cost_of_all(), PASSES * pass);
-        // The loss when it last had fallen by more than rounding changes, and the steps since: slow steps add up.
+        // The loss when it last had fallen by more than rounding changes, and the steps since: slow
+        // steps add up.
         let (mut mark, mut idle) = (f64::INFINITY, 0);
         loop {
             self.gap = bound(objective, &gradient) / self.loss.max(f64::MIN_POSITIVE);
@@ -218,8 +221,8 @@ impl Search {
     }
 }
 
-/// What the loss can still lose: ‖g‖² / 2·l2 by the weights, whose second derivatives are l2 at least, and g² / 2h by the
-/// biases, with h as it is here.
+/// What the loss can still lose: ‖g‖² / 2·l2 by the weights, whose second derivatives are l2 at
+/// least, and g² / 2h by the biases, with h as it is here.
 fn bound<T: Power>(objective: &Objective<T>, gradient: &[f64]) -> f64 {
     let (classes, width) = objective.dim();
     let (by_weight, by_bias) = gradient.split_at(classes * width);

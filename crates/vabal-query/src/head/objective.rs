@@ -1,7 +1,8 @@
 //! The objective over the labelled rows: its value, its gradient, and how uncertain the rows are.
 //!
-//! Parameters are one slice: the weights [C, r], row-major, then the C biases. Rows are kept in tiles with the rows along
-//! memory, so that a softmax runs over many rows at once. Never here: how the minimum is found.
+//! Parameters are one slice: the weights [C, r], row-major, then the C biases. Rows are kept in
+//! tiles with the rows along memory, so that a softmax runs over many rows at once. Never here: how
+//! the minimum is found.
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
@@ -11,7 +12,8 @@ use crate::kernels::{Real, Threads, matmul, wide};
 /// Rows of a tile.
 const ROWS: usize = 256;
 
-/// Parts of the rows, at most: each has a gradient of its own. Fixed, so that the sums are the same with any number of threads.
+/// Parts of the rows, at most: each has a gradient of its own. Fixed, so that the sums are the same
+/// with any number of threads.
 const PARTS: usize = 16;
 
 /// Multiplications below which an evaluation stays on one thread: some 50 µs.
@@ -23,12 +25,14 @@ const PANEL: usize = 32;
 /// Parameters up to which all second derivatives are looked at.
 const MOST: usize = 512;
 
-/// What is taken for the second derivative by a bias at least, so that steps are finite where every row is certain.
+/// What is taken for the second derivative by a bias at least, so that steps are finite where every
+/// row is certain.
 pub const LEAST_SPREAD: f64 = 1e-9;
 
 /// Rows together, filled up to whole vectors with rows of weight 0.
 struct Tile<T> {
-    /// [r, rows] and [rows, r]: a product of either with few columns is fastest where its result's columns are along memory.
+    /// [r, rows] and [rows, r]: a product of either with few columns is fastest where its result's
+    /// columns are along memory.
     features: [Array2<T>; 2],
     labels: Vec<usize>,
     weights: Vec<T>,
@@ -48,7 +52,8 @@ struct Part<T> {
     loss: f64,
 }
 
-/// Σ w·(cross-entropy) + l2/2·Σ (weights)² over rows of r features; products in T, sums over rows in f64.
+/// Σ w·(cross-entropy) + l2/2·Σ (weights)² over rows of r features; products in T, sums over rows
+/// in f64.
 pub struct Objective<T> {
     parts: Vec<Part<T>>,
     weights: Array2<T>,
@@ -89,7 +94,8 @@ impl<T: Power> Objective<T> {
         self.weights.dim()
     }
 
-    /// Multiplications of one evaluation, and of a guess of the inverse of the second derivatives by [`Objective::curvature`].
+    /// Multiplications of one evaluation, and of a guess of the inverse of the second derivatives
+    /// by [`Objective::curvature`].
     pub fn cost(&self) -> (f64, f64) {
         let (classes, width) = self.dim();
         let (c, r) = (classes as f64, width as f64);
@@ -127,8 +133,9 @@ impl<T: Power> Objective<T> {
         loss
     }
 
-    /// l2·I + Σ_i v_i·x_i·x_iᵀ, [r, r], its lower triangle, where v_i is the mean variance of a class in row i where the
-    /// objective was computed last: the second derivatives by the weights of a class, as if all classes were alike.
+    /// l2·I + Σ_i v_i·x_i·x_iᵀ, [r, r], its lower triangle, where v_i is the mean variance of a
+    /// class in row i where the objective was computed last: the second derivatives by the weights
+    /// of a class, as if all classes were alike.
     pub fn curvature(&self) -> Array2<f64> {
         let (classes, width) = self.dim();
         let share = T::of(1.0 / (classes.max(2) - 1) as f64);
@@ -152,7 +159,8 @@ impl<T: Power> Objective<T> {
         matrix
     }
 
-    /// Multiplications of [`Objective::second_derivatives`] and its inverse; infinite where that is no small matrix.
+    /// Multiplications of [`Objective::second_derivatives`] and its inverse; infinite where that is
+    /// no small matrix.
     pub fn cost_of_all(&self) -> f64 {
         let (classes, width) = self.dim();
         let (n, all): (f64, _) =
@@ -160,8 +168,9 @@ impl<T: Power> Objective<T> {
         if all > MOST { f64::INFINITY } else { 0.5 * n * (all * all) as f64 + (all * all * all) as f64 }
     }
 
-    /// The second derivatives by all parameters, [P, P], where the objective was computed last, and a little more on the
-    /// diagonal and where all biases change alike, in which the loss does not change.
+    /// The second derivatives by all parameters, [P, P], where the objective was computed last, and
+    /// a little more on the diagonal and where all biases change alike, in which the loss does not
+    /// change.
     pub fn second_derivatives(&self) -> Array2<f64> {
         let (classes, width) = self.dim();
         let all = classes * (width + 1);
@@ -276,8 +285,8 @@ impl<T: Power> Tile<T> {
         }
     }
 
-    /// Turns the logits in `scores` into w·(p − y), adds its sums to `by_bias` and those of w·p·(1 − p) to `spread`, and
-    /// returns the loss.
+    /// Turns the logits in `scores` into w·(p − y), adds its sums to `by_bias` and those of w·p·(1
+    /// − p) to `spread`, and returns the loss.
     fn residuals(&mut self, by_bias: &mut [f64], spread: &mut [f64]) -> f64 {
         let Self { labels, weights, scores, variance, .. } = self;
         let rows = weights.len();
@@ -326,7 +335,8 @@ impl<T: Power> Tile<T> {
     }
 }
 
-/// Turns logits [C, rows] into e^(logit − the largest of its row); writes the largest, and the sum of the powers.
+/// Turns logits [C, rows] into e^(logit − the largest of its row); writes the largest, and the sum
+/// of the powers.
 pub fn exponentials<T: Power>(scores: &mut [T], largest: &mut [T], total: &mut [T]) {
     let rows = largest.len();
     wide(
@@ -372,7 +382,8 @@ impl Power for f64 {
 /// e^x for x ≤ 0 as plain arithmetic, to 1e-15 of its size; about 1e-308 where it is less.
 #[inline(always)]
 fn exp(x: f64) -> f64 {
-    // Added and taken away again, it leaves the nearest whole number, which stands in the lowest bits in between.
+    // Added and taken away again, it leaves the nearest whole number, which stands in the lowest
+    // bits in between.
     const WHOLE: f64 = 6_755_399_441_055_744.0;
     let x = if x < -708.0 { -708.0 } else { x };
     let shifted = x * std::f64::consts::LOG2_E + WHOLE;

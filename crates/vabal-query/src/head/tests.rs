@@ -1,4 +1,5 @@
-//! Loss, gradient and optimum against plain sums in f64 and finite differences; classes without labels, weights, warm starts.
+//! Loss, gradient and optimum against plain sums in f64 and finite differences; classes without
+//! labels, weights, warm starts.
 
 use ndarray::{Array1, Array2, concatenate, s};
 use proptest::prelude::*;
@@ -7,7 +8,8 @@ use super::*;
 use crate::progress::{Flow, silent};
 use crate::rng::Seed;
 
-/// Standard normal features of n rows around a centre a class, and labels of the classes below `used`.
+/// Standard normal features of n rows around a centre a class, and labels of the classes below
+/// `used`.
 fn data(n: usize, d: usize, used: usize, seed: u64) -> (Array2<f32>, Vec<Label>) {
     let mut values = vec![0.0; (n + used) * d];
     Seed::new(seed).normals("features").fill(&mut values);

@@ -1,14 +1,17 @@
-//! The strength of the penalty and the temperature, chosen by cross-validation on the labels: [`LinearHead::fit_validated`].
+//! The strength of the penalty and the temperature, chosen by cross-validation on the labels:
+//! [`LinearHead::fit_validated`].
 //!
-//! Strengths are a grid of l2 = λ·s, where s is the mean squared length of the labelled rows less their mean, so that the
-//! scale of the features changes nothing. Up to five folds, stratified, give each λ its out-of-fold logits; on these the
-//! best temperature (Guo et al. 2017) is found. Of all λ that one is taken whose calibrated log loss is the least, summed
-//! over the rows, with a log-normal prior of λ about 0.03, and a gamma prior of 1 / temperature. The search goes from there
-//! in steps of √10, up or down, while that falls.
+//! Strengths are a grid of l2 = λ·s, where s is the mean squared length of the labelled rows less
+//! their mean, so that the scale of the features changes nothing. Up to five folds, stratified,
+//! give each λ its out-of-fold logits; on these the best temperature (Guo et al. 2017) is found. Of
+//! all λ that one is taken whose calibrated log loss is the least, summed over the rows, with a
+//! log-normal prior of λ about 0.03, and a gamma prior of 1 / temperature. The search goes from
+//! there in steps of √10, up or down, while that falls.
 //!
-//! With few labels a class the folds are too small to choose by, so λ is that of the prior. The temperature is part of the choice,
-//! because the plain log loss prefers a λ that is too small. Rare classes are for [`LinearHead::balanced`], not for a
-//! class-balanced loss. The trials that led here are not in the repository: repeat them before changing a constant.
+//! With few labels a class the folds are too small to choose by, so λ is that of the prior. The
+//! temperature is part of the choice, because the plain log loss prefers a λ that is too small.
+//! Rare classes are for [`LinearHead::balanced`], not for a class-balanced loss. The trials that
+//! led here are not in the repository: repeat them before changing a constant.
 //!
 //! Never here: the fit for a given strength.
 
@@ -36,8 +39,8 @@ const SPREAD: f64 = 1.0;
 /// 1 / temperature without a choice.
 const SHARPNESS: f64 = 1.0 / 0.7;
 
-/// 1 / temperature has a gamma prior about [`SHARPNESS`]·(λ / [`MIDDLE`]) to this power: the stronger the penalty, the
-/// smaller the logits.
+/// 1 / temperature has a gamma prior about [`SHARPNESS`]·(λ / [`MIDDLE`]) to this power: the
+/// stronger the penalty, the smaller the logits.
 const POWER: f64 = 0.3;
 
 /// And about this standard deviation, relative to that.
@@ -58,12 +61,13 @@ pub struct Validated {
     pub l2: f64,
     /// What the logits were divided by; above 1 where they were too sure.
     pub temperature: f64,
-    /// Mean cross-entropy of the rows that were held out once, in nats, calibrated; `None` where no class has two labels.
-    /// A class with one label is in no fold.
+    /// Mean cross-entropy of the rows that were held out once, in nats, calibrated; `None` where no
+    /// class has two labels. A class with one label is in no fold.
     pub loss: Option<f64>,
     /// Share of these rows whose class was right.
     pub accuracy: Option<f64>,
-    /// These rows by id, each with the C probabilities, calibrated, that a head gives it which was fitted without it.
+    /// These rows by id, each with the C probabilities, calibrated, that a head gives it which was
+    /// fitted without it.
     pub held_out: Vec<(Id, Vec<f32>)>,
 }
 
@@ -94,13 +98,15 @@ struct Calibration {
 }
 
 impl LinearHead {
-    /// Fits a classifier as [`LinearHead::fit`] does, to features [n, d] and their n labels, with a strength and a temperature
-    /// chosen by cross-validation.
+    /// Fits a classifier as [`LinearHead::fit`] does, to features [n, d] and their n labels, with a
+    /// strength and a temperature chosen by cross-validation.
     ///
-    /// `ids` and `seed` say which rows are held out together: the order of the rows changes no bit, nor does the number of
-    /// threads. The strength is one that is sound for any features, and the temperature 0.7, where the classes with more than
-    /// one label have fewer than three on average, or are fewer than two. Strengths are reported as the phase "head".
-    /// [`LinearHead::loss`] and [`LinearHead::gap`] belong to the logits before calibration, and are `None` here.
+    /// `ids` and `seed` say which rows are held out together: the order of the rows changes no bit,
+    /// nor does the number of threads. The strength is one that is sound for any features, and the
+    /// temperature 0.7, where the classes with more than one label have fewer than three on
+    /// average, or are fewer than two. Strengths are reported as the phase "head".
+    /// [`LinearHead::loss`] and [`LinearHead::gap`] belong to the logits before calibration, and
+    /// are `None` here.
     ///
     /// # Errors
     /// As of [`LinearHead::fit`]; another number of ids than of rows.
@@ -200,8 +206,8 @@ impl LinearHead {
     }
 }
 
-/// Features times a power of two, which rounds nothing; that power; and the mean squared length of the rows less their mean
-/// then, 1 to 4, or 1 where they are all the same.
+/// Features times a power of two, which rounds nothing; that power; and the mean squared length of
+/// the rows less their mean then, 1 to 4, or 1 where they are all the same.
 fn scaled(features: &Array2<f32>) -> (Array2<f32>, f64, f64) {
     let first = features.row(0).mapv(f64::from);
     let mut rows = features.mapv(f64::from);
@@ -216,8 +222,8 @@ fn scaled(features: &Array2<f32>) -> (Array2<f32>, f64, f64) {
     (features.mapv(|x| (f64::from(x) * factor) as f32), factor, size * factor * factor)
 }
 
-/// The rows of each fold, in ascending order, and whether they are enough for a choice. The rows of a class go to one fold
-/// after the other, and so do the classes; a class of one row is in none.
+/// The rows of each fold, in ascending order, and whether they are enough for a choice. The rows of
+/// a class go to one fold after the other, and so do the classes; a class of one row is in none.
 fn deal(labels: &[Label], classes: usize) -> (Vec<Vec<usize>>, bool) {
     let counts = class_counts(labels, classes);
     let mut rows: Vec<usize> = (0..labels.len()).filter(|&row| counts[labels[row] as usize] > 1).collect();
@@ -250,8 +256,8 @@ impl Candidate {
 }
 
 impl Calibration {
-    /// Of logits [n, C] and labels of each fold, with what 1 / temperature is `about` before they are seen; without a `choice`
-    /// it is that.
+    /// Of logits [n, C] and labels of each fold, with what 1 / temperature is `about` before they
+    /// are seen; without a `choice` it is that.
     fn of(held: &[(Array2<f32>, &[Label])], about: f64, choice: bool) -> Self {
         let precision = SPREAD_OF_TEMPERATURE.powi(-2);
         let mut at = about;
@@ -281,8 +287,8 @@ impl Calibration {
     }
 }
 
-/// Cross-entropy of the softmax of `sharpness` times logits, its first and second derivative by `sharpness`, and the rows
-/// whose class is right, summed over all folds.
+/// Cross-entropy of the softmax of `sharpness` times logits, its first and second derivative by
+/// `sharpness`, and the rows whose class is right, summed over all folds.
 fn sums(held: &[(Array2<f32>, &[Label])], sharpness: f64) -> [f64; 4] {
     let of = |(logits, labels): &(Array2<f32>, &[Label])| {
         let mut sums = [0.0; 4];

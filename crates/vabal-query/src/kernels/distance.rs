@@ -1,8 +1,9 @@
-//! Squared Euclidean distances and dot products of rows with rows: a register tile of rows by columns runs along their
-//! width, so that a value is loaded once for several sums.
+//! Squared Euclidean distances and dot products of rows with rows: a register tile of rows by
+//! columns runs along their width, so that a value is loaded once for several sums.
 //!
-//! The sum of a pair is added in one order whatever else is in its tile, so that a pair gives the same bits wherever
-//! it stands: equal rows are 0 apart, and their dot products are equal. Never here: which rows are compared.
+//! The sum of a pair is added in one order whatever else is in its tile, so that a pair gives the
+//! same bits wherever it stands: equal rows are 0 apart, and their dot products are equal. Never
+//! here: which rows are compared.
 
 use pulp::{Simd, WithSimd};
 
@@ -33,20 +34,22 @@ impl Term for Product {
     }
 }
 
-/// ‖x − y‖² for every row x of `rows` and y of `columns`, all of one width, into `out` [rows, columns]. Each is right to
-/// [`distance_error`] of its size, and 0 where the rows are equal.
+/// ‖x − y‖² for every row x of `rows` and y of `columns`, all of one width, into `out` [rows,
+/// columns]. Each is right to [`distance_error`] of its size, and 0 where the rows are equal.
 pub fn squared_distances(rows: &[&[f32]], columns: &[&[f32]], out: &mut [f32]) {
     Vectors::Widest.run(Pairs { rows, columns, out, term: Square });
 }
 
-/// x · y for every row x of `rows` and y of `columns`, all of one width, into `out` [rows, columns].
+/// x · y for every row x of `rows` and y of `columns`, all of one width, into `out` [rows,
+/// columns].
 pub fn dot_products(rows: &[&[f32]], columns: &[&[f32]], out: &mut [f32]) {
     Vectors::Widest.run(Pairs { rows, columns, out, term: Product });
 }
 
 /// What rounding can change of a squared distance of `width` terms, relative to it, at most.
 pub fn distance_error(width: usize) -> f32 {
-    // Of a sum of positive terms: one rounding for each addition on the way, three for the term itself.
+    // Of a sum of positive terms: one rounding for each addition on the way, three for the term
+    // itself.
     let additions = width.div_ceil(Vectors::Widest.lanes()) + Vectors::Widest.lanes();
     (additions + 3) as f32 * (f32::EPSILON / 2.0)
 }
@@ -58,7 +61,8 @@ pub fn exact_squared_distance(x: &[f32], y: &[f32]) -> f64 {
 
 /// The largest |x| of `values`; not finite where any is not.
 pub fn magnitude(values: &[f32]) -> f32 {
-    // Without their sign, floats are in order as integers are, with infinity and then NaN above all numbers.
+    // Without their sign, floats are in order as integers are, with infinity and then NaN above all
+    // numbers.
     let bits = wide(
         #[inline(always)]
         || values.iter().fold(0, |most: u32, value| most.max(value.to_bits() & 0x7fff_ffff)),

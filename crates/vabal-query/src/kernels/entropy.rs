@@ -10,8 +10,8 @@ const LANES: usize = 32;
 /// Values whose terms are summed in f32 before the sum goes on in f64.
 const BLOCK: usize = 32 * LANES;
 
-/// Natural logarithm of a positive normal number, to about 1e-7 of its size or, near 1, of 1 (after the Cephes library's
-/// `logf`); something finite for 0.
+/// Natural logarithm of a positive normal number, to about 1e-7 of its size or, near 1, of 1 (after
+/// the Cephes library's `logf`); something finite for 0.
 #[inline(always)]
 fn ln(x: f32) -> f32 {
     const SQRT_HALF: u32 = 0x3f35_04f3;
@@ -45,7 +45,8 @@ fn term(x: f32) -> f32 {
     if x > 0.0 { y } else { 0.0 }
 }
 
-/// Σ −p ln p over `values`, in nats, with an error of about 1e-6 of the sum. The same bits on every processor.
+/// Σ −p ln p over `values`, in nats, with an error of about 1e-6 of the sum. The same bits on every
+/// processor.
 pub fn entropy_sum(values: &[f32]) -> f64 {
     wide(
         #[inline(always)]

@@ -1,9 +1,11 @@
 //! e^x in f32 as plain arithmetic, so that loops over it run with the widest vectors.
 
-/// e^x to about 2e-7 of its size (after the Cephes library's `expf`); 0, infinity and NaN where they belong.
+/// e^x to about 2e-7 of its size (after the Cephes library's `expf`); 0, infinity and NaN where
+/// they belong.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    // Added and taken away again, it leaves the nearest whole number, which stands in the lowest bits in between.
+    // Added and taken away again, it leaves the nearest whole number, which stands in the lowest
+    // bits in between.
     const WHOLE: f32 = 12_582_912.0;
     // Beyond these the answer is infinity or 0. NaN goes through.
     let x = if x > 89.0 { 89.0 } else { x };
@@ -17,7 +19,8 @@ pub(super) fn exp(x: f32) -> f32 {
         y = y * r + c;
     }
     let y = y * r * r + r + 1.0;
-    // No checks for overflow, which would keep the loop from vectors. In two factors, since 2^128 and 2^-150 are no numbers.
+    // No checks for overflow, which would keep the loop from vectors. In two factors, since 2^128
+    // and 2^-150 are no numbers.
     let half = power >> 1;
     let scale = |power: i32| f32::from_bits((power.wrapping_add(127) << 23) as u32);
     y * scale(half) * scale(power.wrapping_sub(half))

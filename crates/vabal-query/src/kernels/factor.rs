@@ -1,5 +1,5 @@
-//! The Cholesky factor of a symmetric positive definite matrix in f64, and its inverse, as products of halves: nearly all of
-//! the work is matrix products.
+//! The Cholesky factor of a symmetric positive definite matrix in f64, and its inverse, as products
+//! of halves: nearly all of the work is matrix products.
 //!
 //! Never here: which matrix.
 
@@ -20,7 +20,8 @@ pub struct Factor {
 }
 
 impl Factor {
-    /// Of a matrix [d, d], of which the lower triangle is read. `None` where it is not positive definite.
+    /// Of a matrix [d, d], of which the lower triangle is read. `None` where it is not positive
+    /// definite.
     #[must_use]
     pub fn of(mut matrix: Array2<f64>) -> Option<Self> {
         let mut inverse = Array2::zeros(matrix.dim());

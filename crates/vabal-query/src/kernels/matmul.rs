@@ -1,15 +1,16 @@
-//! Matrix products over the `gemm` crate, with shapes and strides taken from `ndarray` views so that
-//! the call is safe.
+//! Matrix products over the `gemm` crate, with shapes and strides taken from `ndarray` views so
+//! that the call is safe.
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 
 use super::Real;
 
-/// Multiplications below which gemm's own way of sharing a product costs more than it helps: a step of the VAE, whose
-/// products have 2 to 8 million, took 1.5 times as long on two cores as on one.
+/// Multiplications below which gemm's own way of sharing a product costs more than it helps: a step
+/// of the VAE, whose products have 2 to 8 million, took 1.5 times as long on two cores as on one.
 const WORTH_SHARING: usize = 1 << 25;
 
-/// Multiplications from which a product is worth two tasks, each of half the columns: some 10 µs each.
+/// Multiplications from which a product is worth two tasks, each of half the columns: some 10 µs
+/// each.
 const WORTH_HALVING: usize = 1 << 22;
 
 /// Whether one product may use every core, or is one of many that run side by side.
@@ -22,12 +23,13 @@ pub enum Threads {
 /// Summands up to which gemm adds an element up in one go, whatever the shape.
 const DEPTH: usize = 512;
 
-/// Elements up to which gemm may add them up in another order, where both operands lie along the sum.
+/// Elements up to which gemm may add them up in another order, where both operands lie along the
+/// sum.
 const FEW: usize = 256;
 
-/// `c = keep · c + a · b`, for a [m, k], b [k, n], c [m, n]. The sums of one element run in one order
-/// whatever the number of threads, m and n: a row of c has the same bits alone and among others, so that
-/// where a caller cuts its rows into chunks changes nothing.
+/// `c = keep · c + a · b`, for a [m, k], b [k, n], c [m, n]. The sums of one element run in one
+/// order whatever the number of threads, m and n: a row of c has the same bits alone and among
+/// others, so that where a caller cuts its rows into chunks changes nothing.
 pub fn matmul<T: Real>(
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
@@ -46,7 +48,8 @@ pub fn matmul<T: Real>(
         );
         return;
     }
-    // gemm has paths of its own for one row and for one column: there are two, the second of which is left.
+    // gemm has paths of its own for one row and for one column: there are two, the second of which
+    // is left.
     if m == 1 {
         let mut two = Array2::zeros((2, n));
         if !keep.is_zero() {
@@ -92,8 +95,9 @@ fn product<T: Real>(
         unsafe_code,
         reason = "gemm takes raw pointers; the views above prove shapes, strides and exclusivity"
     )]
-    // SAFETY: every element (i, j) below the asserted dimensions is inside its view at these strides, `c` is
-    // borrowed mutably so it aliases neither operand, and T is f32 or f64, the types gemm dispatches on.
+    // SAFETY: every element (i, j) below the asserted dimensions is inside its view at these
+    // strides, `c` is borrowed mutably so it aliases neither operand, and T is f32 or f64, the
+    // types gemm dispatches on.
     unsafe {
         gemm::gemm(
             m,

@@ -1,7 +1,7 @@
 //! Arithmetic below the level of arrays. Each `unsafe` states its reason.
 //!
-//! Public for vabal's own crates, and no part of the library's promises. Never here: anything that knows what the
-//! numbers mean.
+//! Public for vabal's own crates, and no part of the library's promises. Never here: anything that
+//! knows what the numbers mean.
 
 mod distance;
 mod entropy;
@@ -16,9 +16,10 @@ pub use factor::Factor;
 pub use matmul::{Threads, matmul};
 pub use vectors::{Vectors, load, read, store};
 
-/// Runs plain loops compiled for the widest vectors that this processor has, if they are `#[inline(always)]`: a closure that is
-/// called instead was compiled for the least of all processors. Same bits on every processor:
-/// wider vectors change neither the order of a sum nor how it is rounded.
+/// Runs plain loops compiled for the widest vectors that this processor has, if they are
+/// `#[inline(always)]`: a closure that is called instead was compiled for the least of all
+/// processors. Same bits on every processor: wider vectors change neither the order of a sum nor
+/// how it is rounded.
 #[inline(always)]
 pub fn wide<R>(loops: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(loops)

@@ -1,9 +1,10 @@
-//! Two dimensions from features, for a map on which neighbours stay neighbours: t-SNE (van der Maaten and Hinton 2008).
+//! Two dimensions from features, for a map on which neighbours stay neighbours: t-SNE (van der
+//! Maaten and Hinton 2008).
 //!
-//! [`layout`] takes principal components, finds the nearest neighbours of every point by comparing each with each, gives
-//! all edges of that graph one weight (Böhm, Berens and Kobak 2022), begins with the first two components (Kobak and
-//! Berens 2019), and computes the repulsion by a tree (Barnes and Hut 1986, van der Maaten 2014). Decision 0026 says why, and
-//! why no library.
+//! [`layout`] takes principal components, finds the nearest neighbours of every point by comparing
+//! each with each, gives all edges of that graph one weight (Böhm, Berens and Kobak 2022), begins
+//! with the first two components (Kobak and Berens 2019), and computes the repulsion by a tree
+//! (Barnes and Hut 1986, van der Maaten 2014). Decision 0026 says why, and why no library.
 //!
 //! ```
 //! use ndarray::Array2;
@@ -40,7 +41,8 @@ use tree::Tree;
 const COMPONENTS: usize = 50;
 /// Neighbours that attract a point.
 const NEIGHBOURS: usize = 15;
-/// Steps in which the attraction is [`EXAGGERATION`] times as strong, so that groups find each other.
+/// Steps in which the attraction is [`EXAGGERATION`] times as strong, so that groups find each
+/// other.
 const EARLY: usize = 250;
 /// All steps.
 const STEPS: usize = 750;
@@ -54,13 +56,15 @@ const CHUNK: usize = 256;
 
 type Point = [f32; 2];
 
-/// Positions [n, 2] of features [n, d] on a map whose middle is 0. The same bits with any number of threads. Reports the phases
-/// "pca", "neighbours" and "layout".
+/// Positions [n, 2] of features [n, d] on a map whose middle is 0. The same bits with any number of
+/// threads. Reports the phases "pca", "neighbours" and "layout".
 ///
-/// It takes a time that grows as n² for the neighbours: seconds for 100,000 points, and as n·log n for the rest.
+/// It takes a time that grows as n² for the neighbours: seconds for 100,000 points, and as n·log n
+/// for the rest.
 ///
 /// # Errors
-/// Another number of ids than of rows, no row or column, features that are not finite; [`Error::Stopped`](crate::Error::Stopped).
+/// Another number of ids than of rows, no row or column, features that are not finite;
+/// [`Error::Stopped`](crate::Error::Stopped).
 pub fn layout(
     features: ArrayView2<'_, f32>,
     ids: &[Id],
@@ -180,8 +184,8 @@ fn step(graph: &Graph, positions: &mut Vec<Point>, moves: &mut [Move], early: bo
     *positions = after;
 }
 
-/// The share of the `k` nearest in `features` that are among the `among` nearest on a map, over some of the points: 1 where no
-/// neighbour was lost.
+/// The share of the `k` nearest in `features` that are among the `among` nearest on a map, over
+/// some of the points: 1 where no neighbour was lost.
 ///
 /// # Errors
 /// [`Error::Stopped`](crate::Error::Stopped).

@@ -16,8 +16,9 @@ const COLUMNS: usize = 512;
 /// Points between two looks at the progress callback.
 const TOLD: usize = 2048;
 
-/// The rows of the `k` nearest of every row of `points` [n, d] but itself, nearest first, of equally near ones the first:
-/// [n, k], fewer columns where there are fewer points. The same with any number of threads.
+/// The rows of the `k` nearest of every row of `points` [n, d] but itself, nearest first, of
+/// equally near ones the first: [n, k], fewer columns where there are fewer points. The same with
+/// any number of threads.
 ///
 /// # Errors
 /// [`Error::Stopped`](crate::Error::Stopped).

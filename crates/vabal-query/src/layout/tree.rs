@@ -1,7 +1,9 @@
-//! How all points repel each: those that are far count as one, by a tree of squares (Barnes and Hut 1986).
+//! How all points repel each: those that are far count as one, by a tree of squares (Barnes and Hut
+//! 1986).
 //!
-//! The points are sorted along a Z-order curve; a square is a range of them, and the squares stand in the order in which they
-//! are visited, each with the place to go on at where it is not opened. Never here: what attracts points, how they move.
+//! The points are sorted along a Z-order curve; a square is a range of them, and the squares stand
+//! in the order in which they are visited, each with the place to go on at where it is not opened.
+//! Never here: what attracts points, how they move.
 
 use rayon::prelude::*;
 
@@ -11,7 +13,8 @@ use super::{CHUNK, Point};
 const LEVELS: u32 = 16;
 /// Points of a square that is not divided.
 const LEAF: usize = 8;
-/// A square counts as one point where its side is below this share of the distance. At 1/√2 or less none does so for a point in it.
+/// A square counts as one point where its side is below this share of the distance. At 1/√2 or less
+/// none does so for a point in it.
 const ANGLE: f32 = 0.6;
 
 struct Square {

@@ -1,11 +1,13 @@
-//! Components against Jacobi's method on the covariance matrix in f64, and what must change nothing.
+//! Components against Jacobi's method on the covariance matrix in f64, and what must change
+//! nothing.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::progress::{Flow, silent};
 
-/// Features [n, d] whose column j has the standard deviation `spread`(j) before it is mixed with the others, and an offset.
+/// Features [n, d] whose column j has the standard deviation `spread`(j) before it is mixed with
+/// the others, and an offset.
 fn data(n: usize, d: usize, seed: u64, spread: impl Fn(usize) -> f64) -> Array2<f32> {
     let mut draws = vec![0.0; (n + d) * d];
     Seed::new(seed).normals("features").fill(&mut draws);
@@ -24,7 +26,8 @@ fn fit(features: &Array2<f32>, components: usize) -> Pca {
     Pca::fit(features.view(), &ids(features.nrows()), components, Seed::new(3), &mut silent()).unwrap()
 }
 
-/// Eigenvalues in descending order and eigenvectors as rows of the covariance, by the classical two-sided method of Jacobi.
+/// Eigenvalues in descending order and eigenvectors as rows of the covariance, by the classical
+/// two-sided method of Jacobi.
 fn plain(features: &Array2<f32>) -> (Vec<f64>, Array2<f64>) {
     let wide = features.mapv(f64::from);
     let centred = &wide - &wide.mean_axis(Axis(0)).unwrap();
@@ -90,7 +93,8 @@ proptest! {
 
 #[test]
 fn the_subspace_iteration_finds_what_jacobis_method_does() {
-    // Wide enough that a block of directions is less than half of the columns; more rows than columns, and fewer.
+    // Wide enough that a block of directions is less than half of the columns; more rows than
+    // columns, and fewer.
     for (n, d, k, decay) in
         [(400, 150, 10, 0.9), (400, 150, 10, 1.0), (130, 400, 6, 0.97), (300, 120, 3, 0.3)]
     {

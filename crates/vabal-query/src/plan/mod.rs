@@ -1,5 +1,6 @@
-//! A pool of any size, scored in parts: a [`Plan`], made of a sample of the pool and of the labelled rows; scores row by row,
-//! which need nothing but the plan; and the best of all parts, by [`Top`].
+//! A pool of any size, scored in parts: a [`Plan`], made of a sample of the pool and of the
+//! labelled rows; scores row by row, which need nothing but the plan; and the best of all parts, by
+//! [`Top`].
 //!
 //! ```
 //! use ndarray::array;
@@ -87,10 +88,12 @@ struct Header {
 }
 
 impl Plan {
-    /// Makes a plan for at most `query.n` picks; the candidates of `query` are a sample of the pool.
+    /// Makes a plan for at most `query.n` picks; the candidates of `query` are a sample of the
+    /// pool.
     ///
     /// # Errors
-    /// A strategy that does not score row by row; more picks than [`MOST_PICKS`]; what [`Query::check`] and the strategy say.
+    /// A strategy that does not score row by row; more picks than [`MOST_PICKS`]; what
+    /// [`Query::check`] and the strategy say.
     pub fn make(spec: &Spec, table: Table, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Self> {
         let strategy = table.build(spec)?;
         if query.n > MOST_PICKS {

@@ -1,5 +1,5 @@
-//! A sample of a pool in parts: the rows whose ids have the smallest keys, whatever part they are in; and rows of several parts
-//! as one pool.
+//! A sample of a pool in parts: the rows whose ids have the smallest keys, whatever part they are
+//! in; and rows of several parts as one pool.
 //!
 //! Never here: how parts are read.
 
@@ -64,7 +64,8 @@ pub struct Collected {
 }
 
 impl Collected {
-    /// Adds rows of a part: features, probabilities and predicted classes, as far as they are there.
+    /// Adds rows of a part: features, probabilities and predicted classes, as far as they are
+    /// there.
     ///
     /// # Errors
     /// A part with other arrays than those before, or of other widths.

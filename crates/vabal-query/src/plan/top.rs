@@ -13,7 +13,8 @@ use crate::strategies::balanced::{fill, quotas};
 pub enum Name {
     /// A whole number, 0 or more.
     Number(u64),
-    /// A text, such as a file name, after its [hash](text_id): texts go by that, and by themselves where two have the same.
+    /// A text, such as a file name, after its [hash](text_id): texts go by that, and by themselves
+    /// where two have the same.
     Text(u64, Box<str>),
 }
 
@@ -170,7 +171,8 @@ impl Top {
         Ok(top)
     }
 
-    /// The `n` best rows, best first; with quotas those that bring the labels, `labelled` of each class, nearest to balance.
+    /// The `n` best rows, best first; with quotas those that bring the labels, `labelled` of each
+    /// class, nearest to balance.
     ///
     /// # Errors
     /// More rows than there may be; a name that two of them have.

@@ -21,7 +21,8 @@ fn select(name: &str, unlabelled: &Signals<'_>, n: usize, seed: u64) -> Result<S
     STRATEGIES.by_name(name)?.select(&query, &mut silent())
 }
 
-/// Ids that do not repeat, with probabilities of three classes in coarse steps, so that ties are frequent.
+/// Ids that do not repeat, with probabilities of three classes in coarse steps, so that ties are
+/// frequent.
 fn any_pool() -> impl proptest::strategy::Strategy<Value = Vec<(Id, [u8; 3])>> {
     prop::collection::hash_map(0_u64..1000, prop::array::uniform3(0_u8..3), 0..60)
         .prop_map(|rows| rows.into_iter().collect())
@@ -243,8 +244,8 @@ fn random_prefers_no_image_and_no_place_in_the_order() {
 
 #[test]
 fn the_same_seed_in_every_round_does_not_ask_for_the_neighbours_of_the_last_picks() {
-    // 100 classes of 100 images, listed class by class, and nothing that sets one image apart: ten rounds of ten reach 63.6 of the
-    // classes by chance, with a standard deviation of 3.
+    // 100 classes of 100 images, listed class by class, and nothing that sets one image apart: ten
+    // rounds of ten reach 63.6 of the classes by chance, with a standard deviation of 3.
     let any = |rows: usize, columns: usize| {
         let seed = Seed::new(1);
         Array2::from_shape_fn((rows, columns), |(i, j)| (seed.key("x", (8 * i + j) as u64) >> 40) as f32)

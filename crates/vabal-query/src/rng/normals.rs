@@ -1,6 +1,7 @@
-//! Standard normal draws in bulk: the same numbers as `StandardNormal` draws from the stream of the same name, bit for
-//! bit, at a fraction of the time. The stream is made sixteen blocks at a time, and the nine draws of ten that the
-//! ziggurat (Doornik 2005) takes at once are found with vectors; every other is left to `rand_distr` itself.
+//! Standard normal draws in bulk: the same numbers as `StandardNormal` draws from the stream of the
+//! same name, bit for bit, at a fraction of the time. The stream is made sixteen blocks at a time,
+//! and the nine draws of ten that the ziggurat (Doornik 2005) takes at once are found with vectors;
+//! every other is left to `rand_distr` itself.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
@@ -18,7 +19,8 @@ const WORDS: usize = 8 * LANES;
 /// x_i and x_{i+1}, the edges of every layer of the ziggurat, as `rand_distr` has them.
 static EDGES: LazyLock<[(f64, f64); 256]> = LazyLock::new(|| {
     let edge = |layer: u64| {
-        // A first word that says 2⁻¹⁰ of the layer's width, which is inside; the top layer wants a second word.
+        // A first word that says 2⁻¹⁰ of the layer's width, which is inside; the top layer wants a
+        // second word.
         let mut script = Script(((1 << 51) + (1 << 41)) << 12 | layer);
         let x: f64 = StandardNormal.sample(&mut script);
         1024.0 * x
@@ -125,7 +127,8 @@ impl Normals {
     }
 }
 
-/// The stream itself, for the draws that take several words. `StandardNormal` asks for whole words alone.
+/// The stream itself, for the draws that take several words. `StandardNormal` asks for whole words
+/// alone.
 impl TryRng for Normals {
     type Error = Infallible;
 
@@ -149,7 +152,8 @@ impl TryRng for Normals {
     }
 }
 
-/// What the blocks `counter` to `counter + LANES` of ChaCha (Bernstein 2008) begin with: a 64-bit counter, and stream 0.
+/// What the blocks `counter` to `counter + LANES` of ChaCha (Bernstein 2008) begin with: a 64-bit
+/// counter, and stream 0.
 #[expect(clippy::needless_range_loop, reason = "a lane is the same place in several rows")]
 fn start(key: &[u32; 8], counter: u64) -> [[u32; LANES]; 16] {
     let mut start = [[0_u32; LANES]; 16];
@@ -177,8 +181,8 @@ fn chacha8(state: &mut [[u32; LANES]; 16]) {
     }
 }
 
-/// Adds the start, and puts the words of the blocks one after the other. Not for wide vectors, which would be gathered and
-/// scattered.
+/// Adds the start, and puts the words of the blocks one after the other. Not for wide vectors,
+/// which would be gathered and scattered.
 #[inline(never)]
 fn join(blocks: &[[u32; LANES]; 16], start: &[[u32; LANES]; 16], words: &mut [u64; WORDS]) {
     for (lane, words) in words.chunks_exact_mut(8).enumerate() {
@@ -228,7 +232,8 @@ mod tests {
             let seed = Seed::new(3).child("image", index);
             let (mut plain, mut bulk) = (seed.stream("z"), seed.normals("z"));
             let mut most = 0.0_f32;
-            // Lengths that end before, at and after a refill; 2,000,000 draws see every layer, the tail and the top.
+            // Lengths that end before, at and after a refill; 2,000,000 draws see every layer, the
+            // tail and the top.
             for length in [0, 1, 7, 127, 128, 129, 1000, 2_000_000] {
                 let mut got = vec![0.0_f32; length];
                 bulk.fill(&mut got);

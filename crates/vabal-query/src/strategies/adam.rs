@@ -47,7 +47,8 @@ mod tests {
 
     #[test]
     fn adam_takes_the_published_first_steps() {
-        // With a constant gradient, every bias-corrected step is the learning rate against its sign.
+        // With a constant gradient, every bias-corrected step is the learning rate against its
+        // sign.
         let mut adam = Adam::new(2);
         let mut parameters = [1.0_f32, -2.0];
         for steps in 1..=3 {

@@ -1,14 +1,16 @@
-//! BADGE (Ash et al. 2020, "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds"): a batch whose
-//! gradients are both large and unlike each other, drawn by the seeding of k-means++.
+//! BADGE (Ash et al. 2020, "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower
+//! Bounds"): a batch whose gradients are both large and unlike each other, drawn by the seeding of
+//! k-means++.
 //!
-//! The gradient of the last layer, if the predicted class ŷ were the label, is g = (p − onehot(ŷ)) ⊗ x, with x the
-//! embedding. It is C·d numbers and never made: with a = p − onehot(ŷ),
+//! The gradient of the last layer, if the predicted class ŷ were the label, is g = (p − onehot(ŷ))
+//! ⊗ x, with x the embedding. It is C·d numbers and never made: with a = p − onehot(ŷ),
 //!
 //! ‖g − g'‖² = ‖a‖²‖x‖² + ‖a'‖²‖x'‖² − 2 (a·a')(x·x').
 //!
-//! Drawn with a chance that goes with D², the squared distance from the nearest gradient chosen. What is known of D² are
-//! bounds, since it only shrinks. A candidate is drawn by its bound, brought up to date, and taken with the chance
-//! D² / bound: so it is drawn by D², though most of the pool was not looked at again.
+//! Drawn with a chance that goes with D², the squared distance from the nearest gradient chosen.
+//! What is known of D² are bounds, since it only shrinks. A candidate is drawn by its bound,
+//! brought up to date, and taken with the chance D² / bound: so it is drawn by D², though most of
+//! the pool was not looked at again.
 //!
 //! Never here: how a classifier is trained.
 //!
@@ -43,8 +45,9 @@ use crate::{Column, Id, Needs, Query, Selection, Strategy, available};
 
 /// Draws a batch by the seeding of k-means++ in the space of gradients.
 ///
-/// The first is the image of the largest gradient, the lowest id among equals, as in the authors' code. Where every gradient
-/// left equals one that is chosen, those left follow by the size of their gradients.
+/// The first is the image of the largest gradient, the lowest id among equals, as in the authors'
+/// code. Where every gradient left equals one that is chosen, those left follow by the size of
+/// their gradients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Badge;
 
@@ -83,8 +86,8 @@ impl Strategy for Badge {
         }
         let p = Rows::over(query.unlabelled.probability_rows()?);
         let ([x], scale) = Rows::of([query.unlabelled])?;
-        // In a random order that goes by the ids: an interval of it that is drawn from again has nothing to do with what is next to
-        // what in the list.
+        // In a random order that goes by the ids: an interval of it that is drawn from again has
+        // nothing to do with what is next to what in the list.
         let order = query.seed.order("badge", query.unlabelled.ids());
         let mut seeding = Seeding::new(&p, &x, order, query.unlabelled.ids());
         let mut rng = query.seed.stream("badge");
@@ -201,7 +204,8 @@ impl<'a> Seeding<'a> {
         self.sums[block] = self.bound[from..(from + BLOCK).min(self.bound.len())].iter().sum();
     }
 
-    /// A place drawn with a chance that goes with its D², and that; none where every D² is 0. Something is chosen.
+    /// A place drawn with a chance that goes with its D², and that; none where every D² is 0.
+    /// Something is chosen.
     fn draw(&mut self, rng: &mut Rng, progress: &mut Progress<'_>) -> Result<Option<(usize, f64)>> {
         let (n, all) = (self.order.len(), self.chosen.len());
         if all == 1 {
@@ -238,14 +242,16 @@ impl<'a> Seeding<'a> {
                 return Ok(Some((drawn[at].0, squared[at])));
             }
             draws = (2 * draws).min(DRAWS);
-            // Drawing in vain has cost as much as it would to make every bound exact, of which that is a part.
+            // Drawing in vain has cost as much as it would to make every bound exact, of which that
+            // is a part.
             if 4 * self.spent >= all * n - self.seen_in_all + n {
                 self.bring_all_up_to_date(progress)?;
             }
         }
     }
 
-    /// The place where the bounds, added up in order, reach `part`; `up_to` are the sums up to the end of each block.
+    /// The place where the bounds, added up in order, reach `part`; `up_to` are the sums up to the
+    /// end of each block.
     fn place_at(&self, up_to: &[f64], part: f64) -> usize {
         let block = up_to.partition_point(|&up_to| up_to <= part).min(up_to.len() - 1);
         // By rounding the part may lie at the very end: then the last block with anything in it.
@@ -333,7 +339,8 @@ impl<'a> Seeding<'a> {
             for (&at, (of_a, of_x)) in group.iter().zip(products) {
                 for ((of_a, of_x), &chosen) in of_a.iter().zip(of_x).zip(&self.chosen[from..to]) {
                     let both = f64::from(*of_a) * f64::from(*of_x);
-                    // Of equal gradients exactly 0: a product of rows gives the same bits wherever it is taken.
+                    // Of equal gradients exactly 0: a product of rows gives the same bits wherever
+                    // it is taken.
                     let squared = self.size[first + at] + self.size[chosen] - 2.0 * both;
                     bounds[at] = bounds[at].min(squared.max(0.0));
                 }

@@ -1,4 +1,5 @@
-//! A class balancer round any strategy: quotas by predicted class, so that the labelled pool grows balanced.
+//! A class balancer round any strategy: quotas by predicted class, so that the labelled pool grows
+//! balanced.
 //!
 //! The wrapped strategy says which images of a class; the quotas say how many. Never here: scores.
 //!
@@ -68,7 +69,8 @@ impl std::fmt::Debug for Balanced {
 }
 
 impl Balanced {
-    /// How much longer than the batch a list is asked for, of a strategy that puts batches together and ranks nothing.
+    /// How much longer than the batch a list is asked for, of a strategy that puts batches together
+    /// and ranks nothing.
     const LIST: usize = 10;
 
     /// A balancer of any strategy.
@@ -124,8 +126,9 @@ impl Strategy for Balanced {
     }
 }
 
-/// The `n` rows that bring the labelled pool nearest to balance by `classes`, of each class those with the largest scores:
-/// in descending order, ties by lowest id, with the matching rows of `terms`.
+/// The `n` rows that bring the labelled pool nearest to balance by `classes`, of each class those
+/// with the largest scores: in descending order, ties by lowest id, with the matching rows of
+/// `terms`.
 ///
 /// # Errors
 /// As [`Selection::top`].
@@ -155,8 +158,8 @@ pub(crate) fn fill(mut quota: Vec<usize>, classes: impl Iterator<Item = usize>) 
     classes.enumerate().filter(takes).map(|(place, _)| place).collect()
 }
 
-/// How many to take of each class: one after the other to the class that has the fewest, labelled and taken together,
-/// as long as it has any `available`; the lowest class among equals.
+/// How many to take of each class: one after the other to the class that has the fewest, labelled
+/// and taken together, as long as it has any `available`; the lowest class among equals.
 pub(crate) fn quotas(labelled: &[usize], available: &[usize], n: usize) -> Vec<usize> {
     let mut quota = vec![0; labelled.len()];
     for _ in 0..n {

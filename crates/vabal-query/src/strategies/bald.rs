@@ -1,6 +1,7 @@
-//! Bayesian active learning by disagreement: the images over which the draws of a posterior disagree though each
-//! is sure of itself. BALD (Houlsby et al. 2011; with Monte-Carlo dropout, Gal et al. 2017), power-BALD (Kirsch et
-//! al. 2023, "Stochastic Batch Acquisition") and BatchBALD (Kirsch et al. 2019).
+//! Bayesian active learning by disagreement: the images over which the draws of a posterior
+//! disagree though each is sure of itself. BALD (Houlsby et al. 2011; with Monte-Carlo dropout, Gal
+//! et al. 2017), power-BALD (Kirsch et al. 2023, "Stochastic Batch Acquisition") and BatchBALD
+//! (Kirsch et al. 2019).
 //!
 //! Never here: where the draws come from.
 //!
@@ -68,8 +69,8 @@ pub struct BatchSettings {
     pub draws: usize,
     /// Probability of dropping a value before each residual stage.
     pub dropout: f64,
-    /// Configurations of labels of the batch that the joint entropy is taken over: all of them while there are no more
-    /// than these, then so many drawn.
+    /// Configurations of labels of the batch that the joint entropy is taken over: all of them
+    /// while there are no more than these, then so many drawn.
     pub samples: usize,
 }
 
@@ -280,8 +281,9 @@ impl ByRow for PowerBald {
     }
 }
 
-/// The score of [`PowerBald`]: the largest of log(score^β) plus Gumbel noise, one by one, is drawing without replacement
-/// (Gumbel top-k). Noise by a key of the id, so that neither the order nor the rest of the pool changes it.
+/// The score of [`PowerBald`]: the largest of log(score^β) plus Gumbel noise, one by one, is
+/// drawing without replacement (Gumbel top-k). Noise by a key of the id, so that neither the order
+/// nor the rest of the pool changes it.
 struct Drawn {
     beta: f64,
     seed: Seed,
@@ -308,8 +310,8 @@ fn uniform(key: u64) -> f64 {
 struct Joint {
     /// p(configuration | draw) [M, T]; where configurations are drawn, up to a factor for each.
     configurations: Array2<f32>,
-    /// What each configuration's probabilities are divided by, [M]: 1 where all are counted, the mean over the draws
-    /// where they are drawn, as that is the chance they were drawn with.
+    /// What each configuration's probabilities are divided by, [M]: 1 where all are counted, the
+    /// mean over the draws where they are drawn, as that is the chance they were drawn with.
     chance: Vec<f32>,
 }
 
@@ -340,8 +342,8 @@ impl Joint {
         batch.iter().fold(none, |joint, &p| joint.and_drawn(p, rng))
     }
 
-    /// The same configurations with one more image: given the draw that a configuration is of, labels are independent,
-    /// so that those drawn before stay as they are.
+    /// The same configurations with one more image: given the draw that a configuration is of,
+    /// labels are independent, so that those drawn before stay as they are.
     fn and_drawn(mut self, p: ArrayView2<'_, f32>, rng: &mut Rng) -> Self {
         let draws = p.nrows();
         for (m, mut row) in self.configurations.rows_mut().into_iter().enumerate() {
@@ -354,7 +356,8 @@ impl Joint {
             // By rounding nothing may be left over: then the last class that has any chance.
             let class = class.unwrap_or_else(|| of.iter().rposition(|&p| p > 0.0).unwrap_or(0));
             row.iter_mut().zip(p.column(class)).for_each(|(to, &p)| *to *= p);
-            // Products of hundreds of probabilities leave f32; only their ratios within a row matter.
+            // Products of hundreds of probabilities leave f32; only their ratios within a row
+            // matter.
             let largest = row.iter().copied().fold(0.0, f32::max);
             if largest > 0.0 {
                 row.mapv_inplace(|value| value / largest);
@@ -364,8 +367,9 @@ impl Joint {
         self
     }
 
-    /// What the entropy grows to with an image whose draws are `p` [T, C]: where configurations are counted the joint
-    /// entropy itself; where they are drawn, the mean entropy of the image's label given the configuration.
+    /// What the entropy grows to with an image whose draws are `p` [T, C]: where configurations are
+    /// counted the joint entropy itself; where they are drawn, the mean entropy of the image's
+    /// label given the configuration.
     fn entropy_with(&self, p: ArrayView2<'_, f32>, drawn: bool, work: &mut Array2<f32>) -> f64 {
         let (samples, draws) = self.configurations.dim();
         if work.dim() != (samples, p.ncols()) {
@@ -400,7 +404,8 @@ impl Strategy for BatchBald {
         let draws = query.unlabelled.monte_carlo_rows()?;
         let of = disagreement(draws, "score", progress)?;
         let mut rng = query.seed.stream("configurations");
-        // Lazily (Minoux 1978): what an image adds only shrinks as the batch grows, so that an old gain is a bound.
+        // Lazily (Minoux 1978): what an image adds only shrinks as the batch grows, so that an old
+        // gain is a bound.
         let mut open: Vec<(f64, usize)> =
             query.unlabelled.rows_by_id().into_iter().map(|row| (of[row].information, row)).collect();
         let (mut chosen, mut gains): (Vec<usize>, Vec<f64>) = (Vec::new(), Vec::new());
@@ -430,7 +435,8 @@ impl Strategy for BatchBald {
             let next = if chosen.is_empty() { best(&open) } else { lazily(&mut open, gain, &mut told)? };
             let (value, row) = open.remove(next);
             chosen.push(row);
-            // A gain of drawn configurations may come out above the last by their noise; the order is what counts.
+            // A gain of drawn configurations may come out above the last by their noise; the order
+            // is what counts.
             gains.push(gains.last().map_or(value, |&last: &f64| value.min(last)));
             let p = draws.matrix(row);
             batch.push(p);
@@ -454,8 +460,9 @@ fn best(open: &[(f64, usize)]) -> usize {
     (0..open.len()).rev().max_by(|&a, &b| open[a].0.total_cmp(&open[b].0)).unwrap_or(0)
 }
 
-/// Where the largest gain is, having brought up to date no more of the bounds than it takes. `open` stays in order of
-/// ids, so that the first among equals is the lowest. Calls `told` again and again meanwhile, which may stop it.
+/// Where the largest gain is, having brought up to date no more of the bounds than it takes. `open`
+/// stays in order of ids, so that the first among equals is the lowest. Calls `told` again and
+/// again meanwhile, which may stop it.
 fn lazily(
     open: &mut [(f64, usize)],
     gain: impl Fn(&mut Array2<f32>, usize) -> f64 + Sync,

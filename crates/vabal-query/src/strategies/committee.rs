@@ -1,5 +1,6 @@
-//! Query by committee: the images over which several classifiers, trained from different first weights, disagree
-//! (Seung et al. 1992; of deep networks, Beluch et al. 2018, "The Power of Ensembles for Active Learning").
+//! Query by committee: the images over which several classifiers, trained from different first
+//! weights, disagree (Seung et al. 1992; of deep networks, Beluch et al. 2018, "The Power of
+//! Ensembles for Active Learning").
 //!
 //! Never here: how the members are trained.
 //!
@@ -125,8 +126,9 @@ impl RowScore for Committee {
         }
         let votes = (0..of.len()).into_par_iter();
         let scores = votes.map(|row| self.0.measure.of_votes(members.matrix(row))).collect();
-        // Votes have few values. Among equals the mutual information decides, the larger first, and then the id, which in
-        // a folder of classes would prefer the first of them. The bits of numbers from 0 on are ordered as they are.
+        // Votes have few values. Among equals the mutual information decides, the larger first, and
+        // then the id, which in a folder of classes would prefer the first of them. The bits of
+        // numbers from 0 on are ordered as they are.
         let keys = information.map(|information| !(information + 0.0).to_bits()).collect();
         Ok(Scored { scores, keys, terms, ..Scored::default() })
     }

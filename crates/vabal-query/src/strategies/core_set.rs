@@ -1,9 +1,11 @@
-//! Core-set selection by k-center greedy (Sener & Savarese 2018, "Active Learning for Convolutional Neural Networks: A
-//! Core-Set Approach", algorithm 1): always the image that is farthest from all that are labelled or chosen.
+//! Core-set selection by k-center greedy (Sener & Savarese 2018, "Active Learning for Convolutional
+//! Neural Networks: A Core-Set Approach", algorithm 1): always the image that is farthest from all
+//! that are labelled or chosen.
 //!
-//! The picks are those of the plain algorithm in f64, without most of its distances. What an image is away from its
-//! nearest centre only shrinks, so that an old distance is a bound (Minoux 1978): only images whose bound is above the
-//! largest distance known are brought up to date, and only until it no longer is.
+//! The picks are those of the plain algorithm in f64, without most of its distances. What an image
+//! is away from its nearest centre only shrinks, so that an old distance is a bound (Minoux 1978):
+//! only images whose bound is above the largest distance known are brought up to date, and only
+//! until it no longer is.
 //!
 //! Never here: classes, what the classifier says.
 //!
@@ -36,8 +38,9 @@ use crate::progress::{Event, Progress, report};
 use crate::term;
 use crate::{Column, Needs, Query, Selection, Strategy, available};
 
-/// Asks for the images that lie farthest, by Euclidean distance in the embedding, from every image that is labelled or
-/// chosen before them. Without a labelled pool the first is the one of the lowest id.
+/// Asks for the images that lie farthest, by Euclidean distance in the embedding, from every image
+/// that is labelled or chosen before them. Without a labelled pool the first is the one of the
+/// lowest id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CoreSet;
 
@@ -47,10 +50,12 @@ const BLOCK: usize = 1 << 16;
 /// Centres that pass a block at a time, after which it is looked which images need no more.
 const CENTRES: usize = 8;
 
-/// Images brought up to date one by one, largest bound first, before all that may be farther are swept in parallel.
+/// Images brought up to date one by one, largest bound first, before all that may be farther are
+/// swept in parallel.
 const PROBES: usize = 8;
 
-/// Differences squared and summed, from which a sweep is worth other cores, and after which it reports.
+/// Differences squared and summed, from which a sweep is worth other cores, and after which it
+/// reports.
 const WORTH_SHARING: usize = 1 << 20;
 const WORTH_TELLING: usize = 1 << 32;
 
@@ -110,7 +115,8 @@ impl Strategy for CoreSet {
 /// What is known of an image's distance from its nearest centre.
 #[derive(Debug, Clone, Copy)]
 struct Point {
-    /// To the nearest of the first `seen` centres, squared: no less than to the nearest of all. −1 once it is a centre.
+    /// To the nearest of the first `seen` centres, squared: no less than to the nearest of all. −1
+    /// once it is a centre.
     bound: f32,
     /// How many of the centres it has been compared with.
     seen: u32,
@@ -118,7 +124,8 @@ struct Point {
     nearest: u32,
 }
 
-/// The largest distance known, less what rounding may have added: whoever's bound is below it cannot be the farthest.
+/// The largest distance known, less what rounding may have added: whoever's bound is below it
+/// cannot be the farthest.
 struct Floor {
     bits: AtomicU32,
     share: f32,
@@ -149,7 +156,8 @@ struct Cover<'a> {
     largest: Vec<f32>,
     /// What rounding can change of a squared distance, at most, relative to it.
     error: f32,
-    /// Squared distances in f64, and how many centres they are of: of images that f32 cannot tell apart.
+    /// Squared distances in f64, and how many centres they are of: of images that f32 cannot tell
+    /// apart.
     exact: HashMap<usize, (f64, usize)>,
 }
 
@@ -186,8 +194,8 @@ impl<'a> Cover<'a> {
         (0..self.points.len()).filter(|&row| self.points[row].bound >= 0.0).collect()
     }
 
-    /// The row farthest from its nearest centre and the square of that distance, the lowest id among equals; none where
-    /// all that are left are 0 away. There is a centre.
+    /// The row farthest from its nearest centre and the square of that distance, the lowest id
+    /// among equals; none where all that are left are 0 away. There is a centre.
     fn farthest(&mut self, progress: &mut Progress<'_>) -> Result<Option<(usize, f64)>> {
         let floor = Floor { bits: AtomicU32::new(0), share: 1.0 - 4.0 * self.error };
         let mut found = false;
@@ -223,7 +231,8 @@ impl<'a> Cover<'a> {
         }
     }
 
-    /// Brings up to date, on all cores, every point that may be the farthest, until it is or may no longer.
+    /// Brings up to date, on all cores, every point that may be the farthest, until it is or may no
+    /// longer.
     fn sweep(&mut self, floor: &Floor, progress: &mut Progress<'_>) -> Result<()> {
         let (all, low) = (self.centres.len(), floor.get());
         let mut work = 0;
@@ -338,7 +347,8 @@ struct Room<'a> {
     squared: Vec<f32>,
 }
 
-/// Brings the points of one block, of which the first is row `first`, up to date as far as any may be the farthest.
+/// Brings the points of one block, of which the first is row `first`, up to date as far as any may
+/// be the farthest.
 fn update<'a>(
     all: &'a Rows<'a>,
     centres: &[&[f32]],

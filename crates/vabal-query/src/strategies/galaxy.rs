@@ -1,6 +1,7 @@
-//! GALAXY: for every class the images in one line, by how far the classifier is from saying it, bisected between labels of
-//! the class and labels of others (Zhang, Katz-Samuels & Nowak 2022, "GALAXY: Graph-based Active Learning at the Extreme",
-//! Algorithm 2). For extreme imbalance: each class gets its turn, and what lies round its threshold is balanced.
+//! GALAXY: for every class the images in one line, by how far the classifier is from saying it,
+//! bisected between labels of the class and labels of others (Zhang, Katz-Samuels & Nowak 2022,
+//! "GALAXY: Graph-based Active Learning at the Extreme", Algorithm 2). For extreme imbalance: each
+//! class gets its turn, and what lies round its threshold is balanced.
 //!
 //! Never here: features.
 //!
@@ -139,8 +140,8 @@ struct Pick {
     path: usize,
 }
 
-/// The lines that get a turn in a batch of `n`: those of the classes with the fewest labels first, the lowest class among
-/// equals. None where nothing is labelled.
+/// The lines that get a turn in a batch of `n`: those of the classes with the fewest labels first,
+/// the lowest class among equals. None where nothing is labelled.
 fn lines(
     images: &[Image<'_>],
     query: &Query<'_>,
@@ -165,8 +166,8 @@ fn lines(
     Ok(lines)
 }
 
-/// The linear graph of one class: every image is joined to those up to `order` places from it, unless both are labelled
-/// and only one of them as of the class.
+/// The linear graph of one class: every image is joined to those up to `order` places from it,
+/// unless both are labelled and only one of them as of the class.
 #[derive(Debug, Clone, PartialEq)]
 struct Line {
     class: Label,
@@ -190,7 +191,8 @@ impl Line {
         Self { class, images: line, marks, seen: 0, order: 1 }
     }
 
-    /// p_k less the largest, then the largest, so that those that are predicted to be of the class go by confidence.
+    /// p_k less the largest, then the largest, so that those that are predicted to be of the class
+    /// go by confidence.
     fn key(image: &Image<'_>, i: usize, class: Label) -> (f32, f32, u32) {
         (image.p[class as usize] - image.largest, image.largest, i as u32)
     }
@@ -215,14 +217,17 @@ impl Line {
         self.marks.sort();
     }
 
-    /// The middle of the shortest path between a mark of the class and one of another, at the smallest order at which
-    /// there is one; of two middles the one nearer to the class. `None` where all marks are alike or nothing is left.
+    /// The middle of the shortest path between a mark of the class and one of another, at the
+    /// smallest order at which there is one; of two middles the one nearer to the class. `None`
+    /// where all marks are alike or nothing is left.
     fn bisect(&mut self, images: &[Image<'_>]) -> Option<Pick> {
         let id = |place: usize| images[self.images[place] as usize].id;
         let sides = self.sides();
-        // Of paths of two edges the one whose ends are nearest: (the farther end, the end of the class), by id at last.
+        // Of paths of two edges the one whose ends are nearest: (the farther end, the end of the
+        // class), by id at last.
         let mut near: Option<((usize, usize, Id), usize)> = None;
-        // The fewest images between neighbouring marks that differ: how many, then the place of either end.
+        // The fewest images between neighbouring marks that differ: how many, then the place of
+        // either end.
         let mut gap: Option<((usize, Id), [usize; 2])> = None;
         for (run, left) in (0..=self.marks.len()).map(|run| (run, run.checked_sub(1))) {
             let before = left.map(|left| self.marks[left]);

@@ -22,7 +22,8 @@ const DRAWING: usize = 1 << 23;
 /// Rows that are looked at together.
 const BLOCK: usize = 256;
 
-/// The cluster of each point: at most `k`, none of them empty, and no more than there are different points.
+/// The cluster of each point: at most `k`, none of them empty, and no more than there are different
+/// points.
 ///
 /// # Errors
 /// [`crate::Error::Stopped`].
@@ -65,8 +66,8 @@ impl Clusters {
     }
 }
 
-/// k-means++: each next centre is a point drawn with a chance that goes with its squared distance to the centres so
-/// far; fewer than `k` where no different points are left.
+/// k-means++: each next centre is a point drawn with a chance that goes with its squared distance
+/// to the centres so far; fewer than `k` where no different points are left.
 fn first_centres(
     points: ArrayView2<'_, f32>,
     k: usize,
@@ -133,8 +134,9 @@ fn distance(a: ArrayView1<'_, f32>, b: ArrayView1<'_, f32>) -> f32 {
     lanes.iter().sum()
 }
 
-/// Moves every point to its nearest centre, the first among equals, and every centre to the mean of its points, until
-/// no more than one in a thousand moves. A centre without points stays where it is.
+/// Moves every point to its nearest centre, the first among equals, and every centre to the mean of
+/// its points, until no more than one in a thousand moves. A centre without points stays where it
+/// is.
 fn lloyd(
     points: ArrayView2<'_, f32>,
     mut centres: Array2<f32>,

@@ -1,7 +1,9 @@
-//! The layers of the small networks of strategies, forward and backward, over one flat vector of parameters.
+//! The layers of the small networks of strategies, forward and backward, over one flat vector of
+//! parameters.
 //!
-//! A layer is only offsets: it owns no number, so that the optimiser, the weight file and the gradient
-//! check see plain slices. Arrays are [batch, width], row-major. Never here: losses, classes, draws.
+//! A layer is only offsets: it owns no number, so that the optimiser, the weight file and the
+//! gradient check see plain slices. Arrays are [batch, width], row-major. Never here: losses,
+//! classes, draws.
 
 use std::ops::Range;
 
@@ -245,7 +247,8 @@ impl Norm {
         );
     }
 
-    /// Moves the running statistics towards those of the batch, with PyTorch's momentum and its unbiased variance.
+    /// Moves the running statistics towards those of the batch, with PyTorch's momentum and its
+    /// unbiased variance.
     pub fn update<T: Real>(&self, tape: &NormTape<T>, running: &mut [T]) {
         let batch = tape.normalised.nrows() as f64;
         let unbiased = T::of(if batch > 1.0 { batch / (batch - 1.0) } else { 1.0 });
@@ -390,7 +393,8 @@ pub(super) fn rows_mut<T>(x: ArrayViewMut2<'_, T>) -> impl Iterator<Item = &mut 
     x.into_outer_iter_mut().map(|row| row.into_slice().expect("columns are contiguous"))
 }
 
-/// Makes `array` [rows, columns]; the values are whatever was there. Keeps the allocation where it can.
+/// Makes `array` [rows, columns]; the values are whatever was there. Keeps the allocation where it
+/// can.
 pub(super) fn resize<T: Real>(array: &mut Array2<T>, rows: usize, columns: usize) {
     if array.dim() != (rows, columns) {
         let mut data = std::mem::take(array).into_raw_vec_and_offset().0;
@@ -413,7 +417,8 @@ mod tests {
         norm.forward(&[1.0, 1.0, 0.0, 0.0], x.view(), y.view_mut(), &mut tape);
         let mut running = [0.0, 0.0, 1.0, 1.0];
         norm.update(&tape, &mut running);
-        // torch.nn.BatchNorm1d(2) after one batch in training: a tenth of the way, to the unbiased variance.
+        // torch.nn.BatchNorm1d(2) after one batch in training: a tenth of the way, to the unbiased
+        // variance.
         for (got, expected) in running.iter().zip([0.3, 0.3, 1.3, 1.6]) {
             assert!((got - expected).abs() < 1e-12, "{running:?}");
         }

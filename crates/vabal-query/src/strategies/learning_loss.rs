@@ -1,10 +1,10 @@
-//! Learning loss: a small network learns from the labelled pool to tell how large the classifier's loss on an image
-//! is, and the unlabelled images with the largest predicted loss are asked (Yoo & Kweon, "Learning Loss for Active
-//! Learning", CVPR 2019).
+//! Learning loss: a small network learns from the labelled pool to tell how large the classifier's
+//! loss on an image is, and the unlabelled images with the largest predicted loss are asked (Yoo &
+//! Kweon, "Learning Loss for Active Learning", CVPR 2019).
 //!
-//! The network sees the features of the frozen classifier's stages. There it is trained beside the classifier, whose
-//! own training it changes; here it is trained after it, so that every strategy is measured with the same classifier.
-//! Never here: images, the classifier.
+//! The network sees the features of the frozen classifier's stages. There it is trained beside the
+//! classifier, whose own training it changes; here it is trained after it, so that every strategy
+//! is measured with the same classifier. Never here: images, the classifier.
 //!
 //! ```
 //! use vabal_query::STRATEGIES;
@@ -142,8 +142,8 @@ impl<T: Real> Module<T> {
     }
 }
 
-/// The ranking loss of section 3.3: the mean over pairs (i, i + B/2) of max(0, ξ − sign(l_i − l_j) · (ŝ_i − ŝ_j)), and its
-/// gradient [B, 1]. A pair of equal losses says nothing.
+/// The ranking loss of section 3.3: the mean over pairs (i, i + B/2) of max(0, ξ − sign(l_i − l_j)
+/// · (ŝ_i − ŝ_j)), and its gradient [B, 1]. A pair of equal losses says nothing.
 fn ranking<T: Real>(predicted: ArrayView2<'_, T>, losses: &[f64], margin: f64, d: &mut Array2<T>) -> f64 {
     let half = losses.len() / 2;
     resize(d, losses.len(), 1);
@@ -284,8 +284,8 @@ impl Module<f32> {
         let total = stages[0].nrows();
         let mut scores = Vec::with_capacity(total);
         for first in (0..total).step_by(BLOCK) {
-            // Blocks of one shape, the last one filled up with its last row: how a product sums goes by its shape, and equal
-            // rows are to tie.
+            // Blocks of one shape, the last one filled up with its last row: how a product sums
+            // goes by its shape, and equal rows are to tie.
             let count = BLOCK.min(total - first);
             let rows: Vec<usize> = (first..first + BLOCK).map(|row| row.min(total - 1)).collect();
             scale.gather(stages, &rows, &mut features);

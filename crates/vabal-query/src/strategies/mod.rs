@@ -1,6 +1,7 @@
 //! The strategies, one file each, and the table of them.
 //!
-//! A strategy sees arrays and ids. Never here: images on disk, the classifier, files, progress bars.
+//! A strategy sees arrays and ids. Never here: images on disk, the classifier, files, progress
+//! bars.
 //!
 //! ```
 //! use vabal_query::STRATEGIES;

@@ -1,6 +1,6 @@
-//! Points of an embedding by squared Euclidean distance: products of tiles in f32 tell which pairs matter, and those are
-//! measured in f64 from the features as given. What comes out is what comparing all pairs in f64 gives, ties and
-//! duplicates included, with no array of n × n.
+//! Points of an embedding by squared Euclidean distance: products of tiles in f32 tell which pairs
+//! matter, and those are measured in f64 from the features as given. What comes out is what
+//! comparing all pairs in f64 gives, ties and duplicates included, with no array of n × n.
 //!
 //! Never here: what a distance means to a strategy.
 
@@ -27,8 +27,8 @@ pub(super) enum Place {
     Labelled(Label),
 }
 
-/// The embedding of both pools in ascending order of ids, whatever the order in which they are listed: id, where it comes
-/// from, features [d].
+/// The embedding of both pools in ascending order of ids, whatever the order in which they are
+/// listed: id, where it comes from, features [d].
 ///
 /// # Errors
 /// An embedding that is missing or not finite.
@@ -61,13 +61,15 @@ pub(super) fn by_rows(shape: (usize, usize), write: impl Fn(usize, &mut [f32]) +
 pub(super) struct Points<'a> {
     /// As given, [d] each.
     given: Vec<&'a [f32]>,
-    /// Less their mean, in units of [`Points::unit`], so that nothing overflows: [n, d], each from −1 to 1.
+    /// Less their mean, in units of [`Points::unit`], so that nothing overflows: [n, d], each from
+    /// −1 to 1.
     scaled: Array2<f32>,
     /// Squared length of each row of `scaled`.
     norms: Vec<f32>,
     /// A power of two.
     unit: f64,
-    /// How far a squared distance of f32 products may be off, as a share of the two squared lengths.
+    /// How far a squared distance of f32 products may be off, as a share of the two squared
+    /// lengths.
     share: f32,
 }
 
@@ -113,9 +115,9 @@ impl<'a> Points<'a> {
         });
         let norm = |i| scaled.row(i).iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() as f32;
         let norms = (0..given.len()).into_par_iter().map(norm).collect();
-        // A sum of d products is off by no more than d roundings of the product of the lengths (Higham 2002, section 3.1),
-        // and that is at most half the sum of their squares; then what rounding the scaled values, the squared lengths and
-        // the last sums adds.
+        // A sum of d products is off by no more than d roundings of the product of the lengths
+        // (Higham 2002, section 3.1), and that is at most half the sum of their squares; then what
+        // rounding the scaled values, the squared lengths and the last sums adds.
         let share = (width + 32) as f32 * f32::EPSILON * 0.5;
         Self { given, scaled, norms, unit, share }
     }
@@ -157,7 +159,8 @@ impl<'a> Points<'a> {
         (length / self.unit).powi(2)
     }
 
-    /// The squared distance of two points, in f64 from the features as given; 0 for equal features, the same both ways.
+    /// The squared distance of two points, in f64 from the features as given; 0 for equal features,
+    /// the same both ways.
     pub fn exact(&self, i: usize, j: usize) -> f64 {
         const LANES: usize = 16;
         let (a, b) = (self.given[i], self.given[j]);
@@ -207,8 +210,8 @@ impl<'a> Points<'a> {
         Bounds { least: squared - off, most: squared + off }
     }
 
-    /// The squared distance of each of `of` to the nearest of `among`, of those that `allowed(of, among)` lets count;
-    /// infinite where there is none.
+    /// The squared distance of each of `of` to the nearest of `among`, of those that `allowed(of,
+    /// among)` lets count; infinite where there is none.
     ///
     /// # Errors
     /// [`crate::Error::Stopped`].
@@ -260,8 +263,9 @@ impl<'a> Points<'a> {
         Ok(nearest)
     }
 
-    /// The `k` nearest of `among` to each of `of`, itself left out: squared distances and points, nearest first, of
-    /// equals the first in the order of points; fewer where there are not so many. Uses all cores.
+    /// The `k` nearest of `among` to each of `of`, itself left out: squared distances and points,
+    /// nearest first, of equals the first in the order of points; fewer where there are not so
+    /// many. Uses all cores.
     pub fn neighbours(&self, of: &[usize], among: &[usize], k: usize) -> Vec<Vec<(f64, usize)>> {
         if of.is_empty() || among.is_empty() || k == 0 {
             return vec![Vec::new(); of.len()];
@@ -278,7 +282,8 @@ impl<'a> Points<'a> {
                 let others = || among.iter().zip(dots).filter(|&(&j, _)| j != i);
                 most.clear();
                 most.extend(others().map(|(&j, &dot)| self.bounds(i, j, dot).most));
-                // No more than k points can be nearer than this, so that what must be farther needs no second look.
+                // No more than k points can be nearer than this, so that what must be farther needs
+                // no second look.
                 let limit = if k < most.len() {
                     *most.select_nth_unstable_by(k - 1, f32::total_cmp).1
                 } else {

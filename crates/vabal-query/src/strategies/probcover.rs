@@ -1,5 +1,6 @@
-//! ProbCover: the images whose balls of one radius in the embedding cover the most of what no ball covers yet (Yehuda,
-//! Dekel, Hacohen & Weinshall 2022, "Active Learning Through a Covering Lens", Algorithm 1).
+//! ProbCover: the images whose balls of one radius in the embedding cover the most of what no ball
+//! covers yet (Yehuda, Dekel, Hacohen & Weinshall 2022, "Active Learning Through a Covering Lens",
+//! Algorithm 1).
 //!
 //! Never here: the classifier's predictions; a label but by which images have one.
 //!
@@ -34,8 +35,8 @@ use crate::rng::Seed;
 use crate::term;
 use crate::{Column, Needs, Query, Selection, Strategy, StrategySettings, Table, available};
 
-/// Neighbours that are kept as lists, in all, 4 bytes each: 512 MiB, with what growing lists leave over 1 GiB at most.
-/// Where the balls hold more, they are counted anew each time.
+/// Neighbours that are kept as lists, in all, 4 bytes each: 512 MiB, with what growing lists leave
+/// over 1 GiB at most. Where the balls hold more, they are counted anew each time.
 const LISTED: usize = 1 << 27;
 
 /// Images that the radius is found by: all, or as many drawn.
@@ -132,12 +133,13 @@ impl Strategy for ProbCover {
     }
 }
 
-/// The square of the largest δ of which a share of `purity` of the balls holds one pseudo-label alone, k-means clusters
-/// as many as classes being the pseudo-labels (section 3.3 of the paper, α there).
+/// The square of the largest δ of which a share of `purity` of the balls holds one pseudo-label
+/// alone, k-means clusters as many as classes being the pseudo-labels (section 3.3 of the paper, α
+/// there).
 ///
-/// A ball {y: |x − y| < δ} is pure just as long as δ is no more than the distance from x to the nearest image of
-/// another pseudo-label, so that δ is a quantile of these distances, and no radii have to be tried. Infinite where there
-/// is one pseudo-label alone.
+/// A ball {y: |x − y| < δ} is pure just as long as δ is no more than the distance from x to the
+/// nearest image of another pseudo-label, so that δ is a quantile of these distances, and no radii
+/// have to be tried. Infinite where there is one pseudo-label alone.
 fn pure_radius(
     points: &Points<'_>,
     classes: usize,
@@ -156,7 +158,8 @@ fn pure_radius(
     let differ = |i: usize, j: usize| clusters.of[i] != clusters.of[j];
     let mut nearest = points.nearest(&measured, &all, differ, "radius", progress)?;
     nearest.sort_unstable_by(f64::total_cmp);
-    // As many may be impure as leave the share that is asked for; what a product of decimals is short of is forgiven.
+    // As many may be impure as leave the share that is asked for; what a product of decimals is
+    // short of is forgiven.
     let impure =
         nearest.len() - ((purity * nearest.len() as f64 - 1e-9).ceil() as usize).clamp(1, nearest.len());
     Ok(nearest[impure])
@@ -174,9 +177,9 @@ struct Pick {
     shrunk: u32,
 }
 
-/// The greedy cover: `n` of `open`, which are in ascending order, given that `labelled` are there. Where nothing is left
-/// to be covered the radius is halved, or more where that uncovers nothing; at last come the images that are equal to
-/// chosen ones, in their order.
+/// The greedy cover: `n` of `open`, which are in ascending order, given that `labelled` are there.
+/// Where nothing is left to be covered the radius is halved, or more where that uncovers nothing;
+/// at last come the images that are equal to chosen ones, in their order.
 fn cover(
     points: &Points<'_>,
     mut open: Vec<usize>,
@@ -231,7 +234,8 @@ fn cover(
     }
 }
 
-/// Balls of one radius round points, and what they hold of the targets, which are the first of the points.
+/// Balls of one radius round points, and what they hold of the targets, which are the first of the
+/// points.
 struct Balls<'a> {
     /// In their own order.
     points: Points<'a>,
@@ -255,14 +259,16 @@ struct Tile {
 }
 
 impl<'a> Balls<'a> {
-    /// Balls that are counted at once where there are no lists: a number of its own, so that threads change nothing.
+    /// Balls that are counted at once where there are no lists: a number of its own, so that
+    /// threads change nothing.
     const AT_ONCE: usize = 32;
 
-    /// Tiles that are looked at together, at most: no more than 64 MiB of pairs, however many points there are.
+    /// Tiles that are looked at together, at most: no more than 64 MiB of pairs, however many
+    /// points there are.
     const TILES: usize = 64;
 
-    /// Counts what the balls hold, of the first `targets` of `order`, keeping lists while they have no more than `listed`
-    /// entries. Every pair is looked at once.
+    /// Counts what the balls hold, of the first `targets` of `order`, keeping lists while they have
+    /// no more than `listed` entries. Every pair is looked at once.
     fn new(
         points: &Points<'a>,
         order: Vec<usize>,
@@ -329,7 +335,8 @@ impl<'a> Balls<'a> {
         self.open.len()
     }
 
-    /// The pairs of a target in the rows from `first` and any point at or after it in the columns from `other`.
+    /// The pairs of a target in the rows from `first` and any point at or after it in the columns
+    /// from `other`.
     fn tile(&self, first: usize, other: usize, keep: bool, dots: &mut Array2<f32>) -> Tile {
         let end = |start: usize, end: usize| (start + TILE).min(end);
         let (rows, columns) = (first..end(first, self.targets()), other..end(other, self.points.len()));
@@ -387,9 +394,9 @@ impl<'a> Balls<'a> {
         held
     }
 
-    /// Takes points until `picks` has `n` or nothing is left to be covered: each time the one whose ball covers the most,
-    /// of equals the lowest id. What a ball covers only shrinks, so that an old count is a bound (Minoux 1978). Returns
-    /// the points taken.
+    /// Takes points until `picks` has `n` or nothing is left to be covered: each time the one whose
+    /// ball covers the most, of equals the lowest id. What a ball covers only shrinks, so that an
+    /// old count is a bound (Minoux 1978). Returns the points taken.
     fn greedy(
         mut self,
         n: usize,

@@ -45,8 +45,8 @@ impl Strategy for Random {
 
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         let n = available(query, progress)?;
-        // By a key of each id: with the same seed, the next round goes on where this one stopped, and no pick has to do with
-        // the place of another in the list.
+        // By a key of each id: with the same seed, the next round goes on where this one stopped,
+        // and no pick has to do with the place of another in the list.
         let ids = query.unlabelled.ids();
         let ids: Vec<_> = query.seed.order(NAME, ids).into_iter().take(n).map(|row| ids[row]).collect();
         Ok(Selection { scores: vec![0.0; ids.len()], ids, ..Selection::default() })

@@ -9,8 +9,8 @@ use crate::arrays::ArrayRows;
 use crate::error::Result;
 use crate::kernels::magnitude;
 
-/// Magnitudes of the largest feature between which neither the squares of the features nor those of their differences
-/// leave f32's range: as they are, nothing is copied.
+/// Magnitudes of the largest feature between which neither the squares of the features nor those of
+/// their differences leave f32's range: as they are, nothing is copied.
 const SAFE: std::ops::RangeInclusive<f32> = 9.5e-7..=1.1e12;
 
 /// The rows of an embedding [n, d].
@@ -23,11 +23,13 @@ pub(super) enum Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// The rows of the pools that are not empty (of the others, none), and what both were multiplied by: 1, or, where
-    /// their squares would leave f32's range, the power of two that brings the largest feature near 1.
+    /// The rows of the pools that are not empty (of the others, none), and what both were
+    /// multiplied by: 1, or, where their squares would leave f32's range, the power of two that
+    /// brings the largest feature near 1.
     ///
     /// # Errors
-    /// A pool that is not empty without an embedding, or with a value that is not finite, by the id of its row.
+    /// A pool that is not empty without an embedding, or with a value that is not finite, by the id
+    /// of its row.
     pub fn of<const N: usize>(pools: [&'a Signals<'_>; N]) -> Result<([Self; N], f64)> {
         let mut all: [Self; N] = std::array::from_fn(|_| Self::Scaled(Vec::new(), 1));
         let mut most: f32 = 0.0;

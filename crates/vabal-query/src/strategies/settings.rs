@@ -57,7 +57,8 @@ pub fn values(settings: &impl Serialize) -> Values {
 
 /// A strategy with its settings: the table `[strategy.NAME]` of a configuration.
 ///
-/// Built by [`Table::named`]; read from a file it holds what the file says, which [`Table::build`] checks.
+/// Built by [`Table::named`]; read from a file it holds what the file says, which [`Table::build`]
+/// checks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spec {
     pub(super) kind: String,
@@ -101,8 +102,8 @@ impl Spec {
     /// Sets `key` to `value`; a whole number is a number too.
     ///
     /// # Errors
-    /// A key that there is not, a value of the wrong type, one that the setting cannot take. Where it is from, the
-    /// caller adds.
+    /// A key that there is not, a value of the wrong type, one that the setting cannot take. Where
+    /// it is from, the caller adds.
     pub fn set(&mut self, table: Table, key: &str, value: &Value) -> Result<(), Complaint> {
         let old = self.values.get(key).ok_or_else(|| self.unknown(key))?;
         let new = converted(old, value).ok_or_else(|| wrong_type(old, value))?;
@@ -174,8 +175,8 @@ pub fn refused(value: impl std::fmt::Display, message: &str) -> Complaint {
 }
 
 impl Table {
-    /// The strategy called `name` with `settings` laid over its defaults, checked. A `preset` among them comes first;
-    /// `place` says where a setting is from.
+    /// The strategy called `name` with `settings` laid over its defaults, checked. A `preset` among
+    /// them comes first; `place` says where a setting is from.
     ///
     /// # Errors
     /// An unknown name, a key that it does not have, a value of the wrong type or out of range.

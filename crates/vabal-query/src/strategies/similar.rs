@@ -1,6 +1,7 @@
-//! SIMILAR: the images that are most like the labelled images of rare classes, each of those having its own to be like
-//! (Kothawade et al. 2021, "SIMILAR: Submodular Information Measures Based Active Learning In Realistic Scenarios": the
-//! rare-class search by FLQMI, the facility-location variant of submodular mutual information).
+//! SIMILAR: the images that are most like the labelled images of rare classes, each of those having
+//! its own to be like (Kothawade et al. 2021, "SIMILAR: Submodular Information Measures Based
+//! Active Learning In Realistic Scenarios": the rare-class search by FLQMI, the facility-location
+//! variant of submodular mutual information).
 //!
 //! Never here: the classifier's predictions.
 //!
@@ -40,7 +41,8 @@ use crate::{Column, Id, Needs, Query, Selection, Strategy, StrategySettings, Tab
 pub struct Settings {
     /// A class is rare where it has fewer labels than this many times the mean over the classes.
     pub rare: f64,
-    /// η: how much being like any of the rare images counts beside being the one most like some of them.
+    /// η: how much being like any of the rare images counts beside being the one most like some of
+    /// them.
     pub eta: f64,
 }
 
@@ -68,7 +70,8 @@ impl StrategySettings for Settings {
     }
 }
 
-/// Asks for images like the labelled ones of rare classes; where there are none, for images that represent the pool.
+/// Asks for images like the labelled ones of rare classes; where there are none, for images that
+/// represent the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Similar(pub Settings);
 
@@ -178,17 +181,19 @@ struct Pick {
     represented: usize,
 }
 
-/// The greedy maximum of Σ_t max_{a ∈ A} s(t, a) + Σ_{a ∈ A} bonus(a) over sets A of candidates, s being (1 + cosine) / 2.
+/// The greedy maximum of Σ_t max_{a ∈ A} s(t, a) + Σ_{a ∈ A} bonus(a) over sets A of candidates, s
+/// being (1 + cosine) / 2.
 ///
-/// Similarities are computed anew whenever they are looked at, in tiles of one shape, so that equal rows have equal
-/// similarities to the last bit: memory grows with candidates and targets, not with their product.
+/// Similarities are computed anew whenever they are looked at, in tiles of one shape, so that equal
+/// rows have equal similarities to the last bit: memory grows with candidates and targets, not with
+/// their product.
 struct Cover {
     /// How many targets there are.
     count: usize,
     /// Directions of the targets, in blocks of one shape [block, d], padded with zeros.
     targets: Vec<Array2<f32>>,
-    /// The cosine of each target with the nearest of what is there, −1 where nothing is; padded with 2 so that padding adds
-    /// nothing.
+    /// The cosine of each target with the nearest of what is there, −1 where nothing is; padded
+    /// with 2 so that padding adds nothing.
     best: Vec<Vec<f32>>,
     /// What each candidate adds on its own.
     bonus: Vec<f64>,
@@ -215,7 +220,8 @@ impl Cover {
         Self { count, targets, best, bonus: vec![0.0; candidates] }
     }
 
-    /// `see(block, cosines)` for every block of targets, cosines being those of some rows with the block, on all cores.
+    /// `see(block, cosines)` for every block of targets, cosines being those of some rows with the
+    /// block, on all cores.
     fn blocks<T: Send>(
         &self,
         rows: &Array2<f32>,
@@ -249,7 +255,8 @@ impl Cover {
 
     /// Takes note of one row, and says of how many targets it is now the most similar.
     fn take(&mut self, rows: &Array2<f32>, row: usize) -> usize {
-        // By the same product as the gains, so that what equals the row adds exactly nothing from now on.
+        // By the same product as the gains, so that what equals the row adds exactly nothing from
+        // now on.
         let blocks = self.blocks(rows, &[row], |_, cosines| cosines.row(0).to_vec());
         let mut represented = 0;
         for (best, cosines) in self.best.iter_mut().zip(blocks) {
@@ -336,8 +343,8 @@ impl Cover {
         Ok(answers)
     }
 
-    /// Takes `n` rows, each time the one that adds most, of equals the first. What a row adds only shrinks, so that an old
-    /// gain is a bound (Minoux 1978).
+    /// Takes `n` rows, each time the one that adds most, of equals the first. What a row adds only
+    /// shrinks, so that an old gain is a bound (Minoux 1978).
     fn greedy(mut self, rows: &Array2<f32>, n: usize, progress: &mut Progress<'_>) -> Result<Vec<Pick>> {
         // Of numbers that are not negative the bits are in the order of the numbers.
         let bits = |gain: f64| gain.to_bits();

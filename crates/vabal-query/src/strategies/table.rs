@@ -1,7 +1,7 @@
 //! The strategies as a table, a row each: name, kind, default settings, builder.
 //!
-//! A new strategy is one file and one row here; a crate that has strategies of its own adds its rows with
-//! [`Table::with`]. Never here: how a strategy chooses.
+//! A new strategy is one file and one row here; a crate that has strategies of its own adds its
+//! rows with [`Table::with`]. Never here: how a strategy chooses.
 //!
 //! ```
 //! use vabal_query::STRATEGIES;
@@ -32,7 +32,8 @@ const PAGE: &str = "see docs/strategies.md";
 pub struct Row {
     /// What users call it.
     pub name: &'static str,
-    /// What `kind` of a table `[strategy.NAME]` says. Presets of a strategy share one; the first row has its defaults.
+    /// What `kind` of a table `[strategy.NAME]` says. Presets of a strategy share one; the first
+    /// row has its defaults.
     pub kind: &'static str,
     body: Body,
 }
@@ -62,7 +63,8 @@ impl Row {
         Self::preset::<S>(name, name, || values(&S::default()))
     }
 
-    /// A preset of the strategy `kind`: the same settings with other defaults, which [`values`] makes.
+    /// A preset of the strategy `kind`: the same settings with other defaults, which [`values`]
+    /// makes.
     #[must_use]
     pub const fn preset<S: StrategySettings>(
         name: &'static str,

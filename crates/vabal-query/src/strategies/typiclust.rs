@@ -1,6 +1,6 @@
-//! TypiClust: of every cluster of the embedding that has the fewest labels, the image that is most typical of it; for
-//! small budgets and for the very first round (Hacohen, Dekel & Weinshall 2022, "Active Learning on a Budget: Opposite
-//! Strategies Suit High and Low Budgets", Algorithm 1).
+//! TypiClust: of every cluster of the embedding that has the fewest labels, the image that is most
+//! typical of it; for small budgets and for the very first round (Hacohen, Dekel & Weinshall 2022,
+//! "Active Learning on a Budget: Opposite Strategies Suit High and Low Budgets", Algorithm 1).
 //!
 //! Never here: the classifier's predictions; a label but by which cluster has some.
 //!
@@ -154,7 +154,8 @@ impl TypiClust {
     }
 }
 
-/// Images of a cluster of a size whose neighbours are looked for between two times of asking whether to stop.
+/// Images of a cluster of a size whose neighbours are looked for between two times of asking
+/// whether to stop.
 fn at_once(points: &Points<'_>, size: usize) -> usize {
     between_reports(size * points.scaled().ncols(), 1, AT_ONCE)
 }
@@ -166,7 +167,8 @@ const AT_ONCE: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Pick {
     point: usize,
-    /// 1 / (mean distance to the nearest neighbours + 10⁻⁵), in the units of the features; 0 for an image alone.
+    /// 1 / (mean distance to the nearest neighbours + 10⁻⁵), in the units of the features; 0 for an
+    /// image alone.
     typicality: f64,
     /// Of its cluster.
     size: usize,
@@ -181,7 +183,8 @@ struct Cluster {
     labelled: usize,
     /// Unlabelled points that are not yet chosen, ascending.
     open: Vec<usize>,
-    /// The nearest neighbours of each of `open` among them: squared distance and point; empty before the first pick.
+    /// The nearest neighbours of each of `open` among them: squared distance and point; empty
+    /// before the first pick.
     near: Vec<Vec<(f64, usize)>>,
     /// Chosen since `near` was up to date.
     chosen: Option<usize>,
@@ -213,7 +216,8 @@ impl Cluster {
         most.min(self.open.len() / 2).max(1)
     }
 
-    /// Takes out the most typical image that is open, the first among equals. Of `open` there must be any.
+    /// Takes out the most typical image that is open, the first among equals. Of `open` there must
+    /// be any.
     fn pick(&mut self, points: &Points<'_>, neighbours: usize) -> Pick {
         let k = self.neighbours(neighbours);
         if self.near.is_empty() {

@@ -44,8 +44,8 @@ pub enum Measure {
 pub struct Uncertainty(pub Measure);
 
 impl Measure {
-    /// The uncertainty of one row of probabilities, of which `largest` and `next` are the two largest; larger is more
-    /// uncertain. Entropy is right to about 1e-6 of its size.
+    /// The uncertainty of one row of probabilities, of which `largest` and `next` are the two
+    /// largest; larger is more uncertain. Entropy is right to about 1e-6 of its size.
     #[inline(always)]
     fn of(self, probabilities: &[f32], largest: f32, next: f32) -> f64 {
         match self {

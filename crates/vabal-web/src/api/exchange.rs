@@ -10,9 +10,10 @@ use crate::app::App;
 use crate::error::{Answer, Failure};
 use crate::http::{Head, Request, Response};
 
-/// `POST /api/import?format=csv|jsonl|label-studio&person=P`, the body is the file. `question` and `image` name the part of
-/// it that is meant, as [`exchange::Reading`] says; with `by_name=true` names of files are enough. `as=suggestions&name=FILE`
-/// takes what it says for suggestions of another model.
+/// `POST /api/import?format=csv|jsonl|label-studio&person=P`, the body is the file. `question` and
+/// `image` name the part of it that is meant, as [`exchange::Reading`] says; with `by_name=true`
+/// names of files are enough. `as=suggestions&name=FILE` takes what it says for suggestions of
+/// another model.
 pub fn import(app: &App, request: &Request) -> Answer {
     let (format, person) = (format(&request.head)?, person(&request.head)?);
     let asked = |key: &str| request.head.asked(key).map(str::to_owned);

@@ -9,8 +9,8 @@ use crate::app::App;
 use crate::error::{Answer, Failure};
 use crate::http::Request;
 
-/// `GET /api/images?state=&class=&predicted=&low=&high=&flag=&among=&search=&sort=&after=&limit=`; with `like=ID` instead of `sort`
-/// and `after` the images that look most like that one
+/// `GET /api/images?state=&class=&predicted=&low=&high=&flag=&among=&search=&sort=&after=&limit=`;
+/// with `like=ID` instead of `sort` and `after` the images that look most like that one
 pub fn list(app: &App, Request { head, .. }: &Request) -> Answer {
     let among = head.asked("among").map(|name| {
         let found = app.selections.find(name).ok_or_else(|| {

@@ -1,4 +1,5 @@
-//! The map of the pool: whether it is there, its points, what colours them, and images that were chosen on it.
+//! The map of the pool: whether it is there, its points, what colours them, and images that were
+//! chosen on it.
 //!
 //! Never here: how it is computed (`vabal::project::map`), how it is drawn.
 
@@ -82,7 +83,8 @@ struct Chosen {
     images: Vec<ImageId>,
 }
 
-/// `POST /api/selections`: keeps images under a short name, by which `GET /api/images?among=NAME` lists them
+/// `POST /api/selections`: keeps images under a short name, by which `GET /api/images?among=NAME`
+/// lists them
 pub fn select(app: &App, request: &Request) -> Answer {
     let Chosen { mut images } = body(request)?;
     images.sort_unstable();

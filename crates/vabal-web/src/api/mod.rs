@@ -25,7 +25,8 @@ pub(crate) fn json(value: &impl Serialize) -> Answer {
     Ok(json_response(200, value))
 }
 
-/// The same of something with a round: before the first one the page counts 0, as before the first training.
+/// The same of something with a round: before the first one the page counts 0, as before the first
+/// training.
 fn json_with_round(value: &impl Serialize) -> Answer {
     let mut value = serde_json::to_value(value)
         .map_err(|error| Failure::new(500, Error::input("the answer cannot be written").got(error)))?;

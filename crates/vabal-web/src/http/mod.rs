@@ -1,5 +1,6 @@
-//! HTTP/1.1 by hyper, with limits of our own: who may hold a connection for how long, what is refused before its body is
-//! read, how the server ends. It leaves out, and refuses by name, bodies of unknown length (411).
+//! HTTP/1.1 by hyper, with limits of our own: who may hold a connection for how long, what is
+//! refused before its body is read, how the server ends. It leaves out, and refuses by name, bodies
+//! of unknown length (411).
 //!
 //! Never here: who may ask what (`auth`), what is answered (`app`, `api`).
 
@@ -27,13 +28,14 @@ pub struct Head {
     pub query: Vec<(String, String)>,
     /// Names in small letters, and values.
     pub headers: Vec<(String, String)>,
-    /// From the address that was asked for to the root of the page: a proxy may show it below a path, so that links are
-    /// relative.
+    /// From the address that was asked for to the root of the page: a proxy may show it below a
+    /// path, so that links are relative.
     pub root: String,
 }
 
 impl Head {
-    /// The head of a request for `target`, a path with or without a query; `None` where it is no such thing.
+    /// The head of a request for `target`, a path with or without a query; `None` where it is no
+    /// such thing.
     #[must_use]
     pub fn new(method: &str, target: &str, headers: Vec<(String, String)>) -> Option<Self> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -51,8 +53,8 @@ impl Head {
         Some(Self { method: method.to_owned(), path, query, headers, root: "./".into() })
     }
 
-    /// The same of a target that may lie below `base`, `/` and a path; a proxy may have taken that away already. Also the
-    /// target below it.
+    /// The same of a target that may lie below `base`, `/` and a path; a proxy may have taken that
+    /// away already. Also the target below it.
     #[must_use]
     pub fn below<'a>(
         base: &str,
@@ -84,7 +86,8 @@ impl Head {
         self.headers.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The value of `name` after `?`; the last where it is given more often, `None` where it is empty.
+    /// The value of `name` after `?`; the last where it is given more often, `None` where it is
+    /// empty.
     #[must_use]
     pub fn asked(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().rev().find(|(key, _)| key == name);
@@ -160,7 +163,8 @@ impl IntoResponse for Response {
 
 /// Who lets in and refuses. Neither may block: every connection waits meanwhile.
 pub trait Service: Send + Sync {
-    /// Looks at a request before its body is read: the largest body that is taken, in bytes, or the refusal.
+    /// Looks at a request before its body is read: the largest body that is taken, in bytes, or the
+    /// refusal.
     ///
     /// # Errors
     /// The refusal.

@@ -1,7 +1,9 @@
-//! Who may hold a connection, and for how long: the connections that are open, and which of them have to go.
+//! Who may hold a connection, and for how long: the connections that are open, and which of them
+//! have to go.
 //!
-//! A stranger is a connection on which no right token has come yet. When there are too many, the one that came first
-//! goes, so that whoever comes next finds a place and has the time of all that come after to send its request.
+//! A stranger is a connection on which no right token has come yet. When there are too many, the
+//! one that came first goes, so that whoever comes next finds a place and has the time of all that
+//! come after to send its request.
 //!
 //! Never here: sockets and clocks. The caller says what happened and when.
 
@@ -97,8 +99,8 @@ impl<T> Room<T> {
         }
     }
 
-    /// An answer of so many bytes is ready to be written. Those that hold memory and have moved least recently have to
-    /// go where all together hold too much.
+    /// An answer of so many bytes is ready to be written. Those that hold memory and have moved
+    /// least recently have to go where all together hold too much.
     pub fn answer(&mut self, number: u64, bytes: usize, now: Instant) -> Vec<T> {
         self.begin(number, Phase::Answer, now);
         if let Some(peer) = self.0.get_mut(&number) {

@@ -1,4 +1,5 @@
-//! Accepts connections, hands them to hyper, admits requests before their bodies are read, and ends in good order.
+//! Accepts connections, hands them to hyper, admits requests before their bodies are read, and ends
+//! in good order.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -30,8 +31,8 @@ use super::{Head, Request, Response, Service};
 
 /// The most bytes of the head of a request.
 const MAX_HEAD_BYTES: usize = 32 << 10;
-/// The most bytes that hyper reads or writes ahead on one connection. A head up to here is refused with a hint, a
-/// larger one without.
+/// The most bytes that hyper reads or writes ahead on one connection. A head up to here is refused
+/// with a hint, a larger one without.
 const AHEAD: usize = 64 << 10;
 /// How long a body may take.
 const BODY: Duration = Duration::from_secs(300);
@@ -90,8 +91,8 @@ impl Seat {
     }
 }
 
-/// Answers on `listener` until `stop` says so, and calls `tick` about once a second, never twice at once; then lets the
-/// answers at hand be finished, for some seconds.
+/// Answers on `listener` until `stop` says so, and calls `tick` about once a second, never twice at
+/// once; then lets the answers at hand be finished, for some seconds.
 pub fn run(
     runtime: Runtime,
     listener: TcpListener,

@@ -1,4 +1,5 @@
-//! A connection's socket as hyper reads and writes it, which tells the room what the other side takes.
+//! A connection's socket as hyper reads and writes it, which tells the room what the other side
+//! takes.
 
 use std::io;
 use std::pin::Pin;
@@ -14,7 +15,8 @@ use super::server::Seat;
 
 /// What is read at once, in bytes.
 const PIECE: usize = 16 << 10;
-/// What is read for nobody at the end, in bytes, so that whoever sends a body that is refused comes to read why.
+/// What is read for nobody at the end, in bytes, so that whoever sends a body that is refused comes
+/// to read why.
 const UNWANTED: usize = 4 << 20;
 
 pub(super) struct Socket {
@@ -79,7 +81,8 @@ impl Write for Socket {
         Poll::Ready(Ok(()))
     }
 
-    /// Ends a connection on which more may be coming: closed at once, the system would throw away the answer too.
+    /// Ends a connection on which more may be coming: closed at once, the system would throw away
+    /// the answer too.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.seat.is(Phase::End) {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;

@@ -78,7 +78,8 @@ fn idle_sockets_and_heads_that_never_end_do_not_keep_the_page_from_anyone() {
         stop.store(true, Ordering::SeqCst);
         used.unwrap();
     });
-    // Most of the 600 had to go long before their time was over: they found no room, and were told so.
+    // Most of the 600 had to go long before their time was over: they found no room, and were told
+    // so.
     let ended = sockets.iter().filter(|socket| has_ended(socket)).count();
     assert!(ended >= 600 - 128, "{ended}");
     // None of them holds up the end.
@@ -115,7 +116,8 @@ fn readers_that_take_nothing_do_not_fill_the_memory_nor_keep_others_waiting() {
         .collect();
     assert_eq!(server.client().get("/image/2").body.len(), whole);
     server.client().get("/api/pulse").fine();
-    // Eight such answers are 256 MiB: those that came first had to go, and the last go on when they read at last.
+    // Eight such answers are 256 MiB: those that came first had to go, and the last go on when they
+    // read at last.
     let mut rest = |reader: usize| {
         let _ = readers[reader].shutdown(Shutdown::Write);
         let mut bytes = Vec::new();
@@ -146,7 +148,8 @@ fn a_request_under_way_is_answered_when_the_server_ends() {
         let answer = scope.spawn(move || client.get("/api/status").fine());
         has_entered.recv().unwrap();
         let end = scope.spawn(|| server.end());
-        // Both of these have nothing to be finished, and see the end while the answer is still being made.
+        // Both of these have nothing to be finished, and see the end while the answer is still
+        // being made.
         assert!(other.reply(false).is_none() && half.reply(false).is_none());
         go.send(()).unwrap();
         assert_eq!(answer.join().unwrap()["finished"], true);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use vabal::Event;
 use vabal::project::ImageId;
 use vabal::project::map::{Map, Stand};
 use vabal_web::Work;
@@ -94,4 +95,28 @@ fn images_that_were_chosen_are_listed_with_any_filter() {
     let many: Vec<u64> = (1..=100_000).collect();
     assert_eq!(client.post("/api/selections", &json!({ "images": many })).fine()["images"], 100_000);
     client.post("/api/selections", &json!({ "images": ["x"] })).error(400);
+}
+
+#[test]
+fn a_map_that_is_being_made_shows_how_far_it_is_and_ends_with_the_server() {
+    let place = Place::new(3, &json!({}));
+    let make: Arc<vabal_web::Learn> = Arc::new(|_, progress| {
+        loop {
+            let event = Event::Progress { phase: "layout", done: 2, total: 9, unit: "step", loss: None };
+            vabal::progress::report(progress, event)?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let mut server = place.serve_with(Work { make_map: make, ..idle() });
+    let mut client = server.client();
+    client.post("/api/map", &json!({})).fine();
+    let mut shown = client.get("/api/map").fine();
+    while shown["work"]["phase"] != "layout" {
+        std::thread::sleep(Duration::from_millis(1));
+        shown = client.get("/api/map").fine();
+    }
+    assert_eq!((&shown["state"], &shown["work"]["done"]), (&json!("running"), &json!(2)));
+    // One at a time.
+    assert_eq!(client.post("/api/map", &json!({})).fine()["started"], false);
+    server.end();
 }

@@ -62,7 +62,8 @@ fn it_begins_by_itself_when_enough_is_labelled_and_the_page_goes_on_meanwhile() 
     label(&mut client, 11..16);
     assert_eq!(rounds.load(Ordering::SeqCst), 1);
     gate.wait();
-    // Five more labels than it was trained on are there already: the second begins without a further answer.
+    // Five more labels than it was trained on are there already: the second begins without a
+    // further answer.
     while rounds.load(Ordering::SeqCst) < 2 {
         std::thread::sleep(Duration::from_millis(2));
     }

@@ -1,7 +1,9 @@
-//! The linear classifier on features as the learner of a round, for experiments: a head a round, fitted from scratch.
+//! The linear classifier on features as the learner of a round, for experiments: a head a round,
+//! fitted from scratch.
 //!
-//! A head has no dropout. Where a strategy asks for passes under dropout, or for a committee, it gets heads that are fitted to
-//! bootstrap samples of the labelled rows, which differ as much as the labels leave open. Never here: how a head is fitted.
+//! A head has no dropout. Where a strategy asks for passes under dropout, or for a committee, it
+//! gets heads that are fitted to bootstrap samples of the labelled rows, which differ as much as
+//! the labels leave open. Never here: how a head is fitted.
 
 use std::path::Path;
 
@@ -33,8 +35,8 @@ pub(crate) struct Heads<'a> {
 pub(crate) enum Strength<'a> {
     /// As it is set.
     Fixed(&'a Settings),
-    /// Chosen by cross-validation, with calibrated probabilities; of a pool where every class has as many images as any other,
-    /// if it is to be `balanced`.
+    /// Chosen by cross-validation, with calibrated probabilities; of a pool where every class has
+    /// as many images as any other, if it is to be `balanced`.
     Validated { balanced: bool },
 }
 
@@ -85,7 +87,8 @@ impl<'a> Heads<'a> {
         })
     }
 
-    /// The draws of a posterior over heads: each is fitted to a bootstrap sample of its own, from the head of all rows on.
+    /// The draws of a posterior over heads: each is fitted to a bootstrap sample of its own, from
+    /// the head of all rows on.
     fn draws(
         &self,
         rows: ArrayView2<'_, f32>,
@@ -170,7 +173,8 @@ fn even(p: &mut [f32], counts: &[usize]) {
     }
 }
 
-/// How often each row is in a bootstrap sample: as many draws as rows, with replacement, of two classes at least.
+/// How often each row is in a bootstrap sample: as many draws as rows, with replacement, of two
+/// classes at least.
 fn bootstrap(labels: &[Label], seed: Seed) -> Vec<f64> {
     let mut rng = seed.stream("bootstrap");
     let alone = labels.iter().all(|label| Some(label) == labels.first());
@@ -193,7 +197,8 @@ pub(crate) struct Frozen<'a> {
     features: &'a Features,
     pub(crate) heads: Vec<LinearHead>,
     draws: bool,
-    /// Labelled rows with what heads say of them that were fitted without them, where the strength was chosen so.
+    /// Labelled rows with what heads say of them that were fitted without them, where the strength
+    /// was chosen so.
     pub(crate) held_out: Vec<(Id, Vec<f32>)>,
 }
 

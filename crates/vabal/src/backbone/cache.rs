@@ -1,7 +1,9 @@
-//! Features on disk, as f16, keyed by the content of the image: what was computed once is never computed again.
+//! Features on disk, as f16, keyed by the content of the image: what was computed once is never
+//! computed again.
 //!
-//! A file per backbone and preprocessing. It only grows, record by record, so that work that is cut short loses nothing; a record
-//! carries its own check, so that one that is torn or damaged is as good as not there. Never here: how features are computed.
+//! A file per backbone and preprocessing. It only grows, record by record, so that work that is cut
+//! short loses nothing; a record carries its own check, so that one that is torn or damaged is as
+//! good as not there. Never here: how features are computed.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -39,7 +41,8 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Opens the file for `key`, 64 hexadecimal digits, in `folder`; makes both where they are not there.
+    /// Opens the file for `key`, 64 hexadecimal digits, in `folder`; makes both where they are not
+    /// there.
     ///
     /// # Errors
     /// The file cannot be read or made.
@@ -87,8 +90,8 @@ impl Cache {
         Ok(Self { path, file, width, map, places, writes, added: HashSet::new() })
     }
 
-    /// What is in the file by now, without a claim to write; `None` where there is no such file, or nothing in it that can be
-    /// trusted.
+    /// What is in the file by now, without a claim to write; `None` where there is no such file, or
+    /// nothing in it that can be trusted.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -142,7 +145,8 @@ impl Cache {
         true
     }
 
-    /// Writes the features of an image, once, so that a process that is killed has lost at most the image at hand.
+    /// Writes the features of an image, once, so that a process that is killed has lost at most the
+    /// image at hand.
     ///
     /// # Errors
     /// The file cannot be written; the record that is cut short is not read.

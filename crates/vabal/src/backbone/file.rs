@@ -61,7 +61,8 @@ impl Kind {
         files::write(path, &written.map_err(unwritable)?)
     }
 
-    /// Reads what [`Kind::write`] wrote: the metadata and the head; `None` of a safetensors file of another kind.
+    /// Reads what [`Kind::write`] wrote: the metadata and the head; `None` of a safetensors file of
+    /// another kind.
     pub(crate) fn read(self, path: &Path) -> Result<Option<(HashMap<String, String>, LinearHead)>> {
         let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
         let torn = |error: safetensors::SafeTensorError| self.foreign(path, error);

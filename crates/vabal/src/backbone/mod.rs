@@ -1,7 +1,8 @@
 //! Features of images by a pretrained network, each computed once.
 //!
-//! The network itself is `vabal-backbone`. Here files are read, the work is shared out over the cores, and what is known is
-//! taken from a cache by the content of the file. Never here: what is learnt from features.
+//! The network itself is `vabal-backbone`. Here files are read, the work is shared out over the
+//! cores, and what is known is taken from a cache by the content of the file. Never here: what is
+//! learnt from features.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -107,8 +108,8 @@ impl Known {
     }
 }
 
-/// The images of a folder and those below it. Hidden files and the folders of labelling projects are left out, links to folders not
-/// followed.
+/// The images of a folder and those below it. Hidden files and the folders of labelling projects
+/// are left out, links to folders not followed.
 #[derive(Debug, Clone)]
 pub struct Listing {
     folder: PathBuf,
@@ -128,7 +129,8 @@ impl Listing {
         Ok(Self { folder: folder.into(), root, paths, bad })
     }
 
-    /// The median of the longer sides of the images, in pixels, estimated from 64 of them; 0 without images.
+    /// The median of the longer sides of the images, in pixels, estimated from 64 of them; 0
+    /// without images.
     #[must_use]
     pub fn usual_side(&self) -> usize {
         let some = self.paths.iter().step_by(self.paths.len().div_ceil(64).max(1));
@@ -213,13 +215,14 @@ enum Seen {
 /// Files between two looks at the progress callback, while they are read.
 const BATCH: usize = 64;
 
-/// Computes the features of the images among `files`, rounded to f16, or takes them from the cache in the folder `cache`. Files are
-/// read and the network runs on all cores; the result does not depend on how many there are. After a stop the same call goes on
-/// where it was. Reports the phases "hash", where a hash is not given, and "embed", by images.
+/// Computes the features of the images among `files`, rounded to f16, or takes them from the cache
+/// in the folder `cache`. Files are read and the network runs on all cores; the result does not
+/// depend on how many there are. After a stop the same call goes on where it was. Reports the
+/// phases "hash", where a hash is not given, and "embed", by images.
 ///
 /// # Errors
-/// A network that fails, features that f16 cannot hold, or [`Error::Stopped`]; what was computed is in the cache. A cache that
-/// cannot be written is a warning.
+/// A network that fails, features that f16 cannot hold, or [`Error::Stopped`]; what was computed is
+/// in the cache. A cache that cannot be written is a warning.
 pub fn embed(
     backbone: &Backbone,
     files: &[Source<'_>],
@@ -246,7 +249,8 @@ pub fn embed(
     Ok(embedded)
 }
 
-/// Decodes the image at a place; `None` of a file that is not an image, and the reason where it cannot be decoded.
+/// Decodes the image at a place; `None` of a file that is not an image, and the reason where it
+/// cannot be decoded.
 type Opener<'a> = dyn Fn(usize) -> std::result::Result<Option<DynamicImage>, String> + Sync + 'a;
 
 /// Computes features of images by their hashes, or takes them from the cache.
@@ -323,8 +327,9 @@ fn hashes(files: &[Source<'_>], needed: bool, progress: &mut Progress<'_>) -> Re
     Ok(hashes)
 }
 
-/// Reads and computes on all cores, each image on one of them, and hands over what becomes of each, in no order. Ends with the first
-/// error, of the network or of `keep`, once the images at hand are through.
+/// Reads and computes on all cores, each image on one of them, and hands over what becomes of each,
+/// in no order. Ends with the first error, of the network or of `keep`, once the images at hand are
+/// through.
 fn compute(
     backbone: &Backbone,
     open: &Opener<'_>,

@@ -1,4 +1,5 @@
-//! A classifier on a backbone's features as a file: a linear head, the names of its classes, and which features it wants.
+//! A classifier on a backbone's features as a file: a linear head, the names of its classes, and
+//! which features it wants.
 //!
 //! Never here: how the head is fitted.
 

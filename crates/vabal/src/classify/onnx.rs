@@ -1,5 +1,6 @@
-//! A classifier as an ONNX file that any runtime reads: images of 0 to 255 in, probabilities out, normalisation
-//! inside. Pixels of 0 to 255 are what its metadata says for `vabal backbone`, so that it is a backbone, too.
+//! A classifier as an ONNX file that any runtime reads: images of 0 to 255 in, probabilities out,
+//! normalisation inside. Pixels of 0 to 255 are what its metadata says for `vabal backbone`, so
+//! that it is a backbone, too.
 //!
 //! Never here: reading ONNX.
 
@@ -53,10 +54,10 @@ impl Nodes<'_> {
 }
 
 impl Scorer {
-    /// The classifier as ONNX: input `images` [n, channels, height, width], f32 from 0 to 255; output
-    /// `probabilities` [n, C]. Metadata: `vabal`, the version; `classes`, a JSON list of names in the order of
-    /// the probabilities. What it computes is what [`Scorer::signals`] does, up to the rounding of the runtime;
-    /// equal classifiers have equal bytes.
+    /// The classifier as ONNX: input `images` [n, channels, height, width], f32 from 0 to 255;
+    /// output `probabilities` [n, C]. Metadata: `vabal`, the version; `classes`, a JSON list of
+    /// names in the order of the probabilities. What it computes is what [`Scorer::signals`] does,
+    /// up to the rounding of the runtime; equal classifiers have equal bytes.
     ///
     /// # Errors
     /// A network of more than 2 GiB, which is more than ONNX holds in one file.

@@ -49,14 +49,15 @@ impl Scorer {
     }
 
     /// Computes exactly what `needs` names for `ids`, in evaluation mode and without augmentation:
-    /// probabilities [n, C] after the softmax, and the global average pool of each residual stage, [n, d_l]
-    /// with d_l = width · [1, 2, 4, 8]; of Monte-Carlo draws [n, T, C], values are dropped before each stage, BatchNorm
-    /// stays frozen, and an image's masks depend on `seed` and its id alone. A committee is none of its business. Beside
-    /// these, memory does not grow with n. Reports the phase "features" by images.
+    /// probabilities [n, C] after the softmax, and the global average pool of each residual stage,
+    /// [n, d_l] with d_l = width · [1, 2, 4, 8]; of Monte-Carlo draws [n, T, C], values are dropped
+    /// before each stage, BatchNorm stays frozen, and an image's masks depend on `seed` and its id
+    /// alone. A committee is none of its business. Beside these, memory does not grow with n.
+    /// Reports the phase "features" by images.
     ///
     /// # Errors
-    /// Images of another shape than the classifier was trained on, ids that are not of `images`, an output that
-    /// is not finite, or [`crate::Error::Stopped`].
+    /// Images of another shape than the classifier was trained on, ids that are not of `images`, an
+    /// output that is not finite, or [`crate::Error::Stopped`].
     pub fn signals(
         &self,
         images: &Images,

@@ -12,13 +12,15 @@ use crate::network::Network;
 pub struct Settings {
     /// 18 or 34 layers.
     pub depth: usize,
-    /// Channels of the first stage; the four stages have 1, 2, 4 and 8 times as many. 64 in the paper.
+    /// Channels of the first stage; the four stages have 1, 2, 4 and 8 times as many. 64 in the
+    /// paper.
     pub width: usize,
     /// Probability of dropping a value before each residual stage; 0 is none.
     pub dropout: f64,
     /// Passes over the labelled pool.
     pub epochs: usize,
-    /// Steps that even a small pool gets, by more passes with the milestones moved in proportion; 0 is no floor.
+    /// Steps that even a small pool gets, by more passes with the milestones moved in proportion; 0
+    /// is no floor.
     pub minimum_steps: usize,
     /// Images per step.
     pub batch: usize,
@@ -26,13 +28,15 @@ pub struct Settings {
     pub learning_rate: f64,
     /// Momentum of SGD.
     pub momentum: f64,
-    /// L2 penalty on every weight, those of BatchNorm and the biases too, as PyTorch does by default.
+    /// L2 penalty on every weight, those of BatchNorm and the biases too, as PyTorch does by
+    /// default.
     pub weight_decay: f64,
     /// Epochs, counted from 0, from which the learning rate is multiplied by `gamma` once more.
     pub milestones: Vec<usize>,
     /// Factor of the learning rate at each milestone.
     pub gamma: f64,
-    /// Random crop after padding by this many pixels of the mean colour on every side; 0 is no crop.
+    /// Random crop after padding by this many pixels of the mean colour on every side; 0 is no
+    /// crop.
     pub crop_padding: usize,
     /// Random horizontal flip.
     pub flip: bool,
@@ -65,8 +69,8 @@ impl Settings {
         }
     }
 
-    /// A narrow network and a short training, for a CPU: few passes in small steps, but never so few that a small
-    /// pool leaves the network untrained.
+    /// A narrow network and a short training, for a CPU: few passes in small steps, but never so
+    /// few that a small pool leaves the network untrained.
     #[must_use]
     pub fn quick() -> Self {
         Self {

@@ -1,4 +1,5 @@
-//! The classifier as a whole: it learns, it repeats itself bit for bit, and freezing and saving change nothing.
+//! The classifier as a whole: it learns, it repeats itself bit for bit, and freezing and saving
+//! change nothing.
 
 use std::fs;
 

@@ -17,8 +17,8 @@ use crate::progress::{Event, Progress, report};
 use crate::rng::Seed;
 use crate::{Id, Label};
 
-/// A training from scratch: everything but the labels. Same seed, same images, same labels on the CPU:
-/// the same weights, bit for bit, whatever the order of the labels and the number of threads.
+/// A training from scratch: everything but the labels. Same seed, same images, same labels on the
+/// CPU: the same weights, bit for bit, whatever the order of the labels and the number of threads.
 #[derive(Debug, Clone, Copy)]
 pub struct Training<'a> {
     /// Where the labelled images are.
@@ -86,8 +86,8 @@ impl Training<'_> {
         Ok(self.freeze(network, weights, normalisation))
     }
 
-    /// The network as it is before its first step, with the normalisation of the images `ids`: its features tell images
-    /// apart by texture and brightness where nothing is labelled yet.
+    /// The network as it is before its first step, with the normalisation of the images `ids`: its
+    /// features tell images apart by texture and brightness where nothing is labelled yet.
     ///
     /// # Errors
     /// Settings out of range, ids that are not there.
@@ -111,8 +111,9 @@ impl Training<'_> {
         }
     }
 
-    /// PyTorch's first weights: convolutions and the last layer uniform within ±1/√fan-in (`kaiming_uniform_` with
-    /// a = √5), BatchNorm 1 and 0. Every array has a stream of its own name.
+    /// PyTorch's first weights: convolutions and the last layer uniform within ±1/√fan-in
+    /// (`kaiming_uniform_` with a = √5), BatchNorm 1 and 0. Every array has a stream of its own
+    /// name.
     fn first(&self) -> (Network, Weights) {
         let Self { images, classes, settings, seed, .. } = *self;
         let network = settings.network(images.shape().channels, classes.len());

@@ -1,5 +1,5 @@
-//! A classifier as one safetensors file: weights named and laid out as torchvision's ResNet, and under
-//! `vabal` in the metadata everything else that scoring needs. See `docs/formats.md`.
+//! A classifier as one safetensors file: weights named and laid out as torchvision's ResNet, and
+//! under `vabal` in the metadata everything else that scoring needs. See `docs/formats.md`.
 //!
 //! Never here: what a network computes.
 
@@ -21,7 +21,8 @@ use crate::network::Array;
 /// The version this program writes, and the newest it reads.
 const FORMAT: u32 = 1;
 
-/// What stands under `vabal` in the metadata, as JSON. One key, so that equal files have equal bytes.
+/// What stands under `vabal` in the metadata, as JSON. One key, so that equal files have equal
+/// bytes.
 #[derive(Serialize, Deserialize)]
 struct Header {
     /// Version of this header; read before the rest.
@@ -33,8 +34,8 @@ struct Header {
 }
 
 impl Scorer {
-    /// Writes weights, configuration, class names and normalisation as safetensors, in PyTorch's layout.
-    /// The file is complete or not there.
+    /// Writes weights, configuration, class names and normalisation as safetensors, in PyTorch's
+    /// layout. The file is complete or not there.
     ///
     /// # Errors
     /// The file cannot be written.

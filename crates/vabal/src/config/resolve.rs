@@ -1,7 +1,8 @@
 //! Preset, then file, then `--set`: laid over one another, key by key, and every key checked.
 //!
-//! The values of the preset, as a table, are the template: a key that it does not have is unknown. Never
-//! here: what a value may be, which is for [`Config::check`] and [`Table::build`](crate::query::Table::build).
+//! The values of the preset, as a table, are the template: a key that it does not have is unknown.
+//! Never here: what a value may be, which is for [`Config::check`] and
+//! [`Table::build`](crate::query::Table::build).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,15 +25,16 @@ impl Config {
     /// Reads a file and lays `sets`, each `key=value`, over it; checked.
     ///
     /// # Errors
-    /// A file that cannot be read, that is not TOML, a key that is not known, a value of the wrong type or
-    /// out of range.
+    /// A file that cannot be read, that is not TOML, a key that is not known, a value of the wrong
+    /// type or out of range.
     pub fn read(path: &Path, sets: &[String]) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
         let name = path.file_stem().map_or_else(String::new, |stem| as_name(&stem.to_string_lossy()));
         Self::parse(&text, &path.display().to_string(), &name, sets)
     }
 
-    /// The same for a text. `origin` names it in errors; `name` is the experiment's where the text has none.
+    /// The same for a text. `origin` names it in errors; `name` is the experiment's where the text
+    /// has none.
     ///
     /// # Errors
     /// As [`Config::read`].
@@ -71,8 +73,8 @@ impl Config {
         Ok(config)
     }
 
-    /// The first key, in alphabetical order, whose value in `stored` (a resolved configuration as TOML)
-    /// is not this one's: (key, stored value, this value), absent ones as "nothing".
+    /// The first key, in alphabetical order, whose value in `stored` (a resolved configuration as
+    /// TOML) is not this one's: (key, stored value, this value), absent ones as "nothing".
     ///
     /// # Errors
     /// `stored` is not TOML.
@@ -87,8 +89,8 @@ impl Config {
     }
 }
 
-/// The built-in strategy called `name` with `sets`, each `key=value`, laid over its default settings; checked. Of
-/// VaB-AL, `preset` is the first to be laid.
+/// The built-in strategy called `name` with `sets`, each `key=value`, laid over its default
+/// settings; checked. Of VaB-AL, `preset` is the first to be laid.
 ///
 /// # Errors
 /// An unknown name, a key that it does not have, a value of the wrong type or out of range.
@@ -183,7 +185,8 @@ fn preset(layers: &[Layer]) -> Result<Preset> {
     }
 }
 
-/// The classifier that the layers name, with its default settings; that of `preset`, unless the data are features.
+/// The classifier that the layers name, with its default settings; that of `preset`, unless the
+/// data are features.
 fn classifier(preset: Classifier, layers: &[Layer]) -> Result<Classifier> {
     let linear = || Classifier::Linear(head::Settings::default());
     let kind = last(layers, &["classifier", "kind"]);
@@ -205,7 +208,8 @@ fn classifier(preset: Classifier, layers: &[Layer]) -> Result<Classifier> {
     }
 }
 
-/// The tables `[strategy.NAME]`: of every strategy with settings that is used by name, and of those defined.
+/// The tables `[strategy.NAME]`: of every strategy with settings that is used by name, and of those
+/// defined.
 fn variants(config: &Config, layers: &[Layer]) -> Result<BTreeMap<String, Spec>> {
     let mut names: Vec<String> = match last(layers, &["strategies"]) {
         Some((Value::Array(list), _)) => {
@@ -267,8 +271,8 @@ fn template(name: &str, layers: &[Layer]) -> Result<Spec> {
     }
 }
 
-/// Lays `values` over the part of `root` at `path`. After every value the whole is `read` once, so that a
-/// refused value is named by its own key.
+/// Lays `values` over the part of `root` at `path`. After every value the whole is `read` once, so
+/// that a refused value is named by its own key.
 fn lay(
     root: &mut Table,
     values: &Table,

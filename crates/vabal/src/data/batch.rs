@@ -1,7 +1,8 @@
-//! From bytes to numbers: lists of ids become normalised f32 batches [B, C, H, W], augmented where asked.
+//! From bytes to numbers: lists of ids become normalised f32 batches [B, C, H, W], augmented where
+//! asked.
 //!
-//! The only place where pixels are floats, and never for more than one batch. Images are worked on in
-//! parallel; each takes its draws from its own place in the stream, so threads change no bit.
+//! The only place where pixels are floats, and never for more than one batch. Images are worked on
+//! in parallel; each takes its draws from its own place in the stream, so threads change no bit.
 //! Never here: labels, tensors of any framework.
 
 use std::ops::Range;
@@ -25,7 +26,8 @@ pub struct Normalisation {
 }
 
 impl Normalisation {
-    /// Measures every pixel of `ids`, exactly: from counts of each of the 256 values, summed in f64.
+    /// Measures every pixel of `ids`, exactly: from counts of each of the 256 values, summed in
+    /// f64.
     ///
     /// # Panics
     /// If an id is not of this set, as indexing does.
@@ -61,8 +63,8 @@ impl Normalisation {
 /// Random change of a training image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Augmentation {
-    /// Crop of the image's own size after padding by this many pixels on every side. The padding is zero
-    /// after normalisation, which is the mean colour.
+    /// Crop of the image's own size after padding by this many pixels on every side. The padding is
+    /// zero after normalisation, which is the mean colour.
     pub padding: usize,
     /// Horizontal flip, every second image on average.
     pub flip: bool,
@@ -104,7 +106,8 @@ impl<'a> Batcher<'a> {
     }
 
     /// The images changed at random, [ids, C, H, W]. The i-th takes its draws from sub-stream
-    /// `first + i` of `rng`, so that the same image of an epoch is changed alike however batches are cut.
+    /// `first + i` of `rng`, so that the same image of an epoch is changed alike however batches
+    /// are cut.
     ///
     /// # Panics
     /// If an id is not of this set, as indexing does.
@@ -152,8 +155,8 @@ impl<'a> Batcher<'a> {
     }
 }
 
-/// Cuts `n` rows into batches of `size`. A smaller last batch is kept, but a last batch of one row joins
-/// the batch before it: a training step on a single image would normalise it by itself alone.
+/// Cuts `n` rows into batches of `size`. A smaller last batch is kept, but a last batch of one row
+/// joins the batch before it: a training step on a single image would normalise it by itself alone.
 #[must_use]
 pub fn ranges(n: usize, size: usize) -> Vec<Range<usize>> {
     let size = size.max(1);

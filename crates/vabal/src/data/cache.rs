@@ -1,7 +1,8 @@
 //! Decoded images on disk, so that a folder of images is decoded once and read fast from then on.
 //!
-//! One file per folder and reading. It is used only if every file of the folder has the name, size and
-//! time it had; a torn or foreign file is ignored and written again. Never here: how images are decoded.
+//! One file per folder and reading. It is used only if every file of the folder has the name, size
+//! and time it had; a torn or foreign file is ignored and written again. Never here: how images are
+//! decoded.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -16,7 +17,8 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::{Id, Label};
 
-/// The first bytes of the file; the number changes with the layout, and with how images are decoded.
+/// The first bytes of the file; the number changes with the layout, and with how images are
+/// decoded.
 const MAGIC: &[u8; 16] = b"vabal images 2\n\0";
 const DIGEST: usize = 32;
 
@@ -65,7 +67,8 @@ impl Slot {
         Self { path: cache.join(format!("{short}.images")), key: hex(&key.finalize()) }
     }
 
-    /// The images with their labels, if they are there, whole and up to date; and what was said when they were decoded.
+    /// The images with their labels, if they are there, whole and up to date; and what was said
+    /// when they were decoded.
     pub(super) fn read_set(&self) -> Option<(DataSet, Vec<String>)> {
         let (header, images) = self.read()?;
         let (pool, all) = (header.pool as Id, images.len() as Id);

@@ -49,7 +49,8 @@ struct Layout {
     archive: &'static str,
     /// The folder inside the archive.
     folder: &'static str,
-    /// Record files in the order of ids, test last, with the number of records of the official file.
+    /// Record files in the order of ids, test last, with the number of records of the official
+    /// file.
     files: &'static [(&'static str, usize)],
     /// Label bytes of a record: the number of classes each may name.
     labels: &'static [u8],
@@ -204,7 +205,8 @@ impl Container {
 /// A missing, truncated or over-long file, a torn archive, a label out of range (by file and
 /// record), a list of class names of the wrong length, or [`Error::Stopped`].
 ///
-/// Files of whole records, but of fewer or more than the official ones, are read; [`unofficial`] names them.
+/// Files of whole records, but of fewer or more than the official ones, are read; [`unofficial`]
+/// names them.
 pub fn read(path: &Path, version: Version, progress: &mut Progress<'_>) -> Result<DataSet> {
     let layout = version.layout();
     let container = layout.find(path)?;
@@ -293,8 +295,8 @@ pub fn read(path: &Path, version: Version, progress: &mut Progress<'_>) -> Resul
     })
 }
 
-/// Which files of a set that [`read`] gave hold fewer or more images than the official ones, as one sentence;
-/// `None` where all hold as many.
+/// Which files of a set that [`read`] gave hold fewer or more images than the official ones, as one
+/// sentence; `None` where all hold as many.
 #[must_use]
 pub fn unofficial(set: &DataSet, version: Version) -> Option<String> {
     let layout = version.layout();

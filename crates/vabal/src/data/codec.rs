@@ -1,5 +1,6 @@
-//! Images from bytes and to bytes. Every image goes through the one reader of [`decode`], over a slice: the decoders are
-//! generic over what they read, and each further kind of reader compiles all of them once more.
+//! Images from bytes and to bytes. Every image goes through the one reader of [`decode`], over a
+//! slice: the decoders are generic over what they read, and each further kind of reader compiles
+//! all of them once more.
 //!
 //! Never here: files, and the shape that an image is brought to.
 
@@ -50,8 +51,8 @@ pub struct Shown {
     pub transparent: bool,
 }
 
-/// The picture in 8 bits, on white where it is transparent. Cameras of 12 bits save 16 of which the upper four are empty:
-/// where no sample is larger than 12 bits hold, white is 4095 instead of 65535.
+/// The picture in 8 bits, on white where it is transparent. Cameras of 12 bits save 16 of which the
+/// upper four are empty: where no sample is larger than 12 bits hold, white is 4095 instead of 65535.
 pub fn shown(image: DynamicImage) -> Shown {
     let stretched = most(&image).is_some_and(|most| (1..=TWELVE_BITS).contains(&most));
     let image = if stretched { stretch(image) } else { image };
@@ -102,7 +103,8 @@ fn stretch(mut image: DynamicImage) -> DynamicImage {
     image
 }
 
-/// What a file is that looks like an image of a kind that is not read, by its first [`SNIFF_BYTES`] bytes.
+/// What a file is that looks like an image of a kind that is not read, by its first [`SNIFF_BYTES`]
+/// bytes.
 pub fn foreign(head: &[u8]) -> Option<&'static str> {
     let at = |place: usize, text: &[u8]| head.get(place..).is_some_and(|rest| rest.starts_with(text));
     let brand = |names: &[&[u8; 4]]| at(4, b"ftyp") && names.iter().any(|name| at(8, *name));

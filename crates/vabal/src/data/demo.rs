@@ -25,7 +25,8 @@ mod tests {
         let set = super::read().unwrap();
         assert_eq!(set.class_counts(&set.pool), [600; 10]);
         assert_eq!(set.class_counts(&set.test), [100; 10]);
-        // The first image of the official training files is an ankle boot; counted there: its background.
+        // The first image of the official training files is an ankle boot; counted there: its
+        // background.
         let first = set.pool.iter().copied().find(|&id| set.items.label(id) == 9).unwrap();
         assert_eq!(set.items.images().pixels(first).iter().filter(|&&v| v == 0).count(), 351);
     }

@@ -1,7 +1,8 @@
 //! Rows of features of a model of the user's own: arrays in one file, or in the files of a folder.
 //!
-//! Names are those of `vabal rank`: `features`, `labels`, `ids`. The test set is what follows the first `train_rows` rows, or
-//! `test_features` with `test_labels`, or it is held out. Never here: how a file holds an array, what a classifier makes of features.
+//! Names are those of `vabal rank`: `features`, `labels`, `ids`. The test set is what follows the
+//! first `train_rows` rows, or `test_features` with `test_labels`, or it is held out. Never here:
+//! how a file holds an array, what a classifier makes of features.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -142,8 +143,8 @@ impl Items for Features {
 /// Reads a file of arrays, or every such file of a folder.
 ///
 /// # Errors
-/// No file of arrays, arrays that are missing, that are there twice, or of lengths that do not fit, labels that are no class;
-/// [`Error::Stopped`].
+/// No file of arrays, arrays that are missing, that are there twice, or of lengths that do not fit,
+/// labels that are no class; [`Error::Stopped`].
 pub fn read(path: &Path, progress: &mut Progress<'_>) -> Result<DataSet<Features>> {
     let arrays = Arrays::open(path)?;
     let load = &mut Load::new(progress);

@@ -1,5 +1,5 @@
-//! A folder with one sub-folder per class, with or without `train/` and `test/`: JPEG, PNG, BMP, WebP
-//! and TIFF, told by content and not by name, decoded in parallel, brought to one shape.
+//! A folder with one sub-folder per class, with or without `train/` and `test/`: JPEG, PNG, BMP,
+//! WebP and TIFF, told by content and not by name, decoded in parallel, brought to one shape.
 //!
 //! Never here: what is done with the images afterwards; the file that caches them (`cache`).
 
@@ -87,12 +87,13 @@ enum Outcome {
     Coloured,
 }
 
-/// Reads the classes of `folder`, sorted by name, and their images, sorted by path. With `train/` and
-/// `test/` (or `val/`) of class folders, these are pool and test set; otherwise the test set is empty.
-/// `cache` is a folder for decoded images, so that the second time is fast.
+/// Reads the classes of `folder`, sorted by name, and their images, sorted by path. With `train/`
+/// and `test/` (or `val/`) of class folders, these are pool and test set; otherwise the test set is
+/// empty. `cache` is a folder for decoded images, so that the second time is fast.
 ///
-/// Hidden files, folders that systems make beside images, and files that neither are nor claim to be images are left
-/// out. What is transparent is laid on white, 16 bits become 8, the orientation that a camera noted is applied.
+/// Hidden files, folders that systems make beside images, and files that neither are nor claim to
+/// be images are left out. What is transparent is laid on white, 16 bits become 8, the orientation
+/// that a camera noted is applied.
 ///
 /// # Errors
 /// A missing folder, no or one class, a class without an image, an image that cannot be decoded, is
@@ -147,9 +148,9 @@ fn warn_of_cache(written: Option<Result<()>>, progress: &mut Progress<'_>) -> Re
     report(progress, Event::Warning(&text))
 }
 
-/// Reads the images at `paths`, below `folder`, which have no labels, and which of `paths` their rows
-/// are. What is not there or cannot be decoded is left out, with a warning. `reading.size` must be given;
-/// `cache` is as for [`read`].
+/// Reads the images at `paths`, below `folder`, which have no labels, and which of `paths` their
+/// rows are. What is not there or cannot be decoded is left out, with a warning. `reading.size`
+/// must be given; `cache` is as for [`read`].
 ///
 /// # Errors
 /// No image at all, too many for the memory, or [`Error::Stopped`].
@@ -292,8 +293,8 @@ fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// Every file below a class folder; a link to nothing is noted. Links to folders are not followed: they may lead in a
-/// circle. Pipes, sockets and devices are passed over.
+/// Every file below a class folder; a link to nothing is noted. Links to folders are not followed:
+/// they may lead in a circle. Pipes, sockets and devices are passed over.
 fn walk(
     root: &Path,
     folder: &Path,
@@ -344,8 +345,8 @@ fn decode_all(
     }
 }
 
-/// Decodes everything into one block; `None` where there is no image, or where one channel was hoped
-/// for and colour was found.
+/// Decodes everything into one block; `None` where there is no image, or where one channel was
+/// hoped for and colour was found.
 fn decode(
     candidates: &[Candidate],
     reading: Reading,
@@ -466,8 +467,8 @@ fn common_size(candidates: &[Candidate], reading: Reading) -> Result<Option<(usi
     Ok((!candidates.is_empty()).then_some((1, 1)))
 }
 
-/// The image in a file as it is seen: upright, 8 bits, on white where it is transparent ([`codec::shown`]); `None` if the
-/// file neither is nor claims to be one.
+/// The image in a file as it is seen: upright, 8 bits, on white where it is transparent
+/// ([`codec::shown`]); `None` if the file neither is nor claims to be one.
 pub(crate) fn open(path: &Path) -> Result<Option<DynamicImage>, String> {
     Ok(look(path)?.map(|shown| shown.image))
 }

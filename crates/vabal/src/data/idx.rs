@@ -1,8 +1,8 @@
 //! IDX, the format of MNIST and Fashion-MNIST, plain or gzipped (told by content).
 //!
 //! A file is a magic number `00 00 08 d`, d big-endian u32 dimensions, then bytes
-//! (<http://yann.lecun.com/exdb/mnist/>); images have d = 3, labels d = 1. Never here: imbalance, splits
-//! other than the files' own.
+//! (<http://yann.lecun.com/exdb/mnist/>); images have d = 3, labels d = 1. Never here: imbalance,
+//! splits other than the files' own.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -173,9 +173,9 @@ fn assemble(name: &str, pairs: Vec<Pair<'_>>, classes: Vec<String>) -> Result<Da
     })
 }
 
-/// Reads a folder of `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and, where there is a test
-/// set, `t10k-…` (or `test-…`), each plain or with `.gz`. Class names are `classes`, or else the lines
-/// of `classes.txt`, or else the label numbers.
+/// Reads a folder of `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and, where there is a
+/// test set, `t10k-…` (or `test-…`), each plain or with `.gz`. Class names are `classes`, or else
+/// the lines of `classes.txt`, or else the label numbers.
 ///
 /// # Errors
 /// A missing or torn file, a wrong magic number, counts of images and labels that differ, a label

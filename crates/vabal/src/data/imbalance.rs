@@ -1,7 +1,8 @@
-//! Imbalance as data: which images of a balanced pool are taken away, so that some classes are rare.
+//! Imbalance as data: which images of a balanced pool are taken away, so that some classes are
+//! rare.
 //!
-//! The presets of the paper (section 4.1) and of its neighbours; all of them are "class n keeps this
-//! share of its images". Never here: the test set, which is left as it is.
+//! The presets of the paper (section 4.1) and of its neighbours; all of them are "class n keeps
+//! this share of its images". Never here: the test set, which is left as it is.
 
 use std::fmt;
 
@@ -19,8 +20,8 @@ use crate::{Id, Label};
 pub struct Imbalance {
     /// Which classes lose images.
     pub kind: Kind,
-    /// The classes of `dominant` and `rare`: names, label numbers as in the files (from 0), or ranges
-    /// of label numbers, both ends included (`"44..54"`).
+    /// The classes of `dominant` and `rare`: names, label numbers as in the files (from 0), or
+    /// ranges of label numbers, both ends included (`"44..54"`).
     pub classes: Vec<ClassName>,
     /// The share that the rarest classes keep, more than 0 and at most 1.
     pub keep: f64,
@@ -40,17 +41,19 @@ impl Default for Imbalance {
 pub enum Kind {
     /// None.
     None,
-    /// All but `classes` keep `keep` of their images: CIFAR-10^{+\[1\]} is `classes = [0], keep = 0.1`,
-    /// CIFAR-100^{+\[45:55\]} is `classes = ["44..54"], keep = 0.6`, as the paper counts from 1.
+    /// All but `classes` keep `keep` of their images: CIFAR-10^{+\[1\]} is `classes = [0], keep =
+    /// 0.1`, CIFAR-100^{+\[45:55\]} is `classes = ["44..54"], keep = 0.6`, as the paper counts from 1.
     Dominant,
     /// `classes` keep `keep` of their images: CIFAR-10^{−\[1\]} is `classes = [0], keep = 0.1`.
     Rare,
     /// Class n keeps keep^(n / (C − 1)): exponential, from all of class 0 to `keep` of the last
     /// (Cui et al. 2019; Cao et al. 2019, whose imbalance ratio is 1 / `keep`).
     LongTail,
-    /// The last `fraction` of the classes, rounded, keep `keep` (Buda et al. 2018; Cao et al. 2019).
+    /// The last `fraction` of the classes, rounded, keep `keep` (Buda et al. 2018; Cao et al.
+    /// 2019).
     Step,
-    /// Classes 0, 2, 4, … keep `keep`: with 0.01, the 50 and 5,000 in turn of TA-VAAL (Kim et al. 2021).
+    /// Classes 0, 2, 4, … keep `keep`: with 0.01, the 50 and 5,000 in turn of TA-VAAL (Kim et al.
+    /// 2021).
     Alternating,
 }
 
@@ -98,7 +101,8 @@ impl fmt::Display for ClassName {
 }
 
 impl Imbalance {
-    /// Checks every value's range; the classes need the data and are checked by [`Imbalance::apply`].
+    /// Checks every value's range; the classes need the data and are checked by
+    /// [`Imbalance::apply`].
     ///
     /// # Errors
     /// The first value out of range, by its key below `prefix`.
@@ -134,8 +138,8 @@ impl Imbalance {
         self.kind == Kind::None
     }
 
-    /// How many of `counts` images each class keeps: share × count rounded to the nearest, halves up,
-    /// and at least one image of a class that had any.
+    /// How many of `counts` images each class keeps: share × count rounded to the nearest, halves
+    /// up, and at least one image of a class that had any.
     ///
     /// # Errors
     /// A class that `classes`, the names by label, does not have.
@@ -158,8 +162,9 @@ impl Imbalance {
         Ok((0..counts.len()).map(|n| round(n).clamp(counts[n].min(1), counts[n])).collect())
     }
 
-    /// Takes images away from `pool` at random; what is left is ascending. The same seed and the same
-    /// set of ids give the same answer in any order, and less `keep` takes a subset of more `keep`.
+    /// Takes images away from `pool` at random; what is left is ascending. The same seed and the
+    /// same set of ids give the same answer in any order, and less `keep` takes a subset of more
+    /// `keep`.
     ///
     /// # Errors
     /// A class that the set does not have.

@@ -1,8 +1,9 @@
-//! What there is to label: images in memory as u8, or rows of features, once, and the lists of ids that take part.
+//! What there is to label: images in memory as u8, or rows of features, once, and the lists of ids
+//! that take part.
 //!
-//! Every reader fills one [`Labelled`] set of [`Items`], or [`Images`] where nothing is known of them; splits and imbalance are
-//! lists of ids into it and copy nothing.
-//! Never here: networks, strategies, floats made from pixels (except in `batch`).
+//! Every reader fills one [`Labelled`] set of [`Items`], or [`Images`] where nothing is known of
+//! them; splits and imbalance are lists of ids into it and copy nothing. Never here: networks,
+//! strategies, floats made from pixels (except in `batch`).
 //!
 //! ```
 //! let set = vabal::data::read_demo()?;
@@ -45,7 +46,8 @@ pub struct ImageShape {
 }
 
 impl ImageShape {
-    /// Bytes of one image; [`usize::MAX`] for a shape that no memory holds, as a crafted header may claim.
+    /// Bytes of one image; [`usize::MAX`] for a shape that no memory holds, as a crafted header may
+    /// claim.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.channels.saturating_mul(self.height).saturating_mul(self.width)
@@ -95,10 +97,12 @@ pub struct Images {
 }
 
 impl Images {
-    /// Puts together `pixels` [n, channels, height, width] and where each of n images came from. Copies nothing.
+    /// Puts together `pixels` [n, channels, height, width] and where each of n images came from.
+    /// Copies nothing.
     ///
     /// # Errors
-    /// Lengths that do not fit together, an image without pixels, a number of channels other than 1 and 3.
+    /// Lengths that do not fit together, an image without pixels, a number of channels other than 1
+    /// and 3.
     pub fn new(shape: ImageShape, pixels: Vec<u8>, origin: Origin) -> Result<Self> {
         if !matches!(shape.channels, 1 | 3) || shape.height == 0 || shape.width == 0 {
             return Err(Error::input("unsupported image shape")
@@ -250,11 +254,12 @@ pub struct Labelled<T> {
 pub type ImageSet = Labelled<Images>;
 
 impl<T: Items> Labelled<T> {
-    /// Puts together items, the label of each (below the number of classes), and the names of the classes. Copies
-    /// nothing.
+    /// Puts together items, the label of each (below the number of classes), and the names of the
+    /// classes. Copies nothing.
     ///
     /// # Errors
-    /// Another number of labels than of items, fewer than two classes, two classes with the same name, a label out of range.
+    /// Another number of labels than of items, fewer than two classes, two classes with the same
+    /// name, a label out of range.
     pub fn new(items: T, labels: Vec<Label>, classes: Vec<String>) -> Result<Self> {
         if labels.len() != items.count() {
             return Err(Error::input(format!("{} and labels do not fit together", T::SEVERAL))
@@ -374,8 +379,8 @@ impl<T: Items> DataSet<T> {
         Ok(())
     }
 
-    /// The rare classes: those with less than three quarters of an equal share of the pool.
-    /// Under `dominant(c)` these are all classes but c, under `rare(c)` it is c, in a balanced pool none.
+    /// The rare classes: those with less than three quarters of an equal share of the pool. Under
+    /// `dominant(c)` these are all classes but c, under `rare(c)` it is c, in a balanced pool none.
     #[must_use]
     pub fn rare_classes(&self) -> Vec<Label> {
         let counts = self.class_counts(&self.pool);

@@ -28,7 +28,8 @@ use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 use crate::rng::Seed;
 
-/// Where the images or features come from and what is done to the pool. Every key is always written out.
+/// Where the images or features come from and what is done to the pool. Every key is always written
+/// out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Source {
@@ -46,8 +47,8 @@ pub struct Source {
     pub colour: Colour,
     /// Folder only: leave out, with a warning each, images that cannot be decoded.
     pub skip_bad: bool,
-    /// Chooses the held-out images and those that imbalance takes away, together with the seed given
-    /// to [`Source::load`].
+    /// Chooses the held-out images and those that imbalance takes away, together with the seed
+    /// given to [`Source::load`].
     pub seed: u64,
     /// The test set, for data that come without one.
     pub holdout: HoldOut,
@@ -92,7 +93,8 @@ const MOST_SIZE: usize = 4096;
 pub const FASHION_PACKAGE: &str = "/usr/share/datasets/fashion-mnist";
 
 impl Kind {
-    /// The name in a configuration file, for `vabal fetch`, and of the folder below the data folder.
+    /// The name in a configuration file, for `vabal fetch`, and of the folder below the data
+    /// folder.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -143,9 +145,9 @@ impl Source {
         Ok(())
     }
 
-    /// Reads the images or features, holds out a test set where the data have none, and applies the imbalance to
-    /// the pool. `data_dir` is where `vabal fetch` puts data sets, each in a folder of its name;
-    /// decoded images of folders are kept in `cache` below it.
+    /// Reads the images or features, holds out a test set where the data have none, and applies the
+    /// imbalance to the pool. `data_dir` is where `vabal fetch` puts data sets, each in a folder of
+    /// its name; decoded images of folders are kept in `cache` below it.
     ///
     /// # Errors
     /// What [`Source::check`] and the readers say, a class without an image, or [`Error::Stopped`].

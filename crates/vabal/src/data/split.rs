@@ -20,8 +20,8 @@ pub struct HoldOut {
     pub fraction: f64,
     /// How they are chosen.
     pub by: By,
-    /// The text that ends the name of a group within a file's name: with `"_"`, `patient7_03.png` is of
-    /// group `patient7`. Only for `by = "group"`.
+    /// The text that ends the name of a group within a file's name: with `"_"`, `patient7_03.png`
+    /// is of group `patient7`. Only for `by = "group"`.
     pub separator: String,
 }
 

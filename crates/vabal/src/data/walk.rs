@@ -28,7 +28,8 @@ pub struct Bad {
     pub reason: String,
 }
 
-/// Folders that systems and archives make beside a person's files: thumbnails, what was thrown away.
+/// Folders that systems and archives make beside a person's files: thumbnails, what was thrown
+/// away.
 const OF_SYSTEMS: [&str; 5] = ["__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information"];
 
 /// Whether a file or folder of this name is not a person's.
@@ -79,8 +80,9 @@ pub(crate) fn claims(path: &Path) -> bool {
     ImageFormat::from_extension(&ending).is_some() || others.contains(&ending.as_str())
 }
 
-/// The entries of a folder at or below `root`, without those of a labelling project, whose thumbnails are not the user's
-/// images: a project's folder is left out as a whole, or, where it is `root` itself, what the program writes there.
+/// The entries of a folder at or below `root`, without those of a labelling project, whose
+/// thumbnails are not the user's images: a project's folder is left out as a whole, or, where it is
+/// `root` itself, what the program writes there.
 pub(crate) fn entries(root: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     let mut entries = listed(folder)?;
     if folder.join(PROJECT).is_file() {
@@ -89,8 +91,9 @@ pub(crate) fn entries(root: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(entries)
 }
 
-/// The files in `root` and below that are, or claim to be, images, by path; and folders that cannot be read and links to
-/// nothing. Hidden files and the folders of projects are left out, links to folders not followed.
+/// The files in `root` and below that are, or claim to be, images, by path; and folders that cannot
+/// be read and links to nothing. Hidden files and the folders of projects are left out, links to
+/// folders not followed.
 pub(crate) fn images(root: &Path) -> Result<(Vec<PathBuf>, Vec<Bad>)> {
     let (mut paths, mut bad) = (Vec::new(), Vec::new());
     walk(root, root, &mut paths, &mut bad)?;
@@ -141,9 +144,9 @@ pub(crate) fn no_images(folder: &Path, bad: &[Bad]) -> Complaint {
         .hint("name the folder that the images are in")
 }
 
-/// When a file was last written, or put where it is, in nanoseconds since 1970. A file that takes the place of another may have the
-/// size and the time of that one, such as images without compression from one archive: the time of its inode tells them apart,
-/// where the system has one.
+/// When a file was last written, or put where it is, in nanoseconds since 1970. A file that takes
+/// the place of another may have the size and the time of that one, such as images without
+/// compression from one archive: the time of its inode tells them apart, where the system has one.
 pub(crate) fn changed_at(data: &Metadata) -> i64 {
     let since = data.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let written = since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX));

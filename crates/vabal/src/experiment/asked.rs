@@ -1,12 +1,14 @@
-//! What the round's classifier makes of what a strategy asks for: whether it asks where the classifier errs.
+//! What the round's classifier makes of what a strategy asks for: whether it asks where the
+//! classifier errs.
 //!
 //! Never here: the strategy, the store.
 
 use crate::query::Strategy;
 use crate::query::{Needs, Selection};
 
-/// How many to ask a strategy for, so that its picks are those of `budget` and as much of the pool is ranked as can be: all
-/// `left` images, unless it puts batches together, or looks at nothing, so that its scores say nothing.
+/// How many to ask a strategy for, so that its picks are those of `budget` and as much of the pool
+/// is ranked as can be: all `left` images, unless it puts batches together, or looks at nothing, so
+/// that its scores say nothing.
 pub(super) fn longest(strategy: &dyn Strategy, budget: usize, left: usize) -> usize {
     let ranks = !strategy.is_batch() && strategy.needs() != Needs::IDS;
     if ranks { budget.max(left) } else { budget }
@@ -19,8 +21,9 @@ pub(super) fn cut(selection: &mut Selection, n: usize) {
     selection.terms.iter_mut().for_each(|term| term.values.truncate(n));
 }
 
-/// The area under the ROC curve of scores, in descending order, as a detector of errors: the probability that an
-/// error has a larger score than a right prediction, equal scores counting half. `None` unless there are both.
+/// The area under the ROC curve of scores, in descending order, as a detector of errors: the
+/// probability that an error has a larger score than a right prediction, equal scores counting
+/// half. `None` unless there are both.
 pub(super) fn error_auc(scores: &[f64], errors: &[bool]) -> Option<f64> {
     let wrong = errors.iter().filter(|&&error| error).count();
     let right = errors.len() - wrong;

@@ -1,4 +1,5 @@
-//! What comes before the first round: the first pools, and what the store says the experiment is about.
+//! What comes before the first round: the first pools, and what the store says the experiment is
+//! about.
 //!
 //! Never here: rounds.
 

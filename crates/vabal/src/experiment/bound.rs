@@ -1,6 +1,8 @@
-//! A choice that knows the labels: how far balanced classes alone would go, as a bound beside the strategies.
+//! A choice that knows the labels: how far balanced classes alone would go, as a bound beside the
+//! strategies.
 //!
-//! Only an experiment has hidden labels, so that this is no strategy of [`crate::STRATEGIES`]. Never here: how reports mark it.
+//! Only an experiment has hidden labels, so that this is no strategy of [`crate::STRATEGIES`].
+//! Never here: how reports mark it.
 
 use crate::Label;
 use crate::data::{Items, Labelled};
@@ -8,8 +10,9 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::query::{Column, Needs, Query, Selection, Strategy, available, term};
 
-/// Class-balanced sampling by the true labels: one by one of the class that has the fewest, labelled and taken together, and
-/// of that class uniformly. Equal classes in their order. The score is minus the number that the class had.
+/// Class-balanced sampling by the true labels: one by one of the class that has the fewest,
+/// labelled and taken together, and of that class uniformly. Equal classes in their order. The
+/// score is minus the number that the class had.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ClassBalanced<'a, T>(pub(super) &'a Labelled<T>);
 
@@ -29,7 +32,8 @@ impl<T: Items> Strategy for ClassBalanced<'_, T> {
             left[self.0.label(id) as usize].push(id);
         }
         for ids in &mut left {
-            // By a key of the image's own, so that its place does not depend on what else is left. The last goes first.
+            // By a key of the image's own, so that its place does not depend on what else is left.
+            // The last goes first.
             ids.sort_by_cached_key(|&id| std::cmp::Reverse((query.seed.key("class-balanced", id), id)));
         }
         let mut held = vec![0_usize; query.classes];
@@ -84,7 +88,8 @@ mod tests {
         let rows = rows();
         let chosen = ask(&rows, 10, 1);
         let classes: Vec<Label> = chosen.ids.iter().map(|&id| rows.label(id)).collect();
-        // Counts 3, 1, 0: c to 1, then b and c in turn to 2, b to 3 with c used up; then a and b in turn.
+        // Counts 3, 1, 0: c to 1, then b and c in turn to 2, b to 3 with c used up; then a and b in
+        // turn.
         assert_eq!(classes, [2, 1, 2, 1, 0, 1, 0, 1, 0, 1]);
         assert_eq!(chosen.scores[..6], [0.0, -1.0, -1.0, -2.0, -3.0, -3.0]);
         assert!(chosen.scores.is_sorted_by(|a, b| a >= b));

@@ -14,8 +14,9 @@ use crate::progress::Progress;
 use crate::query::pca::Pca;
 use crate::rng::Seed;
 
-/// The images that take part as features of a pretrained network, a row for each image; the principal components are those of the
-/// pool. Features that were computed once are in the data folder.
+/// The images that take part as features of a pretrained network, a row for each image; the
+/// principal components are those of the pool. Features that were computed once are in the data
+/// folder.
 pub(super) fn see(
     frozen: &Frozen,
     data: &DataSet,

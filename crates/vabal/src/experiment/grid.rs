@@ -1,10 +1,11 @@
-//! The grid: every strategy with every seed, round by round, each finished step stored before the next.
+//! The grid: every strategy with every seed, round by round, each finished step stored before the
+//! next.
 //!
 //! A round is two steps: a classifier trained and measured; images asked. Both are functions of the
-//! configuration, the seed and what the store holds, so a run that was killed goes on as if it had not
-//! been. The runs of linear classifiers, which are short and do not depend on one another, are shared out over
-//! threads; networks are trained one after another. Never here: what the data and the learner are (`run`), how the store keeps its
-//! promise, what a front end shows.
+//! configuration, the seed and what the store holds, so a run that was killed goes on as if it had
+//! not been. The runs of linear classifiers, which are short and do not depend on one another, are
+//! shared out over threads; networks are trained one after another. Never here: what the data and
+//! the learner are (`run`), how the store keeps its promise, what a front end shows.
 
 use std::collections::HashMap;
 use std::fs;
@@ -44,8 +45,8 @@ struct Grid<'a, T> {
     weights: PathBuf,
     summary: Summary,
     ledger: Mutex<Ledger>,
-    /// The first round of every seed, which all strategies share: same pool, same weights, same quality. Held by the
-    /// worker that trains it; the others wait.
+    /// The first round of every seed, which all strategies share: same pool, same weights, same
+    /// quality. Held by the worker that trains it; the others wait.
     firsts: HashMap<u64, Mutex<Option<RoundRecord>>>,
     reporter: Reporter<'a>,
 }
@@ -62,7 +63,8 @@ struct Ledger {
 }
 
 impl Ledger {
-    /// The next run, begun unless an earlier start began it. Runs begin in the same order, whichever worker takes them.
+    /// The next run, begun unless an earlier start began it. Runs begin in the same order,
+    /// whichever worker takes them.
     fn next(&mut self) -> Result<Option<Progressed>> {
         let Some((strategy, seed)) = self.runs.next() else { return Ok(None) };
         if let Some(progressed) = self.stored.remove(&(strategy.clone(), seed)) {
@@ -154,8 +156,9 @@ impl<'a, T: Items> Grid<'a, T> {
             // On this thread, to which a device may belong.
             return self.work(0);
         }
-        // Each in a pool of one thread. In a common pool all would wait for the few threads that are not workers, and a worker that
-        // waits for a first round might be given work by the one that trains it, and wait for itself.
+        // Each in a pool of one thread. In a common pool all would wait for the few threads that
+        // are not workers, and a worker that waits for a first round might be given work by the one
+        // that trains it, and wait for itself.
         let alone = || {
             rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| {
                 Error::from(
@@ -225,9 +228,9 @@ impl<'a, T: Items> Grid<'a, T> {
         self.config.classifier.passes(self.labelled(round)) + self.data.test.len() as f64
     }
 
-    /// Image passes of looking at both pools and choosing: (looking, choosing). A VAE costs about half a pass of a network
-    /// for each image, VAAL's networks something like it; classifiers that are trained for the strategy alone cost what the
-    /// round's own does.
+    /// Image passes of looking at both pools and choosing: (looking, choosing). A VAE costs about
+    /// half a pass of a network for each image, VAAL's networks something like it; classifiers that
+    /// are trained for the strategy alone cost what the round's own does.
     fn ask_cost(&self, strategy: &dyn Strategy, round: usize) -> (f64, f64) {
         let needs = strategy.needs();
         let pool = self.data.pool.len() as f64;
@@ -290,8 +293,8 @@ impl<'a, T: Items> Grid<'a, T> {
         Ok(())
     }
 
-    /// Where the weights of a round are; those of the first are the same for every strategy, and no name of a
-    /// strategy has a dot.
+    /// Where the weights of a round are; those of the first are the same for every strategy, and no
+    /// name of a strategy has a dot.
     fn weights(&self, run: &RunRecord, round: usize) -> PathBuf {
         self.weights.join(match round {
             1 => format!("first.{}.safetensors", run.seed),
@@ -372,8 +375,8 @@ impl<'a, T: Items> Grid<'a, T> {
         Ok((record, classifier))
     }
 
-    /// The second step of a round: looks at both pools, chooses, asks, stores. Gives back the round's record
-    /// with what was asked.
+    /// The second step of a round: looks at both pools, chooses, asks, stores. Gives back the
+    /// round's record with what was asked.
     fn ask(
         &self,
         run: i64,
@@ -429,7 +432,8 @@ impl<'a, T: Items> Grid<'a, T> {
         Ok(record)
     }
 
-    /// What the round's classifier makes of what `strategy` asks for, of a selection that is as long as it can be.
+    /// What the round's classifier makes of what `strategy` asks for, of a selection that is as
+    /// long as it can be.
     fn asked(
         &self,
         (strategy, classifier, seed): (&dyn Strategy, &dyn Classifier, Seed),
@@ -461,7 +465,8 @@ impl<'a, T: Items> Grid<'a, T> {
         Ok(Asked { wrong_share, error_auc })
     }
 
-    /// Keeps small pictures of what was asked first, for the report: of the lowest seed, which it shows.
+    /// Keeps small pictures of what was asked first, for the report: of the lowest seed, which it
+    /// shows.
     fn keep_pictures(&self, seed: u64, ids: &[Id]) -> Result<()> {
         if self.config.seeds.iter().min() != Some(&seed) {
             return Ok(());
@@ -476,8 +481,8 @@ impl<'a, T: Items> Grid<'a, T> {
         Ok(())
     }
 
-    /// The classifier of a round that an earlier start stored: read back, or where its file is lost,
-    /// trained again, which gives the same.
+    /// The classifier of a round that an earlier start stored: read back, or where its file is
+    /// lost, trained again, which gives the same.
     fn again(
         &self,
         so_far: &RunRecord,

@@ -1,4 +1,5 @@
-//! What a phase costs: seconds by the wall clock, and the peak of resident memory where Linux tells.
+//! What a phase costs: seconds by the wall clock, and the peak of resident memory where Linux
+//! tells.
 //!
 //! Never here: what is measured.
 
@@ -10,8 +11,8 @@ use std::time::Instant;
 use super::record::Phase;
 use crate::error::Result;
 
-/// The peaks so far of the phases under way, by a number of their own: the system knows one peak for all of them, which every
-/// phase that begins sets back.
+/// The peaks so far of the phases under way, by a number of their own: the system knows one peak
+/// for all of them, which every phase that begins sets back.
 static UNDER_WAY: Mutex<(u64, BTreeMap<u64, u64>)> = Mutex::new((0, BTreeMap::new()));
 
 /// Runs `work` and tells what it cost.

@@ -40,10 +40,12 @@ use crate::error::Result;
 use record::{RunRecord, Summary};
 use store::Store;
 
-/// Reads what a run folder holds, finished or not: the experiment, and every run as far as it has come.
+/// Reads what a run folder holds, finished or not: the experiment, and every run as far as it has
+/// come.
 ///
 /// # Errors
-/// A folder that holds no run, or none that has begun; a store that is damaged or of a newer version.
+/// A folder that holds no run, or none that has begun; a store that is damaged or of a newer
+/// version.
 pub fn read(folder: &Path) -> Result<(Summary, Vec<RunRecord>)> {
     let store = Store::open_for_reading(folder)?;
     let summary = store.summary()?.ok_or_else(|| store::not_begun(folder))?;

@@ -1,4 +1,5 @@
-//! What an experiment tells while it runs: its events, and how those of a phase find their place in the whole.
+//! What an experiment tells while it runs: its events, and how those of a phase find their place in
+//! the whole.
 //!
 //! Never here: what the phases do, how a front end shows them.
 
@@ -25,7 +26,8 @@ pub enum Event<'a> {
         /// The rounds in all.
         rounds: usize,
     },
-    /// Something happened within a phase of a round, or, without strategy, while the data were read.
+    /// Something happened within a phase of a round, or, without strategy, while the data were
+    /// read.
     Work {
         /// Strategy, seed and round.
         at: Option<(&'a str, u64, usize)>,
@@ -129,8 +131,8 @@ pub(super) struct Listener<'l, 'o> {
     phase: &'static str,
     /// Image passes of this step before the phase, and of the phase.
     span: (f64, f64),
-    /// How much of the phase is done, from 0 to 1. Never goes back: within a phase several networks may be trained,
-    /// each of which counts from 0.
+    /// How much of the phase is done, from 0 to 1. Never goes back: within a phase several networks
+    /// may be trained, each of which counts from 0.
     share: f64,
     pub(super) warnings: Vec<String>,
 }

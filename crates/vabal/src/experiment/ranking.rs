@@ -1,8 +1,10 @@
-//! Strategies compared over several data sets: mean ranks, the Friedman test, Nemenyi's critical difference, the Wilcoxon
-//! signed-rank test, and Holm's correction (Demšar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 2006).
+//! Strategies compared over several data sets: mean ranks, the Friedman test, Nemenyi's critical
+//! difference, the Wilcoxon signed-rank test, and Holm's correction (Demšar, "Statistical
+//! Comparisons of Classifiers over Multiple Data Sets", JMLR 2006).
 //!
-//! A pair is tested by Wilcoxon and not by its mean ranks, which depend on the other strategies too (Benavoli, Corani & Mangili,
-//! "Should We Really Use Post-Hoc Tests Based on Mean-Ranks?", JMLR 2016).
+//! A pair is tested by Wilcoxon and not by its mean ranks, which depend on the other strategies too
+//! (Benavoli, Corani & Mangili, "Should We Really Use Post-Hoc Tests Based on Mean-Ranks?", JMLR
+//! 2016).
 //!
 //! Never here: which figure of a run is compared; tables and drawings.
 
@@ -24,8 +26,9 @@ pub struct Ranking {
 }
 
 impl Ranking {
-    /// Of a quality [N, k] of k strategies on N data sets, larger being better. Ties share the mean of their ranks. `None`
-    /// below two data sets or two strategies, or with a value that is not finite.
+    /// Of a quality [N, k] of k strategies on N data sets, larger being better. Ties share the mean
+    /// of their ranks. `None` below two data sets or two strategies, or with a value that is not
+    /// finite.
     #[must_use]
     pub fn of(quality: &[Vec<f64>]) -> Option<Self> {
         let (sets, k) = (quality.len(), quality.first()?.len());
@@ -55,8 +58,8 @@ impl Ranking {
         order
     }
 
-    /// The groups of strategies that are not told apart, each as its first and its last place in [`Ranking::order`]: at least
-    /// two, and none within another.
+    /// The groups of strategies that are not told apart, each as its first and its last place in
+    /// [`Ranking::order`]: at least two, and none within another.
     #[must_use]
     pub fn groups(&self) -> Vec<(usize, usize)> {
         let ranks: Vec<f64> = self.order().into_iter().map(|k| self.mean_ranks[k]).collect();
@@ -72,8 +75,9 @@ impl Ranking {
     }
 }
 
-/// For each strategy of a quality [N, k] the p of the Wilcoxon signed-rank test against the strategy `control`, corrected by Holm
-/// for as many comparisons as there are others; 1 for `control` itself.
+/// For each strategy of a quality [N, k] the p of the Wilcoxon signed-rank test against the
+/// strategy `control`, corrected by Holm for as many comparisons as there are others; 1 for
+/// `control` itself.
 ///
 /// # Panics
 /// If there is no such strategy, as indexing does.
@@ -91,9 +95,9 @@ pub fn against(quality: &[Vec<f64>], control: usize) -> Vec<f64> {
     all
 }
 
-/// The two-sided p of the Wilcoxon signed-rank test that differences are symmetric around 0. Differences of 0 are left out, and
-/// equal sizes share the mean of their ranks. Exact, also with ties: of the ranks that there are, every choice of signs is as
-/// likely as another.
+/// The two-sided p of the Wilcoxon signed-rank test that differences are symmetric around 0.
+/// Differences of 0 are left out, and equal sizes share the mean of their ranks. Exact, also with
+/// ties: of the ranks that there are, every choice of signs is as likely as another.
 #[must_use]
 pub fn wilcoxon(differences: &[f64]) -> f64 {
     let differences: Vec<f64> = differences.iter().copied().filter(|&d| d != 0.0).collect();
@@ -147,8 +151,8 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
     corrected
 }
 
-/// The probability that χ² of `freedom` degrees is above x: the regularised upper incomplete gamma function Q(freedom / 2, x / 2),
-/// by its series, or by its continued fraction where x is large.
+/// The probability that χ² of `freedom` degrees is above x: the regularised upper incomplete gamma
+/// function Q(freedom / 2, x / 2), by its series, or by its continued fraction where x is large.
 fn chi_square_above(x: f64, freedom: f64) -> f64 {
     let (a, x) = (freedom / 2.0, x / 2.0);
     if x == 0.0 {
@@ -171,10 +175,12 @@ fn chi_square_above(x: f64, freedom: f64) -> f64 {
     front / (x + 1.0 - a - fraction)
 }
 
-/// The quantile of the range of k independent standard normal values: the studentised range with infinite degrees of freedom.
+/// The quantile of the range of k independent standard normal values: the studentised range with
+/// infinite degrees of freedom.
 fn range_quantile(probability: f64, k: usize) -> f64 {
     let below = |z: f64| erfc(-z / SQRT_2) / 2.0;
-    // P(range ≤ q) = k ∫ φ(z) (Φ(z) − Φ(z − q))^(k−1) dz, by the trapezoid rule, which is exact to rounding here.
+    // P(range ≤ q) = k ∫ φ(z) (Φ(z) − Φ(z − q))^(k−1) dz, by the trapezoid rule, which is exact to
+    // rounding here.
     let step = 0.02;
     let within = |q: f64| -> f64 {
         let at = |i: i32| {
@@ -197,7 +203,8 @@ mod tests {
 
     #[test]
     fn quantiles_of_the_range_are_those_of_published_tables() {
-        // Demšar 2006, Table 5: divided by √2, at 5 %, to three decimals that are not always rounded.
+        // Demšar 2006, Table 5: divided by √2, at 5 %, to three decimals that are not always
+        // rounded.
         let table = [1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164];
         for (k, expected) in (2..).zip(table) {
             assert!((range_quantile(0.95, k) / SQRT_2 - expected).abs() < 1e-3, "{k}");
@@ -225,7 +232,8 @@ mod tests {
         assert_eq!(ranks(&[0.3; 3]), [2.0; 3]);
     }
 
-    /// Demšar 2006, Table 6: four algorithms on 14 data sets, mean ranks 3.143, 2.000, 2.893 and 1.964.
+    /// Demšar 2006, Table 6: four algorithms on 14 data sets, mean ranks 3.143, 2.000, 2.893 and
+    /// 1.964.
     #[test]
     fn the_example_of_the_paper_has_its_numbers() {
         let auc = [
@@ -279,7 +287,8 @@ mod tests {
 
     #[test]
     fn wilcoxon_is_that_of_published_tables() {
-        // The largest W whose p is at most 5 % in Wilcoxon's table, where W is the smaller sum of ranks.
+        // The largest W whose p is at most 5 % in Wilcoxon's table, where W is the smaller sum of
+        // ranks.
         for (n, critical) in [(6, 0), (7, 2), (8, 3), (9, 5), (10, 8), (14, 21), (20, 52), (25, 89)] {
             // Signs that give the sum W: the largest ranks first.
             let of = |w: i32| {

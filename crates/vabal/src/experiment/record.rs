@@ -1,4 +1,5 @@
-//! What an experiment leaves behind, as plain structs: the store writes them, the report reads them.
+//! What an experiment leaves behind, as plain structs: the store writes them, the report reads
+//! them.
 //!
 //! ```
 //! use vabal::experiment::record::Phase;
@@ -37,7 +38,8 @@ pub struct RoundRecord {
     pub metrics: Metrics,
     /// What was asked at the end of this round, best first; empty in the last round.
     pub picks: Vec<Pick>,
-    /// What the round's classifier made of what was asked; none in the last round, and of stores from before it was recorded.
+    /// What the round's classifier made of what was asked; none in the last round, and of stores
+    /// from before it was recorded.
     pub asked: Option<Asked>,
     /// The state of the VAE that chose, where one did.
     pub vae: Option<Health>,
@@ -71,8 +73,9 @@ pub struct Pick {
 pub struct Asked {
     /// Share of the picks whose class the classifier gets wrong.
     pub wrong_share: f64,
-    /// Area under the ROC curve of the score against the classifier's errors over the unlabelled pool, equal scores counting half: 0.5
-    /// is chance. `None` of a strategy that puts batches together and ranks no pool, and where all or none of the pool is wrong.
+    /// Area under the ROC curve of the score against the classifier's errors over the unlabelled
+    /// pool, equal scores counting half: 0.5 is chance. `None` of a strategy that puts batches
+    /// together and ranks no pool, and where all or none of the pool is wrong.
     pub error_auc: Option<f64>,
 }
 

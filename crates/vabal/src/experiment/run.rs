@@ -1,4 +1,5 @@
-//! An experiment: its data, what learns from them, and the grid of its runs (`grid`), begun or gone on with.
+//! An experiment: its data, what learns from them, and the grid of its runs (`grid`), begun or gone
+//! on with.
 //!
 //! Never here: what a run does.
 
@@ -31,8 +32,8 @@ pub struct Outcome {
     pub already: bool,
 }
 
-/// Runs what `config` says in the folder `out`, or what is left of it. `data_dir` is where data sets are; `open` opens a backbone,
-/// as [`backbone::open`](crate::backbone::open) does.
+/// Runs what `config` says in the folder `out`, or what is left of it. `data_dir` is where data
+/// sets are; `open` opens a backbone, as [`backbone::open`](crate::backbone::open) does.
 ///
 /// # Errors
 /// What the configuration, the folder, the data, the device, the training or a strategy says, or
@@ -61,8 +62,8 @@ pub fn run(
     };
     // The data are the same for every seed of the experiment: `data.seed` alone decides over them.
     let data = config.data.load(Seed::new(0), data_dir, &mut listen);
-    // Warnings wait for the configuration: beside its error they would be noise. Beside an error of the data
-    // they may be its reason.
+    // Warnings wait for the configuration: beside its error they would be noise. Beside an error of
+    // the data they may be its reason.
     let firsts = match &data {
         Ok(Loaded::Images(data)) => first_pools(config, data)?,
         Ok(Loaded::Features(data)) => first_pools(config, data)?,

@@ -1,7 +1,8 @@
 //! The run folder: `config.toml`, the SQLite store, the lock that keeps a second process out.
 //!
-//! Every finished step is one transaction, flushed to the disk before it counts: what is in the store has
-//! happened, whole, and nothing else has. Never here: what a step is, what is worth storing.
+//! Every finished step is one transaction, flushed to the disk before it counts: what is in the
+//! store has happened, whole, and nothing else has. Never here: what a step is, what is worth
+//! storing.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -206,7 +207,8 @@ impl Store {
         })
     }
 
-    /// Stores what a round asked for, why, and with what answers; `phases` follow those stored before.
+    /// Stores what a round asked for, why, and with what answers; `phases` follow those stored
+    /// before.
     ///
     /// # Errors
     /// The store cannot be written.
@@ -235,8 +237,8 @@ impl Store {
         })
     }
 
-    /// Marks the experiment as finished, and folds the write-ahead log into the one file, so that it can be
-    /// copied and read from anywhere.
+    /// Marks the experiment as finished, and folds the write-ahead log into the one file, so that
+    /// it can be copied and read from anywhere.
     ///
     /// # Errors
     /// The store cannot be written.

@@ -1,6 +1,6 @@
 //! What an experiment comes to: one number per run, mean and spread over seeds, and the paired
-//! comparison with a baseline. Pure functions of the records; the terminal's table, the report and the
-//! Markdown tables all take their numbers from here.
+//! comparison with a baseline. Pure functions of the records; the terminal's table, the report and
+//! the Markdown tables all take their numbers from here.
 //!
 //! Never here: files, formatting, colours.
 //!
@@ -22,8 +22,8 @@ use crate::Label;
 use crate::config::is_bound;
 use crate::metrics::{Metrics, mean};
 
-/// A quality of one round that is followed over rounds. A fraction from 0 to 1; larger is better, unless
-/// [`Measure::lower_is_better`].
+/// A quality of one round that is followed over rounds. A fraction from 0 to 1; larger is better,
+/// unless [`Measure::lower_is_better`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
@@ -77,8 +77,8 @@ impl Measure {
 pub enum Figure {
     /// Mean over rounds: "average" in the paper's tables.
     Average,
-    /// Area under the curve over the number of labels, by the trapezoid rule, divided by the range of
-    /// labels, so that it is again a fraction.
+    /// Area under the curve over the number of labels, by the trapezoid rule, divided by the range
+    /// of labels, so that it is again a fraction.
     Area,
     /// The last round: "final" in the paper's tables.
     Final,
@@ -186,7 +186,8 @@ pub fn spread(runs: &[RunRecord], strategy: &str, measure: Measure, figure: Figu
     Spread::of(&values)
 }
 
-/// A strategy against a baseline, seed by seed: both had the same first pool and the same initial weights.
+/// A strategy against a baseline, seed by seed: both had the same first pool and the same initial
+/// weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Paired {
     /// (seed, strategy − baseline) for every seed that both have, seeds ascending.
@@ -195,7 +196,8 @@ pub struct Paired {
     pub spread: Spread,
     /// Seeds where the strategy was strictly better.
     pub won: usize,
-    /// 95 % confidence interval of the mean difference by the paired t-test; `None` below three seeds.
+    /// 95 % confidence interval of the mean difference by the paired t-test; `None` below three
+    /// seeds.
     pub interval: Option<(f64, f64)>,
 }
 
@@ -219,7 +221,8 @@ pub fn paired(strategy: &[(u64, f64)], baseline: &[(u64, f64)]) -> Option<Paired
     Some(Paired { won: values.iter().filter(|&&value| value > 0.0).count(), differences, spread, interval })
 }
 
-/// [`paired`] for one figure of two strategies; `None` where they share no seed or the baseline is absent.
+/// [`paired`] for one figure of two strategies; `None` where they share no seed or the baseline is
+/// absent.
 #[must_use]
 pub fn against(
     runs: &[RunRecord],
@@ -236,17 +239,19 @@ pub fn against(
     Some(pair)
 }
 
-/// How far a strategy goes from the baseline to the bound, as a fraction: the sum of its differences from the baseline divided by
-/// that of the bound's, of pairs as [`beside_bound`] gives them. A quotient of sums, because that of a single pair means nothing
-/// where the bound is hardly better than the baseline; `None` where it is not better on the whole.
+/// How far a strategy goes from the baseline to the bound, as a fraction: the sum of its
+/// differences from the baseline divided by that of the bound's, of pairs as [`beside_bound`] gives
+/// them. A quotient of sums, because that of a single pair means nothing where the bound is hardly
+/// better than the baseline; `None` where it is not better on the whole.
 #[must_use]
 pub fn way(pairs: &[(f64, f64)]) -> Option<f64> {
     let (ours, bounds) = pairs.iter().fold((0.0, 0.0), |(a, b), pair| (a + pair.0, b + pair.1));
     (bounds > 0.0).then(|| ours / bounds)
 }
 
-/// The mean differences from the baseline of (a strategy, the bound) over the seeds that all three have, the sign turned where less
-/// is better; `None` where there is no such seed, and of the two themselves.
+/// The mean differences from the baseline of (a strategy, the bound) over the seeds that all three
+/// have, the sign turned where less is better; `None` where there is no such seed, and of the two
+/// themselves.
 #[must_use]
 pub fn beside_bound(
     runs: &[RunRecord],

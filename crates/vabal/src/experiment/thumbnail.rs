@@ -1,5 +1,5 @@
-//! The few small pictures that a run folder keeps of what was asked first, as `thumbnails/ID.png`, so
-//! that the report can show them without the data set.
+//! The few small pictures that a run folder keeps of what was asked first, as `thumbnails/ID.png`,
+//! so that the report can show them without the data set.
 //!
 //! Never here: which images are worth keeping; full-size images.
 
@@ -32,7 +32,8 @@ pub struct Thumbnail {
 }
 
 impl Thumbnail {
-    /// The thumbnail of an image given as [channels, height, width]; grey becomes three equal channels.
+    /// The thumbnail of an image given as [channels, height, width]; grey becomes three equal
+    /// channels.
     ///
     /// # Errors
     /// A number of bytes that is not the shape's.

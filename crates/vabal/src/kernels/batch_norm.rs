@@ -1,5 +1,5 @@
-//! Batch normalisation (Ioffe & Szegedy 2015) over [B, H, W, C]: forward, and backward step by step, so that whoever joins layers
-//! says what is kept between two of them.
+//! Batch normalisation (Ioffe & Szegedy 2015) over [B, H, W, C]: forward, and backward step by
+//! step, so that whoever joins layers says what is kept between two of them.
 //!
 //! Never here: convolutions, a graph of gradients.
 
@@ -34,14 +34,15 @@ pub(crate) fn frozen(gamma: &[f32], beta: &[f32], mean: &[f32], variance: &[f32]
     Affine { mean: mean.to_vec(), scale: scale.collect(), shift: beta.to_vec() }
 }
 
-/// The statistics of one image's plane [H · W, C], as [`BatchNorm::new`] wants them of each: mean and sum of squared
-/// distances, [2, C].
+/// The statistics of one image's plane [H · W, C], as [`BatchNorm::new`] wants them of each: mean
+/// and sum of squared distances, [2, C].
 pub(crate) fn moments(workspace: &Workspace, plane: &[f32], moments: &mut [f32]) {
     norm::moments(workspace.vectors, plane, moments);
 }
 
 impl BatchNorm {
-    /// Normalises `values` [B, H, W, C] of which [`moments`] [B, 2, C] are known; `gamma` and `beta` are [C].
+    /// Normalises `values` [B, H, W, C] of which [`moments`] [B, 2, C] are known; `gamma` and
+    /// `beta` are [C].
     pub fn new(values: Vec<f32>, moments: &[f32], gamma: &[f32], beta: &[f32]) -> Self {
         let channels = gamma.len();
         assert!(beta.len() == channels, "one value per channel");
@@ -120,8 +121,9 @@ impl BatchNorm {
         norm::gradient_sums(workspace.vectors, dy, x, cut, &self.affine, sums);
     }
 
-    /// Back through the normalisation, from the gradient `dy` of the output, which becomes that of what was added to it where `passed`
-    /// says so. Returns the gradient of what was normalised, in its place, and writes those of gamma and beta.
+    /// Back through the normalisation, from the gradient `dy` of the output, which becomes that of
+    /// what was added to it where `passed` says so. Returns the gradient of what was normalised, in
+    /// its place, and writes those of gamma and beta.
     pub fn backward(
         mut self,
         workspace: &Workspace,
@@ -161,8 +163,8 @@ impl BatchNorm {
     }
 }
 
-/// Mean and variance of each channel over the batch, from the images' means and sums of squared distances: [B, 2, C] to
-/// twice [C].
+/// Mean and variance of each channel over the batch, from the images' means and sums of squared
+/// distances: [B, 2, C] to twice [C].
 fn over_batch(moments: &[f32], channels: usize, pixels: usize) -> (Vec<f64>, Vec<f64>) {
     let images = moments.len() / (2 * channels);
     let mut mean = vec![0.0; channels];

@@ -1,10 +1,11 @@
-//! Convolutions of channels-last images: the forward pass, the gradient of the input, the gradient of the
-//! weight. Direct: no patches are unrolled. A register tile of a few output pixels by one or two vectors of
-//! output channels runs over the taps of the kernel and the input channels.
+//! Convolutions of channels-last images: the forward pass, the gradient of the input, the gradient
+//! of the weight. Direct: no patches are unrolled. A register tile of a few output pixels by one or
+//! two vectors of output channels runs over the taps of the kernel and the input channels.
 //!
-//! Images are [B, H, W, C], weights [to, from, k, k] as PyTorch has them. An image is computed by one thread and the terms of
-//! an element are added in one order, so that neither threads nor the processor's vectors change a bit, as
-//! long as it has fused multiply-add. Never here: normalisation, tensors of a framework.
+//! Images are [B, H, W, C], weights [to, from, k, k] as PyTorch has them. An image is computed by
+//! one thread and the terms of an element are added in one order, so that neither threads nor the
+//! processor's vectors change a bit, as long as it has fused multiply-add. Never here:
+//! normalisation, tensors of a framework.
 
 mod weight;
 
@@ -59,8 +60,8 @@ impl Geometry {
     }
 }
 
-/// What is convolved: values as they are, or such as are normalised and cut by a ReLU while they are read, so that what comes out
-/// of that need not be kept.
+/// What is convolved: values as they are, or such as are normalised and cut by a ReLU while they
+/// are read, so that what comes out of that need not be kept.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub values: &'a [f32],
@@ -73,8 +74,9 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Convolves `x` [B, H, W, from] with `weight` [to, from, k, k] into `out` [B, H', W', to]. `finish` is given each image of
-/// `out` while it is still in the cache, its index, and its share of `notes` [B, ·].
+/// Convolves `x` [B, H, W, from] with `weight` [to, from, k, k] into `out` [B, H', W', to].
+/// `finish` is given each image of `out` while it is still in the cache, its index, and its share
+/// of `notes` [B, ·].
 pub(crate) fn forward(
     workspace: &Workspace,
     geometry: &Geometry,
@@ -95,8 +97,8 @@ pub(crate) fn forward(
     Plan::forward(g).run(workspace.vectors, x, weight, out, false, notes, finish);
 }
 
-/// The gradient of the input, `dx` [B, H, W, from], from that of the output, `dy` [B, H', W', to]; with `add`, added to what is there.
-/// `notes` and `finish` as for [`forward`].
+/// The gradient of the input, `dx` [B, H, W, from], from that of the output, `dy` [B, H', W', to];
+/// with `add`, added to what is there. `notes` and `finish` as for [`forward`].
 #[expect(clippy::too_many_arguments, reason = "arrays in, arrays out: a struct would only name them again")]
 pub(crate) fn input_gradient(
     workspace: &Workspace,
@@ -118,8 +120,8 @@ pub(crate) fn input_gradient(
     Plan::input_gradient(g).run(workspace.vectors, Source::as_is(dy), weight, dx, add, notes, finish);
 }
 
-/// A convolution as gathering: what every pixel of the destination adds up from the source, which is copied
-/// image by image into a frame of zeros so that no tap falls outside.
+/// A convolution as gathering: what every pixel of the destination adds up from the source, which
+/// is copied image by image into a frame of zeros so that no tap falls outside.
 struct Plan {
     /// Source: rows, columns, channels.
     source: [usize; 3],
@@ -165,8 +167,8 @@ impl Plan {
         plan
     }
 
-    /// Row y of the input was read by output row o through tap k where y + padding = o · stride + k: for each remainder of y
-    /// by the stride, through some of the taps only.
+    /// Row y of the input was read by output row o through tap k where y + padding = o · stride +
+    /// k: for each remainder of y by the stride, through some of the taps only.
     fn input_gradient(g: &Geometry) -> Self {
         let (height, width) = g.out();
         let (stride, padding, size) = (g.stride as isize, g.padding as isize, g.size as isize);
@@ -276,8 +278,8 @@ impl Plan {
         );
     }
 
-    /// The weights in the order in which they are read: block of destination channels, phase, tap, source
-    /// channel, destination channel.
+    /// The weights in the order in which they are read: block of destination channels, phase, tap,
+    /// source channel, destination channel.
     fn pack(&self, weight: impl Fn(usize, usize, usize) -> f32 + Sync, together: usize) -> Vec<f32> {
         let (from, to) = (self.source[2], self.destination[2]);
         let taps: Vec<usize> =
@@ -351,8 +353,9 @@ impl Image<'_> {
                         unsafe_code,
                         reason = "a tile reads by pointer, so that nothing is checked inside its loop"
                     )]
-                    // SAFETY: the frame was laid out by the plan so that every tap of every pixel, with all channels
-                    // of the source, lies inside it; the weights are one for each tap, source channel and destination channel of the block.
+                    // SAFETY: the frame was laid out by the plan so that every tap of every pixel,
+                    // with all channels of the source, lies inside it; the weights are one for each
+                    // tap, source channel and destination channel of the block.
                     let sums = unsafe { tile::<S, P, V>(simd, starts, &phase.taps, from, weights.as_ptr()) };
                     for (&(_, at), sums) in pixels.iter().zip(&sums) {
                         let to = &mut destination[at + first..at + first + live];
@@ -371,8 +374,8 @@ impl Image<'_> {
 /// The sums of P pixels in V vectors of channels, over all taps and source channels.
 ///
 /// # Safety
-/// For each pixel and tap, `from` values are readable at its start plus the tap's offset; taps × from × V vectors
-/// are readable at `weights`.
+/// For each pixel and tap, `from` values are readable at its start plus the tap's offset; taps ×
+/// from × V vectors are readable at `weights`.
 #[inline(always)]
 #[expect(unsafe_code, reason = "reads by pointer")]
 pub(super) unsafe fn tile<S: Simd, const P: usize, const V: usize>(
@@ -405,8 +408,8 @@ pub(super) unsafe fn tile<S: Simd, const P: usize, const V: usize>(
     sums
 }
 
-/// Adds the products of `n` pixels of a row: P channels of the input by V vectors of the output's gradient, of
-/// which `live` values are there. The steps are from pixel to pixel.
+/// Adds the products of `n` pixels of a row: P channels of the input by V vectors of the output's
+/// gradient, of which `live` values are there. The steps are from pixel to pixel.
 #[inline(always)]
 #[expect(
     clippy::too_many_arguments,
@@ -431,8 +434,8 @@ pub(super) fn strip<S: Simd, const P: usize, const V: usize>(
             unsafe_code,
             reason = "a row is read by pointer, so that nothing is checked inside its loop"
         )]
-        // SAFETY: as asserted, P values are readable at x and `live` at dy in each of n steps. Where `live` is
-        // not V vectors, there is one, and it is read by parts.
+        // SAFETY: as asserted, P values are readable at x and `live` at dy in each of n steps.
+        // Where `live` is not V vectors, there is one, and it is read by parts.
         unsafe {
             let mut columns = [simd.splat_f32s(0.0); V];
             if whole {

@@ -1,6 +1,8 @@
-//! What `bench/layers.py` times: the passes of one convolution, and what the processor could do at most.
+//! What `bench/layers.py` times: the passes of one convolution, and what the processor could do at
+//! most.
 //!
-//! Hidden from the documentation, and no part of the library's promises. Never here: what a program would call.
+//! Hidden from the documentation, and no part of the library's promises. Never here: what a program
+//! would call.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -35,13 +37,15 @@ impl Layer {
         Geometry { batch, height: side, width: side, from, to, size, stride, padding: size / 2 }
     }
 
-    /// Operations of one pass as the definition counts them, two for a multiplication and its addition.
+    /// Operations of one pass as the definition counts them, two for a multiplication and its
+    /// addition.
     pub fn operations(&self) -> f64 {
         let g = self.geometry();
         2.0 * (g.batch * g.map() * g.from * g.size * g.size) as f64
     }
 
-    /// Seconds of the forward pass, the gradient of the input and that of the weight, the median of `repeats` each.
+    /// Seconds of the forward pass, the gradient of the input and that of the weight, the median of
+    /// `repeats` each.
     pub fn seconds(&self, repeats: usize) -> [f64; 3] {
         let g = self.geometry();
         let some = |n: usize| (0..n).map(|i| (i % 97) as f32 / 97.0 - 0.5).collect::<Vec<f32>>();

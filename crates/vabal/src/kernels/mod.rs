@@ -1,4 +1,5 @@
-//! The one room with `unsafe`: arithmetic below the level of arrays. Each `unsafe` states its reason.
+//! The one room with `unsafe`: arithmetic below the level of arrays. Each `unsafe` states its
+//! reason.
 //!
 //! Never here: anything that knows what the numbers mean.
 

@@ -1,9 +1,9 @@
-//! Batch normalisation of channels-last images, with an addition and a ReLU behind it: what the forward pass and
-//! its gradient do to every value.
+//! Batch normalisation of channels-last images, with an addition and a ReLU behind it: what the
+//! forward pass and its gradient do to every value.
 //!
-//! A plane is what one image has, [H · W, C]; every function here works on one. Channels are worked on a
-//! vector at a time, down the whole plane, so that what belongs to a channel stays in registers. Never here: sums
-//! over the batch.
+//! A plane is what one image has, [H · W, C]; every function here works on one. Channels are worked
+//! on a vector at a time, down the whole plane, so that what belongs to a channel stays in
+//! registers. Never here: sums over the batch.
 
 use pulp::{Simd, WithSimd};
 
@@ -23,8 +23,8 @@ pub(crate) struct Affine {
     pub shift: Vec<f32>,
 }
 
-/// What becomes of a value as it is read. A trait and not a closure, which would not be compiled for the vectors of its
-/// caller.
+/// What becomes of a value as it is read. A trait and not a closure, which would not be compiled
+/// for the vectors of its caller.
 pub(super) trait Reading: Copy {
     /// What belongs to a vector of channels.
     type Channels<S: Simd>: Copy;
@@ -69,13 +69,15 @@ impl Reading for Activated<'_> {
     }
 }
 
-/// What is below `least` becomes it. A number that is none stays one: a diverged training must be seen.
+/// What is below `least` becomes it. A number that is none stays one: a diverged training must be
+/// seen.
 #[inline(always)]
 fn cut<S: Simd>(simd: S, y: S::f32s, least: S::f32s) -> S::f32s {
     simd.select_f32s(simd.less_than_f32s(y, least), least, y)
 }
 
-/// Normalises `plane` in place, or `from` into it, adds `residual`, and with `relu` cuts off what is below zero.
+/// Normalises `plane` in place, or `from` into it, adds `residual`, and with `relu` cuts off what
+/// is below zero.
 pub(crate) fn normalise(
     vectors: Vectors,
     affine: &Affine,
@@ -115,8 +117,8 @@ impl<'a> Cut<'a> {
     }
 }
 
-/// For every channel the sums of the gradient `dy` behind the ReLU, and of it times the distance of what was normalised, `x`, from the
-/// mean: `sums` [2, C].
+/// For every channel the sums of the gradient `dy` behind the ReLU, and of it times the distance of
+/// what was normalised, `x`, from the mean: `sums` [2, C].
 pub(super) fn gradient_sums(
     vectors: Vectors,
     dy: &[f32],
@@ -131,14 +133,15 @@ pub(super) fn gradient_sums(
     vectors.run(Blocks { channels, work: GradientSums { dy, x, cut, affine, plain, weighted } });
 }
 
-/// The gradient of an output, to be read, or to be overwritten with what of it passes the ReLU, which is the gradient of
-/// a residual that was added.
+/// The gradient of an output, to be read, or to be overwritten with what of it passes the ReLU,
+/// which is the gradient of a residual that was added.
 pub(super) enum Gradient<'a> {
     Read(&'a [f32]),
     Passed(&'a mut [f32]),
 }
 
-/// Turns what was normalised, `x`, into its gradient: `scale · gradient + (x − mean) · slope + shift`.
+/// Turns what was normalised, `x`, into its gradient: `scale · gradient + (x − mean) · slope +
+/// shift`.
 pub(super) fn input_gradient(
     vectors: Vectors,
     dy: Gradient<'_>,
@@ -157,7 +160,8 @@ pub(super) fn input_gradient(
     vectors.run(Blocks { channels, work: InputGradient { dy, cut, affine, slope, shift, x } });
 }
 
-/// Work on the channels `first` to `first + live`, which fill a vector or, at the end, a part of one.
+/// Work on the channels `first` to `first + live`, which fill a vector or, at the end, a part of
+/// one.
 trait Block {
     fn block<S: Simd>(&mut self, simd: S, first: usize, live: usize);
 }
@@ -184,7 +188,8 @@ fn write<S: Simd>(simd: S, values: &mut [f32], at: usize, live: usize, vector: S
     store(simd, &[vector], &mut values[at..at + live]);
 }
 
-/// Sums down a plane, N at once, and each in four parts so that no addition waits for the one before.
+/// Sums down a plane, N at once, and each in four parts so that no addition waits for the one
+/// before.
 #[inline(always)]
 fn sums<S: Simd, const N: usize>(
     simd: S,

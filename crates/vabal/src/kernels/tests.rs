@@ -45,11 +45,12 @@ fn plain(g: &Geometry, x: &[f32], weight: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
     [y, dx, dw]
 }
 
-/// How far a sum may be off, in units of the rounding of 1 per term: its terms are up to 1 and of both signs, so that
-/// it stays small and the roundings, too, are of both signs. Seen: 0.5.
+/// How far a sum may be off, in units of the rounding of 1 per term: its terms are up to 1 and of
+/// both signs, so that it stays small and the roundings, too, are of both signs. Seen: 0.5.
 const BOUND: f64 = 2.0;
 
-/// The same for Winograd's way, which adds and takes away again what is some ten times as large. Seen: 5.6.
+/// The same for Winograd's way, which adds and takes away again what is some ten times as large.
+/// Seen: 5.6.
 const WINOGRAD: f64 = 12.0;
 
 /// The largest distance, in that unit.

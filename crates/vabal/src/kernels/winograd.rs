@@ -1,13 +1,14 @@
-//! Convolutions of 3 × 3 with stride 1 and padding 1 by Winograd's minimal filtering F(4 × 4, 3 × 3): a quarter of the
-//! multiplications (Lavin & Gray, CVPR 2016, arXiv:1509.09308).
+//! Convolutions of 3 × 3 with stride 1 and padding 1 by Winograd's minimal filtering F(4 × 4, 3 ×
+//! 3): a quarter of the multiplications (Lavin & Gray, CVPR 2016, arXiv:1509.09308).
 //!
-//! A tile of 4 × 4 outputs needs 6 × 6 inputs. Both it and the kernel are taken to 36 points, `V = Bᵀ d B` and `U = G g Gᵀ`; at each
-//! point the sum over the input channels is a matrix product over all tiles, `M = V U`; the outputs are `Aᵀ M A`. The
-//! gradient of the weight is the same read backwards, `Gᵀ (Vᵀ (A dy Aᵀ)) G`.
+//! A tile of 4 × 4 outputs needs 6 × 6 inputs. Both it and the kernel are taken to 36 points, `V =
+//! Bᵀ d B` and `U = G g Gᵀ`; at each point the sum over the input channels is a matrix product over
+//! all tiles, `M = V U`; the outputs are `Aᵀ M A`. The gradient of the weight is the same read
+//! backwards, `Gᵀ (Vᵀ (A dy Aᵀ)) G`.
 //!
-//! Tiles are worked on some at a time, so that what lies between the steps stays in the cache. What a tile gives does not
-//! depend on which others are beside it, nor on the thread. Never here: a stride, another size of the
-//! kernel, tensors of a framework.
+//! Tiles are worked on some at a time, so that what lies between the steps stays in the cache. What
+//! a tile gives does not depend on which others are beside it, nor on the thread. Never here: a
+//! stride, another size of the kernel, tensors of a framework.
 
 mod points;
 mod weight;
@@ -29,7 +30,8 @@ const SPAN: usize = TILE + 2;
 /// Points at which a tile is multiplied.
 const POINTS: usize = SPAN * SPAN;
 
-/// Whether this way saves at least half of the multiplications, and has channels enough to pay for its sums.
+/// Whether this way saves at least half of the multiplications, and has channels enough to pay for
+/// its sums.
 pub(super) fn suits(g: &Geometry) -> bool {
     let (pixels, tiles) = (g.height * g.width, Tiles::of(g).per_image());
     (g.size, g.stride, g.padding) == (3, 1, 1)
@@ -74,7 +76,8 @@ pub(super) fn forward(
         .run(workspace, x, out, notes, finish);
 }
 
-/// The gradient of the input, as [`super::conv::input_gradient`]: a convolution with the kernel turned by 180°.
+/// The gradient of the input, as [`super::conv::input_gradient`]: a convolution with the kernel
+/// turned by 180°.
 #[expect(clippy::too_many_arguments, reason = "arrays in, arrays out: a struct would only name them again")]
 pub(super) fn input_gradient(
     workspace: &Workspace,
@@ -92,8 +95,9 @@ pub(super) fn input_gradient(
     product.run(workspace, Source::as_is(dy), dx, notes, finish);
 }
 
-/// U, in the order in which it is read: block of destination channels, point, source channel, destination channel. `at` says where
-/// the nine weights of a destination and a source channel are; `turned` reads them backwards.
+/// U, in the order in which it is read: block of destination channels, point, source channel,
+/// destination channel. `at` says where the nine weights of a destination and a source channel are;
+/// `turned` reads them backwards.
 fn pack<'a>(
     workspace: &'a Workspace,
     [from, to]: [usize; 2],
@@ -157,8 +161,8 @@ impl WithSimd for Kernel<'_> {
     }
 }
 
-/// Values from one point of rows × channels to the next: a line more than there are, or else all 36 would meet in the
-/// same few places of the cache.
+/// Values from one point of rows × channels to the next: a line more than there are, or else all 36
+/// would meet in the same few places of the cache.
 fn apart(rows: usize, channels: usize) -> usize {
     rows * channels + 16
 }
@@ -174,8 +178,8 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// Tiles that are worked on together. The more there are, the less often the weights are read; the fewer, the nearer is
-    /// what lies between the steps.
+    /// Tiles that are worked on together. The more there are, the less often the weights are read;
+    /// the fewer, the nearer is what lies between the steps.
     fn together(&self) -> usize {
         match size_of_val(self.packed) {
             0..0x4_0000 => 64,
@@ -296,8 +300,8 @@ impl Product<'_> {
                         unsafe_code,
                         reason = "a tile reads by pointer, so that nothing is checked inside its loop"
                     )]
-                    // SAFETY: each start has `from` values behind it; the weights are one for each source channel and
-                    // destination channel of the block.
+                    // SAFETY: each start has `from` values behind it; the weights are one for each
+                    // source channel and destination channel of the block.
                     let sums = unsafe { tile::<S, P, V>(simd, starts, &[(0, 0)], from, weights.as_ptr()) };
                     for (t, sums) in (tiles..n).zip(&sums) {
                         let at = point * m_apart + t * to + first;
@@ -332,8 +336,8 @@ fn take_all_in<S: Simd>(
     }
 }
 
-/// The N × N pixels of an image that a tile reads, zeros beyond its border, taken to the points: `v` [36, ·], each `apart` from the next. `way`
-/// does it along one side.
+/// The N × N pixels of an image that a tile reads, zeros beyond its border, taken to the points:
+/// `v` [36, ·], each `apart` from the next. `way` does it along one side.
 #[inline(always)]
 #[expect(
     clippy::too_many_arguments,

@@ -1,8 +1,8 @@
 //! The memory that the kernels work in, and the vectors that they run with.
 //!
-//! A training step needs the same arrays as the one before, and taking them anew costs a pass of zeros over each, on one thread, and the
-//! system's pages. So a workspace keeps what is given back to it, until it is dropped. Never here: what the
-//! numbers are.
+//! A training step needs the same arrays as the one before, and taking them anew costs a pass of
+//! zeros over each, on one thread, and the system's pages. So a workspace keeps what is given back
+//! to it, until it is dropped. Never here: what the numbers are.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -69,8 +69,8 @@ impl Workspace {
         }
     }
 
-    /// An array to work in, which gives itself back. It may be a part of a longer one: what works in it does not ask for a
-    /// length that every layer has another of.
+    /// An array to work in, which gives itself back. It may be a part of a longer one: what works
+    /// in it does not ask for a length that every layer has another of.
     pub(super) fn buffer(&self, n: usize) -> Buffer<'_> {
         let kept = self.shelf().fitting(n);
         Buffer { workspace: self, array: kept.unwrap_or_else(|| vec![0.0; n]), n }

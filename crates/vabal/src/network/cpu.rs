@@ -1,7 +1,7 @@
 //! The engine of the CPU: forward and backward written out, on the kernels of this library.
 //!
-//! Maps lie channels-last, [B, H, W, C]. Same batch, same weights: the same bits, whatever the number of threads. Never here:
-//! another device, what is computed inside a layer.
+//! Maps lie channels-last, [B, H, W, C]. Same batch, same weights: the same bits, whatever the
+//! number of threads. Never here: another device, what is computed inside a layer.
 
 use ndarray::{Array2, ArrayView2, Axis, aview1};
 use rayon::prelude::*;
@@ -186,12 +186,13 @@ pub(super) struct Training {
     workspace: Workspace,
 }
 
-/// What becomes of each gradient as soon as nobody reads its array any more: it is told the array's index and values, and the
-/// gradient. So no more gradients are kept than one.
+/// What becomes of each gradient as soon as nobody reads its array any more: it is told the array's
+/// index and values, and the gradient. So no more gradients are kept than one.
 type Learn<'a> = dyn FnMut(usize, &mut [f32], &[f32]) + 'a;
 
-/// What the backward pass needs of the forward pass. Nothing is kept of what lies between the two layers of a block but what
-/// came out of the first convolution, which is normalised and cut again wherever it is read.
+/// What the backward pass needs of the forward pass. Nothing is kept of what lies between the two
+/// layers of a block but what came out of the first convolution, which is normalised and cut again
+/// wherever it is read.
 struct Tape {
     shape: Shape,
     images: Vec<f32>,
@@ -422,7 +423,8 @@ impl Back<'_, '_> {
         dconvolved
     }
 
-    /// The gradients of the weight and of what was convolved, `x`. `notes` and `finish` as for [`conv::input_gradient`].
+    /// The gradients of the weight and of what was convolved, `x`. `notes` and `finish` as for
+    /// [`conv::input_gradient`].
     #[expect(
         clippy::too_many_arguments,
         reason = "arrays in, arrays out: a struct would only name them again"
@@ -454,7 +456,8 @@ impl Back<'_, '_> {
         workspace.give(dw);
     }
 
-    /// The gradient of what a block was given, `below` before dropout, from that of its output, `y`.
+    /// The gradient of what a block was given, `below` before dropout, from that of its output,
+    /// `y`.
     fn block(
         &mut self,
         block: &Block,

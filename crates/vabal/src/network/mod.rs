@@ -1,9 +1,10 @@
 //! The network of the classifier, as data, and what an engine does with it: train and score.
 //!
-//! A residual network for small images (He et al. 2016, "Deep Residual Learning", ResNet-18 and -34 with a 3×3 first
-//! convolution and no max-pool), named and laid out as torchvision's. Every engine reads the same description: that of
-//! [`cpu`] computes with the kernels of this library, that of [`torch`] with the PyTorch of the user. Never here:
-//! settings, files, images, randomness but that of dropout.
+//! A residual network for small images (He et al. 2016, "Deep Residual Learning", ResNet-18 and -34
+//! with a 3×3 first convolution and no max-pool), named and laid out as torchvision's. Every engine
+//! reads the same description: that of [`cpu`] computes with the kernels of this library, that of
+//! [`torch`] with the PyTorch of the user. Never here: settings, files, images, randomness but that
+//! of dropout.
 
 pub(crate) mod cpu;
 #[cfg(test)]
@@ -45,7 +46,8 @@ pub(crate) struct Array {
     pub shape: Vec<usize>,
 }
 
-/// A convolution without a bias, padded so that an image keeps its size but for the stride, and the BatchNorm behind it.
+/// A convolution without a bias, padded so that an image keeps its size but for the stride, and the
+/// BatchNorm behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layer {
     pub from: usize,
@@ -53,8 +55,8 @@ pub(crate) struct Layer {
     /// Rows, and columns, of the kernel.
     pub size: usize,
     pub stride: usize,
-    /// The index of the weight [to, from, size, size]. Gamma, beta, running mean and running variance, [to] each,
-    /// follow.
+    /// The index of the weight [to, from, size, size]. Gamma, beta, running mean and running
+    /// variance, [to] each, follow.
     pub weight: usize,
 }
 
@@ -65,7 +67,8 @@ impl Layer {
     }
 }
 
-/// Two layers and the way round them: `relu(second(relu(first(x))) + shortcut(x))`, or `+ x` where there is no shortcut.
+/// Two layers and the way round them: `relu(second(relu(first(x))) + shortcut(x))`, or `+ x` where
+/// there is no shortcut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Block {
     pub first: Layer,
@@ -147,8 +150,9 @@ pub(crate) trait Engine: std::fmt::Debug {
 
 /// A network in training.
 pub(crate) trait Trainer {
-    /// One step on the mean cross-entropy of a batch and its labels, which are below the number of classes. Returns the loss
-    /// before the step, or nothing where the device would have to be waited for.
+    /// One step on the mean cross-entropy of a batch and its labels, which are below the number of
+    /// classes. Returns the loss before the step, or nothing where the device would have to be
+    /// waited for.
     ///
     /// # Errors
     /// A device that fails.
@@ -196,7 +200,8 @@ pub(crate) struct Dropout<'a> {
 }
 
 impl Dropout<'_> {
-    /// What the maps before a stage are multiplied with, [B, H, W, C], where an image has `n` values.
+    /// What the maps before a stage are multiplied with, [B, H, W, C], where an image has `n`
+    /// values.
     pub fn mask(&self, stage: usize, n: usize) -> Vec<f32> {
         let kept = (1.0 / (1.0 - self.p)) as f32;
         let stream = self.seed.child("stage", stage as u64).stream("dropout");
@@ -214,7 +219,8 @@ impl Dropout<'_> {
     }
 }
 
-/// Stochastic gradient descent as PyTorch's `torch.optim.SGD`: the penalty joins the gradient, the gradient the velocity.
+/// Stochastic gradient descent as PyTorch's `torch.optim.SGD`: the penalty joins the gradient, the
+/// gradient the velocity.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Sgd {
     pub momentum: f64,

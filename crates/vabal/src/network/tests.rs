@@ -1,4 +1,5 @@
-//! The engine of the CPU against the definition in f64: what it computes, and its gradients against finite differences.
+//! The engine of the CPU against the definition in f64: what it computes, and its gradients against
+//! finite differences.
 
 use rand::RngExt as _;
 
@@ -47,8 +48,8 @@ pub(super) struct Case {
     pub dropout: f64,
 }
 
-/// Winograd's shapes and others, odd numbers of channels, one image, one pixel, dropout. Always enough values of a channel for its
-/// variance to be told apart from the rounding.
+/// Winograd's shapes and others, odd numbers of channels, one image, one pixel, dropout. Always
+/// enough values of a channel for its variance to be told apart from the rounding.
 pub(super) const CASES: [Case; 6] = [
     Case { depth: 18, width: 2, channels: 3, shape: [4, 6, 5], dropout: 0.0 },
     Case { depth: 18, width: 3, channels: 1, shape: [3, 9, 8], dropout: 0.3 },
@@ -103,7 +104,8 @@ fn gradients_are_the_finite_differences_of_the_definition() {
             definition.forward(images, [height, columns], dropout)
         };
         let mut moved = wide(&weights);
-        // Images that bring no value so near to the kink of a ReLU that f32 and f64 would take different sides of it.
+        // Images that bring no value so near to the kink of a ReLU that f32 and f64 would take
+        // different sides of it.
         let images = (0..).map(|i| noise(n * channels * height * columns, &format!("images {i}")));
         let images = images.take(100).find(|images| exact(images, &moved).nearest > 1e-5).unwrap();
         let exact = |weights: &[Vec<f64>]| loss(&exact(&images, weights).logits, &labels);

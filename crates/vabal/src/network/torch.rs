@@ -13,7 +13,8 @@ use crate::Label;
 use crate::error::Result;
 use crate::kernels::batch_norm::{self, EPSILON, MOMENTUM};
 
-/// A GPU is not waited for but at every so manieth step: it works on one while the CPU prepares others.
+/// A GPU is not waited for but at every so manieth step: it works on one while the CPU prepares
+/// others.
 const READ_EVERY: usize = 16;
 
 /// The PyTorch of the user, on a device.
@@ -50,7 +51,8 @@ pub(super) struct Training {
     torch: Torch,
     network: Network,
     sgd: Sgd,
-    /// What is learnt: of each layer the weight, gamma and beta, of the last the weight and the bias.
+    /// What is learnt: of each layer the weight, gamma and beta, of the last the weight and the
+    /// bias.
     learnt: Vec<Tensor>,
     velocities: Vec<Tensor>,
     /// Of each layer, in the same order.
@@ -62,7 +64,8 @@ pub(super) struct Training {
 /// The running statistics of a layer.
 struct Running {
     mean: Tensor,
-    /// `excess` times the variance that vabal keeps: n / (n − 1), as PyTorch takes a batch's variance for a sample's.
+    /// `excess` times the variance that vabal keeps: n / (n − 1), as PyTorch takes a batch's
+    /// variance for a sample's.
     variance: Tensor,
     excess: Cell<f64>,
 }
@@ -175,7 +178,8 @@ impl Training {
         Ok((y, Tape { x, convolved, moments }))
     }
 
-    /// The gradient of what a layer was given, if that is not the images, from that of its output, `dy`.
+    /// The gradient of what a layer was given, if that is not the images, from that of its output,
+    /// `dy`.
     fn backward(
         &self,
         layer: &Layer,
@@ -271,7 +275,8 @@ impl Trainer for Training {
 struct Scoring<'a> {
     torch: Torch,
     network: &'a Network,
-    /// Of each layer the weight and the bias of one convolution that does the work of BatchNorm too.
+    /// Of each layer the weight and the bias of one convolution that does the work of BatchNorm
+    /// too.
     layers: Vec<[Tensor; 2]>,
     /// The weight and the bias of the last layer.
     head: [Tensor; 2],
@@ -368,7 +373,8 @@ mod tests {
             let labels: Vec<Label> = (0..n as Label).map(|image| image * 2 % 5).collect();
             let keys: Vec<u64> = (0..n as u64).collect();
             let dropout = (dropout > 0.0).then_some(Dropout { p: dropout, seed: Seed::new(1), keys: &keys });
-            // Images that bring no value so near to the kink of a ReLU that the two would take different sides of it.
+            // Images that bring no value so near to the kink of a ReLU that the two would take
+            // different sides of it.
             let of_f64 = wide(&weights);
             let definition = Definition { network: &network, weights: &of_f64, frozen: false };
             let images = (0..).map(|i| noise(n * channels * height * columns, &format!("images {i}")));
@@ -410,9 +416,9 @@ mod tests {
         // A batch of another size as well, for the running variances.
         for step in 0..20 {
             let n = if step % 5 == 4 { 5 } else { 8 };
-            // A value that rounding alone puts on the other side of a ReLU's kink changes gradients by a jump, and the two
-            // trainings part. So these are images that bring none so near to it in f64: over 20 steps, rounding was seen
-            // to move values by 3e-5.
+            // A value that rounding alone puts on the other side of a ReLU's kink changes gradients
+            // by a jump, and the two trainings part. So these are images that bring none so near to
+            // it in f64: over 20 steps, rounding was seen to move values by 3e-5.
             let of_f64 = wide(&ours.weights().unwrap());
             let definition = Definition { network: &network, weights: &of_f64, frozen: false };
             let images = (0..).map(|i| noise(n * 3 * 12 * 12, &format!("images {step} {i}")));

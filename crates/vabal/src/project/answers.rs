@@ -1,5 +1,5 @@
-//! Answers: what persons say of images. A row each, never changed; undoing is a row too. What follows from them for an
-//! image, the view `current` says, and `states` keeps.
+//! Answers: what persons say of images. A row each, never changed; undoing is a row too. What
+//! follows from them for an image, the view `current` says, and `states` keeps.
 //!
 //! Never here: who is asked what.
 
@@ -115,20 +115,22 @@ pub struct Undone {
 }
 
 impl Project {
-    /// Takes the answers of one gesture: all of them or none. They are on the disk when this returns. A token that was
-    /// given before adds nothing; what is given back is then as the images are now.
+    /// Takes the answers of one gesture: all of them or none. They are on the disk when this
+    /// returns. A token that was given before adds nothing; what is given back is then as the
+    /// images are now.
     ///
     /// # Errors
-    /// No answer or more than 100,000, an image or class that there is not, a label without a class or another act with
-    /// one, seconds that are negative, a person or token that is empty or too long, a token that another person gave;
-    /// the store cannot be written.
+    /// No answer or more than 100,000, an image or class that there is not, a label without a class
+    /// or another act with one, seconds that are negative, a person or token that is empty or too
+    /// long, a token that another person gave; the store cannot be written.
     pub fn answer(&mut self, given: &Answers) -> Result<Answered> {
         check_given(given)?;
         self.write(|sql| give(sql, given))
     }
 
-    /// [`Project::answer`] for gestures of several persons that came at the same time: what the disk is waited for is
-    /// shared by them. One that is refused leaves no trace, and the others stand.
+    /// [`Project::answer`] for gestures of several persons that came at the same time: what the
+    /// disk is waited for is shared by them. One that is refused leaves no trace, and the others
+    /// stand.
     ///
     /// # Errors
     /// The store cannot be written; then none of them is there.
@@ -159,13 +161,14 @@ impl Project {
         })
     }
 
-    /// Takes the person's latest gesture back that was not taken back yet: all of its answers, which stay as rows. What
-    /// was said before holds again, and the images are the person's to answer. Answers read from files are not taken
-    /// back so. With a token, the same again takes nothing more back. `None` where there is nothing to take back.
+    /// Takes the person's latest gesture back that was not taken back yet: all of its answers,
+    /// which stay as rows. What was said before holds again, and the images are the person's to
+    /// answer. Answers read from files are not taken back so. With a token, the same again takes
+    /// nothing more back. `None` where there is nothing to take back.
     ///
     /// # Errors
-    /// A person or token that is empty or too long, a token that was given to something else; the store cannot be
-    /// written.
+    /// A person or token that is empty or too long, a token that was given to something else; the
+    /// store cannot be written.
     pub fn undo(&mut self, person: &str, token: Option<&str>) -> Result<Option<Undone>> {
         check_person(person)?;
         token.map_or(Ok(()), check_token)?;
@@ -426,7 +429,8 @@ fn taken(token: &str) -> crate::error::Complaint {
 
 type Row5 = (i64, ImageId, String, Act, Option<i64>);
 
-/// Answer, image, person, act, undone answer of each row of a gesture, in the order in which they were given.
+/// Answer, image, person, act, undone answer of each row of a gesture, in the order in which they
+/// were given.
 fn rows_of(sql: &Transaction<'_>, token: &str) -> rusqlite::Result<Vec<Row5>> {
     let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
     // "0" follows "/": all that begins with the token and "/".
@@ -466,8 +470,8 @@ fn of_gesture(sql: &Transaction<'_>, gesture: &str, person: &str) -> rusqlite::R
     .collect()
 }
 
-/// The other images with this content, but those of which another person has said what they are: these would become
-/// conflicts that nobody meant. A review settles them too.
+/// The other images with this content, but those of which another person has said what they are:
+/// these would become conflicts that nobody meant. A review settles them too.
 fn siblings(
     sql: &Transaction<'_>,
     image: ImageId,
@@ -485,7 +489,8 @@ fn siblings(
     .collect()
 }
 
-/// Brings what is kept of an image up to its answers: its row of `states`, and whether it and its duplicates are asked.
+/// Brings what is kept of an image up to its answers: its row of `states`, and whether it and its
+/// duplicates are asked.
 pub(super) fn refresh(sql: &Transaction<'_>, image: ImageId) -> rusqlite::Result<()> {
     sql.prepare_cached("DELETE FROM states WHERE image = ?1")?.execute([image])?;
     sql.prepare_cached(

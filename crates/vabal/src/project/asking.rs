@@ -1,9 +1,10 @@
 //! Who is asked what: the next images of a person, so that no other gets them meanwhile.
 //!
-//! Of every few questions one is of the holdout, in random order, whatever the model says: a choice by predictions would measure
-//! a recall that is too good. The others follow the queue, then a random order. All
-//! walks go along an index of what is still to be asked: what was answered is not passed again. CROSS JOIN is how SQLite is
-//! told which table comes first: by itself it would begin with the large one.
+//! Of every few questions one is of the holdout, in random order, whatever the model says: a choice
+//! by predictions would measure a recall that is too good. The others follow the queue, then a
+//! random order. All walks go along an index of what is still to be asked: what was answered is not
+//! passed again. CROSS JOIN is how SQLite is told which table comes first: by itself it would begin
+//! with the large one.
 
 use std::collections::HashSet;
 
@@ -43,7 +44,8 @@ pub struct Asked {
 }
 
 impl Project {
-    /// The first `n` images of the queue that are still to be asked, by rank. Nobody is handed anything.
+    /// The first `n` images of the queue that are still to be asked, by rank. Nobody is handed
+    /// anything.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -62,9 +64,10 @@ impl Project {
         })
     }
 
-    /// The next `n` questions of a person, besides those of `have`, which they still hold; fewer where there are no
-    /// more. They are the person's for [`LEASE_SECONDS`]; those of `have` for as long again. Those that they were given
-    /// and do not name are given again, unless a newer choice is there.
+    /// The next `n` questions of a person, besides those of `have`, which they still hold; fewer
+    /// where there are no more. They are the person's for [`LEASE_SECONDS`]; those of `have` for as
+    /// long again. Those that they were given and do not name are given again, unless a newer
+    /// choice is there.
     ///
     /// # Errors
     /// A name of a person that is none, n or `have` beyond 1000; the store cannot be written.
@@ -98,7 +101,8 @@ impl Project {
             let mut holdout = hand.fetch(true, wanted)?;
             let mut others = hand.queue(new - holdout.len())?;
             others.extend(hand.fetch(false, new - holdout.len() - others.len())?);
-            // When nothing else is left, the holdout is asked faster, then what was put off comes back.
+            // When nothing else is left, the holdout is asked faster, then what was put off comes
+            // back.
             holdout.extend(hand.fetch(true, (new - holdout.len() - others.len()).min(open - wanted))?);
             let mut later = hand.later(false, new - holdout.len() - others.len())?;
             later.extend(hand.later(true, (new - holdout.len() - others.len() - later.len()).min(open))?);
@@ -170,7 +174,8 @@ struct Hand<'a> {
 }
 
 impl Hand<'_> {
-    /// Renews what the person holds, and gives back up to `n` of what they were given and have not at hand.
+    /// Renews what the person holds, and gives back up to `n` of what they were given and have not
+    /// at hand.
     fn resume(&mut self, have: &[ImageId], n: usize) -> rusqlite::Result<Vec<ImageId>> {
         let sql = self.sql;
         sql.prepare_cached("DELETE FROM leases WHERE until <= ?1")?.execute([self.now])?;
@@ -276,7 +281,8 @@ impl Hand<'_> {
         Ok(found)
     }
 
-    /// From the queue, by rank: what is open, and of what is labelled that of which more persons are wanted.
+    /// From the queue, by rank: what is open, and of what is labelled that of which more persons
+    /// are wanted.
     fn queue(&mut self, n: usize) -> rusqlite::Result<Vec<ImageId>> {
         if self.wanted < 2 {
             let select = "SELECT image, hash FROM queue CROSS JOIN images USING (image)
@@ -290,7 +296,8 @@ impl Hand<'_> {
         self.take(select, params![person, wanted], n)
     }
 
-    /// In random order: first what is labelled and of which more persons are wanted, then what is open.
+    /// In random order: first what is labelled and of which more persons are wanted, then what is
+    /// open.
     fn fetch(&mut self, holdout: bool, n: usize) -> rusqlite::Result<Vec<ImageId>> {
         let mut found = Vec::new();
         if self.wanted > 1 && holdout {

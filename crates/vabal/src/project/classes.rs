@@ -1,4 +1,5 @@
-//! Classes: added, renamed, moved, merged, given a key and a colour at any time. Their ids are for life.
+//! Classes: added, renamed, moved, merged, given a key and a colour at any time. Their ids are for
+//! life.
 //!
 //! Never here: merging and deleting them (`merging`).
 
@@ -83,8 +84,8 @@ impl Project {
     /// Adds a class, last in place.
     ///
     /// # Errors
-    /// A name that is empty or there already, a key that is taken or none, a colour that is none, more than
-    /// [`MOST_CLASSES`]; the store cannot be written.
+    /// A name that is empty or there already, a key that is taken or none, a colour that is none,
+    /// more than [`MOST_CLASSES`]; the store cannot be written.
     pub fn add_class(&mut self, class: &NewClass) -> Result<Class> {
         self.write(|sql| {
             let id = add(sql, class)?;

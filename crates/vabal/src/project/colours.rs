@@ -1,5 +1,5 @@
-//! Colours of classes that nobody has given one: a list first, then farthest-point choice in OKLab (Ottosson 2020), so that
-//! sixty classes have sixty colours.
+//! Colours of classes that nobody has given one: a list first, then farthest-point choice in OKLab
+//! (Ottosson 2020), so that sixty classes have sixty colours.
 //!
 //! Never here: which class has which.
 

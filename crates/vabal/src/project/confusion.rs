@@ -1,7 +1,9 @@
-//! What the model takes images for whose class is known, and what accepting its suggestions would cost.
+//! What the model takes images for whose class is known, and what accepting its suggestions would
+//! cost.
 //!
-//! Of the holdout it is the newest model; of the other labels the last one that had not learnt them, or a part of the newest
-//! that was fitted without them (cross-validation). Never here: intervals, words for the page.
+//! Of the holdout it is the newest model; of the other labels the last one that had not learnt
+//! them, or a part of the newest that was fitted without them (cross-validation). Never here:
+//! intervals, words for the page.
 
 use rusqlite::{Transaction, params};
 use serde::Serialize;
@@ -52,7 +54,8 @@ impl Project {
         self.read(|sql| all(sql, round))
     }
 
-    /// What accepting suggestions would do, by how sure they are at least. The errors are those of `round` on the holdout.
+    /// What accepting suggestions would do, by how sure they are at least. The errors are those of
+    /// `round` on the holdout.
     pub(super) fn acceptance(&self, round: u64) -> Result<Vec<Acceptance>> {
         self.read(|sql| {
             let mut open = sql.prepare_cached(

@@ -21,7 +21,8 @@ pub struct ClassCount {
     pub labels: usize,
 }
 
-/// Images by state. Those whose file is missing count as missing and nowhere else: the states add up to `images`.
+/// Images by state. Those whose file is missing count as missing and nowhere else: the states add
+/// up to `images`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counts {
     /// All that are there.
@@ -62,8 +63,8 @@ impl Project {
         self.read(|sql| Ok(counts(sql)?))
     }
 
-    /// Labels still to be given before the next training: of images that are there and not of the holdout. 0 when it is
-    /// due.
+    /// Labels still to be given before the next training: of images that are there and not of the
+    /// holdout. 0 when it is due.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -109,10 +110,11 @@ pub(super) fn class_counts(sql: &Transaction<'_>) -> Attempt<Vec<ClassCount>> {
     Ok(all.into_iter().map(|class| ClassCount { id: class.id, labels: class.labels }).collect())
 }
 
-/// Images of the holdout that are still to be labelled: up to the target; up to twice that, as long as a class that has labels has
-/// fewer than [`FEW`] of them there.
+/// Images of the holdout that are still to be labelled: up to the target; up to twice that, as long
+/// as a class that has labels has fewer than [`FEW`] of them there.
 ///
-/// When to stop depends on the labels alone, not on what the model says, so that the images of a class stay a random sample.
+/// When to stop depends on the labels alone, not on what the model says, so that the images of a
+/// class stay a random sample.
 pub(super) fn holdout_wanted(
     sql: &Transaction<'_>,
     settings: &Settings,

@@ -1,7 +1,8 @@
-//! A project as something that others read: a file of labels, or its labelled images as folders; beside it the newest
-//! model.
+//! A project as something that others read: a file of labels, or its labelled images as folders;
+//! beside it the newest model.
 //!
-//! Never here: what files and folders look like (`exchange`), what a project's rows are (`transfer`).
+//! Never here: what files and folders look like (`exchange`), what a project's rows are
+//! (`transfer`).
 
 use std::path::{Path, PathBuf};
 
@@ -34,13 +35,14 @@ pub struct Exported {
 }
 
 impl Project {
-    /// Writes the project to `out`: a file, or a folder with a data sheet. With `model`, the newest model goes with it:
-    /// into the folder as `model.safetensors` and `model.onnx`, beside a file with these endings. Whole or not at all;
-    /// an earlier file is replaced, a folder only by what [`layout::write`] says.
+    /// Writes the project to `out`: a file, or a folder with a data sheet. With `model`, the newest
+    /// model goes with it: into the folder as `model.safetensors` and `model.onnx`, beside a file
+    /// with these endings. Whole or not at all; an earlier file is replaced, a folder only by what
+    /// [`layout::write`] says.
     ///
     /// # Errors
-    /// No labelled image for folders, no model where one is wanted, a place that cannot be written; the store cannot be
-    /// read; [`Error::Stopped`]. An earlier export is then as it was.
+    /// No labelled image for folders, no model where one is wanted, a place that cannot be written;
+    /// the store cannot be read; [`Error::Stopped`]. An earlier export is then as it was.
     pub fn export(
         &self,
         shape: Shape,
@@ -66,8 +68,8 @@ impl Project {
         }
     }
 
-    /// Writes a file that another program's format is made of, from [`Project::rows`], as [`Project::export`] writes its
-    /// own.
+    /// Writes a file that another program's format is made of, from [`Project::rows`], as
+    /// [`Project::export`] writes its own.
     ///
     /// # Errors
     /// As [`Project::export`].
@@ -108,7 +110,8 @@ impl Project {
             (Format::LabelStudio, Detail::Labels) => {
                 let folder = self.images_folder()?;
                 let folder = std::fs::canonicalize(&folder).unwrap_or(folder);
-                // Label Studio's document root is the folder that this one lies in, unless somebody says otherwise.
+                // Label Studio's document root is the folder that this one lies in, unless somebody
+                // says otherwise.
                 let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
                 let prefix = format!("{LOCAL_FILES}{}/", label_studio::encode(&name.unwrap_or_default()));
                 // By the strategy that chose then: the setting may be another by now.
@@ -156,7 +159,8 @@ impl Project {
         Ok(sheet.write(rows))
     }
 
-    /// The newest model by file name: as vabal reads it, and as ONNX; of a head on a backbone also the head alone.
+    /// The newest model by file name: as vabal reads it, and as ONNX; of a head on a backbone also
+    /// the head alone.
     fn model_files(&self, context: Option<&Context>) -> Result<Vec<(&'static str, Vec<u8>)>> {
         let Some(context) = context else { return Ok(Vec::new()) };
         let (model, path) = Model::newest(self, Device::Cpu)?;

@@ -1,5 +1,5 @@
-//! What people tell each other beside their answers: of a class a description and pinned examples, of an image a note and a
-//! flag. None of it counts as an answer.
+//! What people tell each other beside their answers: of a class a description and pinned examples,
+//! of an image a note and a flag. None of it counts as an answer.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -116,11 +116,12 @@ impl Project {
         })
     }
 
-    /// Writes a note of an image, flags it, or takes the flag off; what is `None` stays. Gives back what it has now.
+    /// Writes a note of an image, flags it, or takes the flag off; what is `None` stays. Gives back
+    /// what it has now.
     ///
     /// # Errors
-    /// An image that there is not, an invalid name of a person, a note that is too long or cannot be shown; the store
-    /// cannot be written.
+    /// An image that there is not, an invalid name of a person, a note that is too long or cannot
+    /// be shown; the store cannot be written.
     pub fn note_image(
         &mut self,
         image: ImageId,

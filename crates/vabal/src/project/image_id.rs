@@ -1,14 +1,15 @@
 //! The number of an image in the store.
 //!
-//! Never here: rows of image sets ([`Id`](crate::Id)); [`learn`](super::learn) maps one to the other.
+//! Never here: rows of image sets ([`Id`](crate::Id)); [`learn`](super::learn) maps one to the
+//! other.
 
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
-/// The number of an image of a project in SQLite, for life, from 1. It is not the row of an image set, which is an
-/// [`Id`](crate::Id): a project reads some of its images, in any order.
+/// The number of an image of a project in SQLite, for life, from 1. It is not the row of an image
+/// set, which is an [`Id`](crate::Id): a project reads some of its images, in any order.
 ///
 /// ```
 /// use vabal::project::ImageId;

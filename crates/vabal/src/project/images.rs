@@ -1,8 +1,9 @@
 //! Import: what is in the folder of images, and what became of what was there before.
 //!
-//! A file is known by its path, and read again only when its size or time differs; an image is known by its content, and
-//! found again wherever it was moved. An image whose file is gone is marked as missing and keeps its answers. Batches of
-//! 256 are one transaction each: cut short, the same call goes on. Never here: what an image shows.
+//! A file is known by its path, and read again only when its size or time differs; an image is
+//! known by its content, and found again wherever it was moved. An image whose file is gone is
+//! marked as missing and keeps its answers. Batches of 256 are one transaction each: cut short, the
+//! same call goes on. Never here: what an image shows.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -63,16 +64,17 @@ struct Read {
 }
 
 impl Project {
-    /// Looks through the folder of images and adds what is new: JPEG, PNG, BMP, WebP and TIFF, told by content, in all
-    /// folders below. Hidden files and the folders of projects are left out, links to folders not followed. Files that
-    /// cannot be used are told, not an error. Which images are of the holdout is decided here, for life, by their content.
+    /// Looks through the folder of images and adds what is new: JPEG, PNG, BMP, WebP and TIFF, told
+    /// by content, in all folders below. Hidden files and the folders of projects are left out,
+    /// links to folders not followed. Files that cannot be used are told, not an error. Which
+    /// images are of the holdout is decided here, for life, by their content.
     ///
-    /// A file that was replaced by another picture is a new image, and the old one is missing; one that was only saved
-    /// anew (same size, same look) stays the image it was.
+    /// A file that was replaced by another picture is a new image, and the old one is missing; one
+    /// that was only saved anew (same size, same look) stays the image it was.
     ///
     /// # Errors
-    /// The folder of images cannot be read, the store cannot be written, or [`Error::Stopped`]; batches that were
-    /// finished stay.
+    /// The folder of images cannot be read, the store cannot be written, or [`Error::Stopped`];
+    /// batches that were finished stay.
     pub fn import(&mut self, progress: &mut Progress<'_>) -> Result<Imported> {
         let root = pictures::root(&self.images_folder()?)?;
         let mut done = Imported::default();
@@ -90,8 +92,8 @@ impl Project {
             report(progress, Event::Progress { phase: "import", done, total, unit: "image", loss: None })
         };
         tell(count)?;
-        // Files that are where an image was but differ: all are read before any is judged, for they may have changed
-        // places.
+        // Files that are where an image was but differ: all are read before any is judged, for they
+        // may have changed places.
         let mut replaced = Vec::new();
         for batch in known.chunks(BATCH) {
             let read: Vec<_> = batch.par_iter().map(|found| read(&found.full)).collect();
@@ -137,8 +139,9 @@ impl Project {
         Ok(done)
     }
 
-    /// Marks images as missing whose file is not among those found, but not below folders that could not be read; and
-    /// of those found gives back what must be read: files at known paths that differ, and files at new ones.
+    /// Marks images as missing whose file is not among those found, but not below folders that
+    /// could not be read; and of those found gives back what must be read: files at known paths
+    /// that differ, and files at new ones.
     fn sort_out(
         &mut self,
         found: Vec<Found>,
@@ -258,7 +261,8 @@ fn read(path: &Path) -> std::result::Result<Option<Read>, String> {
     Ok(Some(Read { hash, width: image.width(), height: image.height(), look: look(&image), stretched }))
 }
 
-/// The difference hash: of the picture in 9 × 8 greys, whether each is darker than the one to its right.
+/// The difference hash: of the picture in 9 × 8 greys, whether each is darker than the one to its
+/// right.
 fn look(image: &DynamicImage) -> u64 {
     let (width, height) = image.dimensions();
     // Whole pixels first: the large picture is gone through once.
@@ -308,7 +312,8 @@ fn replace(
         }
         before.push((found, read, known));
     }
-    // An image that is found again by its content comes first; only then what merely looks the same.
+    // An image that is found again by its content comes first; only then what merely looks the
+    // same.
     let mut left = Vec::new();
     for (found, read, known) in before {
         match read {

@@ -1,7 +1,8 @@
-//! Images as they are listed: filtered, sorted, page by page from where the last one ended, and one image in full.
+//! Images as they are listed: filtered, sorted, page by page from where the last one ended, and one
+//! image in full.
 //!
-//! What the model says of the holdout is never shown, listed by or sorted by: who labels it must not know. Never here:
-//! who is asked what.
+//! What the model says of the holdout is never shown, listed by or sorted by: who labels it must
+//! not know. Never here: who is asked what.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -252,11 +253,13 @@ impl Project {
         })
     }
 
-    /// The images of `order` that fit a query, in that order, at most 60 or [`ListQuery::limit`] of them: one page, without a
-    /// next one. [`learn::alike`](super::learn::alike) gives such an order.
+    /// The images of `order` that fit a query, in that order, at most 60 or [`ListQuery::limit`] of
+    /// them: one page, without a next one. [`learn::alike`](super::learn::alike) gives such an
+    /// order.
     ///
     /// # Errors
-    /// A limit out of range, a query that has an order or a page of its own; the store cannot be read.
+    /// A limit out of range, a query that has an order or a page of its own; the store cannot be
+    /// read.
     pub fn list_in_order(&self, query: &ListQuery, order: &[ImageId]) -> Result<Page> {
         let limit = checked_limit(query.limit.or(Some(ALIKE)))?;
         if query.sort.is_some() || query.after.is_some() {

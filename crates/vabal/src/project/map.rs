@@ -1,8 +1,10 @@
-//! The map of the pool: a place in the plane for each image, so that images that look alike lie together, and what colours it.
+//! The map of the pool: a place in the plane for each image, so that images that look alike lie
+//! together, and what colours it.
 //!
-//! Places are computed once from the features and kept in the project's folder, with what they were computed from: a map
-//! of another network, of other images, or one that is torn is as good as none. What the model says of the holdout colours
-//! nothing. Never here: HTTP, drawing, how places are found ([`query::layout`](crate::query::layout)).
+//! Places are computed once from the features and kept in the project's folder, with what they were
+//! computed from: a map of another network, of other images, or one that is torn is as good as
+//! none. What the model says of the holdout colours nothing. Never here: HTTP, drawing, how places
+//! are found ([`query::layout`](crate::query::layout)).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -27,7 +29,8 @@ use crate::rng::Seed;
 
 /// The map, in the project's folder.
 pub const FILE: &str = "map";
-/// The first bytes of the file; the number changes with the layout of it and with how places are found.
+/// The first bytes of the file; the number changes with the layout of it and with how places are
+/// found.
 const MAGIC: &[u8; 16] = b"vabal map 1\0\0\0\0\0";
 /// Magic, what it was computed from, number of images.
 const HEADER: usize = MAGIC.len() + 32 + 4;
@@ -167,7 +170,8 @@ impl Map {
         Some(Self { source: *source, images, places: places.collect() })
     }
 
-    /// The map that is kept in a project's folder, whatever it was computed from; `None` where none is whole.
+    /// The map that is kept in a project's folder, whatever it was computed from; `None` where none
+    /// is whole.
     fn kept(folder: &Path) -> Option<Self> {
         let bytes = std::fs::read(path(folder)).ok()?;
         (bytes.len() >= HEADER + CHECK).then(|| Self::of_file(&bytes)).flatten()
@@ -195,8 +199,8 @@ pub fn find(project: &Project, context: &Context) -> Result<Stand> {
 /// Computes the map of a project and keeps it. Features that are not there yet are computed first.
 ///
 /// # Errors
-/// Nothing to compute it from, images that cannot be read, a file that cannot be written; [`Error::Stopped`](crate::Error::Stopped),
-/// and the map stays as it was.
+/// Nothing to compute it from, images that cannot be read, a file that cannot be written;
+/// [`Error::Stopped`](crate::Error::Stopped), and the map stays as it was.
 pub fn make(project: &Project, context: &Context, progress: &mut Progress<'_>) -> Result<()> {
     let source = match embedding::source(project, context)? {
         Ok(source) => source,
@@ -216,11 +220,13 @@ impl Project {
         Map::kept(self.folder()).filter(|map| map.tag() == tag)
     }
 
-    /// What colours a map: the last answer as i64 and n as u32, then of all images the class as u16, then the predicted class as u16,
-    /// then the state and then the doubt as bytes, all little endian. 65535 is no class, 255 no doubt.
+    /// What colours a map: the last answer as i64 and n as u32, then of all images the class as
+    /// u16, then the predicted class as u16, then the state and then the doubt as bytes, all little
+    /// endian. 65535 is no class, 255 no doubt.
     ///
-    /// A state counts from 0 in the order of [`State`], with 128 added in the holdout. The doubt is 1 − the probability of
-    /// the label, of an image without one of the guess, from 0 to 254. Of the holdout there is neither guess nor doubt.
+    /// A state counts from 0 in the order of [`State`], with 128 added in the holdout. The doubt is
+    /// 1 − the probability of the label, of an image without one of the guess, from 0 to 254. Of
+    /// the holdout there is neither guess nor doubt.
     ///
     /// # Errors
     /// The store cannot be read.

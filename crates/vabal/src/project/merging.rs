@@ -1,5 +1,6 @@
-//! Classes that are no longer in the list: merged into others, taken out of that again, deleted. No answer is changed by any
-//! of it. A class that was merged points to the one that it is now, never further; one that was deleted points to itself.
+//! Classes that are no longer in the list: merged into others, taken out of that again, deleted. No
+//! answer is changed by any of it. A class that was merged points to the one that it is now, never
+//! further; one that was deleted points to itself.
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -33,8 +34,9 @@ struct Merge {
 }
 
 impl Project {
-    /// Merges a class into another: its images belong to that one, conflicts between the two are resolved,
-    /// its key is free. Gives back the classes that are left; `None` where there is no such class.
+    /// Merges a class into another: its images belong to that one, conflicts between the two are
+    /// resolved, its key is free. Gives back the classes that are left; `None` where there is no
+    /// such class.
     ///
     /// # Errors
     /// A class into itself, or into one that is not there; the store cannot be written.
@@ -71,9 +73,10 @@ impl Project {
         })
     }
 
-    /// Takes a merge back: the class is in the list again, with its images, its key where that is free, and the classes that
-    /// had been merged into it before. What was labelled as the other class stays there. Gives back the classes of the list;
-    /// `None` where there is no such class that was merged.
+    /// Takes a merge back: the class is in the list again, with its images, its key where that is
+    /// free, and the classes that had been merged into it before. What was labelled as the other
+    /// class stays there. Gives back the classes of the list; `None` where there is no such class
+    /// that was merged.
     ///
     /// # Errors
     /// Another class has its name by now; the store cannot be written.
@@ -115,8 +118,8 @@ impl Project {
         })
     }
 
-    /// Deletes a class that no answer names, but for answers that were undone. Gives back the classes that are left; `None`
-    /// where there is no such class.
+    /// Deletes a class that no answer names, but for answers that were undone. Gives back the
+    /// classes that are left; `None` where there is no such class.
     ///
     /// # Errors
     /// Answers that name it; the store cannot be written.

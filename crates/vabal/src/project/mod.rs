@@ -1,8 +1,10 @@
-//! A person's labelling project: a folder of images, who said what of them, and what to ask next, in one SQLite file.
+//! A person's labelling project: a folder of images, who said what of them, and what to ask next,
+//! in one SQLite file.
 //!
-//! Answers are rows that are never changed; everything else follows from them. A [`Project`] is one connection: whoever
-//! works beside it, such as training, opens another of the same folder, in this process or the next. Everything that is
-//! written is one transaction, on the disk before the call returns. Never here: HTTP, printing, networks.
+//! Answers are rows that are never changed; everything else follows from them. A [`Project`] is one
+//! connection: whoever works beside it, such as training, opens another of the same folder, in this
+//! process or the next. Everything that is written is one transaction, on the disk before the call
+//! returns. Never here: HTTP, printing, networks.
 
 mod answers;
 mod asking;

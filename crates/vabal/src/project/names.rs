@@ -1,4 +1,5 @@
-//! Names as people see them: one form of letters that can be written in several, and no invisible characters.
+//! Names as people see them: one form of letters that can be written in several, and no invisible
+//! characters.
 //!
 //! Never here: which names there are.
 
@@ -6,7 +7,8 @@ use std::borrow::Cow;
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
 
-/// A text in Unicode's normal form NFC, as most systems write it: macOS hands out `e` and an accent for `é`.
+/// A text in Unicode's normal form NFC, as most systems write it: macOS hands out `e` and an accent
+/// for `é`.
 pub(crate) fn composed(text: &str) -> Cow<'_, str> {
     match text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
         true => text.into(),
@@ -14,8 +16,8 @@ pub(crate) fn composed(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The first character of a name that cannot be seen or told from a space, and what Unicode calls it. Joiners between letters
-/// of scripts that need them are none of these.
+/// The first character of a name that cannot be seen or told from a space, and what Unicode calls
+/// it. Joiners between letters of scripts that need them are none of these.
 pub(crate) fn invisible(name: &str) -> Option<(char, &'static str)> {
     let letters: Vec<char> = name.chars().collect();
     letters.iter().enumerate().find_map(|(n, &letter)| {

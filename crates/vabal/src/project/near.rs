@@ -1,8 +1,9 @@
 //! Images that look alike, found without comparing each with each.
 //!
-//! Of two words of 64 bits that differ in at most four, cut into five bands, one band is the same in both: only words
-//! that share a band are compared. A group is a first image and what is within four bits of it, so that a chain of small
-//! steps does not tie together what is unlike. Never here: images, files.
+//! Of two words of 64 bits that differ in at most four, cut into five bands, one band is the same
+//! in both: only words that share a band are compared. A group is a first image and what is within
+//! four bits of it, so that a chain of small steps does not tie together what is unlike. Never
+//! here: images, files.
 
 use std::collections::HashMap;
 
@@ -23,8 +24,8 @@ pub(super) struct Look {
     pub content: u32,
 }
 
-/// Groups of at least two images with at least two contents, each by id, the groups by their first image. `looks` is
-/// sorted by image.
+/// Groups of at least two images with at least two contents, each by id, the groups by their first
+/// image. `looks` is sorted by image.
 pub(super) fn groups(looks: &[Look]) -> Vec<Vec<ImageId>> {
     // Each word once, in the order of its first image.
     let mut words = Vec::<(u64, Vec<usize>)>::new();

@@ -1,8 +1,9 @@
 //! What the next questions will be of, class by class.
 //!
-//! They are of the holdout as often as it is asked, and then as its labels so far; and else of the queue, in its order, with the
-//! model's probabilities. But a new training chooses anew, before so many are asked, and a strategy that evens the classes out asks next
-//! for what it asked too little of now: so half of these are counted as evenly spread, and there is a range. What was measured:
+//! They are of the holdout as often as it is asked, and then as its labels so far; and else of the
+//! queue, in its order, with the model's probabilities. But a new training chooses anew, before so
+//! many are asked, and a strategy that evens the classes out asks next for what it asked too little
+//! of now: so half of these are counted as evenly spread, and there is a range. What was measured:
 //! decision 0024. Never here: choosing.
 
 use rusqlite::{OptionalExtension as _, params};
@@ -16,14 +17,16 @@ use crate::error::Result;
 
 /// Imaginary labels of the holdout, spread as the model thinks that the pool is.
 const PRIOR: f64 = 10.0;
-/// The share of questions from the queue that is counted as evenly spread, where a strategy chooses.
+/// The share of questions from the queue that is counted as evenly spread, where a strategy
+/// chooses.
 const EVEN: f64 = 0.5;
 /// How much wider the range is than chance alone would have it, as a variance.
 const SPREAD: f64 = 2.0;
 
 impl Project {
-    /// Images of each of `classes` among the next `n` questions, with a range that holds what comes in 19 cases of 20, by `held`, the labels
-    /// of each class in the holdout. `None` where there is nothing to tell by.
+    /// Images of each of `classes` among the next `n` questions, with a range that holds what comes
+    /// in 19 cases of 20, by `held`, the labels of each class in the holdout. `None` where there is
+    /// nothing to tell by.
     pub(super) fn outlook(
         &self,
         n: usize,

@@ -13,8 +13,8 @@ use crate::error::Result;
 /// Seconds from which on an answer is a pause.
 const PAUSE: f64 = 300.0;
 
-/// What one person has answered, by hand: what was taken back, read from a file or copied to an image with the same content does not
-/// count.
+/// What one person has answered, by hand: what was taken back, read from a file or copied to an
+/// image with the same content does not count.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PersonStatus {
     /// Who.
@@ -25,7 +25,8 @@ pub struct PersonStatus {
     pub labels: usize,
     /// Those given in Review.
     pub reviewed: usize,
-    /// Answers an hour, pauses of more than five minutes left out; `None` where the time of none is known.
+    /// Answers an hour, pauses of more than five minutes left out; `None` where the time of none is
+    /// known.
     pub per_hour: Option<f64>,
 }
 
@@ -69,8 +70,8 @@ impl Project {
         })
     }
 
-    /// Each two persons who gave labels to the same images, in the order of their names. The last label of each counts, but for those of a
-    /// review, which is given with the others in view.
+    /// Each two persons who gave labels to the same images, in the order of their names. The last
+    /// label of each counts, but for those of a review, which is given with the others in view.
     ///
     /// # Errors
     /// The store cannot be read.

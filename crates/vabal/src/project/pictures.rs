@@ -1,7 +1,8 @@
 //! The files behind the images: where they are, what a browser can show of them, thumbnails.
 //!
-//! A [`Picture`] needs no connection, so that nobody waits for a decoder. A path never leaves the folder of images, also
-//! not by a link; what is handed out is an image, whatever lies there by now. Never here: which image is shown.
+//! A [`Picture`] needs no connection, so that nobody waits for a decoder. A path never leaves the
+//! folder of images, also not by a link; what is handed out is an image, whatever lies there by
+//! now. Never here: which image is shown.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -88,12 +89,14 @@ impl Project {
 }
 
 impl Picture {
-    /// The picture made small, as JPEG: its longest side is `size`, or the next of 64, 128, 256, 512, 1024; a smaller
-    /// one is kept as it is. Made once: the next time it comes from the project's folder `thumbs`.
+    /// The picture made small, as JPEG: its longest side is `size`, or the next of 64, 128, 256,
+    /// 512, 1024; a smaller one is kept as it is. Made once: the next time it comes from the
+    /// project's folder `thumbs`.
     ///
     /// # Errors
-    /// A file that is gone, has changed since it was imported, leads out of the folder of images, or is no image any
-    /// more. A thumbnail that cannot be kept, as on a full disk, is made anew each time.
+    /// A file that is gone, has changed since it was imported, leads out of the folder of images,
+    /// or is no image any more. A thumbnail that cannot be kept, as on a full disk, is made anew
+    /// each time.
     pub fn thumbnail(&self, size: u32) -> Result<Vec<u8>> {
         let side = SIZES.into_iter().find(|&side| side >= size).unwrap_or(SIZES[SIZES.len() - 1]);
         let hash: String = self.hash.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -110,8 +113,9 @@ impl Picture {
         Ok(bytes)
     }
 
-    /// The file itself where browsers show it as the model sees it, else the picture as PNG: of TIFF, of what is
-    /// transparent and would be on the page's background, of 12 bits in 16. The type is told by the content.
+    /// The file itself where browsers show it as the model sees it, else the picture as PNG: of
+    /// TIFF, of what is transparent and would be on the page's background, of 12 bits in 16. The
+    /// type is told by the content.
     ///
     /// # Errors
     /// As [`Picture::thumbnail`].

@@ -43,7 +43,8 @@ impl Predicted {
 
 impl Project {
     /// Predicts all images of a folder and those below: JPEG, PNG, BMP, WebP and TIFF. Hidden files
-    /// and the folders of projects are left out, links to folders not followed. All of them are in memory at once, in the size that the model wants.
+    /// and the folders of projects are left out, links to folders not followed. All of them are in
+    /// memory at once, in the size that the model wants.
     ///
     /// # Errors
     /// No model yet, no such folder, no image in it that can be read; [`Error::Stopped`].
@@ -62,7 +63,8 @@ impl Project {
         }
         let root = std::fs::canonicalize(folder).map_err(Error::io("read", folder))?;
         let (paths, mut bad) = walk::images(&root)?;
-        // Those that cannot be read are listed, which says more than the sentences that are made of them.
+        // Those that cannot be read are listed, which says more than the sentences that are made of
+        // them.
         let mut hear = |event: Event<'_>| match event {
             Event::Warning(text) if text.starts_with(folder::LEFT_OUT) => Flow::Continue,
             event => progress(event),

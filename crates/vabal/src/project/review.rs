@@ -1,7 +1,8 @@
-//! What deserves a second look: labels that the model doubts, images on which persons disagree, images that are the same
-//! or nearly.
+//! What deserves a second look: labels that the model doubts, images on which persons disagree,
+//! images that are the same or nearly.
 //!
-//! Never here: settling it; that is an answer with source [`Source::Review`](super::Source::Review).
+//! Never here: settling it; that is an answer with source
+//! [`Source::Review`](super::Source::Review).
 
 use rusqlite::types::Value as Sql;
 use rusqlite::{Transaction, params, params_from_iter};
@@ -41,7 +42,8 @@ pub struct Reviewed {
     /// The image.
     #[serde(flatten)]
     pub image: Image,
-    /// 1 − the probability of its label, by the last prediction made without it; `None` of a conflict.
+    /// 1 − the probability of its label, by the last prediction made without it; `None` of a
+    /// conflict.
     pub doubt: Option<f64>,
     /// What everybody says of it.
     pub answers: Vec<Said>,
@@ -80,8 +82,8 @@ pub struct GroupPage {
 const MOST_OF_GROUP: usize = 100;
 
 impl Project {
-    /// A page of what deserves a second look. Labels of the holdout are never doubted: who changed only those that the
-    /// model does not like would measure it too well.
+    /// A page of what deserves a second look. Labels of the holdout are never doubted: who changed
+    /// only those that the model does not like would measure it too well.
     ///
     /// # Errors
     /// A limit out of range, a cursor that is none of this list; the store cannot be read.
@@ -113,8 +115,8 @@ impl Project {
         })
     }
 
-    /// A page of groups of images with the same content, or (`near`) of such that look alike: those within 4 of 64 bits
-    /// of the first of the group, where they are not all of one content.
+    /// A page of groups of images with the same content, or (`near`) of such that look alike: those
+    /// within 4 of 64 bits of the first of the group, where they are not all of one content.
     ///
     /// # Errors
     /// A limit out of range, a cursor that is none of this list; the store cannot be read.
@@ -196,8 +198,8 @@ fn answers_of(sql: &Transaction<'_>, image: &Image) -> Attempt<Vec<Said>> {
 
 type Doubted = (Vec<(ImageId, f64)>, Option<String>, Option<usize>);
 
-/// Labelled images that pass the filter, have a prediction and were not reviewed, with the doubt of each, most doubted
-/// first; where the next page begins, and on the first one how many there are.
+/// Labelled images that pass the filter, have a prediction and were not reviewed, with the doubt of
+/// each, most doubted first; where the next page begins, and on the first one how many there are.
 pub(super) fn doubted(
     sql: &Transaction<'_>,
     filter: &Filter,

@@ -1,5 +1,5 @@
-//! Rounds: one training and the choice that follows it. What they leave behind: predictions and the queue; what they
-//! start from: who is in the training set, in the holdout, and who may be chosen.
+//! Rounds: one training and the choice that follows it. What they leave behind: predictions and the
+//! queue; what they start from: who is in the training set, in the holdout, and who may be chosen.
 //!
 //! Never here: training, choosing.
 
@@ -70,13 +70,14 @@ pub struct Summary {
     pub prior: Vec<f64>,
     /// The quartiles of each term over the queue; [`Project::finish_round`] computes them.
     pub quartiles: BTreeMap<String, [f64; 3]>,
-    /// What can be said of the images of the queue, and of how many; [`Project::finish_round`] counts it.
+    /// What can be said of the images of the queue, and of how many; [`Project::finish_round`]
+    /// counts it.
     pub said: Said,
-    /// Pairs of classes that are taken for each other, and in how many labelled images, most first, as
-    /// [`Project::finish_round`] finds them.
+    /// Pairs of classes that are taken for each other, and in how many labelled images, most first,
+    /// as [`Project::finish_round`] finds them.
     pub confused: Vec<(Label, Label, usize)>,
-    /// The similarity of a labelled image with the nearest other one that nine in ten of them have. Below it, an image is like
-    /// none of them.
+    /// The similarity of a labelled image with the nearest other one that nine in ten of them have.
+    /// Below it, an image is like none of them.
     pub alike: Option<f64>,
     /// Why it broke off.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,7 +92,8 @@ pub struct Summary {
 pub struct Prediction {
     /// The image.
     pub image: ImageId,
-    /// \[C\], in the order of [`Summary::classes`], finite. The largest is the prediction; the first of equal ones.
+    /// \[C\], in the order of [`Summary::classes`], finite. The largest is the prediction; the
+    /// first of equal ones.
     pub probabilities: Vec<f32>,
 }
 
@@ -117,8 +119,9 @@ pub struct Candidate {
 }
 
 impl Project {
-    /// Begins a round; its number. A first one without labels is round 0, again if need be. Rounds that still run are
-    /// taken for broken off: only the holder of [`Project::lock_training`] may begin one.
+    /// Begins a round; its number. A first one without labels is round 0, again if need be. Rounds
+    /// that still run are taken for broken off: only the holder of [`Project::lock_training`] may
+    /// begin one.
     ///
     /// # Errors
     /// The store cannot be written.
@@ -143,13 +146,15 @@ impl Project {
 
     /// Finishes a round: stores what it predicts and makes its choice the queue.
     ///
-    /// `trained_on` are images whose predictions were made with their label. They are passed over: what is kept of them is
-    /// the last one that was made without. Predictions are stored block by block, so that answers never wait
-    /// for all of them; each is complete by itself, and the round is done, with the new queue, in one step at the end.
+    /// `trained_on` are images whose predictions were made with their label. They are passed over:
+    /// what is kept of them is the last one that was made without. Predictions are stored block by
+    /// block, so that answers never wait for all of them; each is complete by itself, and the round
+    /// is done, with the new queue, in one step at the end.
     ///
     /// # Errors
-    /// No such round that runs, probabilities that are not one per class or not finite, a score that is not finite, an
-    /// image that is not there, is of the holdout or twice in the queue; the store cannot be written.
+    /// No such round that runs, probabilities that are not one per class or not finite, a score
+    /// that is not finite, an image that is not there, is of the holdout or twice in the queue; the
+    /// store cannot be written.
     pub fn finish_round(
         &mut self,
         round: u64,
@@ -292,8 +297,8 @@ impl Project {
         })
     }
 
-    /// Images without a label that can be trained on once they have one: there, not of the holdout, one of each content,
-    /// of which none is labelled. By id.
+    /// Images without a label that can be trained on once they have one: there, not of the holdout,
+    /// one of each content, of which none is labelled. By id.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -318,8 +323,8 @@ impl Project {
         })
     }
 
-    /// Where the file of every image is that is there, by id. Files that have gone since the import, or lead out of the
-    /// folder of images, are left out.
+    /// Where the file of every image is that is there, by id. Files that have gone since the
+    /// import, or lead out of the folder of images, are left out.
     ///
     /// # Errors
     /// The store or the folder of images cannot be read.
@@ -337,13 +342,14 @@ impl Project {
     }
 }
 
-/// Whether so many of the labels that a training learnt were taken back, more than a tenth, that it says nothing any more.
+/// Whether so many of the labels that a training learnt were taken back, more than a tenth, that it
+/// says nothing any more.
 pub(super) const fn is_void(labels: usize, taken_back: usize) -> bool {
     taken_back * 10 > labels
 }
 
-/// Images not of the holdout whose label had been given when `since` was the last answer, was taken back later, and that are not
-/// labelled now; `most` of them at most. None where `since` is 0.
+/// Images not of the holdout whose label had been given when `since` was the last answer, was taken
+/// back later, and that are not labelled now; `most` of them at most. None where `since` is 0.
 pub(super) fn taken_back(sql: &Transaction<'_>, since: i64, most: usize) -> rusqlite::Result<usize> {
     let text = "SELECT count(*) FROM (SELECT DISTINCT a.image
          FROM answers AS u INDEXED BY answers_undoes CROSS JOIN answers AS a ON a.answer = u.undoes
@@ -368,7 +374,8 @@ impl Project {
         })
     }
 
-    /// Every image that is there, by id: where it is, and its hash where the file has the size and time it had.
+    /// Every image that is there, by id: where it is, and its hash where the file has the size and
+    /// time it had.
     pub(super) fn sources(&self) -> Result<Vec<Located>> {
         let folder = pictures::root(&self.images_folder()?)?;
         let rows = self.read(|sql| {
@@ -439,8 +446,8 @@ fn summary(sql: &Transaction<'_>, text: Option<&str>) -> Attempt<Summary> {
 /// Pairs of classes that are kept.
 const PAIRS: usize = 100;
 
-/// Pairs of classes that labelled images of one are taken for the other of, most first: on the holdout by the newest model, and
-/// on the other labels.
+/// Pairs of classes that labelled images of one are taken for the other of, most first: on the
+/// holdout by the newest model, and on the other labels.
 fn confused(sql: &Transaction<'_>, round: u64) -> Attempt<Vec<(Label, Label, usize)>> {
     let mut pairs = BTreeMap::<(Label, Label), usize>::new();
     for one in confusion::all(sql, round)?.into_iter().filter(|one| one.class != one.predicted) {

@@ -16,7 +16,8 @@ use crate::error::{Error, Result, unknown, within};
 pub struct Settings {
     /// What the page is headed with; the folder's name where none was given.
     pub name: String,
-    /// The folder of images, relative to the project's where possible. Changed by [`super::Project::set_images`] only.
+    /// The folder of images, relative to the project's where possible. Changed by
+    /// [`super::Project::set_images`] only.
     pub images: String,
     /// The strategy that chooses what to ask, one of [`STRATEGIES`](crate::STRATEGIES).
     pub strategy: String,
@@ -26,22 +27,23 @@ pub struct Settings {
     pub first: usize,
     /// New labels between two trainings.
     pub retrain_every: usize,
-    /// The pretrained network whose features the classifier is trained on: `auto`, a name, an ONNX file; or `none`, and a network
-    /// is trained from scratch.
+    /// The pretrained network whose features the classifier is trained on: `auto`, a name, an ONNX
+    /// file; or `none`, and a network is trained from scratch.
     pub backbone: String,
-    /// Whether the classifier on features is to take all classes for equally frequent, so that rare ones are found more often and
-    /// frequent ones less: logit adjustment (Menon et al. 2021).
+    /// Whether the classifier on features is to take all classes for equally frequent, so that rare
+    /// ones are found more often and frequent ones less: logit adjustment (Menon et al. 2021).
     pub balanced: bool,
     /// Height and width of what the network sees, in pixels; 0 for what suits it.
     pub size: usize,
     /// One channel or three.
     pub colour: Colour,
-    /// Images that a training looks at, each as often as it takes: more of them take longer and teach more.
+    /// Images that a training looks at, each as often as it takes: more of them take longer and
+    /// teach more.
     pub passes: usize,
     /// The share of images that are drawn for the holdout when they are imported.
     pub holdout: f64,
-    /// Labelled images of the holdout after which no more of them are asked. Up to twice as many are, as long as a class that has
-    /// labels has fewer than five there.
+    /// Labelled images of the holdout after which no more of them are asked. Up to twice as many
+    /// are, as long as a class that has labels has fewer than five there.
     pub holdout_target: usize,
     /// Every how many questions one is of the holdout.
     pub holdout_every: usize,
@@ -90,7 +92,8 @@ pub struct Change {
     pub to: Value,
 }
 
-/// What is drawn when an image comes in, for life: another share or seed would draw a part of the images in another way.
+/// What is drawn when an image comes in, for life: another share or seed would draw a part of the
+/// images in another way.
 const FIXED: [&str; 2] = ["holdout", "seed"];
 
 /// The largest whole number that JavaScript reads exactly.
@@ -100,7 +103,8 @@ impl Settings {
     /// Checks every value.
     ///
     /// # Errors
-    /// The first that is out of its range, by its key; a strategy that there is not, with the nearest.
+    /// The first that is out of its range, by its key; a strategy that there is not, with the
+    /// nearest.
     pub fn check(&self) -> Result<()> {
         if self.name.chars().count() > 200 || self.name.chars().any(char::is_control) {
             return Err(Error::input("the name is too long, or has characters that cannot be shown")
@@ -132,8 +136,8 @@ impl Settings {
     /// These settings with the keys of a JSON object changed.
     ///
     /// # Errors
-    /// Anything but an object, a key that there is not (with the nearest), a value of another type or out of its range,
-    /// `images` (see [`super::Project::set_images`]).
+    /// Anything but an object, a key that there is not (with the nearest), a value of another type
+    /// or out of its range, `images` (see [`super::Project::set_images`]).
     pub fn changed(&self, change: &Value) -> Result<Self> {
         let Value::Object(change) = change else {
             return Err(Error::input("settings are not an object").expected("{\"key\": value, …}").into());

@@ -1,5 +1,6 @@
-//! Where a project stands: labels by class, how good the model is and how sure that is, what more labels may bring, and
-//! whether it is time to stop. In numbers, and in a plain sentence where a number alone says too little.
+//! Where a project stands: labels by class, how good the model is and how sure that is, what more
+//! labels may bring, and whether it is time to stop. In numbers, and in a plain sentence where a
+//! number alone says too little.
 //!
 //! Never here: the page, training.
 
@@ -28,7 +29,8 @@ pub struct ClassStatus {
     pub labels: usize,
     /// Labels in the last training.
     pub train: usize,
-    /// Labels in the holdout that measure the last model. Fewer than [`FEW`] say too little for advice.
+    /// Labels in the holdout that measure the last model. Fewer than [`FEW`] say too little for
+    /// advice.
     pub holdout: usize,
     /// VaB-AL's d_n: the share of right answers where the VAE says this class; small is hard.
     pub difficulty: Option<f64>,
@@ -67,7 +69,8 @@ pub struct RoundStatus {
     pub accuracy_low: Option<f64>,
     /// The upper end.
     pub accuracy_high: Option<f64>,
-    /// Mean over classes of the share that it gets right; `None` where a class has no image in the holdout.
+    /// Mean over classes of the share that it gets right; `None` where a class has no image in the
+    /// holdout.
     pub balanced_accuracy: Option<f64>,
     /// The lower end of its 95 % interval, which counts what classes that are not measured may be.
     pub balanced_low: Option<f64>,
@@ -89,7 +92,8 @@ pub struct RoundStatus {
     pub size: usize,
     /// Images that the training was set to look at; 0 where it was not noted.
     pub passes: usize,
-    /// The backbone whose features it was trained on; none where the network was trained from scratch.
+    /// The backbone whose features it was trained on; none where the network was trained from
+    /// scratch.
     pub backbone: Option<String>,
     /// Cohen's κ with the predictions of the training before.
     pub agreement: Option<f64>,
@@ -349,7 +353,8 @@ fn forecast(classes: &[ClassStatus], last: Option<&Training>, gain: Option<f64>,
             if classes.iter().any(|class| class.holdout == 0) { " over the classes measured" } else { "" }
         ),
     };
-    // The classes that the queue is expected to hold most of, beyond their share of the pool, are what it is after.
+    // The classes that the queue is expected to hold most of, beyond their share of the pool, are
+    // what it is after.
     let mut sought: Vec<(&str, f64, f64)> = Vec::new();
     if let Some(Training { round, measured, .. }) = last
         && let Some(summary) = &round.summary

@@ -1,4 +1,5 @@
-//! The file of a project: made, opened, brought to this version; the one way to read and to write it.
+//! The file of a project: made, opened, brought to this version; the one way to read and to write
+//! it.
 //!
 //! Never here: what an answer means, what is asked.
 
@@ -93,13 +94,13 @@ pub struct Overview {
 }
 
 impl Project {
-    /// Makes a project in `folder`, of the images in the folder `images` and with classes of these names, in this order.
-    /// No image is looked at: [`Project::import`] does that. Of the settings, `images` is set here, and `name` where it
-    /// is empty.
+    /// Makes a project in `folder`, of the images in the folder `images` and with classes of these
+    /// names, in this order. No image is looked at: [`Project::import`] does that. Of the settings,
+    /// `images` is set here, and `name` where it is empty.
     ///
     /// # Errors
-    /// A folder that holds a project already or cannot be written, no folder of images, or this one, settings out of their ranges,
-    /// names of classes that are empty or the same.
+    /// A folder that holds a project already or cannot be written, no folder of images, or this
+    /// one, settings out of their ranges, names of classes that are empty or the same.
     pub fn create(folder: &Path, images: &Path, classes: &[String], mut settings: Settings) -> Result<Self> {
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let folder = fs::canonicalize(folder).map_err(Error::io("read", folder))?;
@@ -136,8 +137,8 @@ impl Project {
         Ok(Self { connection, folder, file })
     }
 
-    /// Opens the project in `folder`. One of an older version is brought to this one, after a copy was put beside it, as
-    /// `project.sqlite.v1.bak`.
+    /// Opens the project in `folder`. One of an older version is brought to this one, after a copy
+    /// was put beside it, as `project.sqlite.v1.bak`.
     ///
     /// # Errors
     /// A folder that holds no project; a file that is damaged, or of a newer version.
@@ -178,8 +179,8 @@ impl Project {
         &self.folder
     }
 
-    /// Runs `work` in one transaction that has the right to write from its beginning, so that it waits for others
-    /// rather than failing in its middle.
+    /// Runs `work` in one transaction that has the right to write from its beginning, so that it
+    /// waits for others rather than failing in its middle.
     pub(super) fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Attempt<T>) -> Result<T> {
         write(&mut self.connection, &self.file, work)
     }
@@ -199,12 +200,12 @@ impl Project {
         self.read(settings)
     }
 
-    /// Changes the settings that a JSON object names, and gives back all of them. What was changed, and when, is kept:
-    /// [`Project::changes`].
+    /// Changes the settings that a JSON object names, and gives back all of them. What was changed,
+    /// and when, is kept: [`Project::changes`].
     ///
     /// # Errors
-    /// What [`Settings::changed`] refuses; the share or the seed of the holdout where there are images; the store cannot
-    /// be written.
+    /// What [`Settings::changed`] refuses; the share or the seed of the holdout where there are
+    /// images; the store cannot be written.
     pub fn change_settings(&mut self, change: &Value) -> Result<Settings> {
         self.write(|sql| {
             let old = settings(sql)?;
@@ -229,7 +230,8 @@ impl Project {
         self.read(changes)
     }
 
-    /// Says where the folder of images is now. Images keep their ids; [`Project::import`] finds them again.
+    /// Says where the folder of images is now. Images keep their ids; [`Project::import`] finds
+    /// them again.
     ///
     /// # Errors
     /// No such folder; the store cannot be written.
@@ -276,8 +278,8 @@ impl Project {
         })
     }
 
-    /// Takes the lock that a training holds, for as long as the file lives; `None` where another has it, in this process
-    /// or in one beside it.
+    /// Takes the lock that a training holds, for as long as the file lives; `None` where another
+    /// has it, in this process or in one beside it.
     ///
     /// # Errors
     /// The folder cannot be written.
@@ -355,7 +357,8 @@ fn write<T>(
     Ok(done)
 }
 
-/// Takes a file of `version` through the steps that lead on from there, after a copy of it was put beside it.
+/// Takes a file of `version` through the steps that lead on from there, after a copy of it was put
+/// beside it.
 pub(super) fn migrate(connection: &mut Connection, file: &Path, version: i64, steps: &[&str]) -> Result<()> {
     let newest = 1 + steps.len() as i64;
     if version >= newest {
@@ -387,8 +390,8 @@ pub(super) fn migrate(connection: &mut Connection, file: &Path, version: i64, st
     })
 }
 
-/// The folder of images as the settings keep it: relative where it shares more than the root with the project, so that
-/// both can be moved together.
+/// The folder of images as the settings keep it: relative where it shares more than the root with
+/// the project, so that both can be moved together.
 fn folder_of_images(project: &Path, images: &Path) -> Result<String> {
     if !images.is_dir() {
         return Err(Error::input("no such folder of images")

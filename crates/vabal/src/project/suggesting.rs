@@ -1,7 +1,8 @@
-//! Suggestions of another model: taken in from a file, shown until a training of the project is newer.
+//! Suggestions of another model: taken in from a file, shown until a training of the project is
+//! newer.
 //!
-//! They are no labels: nothing is trained on them, and images of the holdout get none. Never here: what a file looks like
-//! (`exchange`), what the project's own model says (`rounds`).
+//! They are no labels: nothing is trained on them, and images of the holdout get none. Never here:
+//! what a file looks like (`exchange`), what the project's own model says (`rounds`).
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -68,9 +69,10 @@ struct Kept<'a> {
 }
 
 impl Project {
-    /// Takes in what another model says, from a file that was read as suggestions, in the place of what was taken in before.
-    /// Images are found, classes added, and lines left out as [`Project::take_in_by`] does; of an image of which the file says
-    /// two things nothing is taken.
+    /// Takes in what another model says, from a file that was read as suggestions, in the place of
+    /// what was taken in before. Images are found, classes added, and lines left out as
+    /// [`Project::take_in_by`] does; of an image of which the file says two things nothing is
+    /// taken.
     ///
     /// # Errors
     /// As [`Project::take_in_by`].
@@ -159,7 +161,8 @@ pub(super) fn suggestions(sql: &Transaction<'_>) -> Attempt<Option<Suggestions>>
     Ok(Some(found))
 }
 
-/// Where the suggestions are that are shown: the table, and the classes of its probabilities where no round says them.
+/// Where the suggestions are that are shown: the table, and the classes of its probabilities where
+/// no round says them.
 pub(super) fn shown(sql: &Transaction<'_>) -> Attempt<(&'static str, Vec<Label>)> {
     Ok(match suggestions(sql)?.filter(|found| found.shown) {
         Some(found) => ("suggestions", found.classes),

@@ -5,6 +5,7 @@ mod crash;
 mod import;
 mod learn;
 mod listing;
+mod map;
 mod model;
 mod rounds;
 mod status;
@@ -52,7 +53,8 @@ impl Place {
         picture(k).save(path).unwrap();
     }
 
-    /// The project with these settings over the defaults, and classes a, b, c, d; everything imported.
+    /// The project with these settings over the defaults, and classes a, b, c, d; everything
+    /// imported.
     pub fn made(&self, settings: Settings) -> Project {
         let classes = ["a", "b", "c", "d"].map(str::to_string);
         let mut project = Project::create(&self.project(), &self.images(), &classes, settings).unwrap();

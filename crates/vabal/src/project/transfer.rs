@@ -30,7 +30,8 @@ pub struct Taken {
     pub added: usize,
     /// Answers that were there already, or say what holds already.
     pub same: usize,
-    /// Answers that are older than what the same person has said since, or than a review: they are left out.
+    /// Answers that are older than what the same person has said since, or than a review: they are
+    /// left out.
     pub older: usize,
     /// Images that the file names and the project does not have, or has several of.
     pub unknown: usize,
@@ -53,8 +54,8 @@ pub struct Taken {
 }
 
 impl Project {
-    /// Every image with all of its answers, as files have them, by id. Merged classes go by what they are now. What the
-    /// model says of the holdout is left out.
+    /// Every image with all of its answers, as files have them, by id. Merged classes go by what
+    /// they are now. What the model says of the holdout is left out.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -113,21 +114,23 @@ impl Project {
             .collect())
     }
 
-    /// Takes in what a file of labels says: all of it or nothing. Answers that are there already, by their token, or by
-    /// image, person, time and what was said, are not added again; a label without a time is not added where it holds
-    /// already. Who said it is `person`, where the file does not say. Classes that are not there are added, with the keys
-    /// and colours that the file gives them. Reports the phase "take in" by answers.
+    /// Takes in what a file of labels says: all of it or nothing. Answers that are there already,
+    /// by their token, or by image, person, time and what was said, are not added again; a label
+    /// without a time is not added where it holds already. Who said it is `person`, where the file
+    /// does not say. Classes that are not there are added, with the keys and colours that the file
+    /// gives them. Reports the phase "take in" by answers.
     ///
     /// # Errors
-    /// More classes than a project can have, names that are none; the store cannot be written; [`Error::Stopped`].
+    /// More classes than a project can have, names that are none; the store cannot be written;
+    /// [`Error::Stopped`].
     ///
     /// [`Error::Stopped`]: crate::Error::Stopped
     pub fn take_in(&mut self, labels: &Labels, person: &str, progress: &mut Progress<'_>) -> Result<Taken> {
         self.take_in_by(labels, person, false, progress)
     }
 
-    /// [`Project::take_in`]; with `by_name`, the name of a file is enough where one image alone has it, also in other
-    /// folders.
+    /// [`Project::take_in`]; with `by_name`, the name of a file is enough where one image alone has
+    /// it, also in other folders.
     ///
     /// # Errors
     /// As [`Project::take_in`].
@@ -180,7 +183,8 @@ impl Project {
     }
 }
 
-/// What a file comes to: its answers with their images, what cannot be used, and the classes, with those that are new.
+/// What a file comes to: its answers with their images, what cannot be used, and the classes, with
+/// those that are new.
 pub(super) fn planned(
     sql: &Transaction<'_>,
     labels: &Labels,
@@ -237,7 +241,8 @@ impl Names {
         let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let rows = rows.collect::<rusqlite::Result<Vec<(Label, String, Option<Label>)>>>()?;
         let name = |id: Label| rows.iter().find(|row| row.0 == id).map(|row| row.1.clone());
-        // A class that is there goes before one of its name that was merged: it comes last. One that was deleted has none.
+        // A class that is there goes before one of its name that was merged: it comes last. One
+        // that was deleted has none.
         let there = rows.iter().filter(|(id, _, into)| *into != Some(*id));
         let by_name = there.map(|(id, name, into)| (key(name).into_owned(), into.unwrap_or(*id))).collect();
         let by_id = rows.iter().filter_map(|(id, _, into)| Some((*id, name(into.unwrap_or(*id))?))).collect();
@@ -398,7 +403,8 @@ impl Into<'_> {
         Ok(Became::Added)
     }
 
-    /// Whether there is an answer of this person that counts, or a review, which is newer than `at` and not of the file.
+    /// Whether there is an answer of this person that counts, or a review, which is newer than `at`
+    /// and not of the file.
     fn has_newer(
         &self,
         sql: &Transaction<'_>,

@@ -1,9 +1,10 @@
 //! Why an image is asked, in words that say what is known, from the terms behind its score.
 //!
-//! Pure functions. All that can be said of an image are its candidates; chosen are those that tell it from the others of the
-//! queue: a strong statement that few images share goes before one that holds for most. Rare and hard are told by comparison
-//! with the other classes, odd and typical with the rest of the queue. Every number in a text is one of the terms. Never here:
-//! the store, the score.
+//! Pure functions. All that can be said of an image are its candidates; chosen are those that tell
+//! it from the others of the queue: a strong statement that few images share goes before one that
+//! holds for most. Rare and hard are told by comparison with the other classes, odd and typical
+//! with the rest of the queue. Every number in a text is one of the terms. Never here: the store,
+//! the score.
 //!
 //! ```
 //! use vabal::project::Probability;
@@ -141,13 +142,16 @@ pub struct Stats {
     pub ids: Vec<Label>,
     /// Labels of each of them that the classifier was trained on. May be empty.
     pub labels: Vec<usize>,
-    /// Pairs of classes, and how many labelled images of the one are taken for the other; most first. May be empty.
+    /// Pairs of classes, and how many labelled images of the one are taken for the other; most
+    /// first. May be empty.
     pub confused: Vec<(Label, Label, usize)>,
     /// The similarity with the nearest labelled image below which an image is like none of them.
     pub alike: Option<f64>,
-    /// VaB-AL's d_n of each class (Eq. 11): the share of right answers; small is hard. May be empty.
+    /// VaB-AL's d_n of each class (Eq. 11): the share of right answers; small is hard. May be
+    /// empty.
     pub difficulty: Vec<f64>,
-    /// VaB-AL's π_n of each class (Eq. 12): the share of images that look like it; small is rare. May be empty.
+    /// VaB-AL's π_n of each class (Eq. 12): the share of images that look like it; small is rare.
+    /// May be empty.
     pub prior: Vec<f64>,
     /// The lower quartile, the median and the upper quartile of each term over the queue.
     pub quartiles: BTreeMap<String, [f64; 3]>,
@@ -166,8 +170,9 @@ const COMMON: f64 = 0.3;
 /// A second reason says at least this much.
 const WORTH: f64 = 0.15;
 
-/// The reasons for an image, what tells it most from the others of its queue first, at most two. Terms without a meaning that
-/// plain words could say are passed over; where nothing is left, the strategy's choice is the reason.
+/// The reasons for an image, what tells it most from the others of its queue first, at most two.
+/// Terms without a meaning that plain words could say are passed over; where nothing is left, the
+/// strategy's choice is the reason.
 #[must_use]
 pub fn reasons(terms: &Terms<'_>, stats: &Stats) -> Vec<Reason> {
     let mut found = candidates(terms, stats);
@@ -277,7 +282,8 @@ fn candidates(terms: &Terms<'_>, stats: &Stats) -> Vec<Reason> {
         (find(term::SUPPORT), predicted, wanted)
         && one != other
     {
-        // The corrected class may be another than the most probable one, whose number would be of another class.
+        // The corrected class may be another than the most probable one, whose number would be of
+        // another class.
         let p = first.filter(|first| first.0 == one).map(|first| first.2);
         let (sure, numbers) = match p {
             Some(p) => (format!(" ({})", percent(p)), vec![("probability", p)]),
@@ -413,8 +419,8 @@ enum Side {
     High,
 }
 
-/// How far a value lies beyond the quartile, from 0.5 at the quartile towards 1; `None` where it does not, or where all
-/// are alike.
+/// How far a value lies beyond the quartile, from 0.5 at the quartile towards 1; `None` where it
+/// does not, or where all are alike.
 fn far(value: Option<f64>, quartiles: Option<&[f64; 3]>, side: Side) -> Option<f64> {
     let (value, &[low, middle, high]) = (value?, quartiles?);
     let beyond = match side {
@@ -494,7 +500,8 @@ mod tests {
                 (ReasonKind::RareClass, "crack 5 %: crack has the fewest labels (3)".to_string()),
             ]
         );
-        // Corrected for the shares of the labels it says another class: 92 % is not the number of that one.
+        // Corrected for the shares of the labels it says another class: 92 % is not the number of
+        // that one.
         let corrected =
             said_of(&[("predicted", 2.0), ("class", 1.0), ("support", 0.1)], &[(0, 0.92)], &modern());
         assert_eq!(corrected[0].1, "the classifier says stain, its features say crack");

@@ -1,4 +1,5 @@
-//! The words of a project that are the same in the store, in JSON and in files: acts, sources, states.
+//! The words of a project that are the same in the store, in JSON and in files: acts, sources,
+//! states.
 //!
 //! Never here: what they mean for each other.
 

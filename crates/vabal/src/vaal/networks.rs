@@ -1,4 +1,5 @@
-//! The networks of VAAL, forward and backward written out: the autoencoder with its loss, and the discriminator.
+//! The networks of VAAL, forward and backward written out: the autoencoder with its loss, and the
+//! discriminator.
 //!
 //! Never here: which images are in a batch, the order of steps.
 
@@ -18,12 +19,14 @@ use crate::rng::Seed;
 #[cfg(test)]
 mod tests;
 
-/// Layers of the encoder, each of which halves the image and, but for the first, doubles the channels.
+/// Layers of the encoder, each of which halves the image and, but for the first, doubles the
+/// channels.
 const DEPTH: usize = 4;
 /// Units of the discriminator's two hidden layers.
 const HIDDEN: usize = 512;
 
-/// A convolution of 4 × 4 with stride 2, or its transpose, with BatchNorm and ReLU behind it. Maps are [B, H, W, C].
+/// A convolution of 4 × 4 with stride 2, or its transpose, with BatchNorm and ReLU behind it. Maps
+/// are [B, H, W, C].
 #[derive(Debug, Clone, Copy)]
 struct Layer {
     /// Height, width and channels of the larger map.
@@ -33,7 +36,8 @@ struct Layer {
     deep: usize,
     /// Whether it is the transpose, from the smaller map to the larger.
     up: bool,
-    /// Where its parameters start: the weight [deep, shallow, 4, 4], and gamma and beta of what it puts out.
+    /// Where its parameters start: the weight [deep, shallow, 4, 4], and gamma and beta of what it
+    /// puts out.
     start: usize,
 }
 
@@ -91,8 +95,8 @@ impl Learnt {
     }
 }
 
-/// Lays out parameters with their first values: Kaiming's normal ones for weights, 1 and 0 for BatchNorm, 0 for biases, as
-/// in the authors' code. Every weight has a stream of its own name.
+/// Lays out parameters with their first values: Kaiming's normal ones for weights, 1 and 0 for
+/// BatchNorm, 0 for biases, as in the authors' code. Every weight has a stream of its own name.
 struct Layout {
     seed: Seed,
     values: Vec<f32>,
@@ -106,7 +110,8 @@ impl Layout {
         start
     }
 
-    /// `place` says where the value goes that is drawn first, second and so on. Returns where they start.
+    /// `place` says where the value goes that is drawn first, second and so on. Returns where they
+    /// start.
     fn weight(&mut self, name: &str, fan_in: usize, n: usize, place: impl Fn(usize) -> usize) -> usize {
         let start = self.constant(0.0, n);
         let deviation = (2.0 / fan_in as f32).sqrt();
@@ -118,8 +123,8 @@ impl Layout {
         start
     }
 
-    /// Layers side by side of `outputs` each, from and to maps of so many pixels. Drawn input by input, of a map
-    /// channel by channel.
+    /// Layers side by side of `outputs` each, from and to maps of so many pixels. Drawn input by
+    /// input, of a map channel by channel.
     fn linear(&mut self, names: &[&str], [inputs, outputs]: [usize; 2], pixels: [usize; 2]) -> Linear {
         let channels_last = |at: usize, n: usize, pixels: usize| at % pixels * (n / pixels) + at / pixels;
         let weight = self.values.len();
@@ -184,7 +189,8 @@ impl Autoencoder {
         let mut layout = Layout { seed: seed.child("autoencoder", 0), values: Vec::new() };
         let mut layer = |name: &str, level: usize, up: bool| {
             let shallow = if level == 0 { channels } else { width << (level - 1) };
-            // Having a layer less, the decoder makes maps of the encoder's depth twice as high and wide.
+            // Having a layer less, the decoder makes maps of the encoder's depth twice as high and
+            // wide.
             let side = SIDE >> if up { level - 1 } else { level };
             let mut layer = Layer { side, shallow, deep: width << level, up, start: 0 };
             let n = layer.geometry(&[]).weight();
@@ -253,7 +259,8 @@ impl Autoencoder {
         tape
     }
 
-    /// Back through the same layers, from the gradient of their output to that of their input, which is empty for images.
+    /// Back through the same layers, from the gradient of their output to that of their input,
+    /// which is empty for images.
     fn backward(
         &mut self,
         layers: Range<usize>,
@@ -288,7 +295,8 @@ impl Autoencoder {
         dy
     }
 
-    /// Paints images from the decoder's maps. Returns the mean squared error, and its gradient for the maps.
+    /// Paints images from the decoder's maps. Returns the mean squared error, and its gradient for
+    /// the maps.
     fn paint(&mut self, maps: &[f32], images: &[f32]) -> (f64, Vec<f32>) {
         let Self { paint, workspace, learnt: Learnt { parameters, gradient, .. }, .. } = self;
         let (height, width, from, to) = (SIDE, SIDE, paint.inputs, paint.outputs);
@@ -297,7 +305,8 @@ impl Autoencoder {
         let (weight, bias) = (&parameters[paint.weight..][..g.weight()], paint.bias(parameters));
         let slope = 2.0 / images.len() as f32;
         let mut painted = workspace.take(images.len());
-        // Of each image the gradient of the bias and the squared errors, while every pixel becomes its gradient.
+        // Of each image the gradient of the bias and the squared errors, while every pixel becomes
+        // its gradient.
         let mut sums = vec![0.0; batch * (to + 1)];
         let maps = Source::as_is(maps);
         conv::forward(workspace, &g, maps, weight, &mut painted, &mut sums, |image, painted, sums| {
@@ -322,9 +331,9 @@ impl Autoencoder {
         (squares / images.len() as f64, dmaps)
     }
 
-    /// The loss on images of one pool: the negative evidence lower bound for a pixel of variance 1, per pixel, up to a
-    /// constant and the factor ½, and `adversary` times that of a discriminator that is to take them for labelled. Adds
-    /// to the gradients of both. `noise` is [B, d].
+    /// The loss on images of one pool: the negative evidence lower bound for a pixel of variance 1,
+    /// per pixel, up to a constant and the factor ½, and `adversary` times that of a discriminator
+    /// that is to take them for labelled. Adds to the gradients of both. `noise` is [B, d].
     pub fn differentiate(
         &mut self,
         images: &[f32],
@@ -397,8 +406,8 @@ impl Discriminator {
         logits
     }
 
-    /// The binary cross-entropy with "labelled", or with "not labelled". Adds to the gradient, and writes that of the latents
-    /// where it is wanted.
+    /// The binary cross-entropy with "labelled", or with "not labelled". Adds to the gradient, and
+    /// writes that of the latents where it is wanted.
     pub fn differentiate(
         &mut self,
         latents: ArrayView2<'_, f32>,

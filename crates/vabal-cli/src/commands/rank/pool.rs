@@ -67,8 +67,9 @@ impl Parts {
     }
 }
 
-/// Opens what `--unlabelled` or `--labelled` names: files, or `NAME=FILE` for the one array of a file. Files with the same
-/// arrays are the parts of one pool, in the order in which they are named.
+/// Opens what `--unlabelled` or `--labelled` names: files, or `NAME=FILE` for the one array of a
+/// file. Files with the same arrays are the parts of one pool, in the order in which they are
+/// named.
 ///
 /// # Errors
 /// A file that cannot be read, or of several arrays where one is meant.

@@ -1,5 +1,6 @@
-//! What a person or a program sees of a ranking: a bar, then what it takes to trust it, on standard error; the picks on
-//! standard output where no file is named. JSON lines on standard output on request.
+//! What a person or a program sees of a ranking: a bar, then what it takes to trust it, on standard
+//! error; the picks on standard output where no file is named. JSON lines on standard output on
+//! request.
 //!
 //! Never here: numbers that are not in the selection, or in `vabal::query::summary`.
 

@@ -52,7 +52,8 @@ struct Part {
 }
 
 impl Part {
-    /// Opens the file of a part; `alone` says that there is no other, so that rows may be called by their numbers.
+    /// Opens the file of a part; `alone` says that there is no other, so that rows may be called by
+    /// their numbers.
     fn open(
         path: &Path,
         labelled: Option<Group>,

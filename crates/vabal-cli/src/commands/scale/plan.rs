@@ -16,12 +16,13 @@ use crate::place;
 
 /// Plan how to score a pool that is too large for one memory
 ///
-/// From a sample of the pool and what is labelled, makes one small file with all that scoring a row needs. Then score the
-/// parts of the pool, on any number of machines, and pick the best of all:
+/// From a sample of the pool and what is labelled, makes one small file with all that scoring a row
+/// needs. Then score the parts of the pool, on any number of machines, and pick the best of all:
 ///
 ///   vabal plan → vabal score, for each part → vabal pick
 ///
-/// Each PART is a file with the arrays that `vabal rank` reads, ids among them. Rows with a label from 0 on are labelled.
+/// Each PART is a file with the arrays that `vabal rank` reads, ids among them. Rows with a label
+/// from 0 on are labelled.
 #[derive(Debug, clap::Args)]
 #[command(
     name = "plan",

@@ -14,8 +14,9 @@ use crate::place;
 
 /// Score parts of a pool by a plan
 ///
-/// Keeps the best rows of the parts, of each class as many as the plan may pick. Runs for parts apart, on any number of
-/// machines, are joined by `vabal pick`; how the pool is split changes nothing.
+/// Keeps the best rows of the parts, of each class as many as the plan may pick. Runs for parts
+/// apart, on any number of machines, are joined by `vabal pick`; how the pool is split changes
+/// nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal score pool/*.parquet --plan pool.plan --out scores.jsonl\n  \
     vabal score pool/*.parquet --plan pool.plan --part 3/8 --out scores-3.jsonl    # the third of eight machines")]

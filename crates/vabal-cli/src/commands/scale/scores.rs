@@ -1,4 +1,5 @@
-//! The best rows of some parts as a file: a line of JSON that says what they are of, then a line for each row.
+//! The best rows of some parts as a file: a line of JSON that says what they are of, then a line
+//! for each row.
 //!
 //! Never here: scoring.
 

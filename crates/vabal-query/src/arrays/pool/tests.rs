@@ -197,7 +197,8 @@ fn two_groups_that_do_not_go_together_are_refused() {
         ),
     ];
     cases.into_iter().for_each(|(result, expected)| refuses(result, expected));
-    // Labels of what is chosen from are not looked at; where one group has names, nothing can be in both.
+    // Labels of what is chosen from are not looked at; where one group has names, nothing can be in
+    // both.
     let pool = two(vec![column("labels", [-7]), column("ids", [3])], vec![labels()]).unwrap();
     assert_eq!((pool.labels(), pool.candidates()), (&[0, 1][..], 1));
     assert_eq!((pool.unlabelled.ids, pool.labelled.ids), (vec![3], vec![4, 5]));
@@ -337,7 +338,8 @@ fn the_number_of_classes_is_told_or_that_of_the_columns_or_guessed_from_labels()
 }
 
 proptest! {
-    /// Whatever is labelled, each row goes to one side with its own values and id, and nothing is lost.
+    /// Whatever is labelled, each row goes to one side with its own values and id, and nothing is
+    /// lost.
     #[test]
     fn rows_are_split_by_their_labels(labels in prop::collection::vec(-1_i64..4, 0..40), shuffle in any::<bool>()) {
         let n = labels.len();
@@ -362,8 +364,9 @@ proptest! {
         prop_assert_eq!(pool.names(unlabelled.ids()), Names::Numbers(back.into_iter().map(id).collect()));
     }
 
-    /// The id of a name does not change with the place of its row, nor with the group that it stands in.
-    /// A pool is asked by strategies, and again with its candidates side by side, as a copy of them lies.
+    /// The id of a name does not change with the place of its row, nor with the group that it
+    /// stands in. A pool is asked by strategies, and again with its candidates side by side, as a
+    /// copy of them lies.
     #[test]
     fn candidates_that_lie_apart_are_not_copied_and_picks_are_those_of_the_copy(
         labels in prop::collection::vec(prop_oneof![3 => Just(-1_i64), 1 => 0_i64..3], 12..60),

@@ -96,7 +96,8 @@ fn the_draws_go_with_the_squared_distance_at_every_place_of_the_batch() {
     let (p, x) = arrays(rows, 3, 2, 5);
     let g: Vec<Vec<f64>> = p.iter().zip(&x).map(|(p, x)| gradient(p, x)).collect();
     let pool = signals((0..rows as Id).collect(), &p, &x);
-    // What each pick's chance was, added up, against how often it was picked: a martingale, whose variance is known.
+    // What each pick's chance was, added up, against how often it was picked: a martingale, whose
+    // variance is known.
     let mut excess = vec![vec![0.0; rows]; n];
     let mut variance = vec![vec![0.0; rows]; n];
     for seed in 0..draws {

@@ -51,7 +51,8 @@ fn information(draws: ArrayView2<'_, f32>) -> f64 {
     entropy(mean(draws)) - aleatoric(draws)
 }
 
-/// H of the labels of `batch` together less the mean over draws of theirs: the joint written out over all C^b of them.
+/// H of the labels of `batch` together less the mean over draws of theirs: the joint written out
+/// over all C^b of them.
 fn joint_information(p: &Array3<f32>, batch: &[usize]) -> f64 {
     let (_, draws, classes) = p.dim();
     let mut all = vec![vec![1.0; draws]];

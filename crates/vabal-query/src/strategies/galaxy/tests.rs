@@ -1,4 +1,5 @@
-//! Against shortest paths by breadth-first search in the graphs themselves, and lines worked by hand.
+//! Against shortest paths by breadth-first search in the graphs themselves, and lines worked by
+//! hand.
 
 use std::collections::VecDeque;
 

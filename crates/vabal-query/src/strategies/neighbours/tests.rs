@@ -1,4 +1,5 @@
-//! Against all pairs in f64: random points, grids full of ties, duplicates, and values at the ends of f32.
+//! Against all pairs in f64: random points, grids full of ties, duplicates, and values at the ends
+//! of f32.
 
 use proptest::prelude::*;
 use rand_distr::{Distribution, StandardNormal};

@@ -130,7 +130,8 @@ proptest! {
 
 #[test]
 fn the_last_rows_are_looked_at_like_the_others() {
-    // The authors' code drops the last batch that is not full: here the 179 images that lie closest together.
+    // The authors' code drops the last batch that is not full: here the 179 images that lie closest
+    // together.
     let rows = 2 * TILE + 179;
     let features = Array2::from_shape_fn((rows, 2), |(i, j)| {
         if i < 2 * TILE { (10 * i + j) as f32 } else { -50.0 - ((i + j) % 7) as f32 / 10.0 }

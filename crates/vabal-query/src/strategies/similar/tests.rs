@@ -35,7 +35,8 @@ fn similarity(features: &Array2<f32>, i: usize, j: usize) -> f64 {
     0.5 + 0.5 * if lengths > 0.0 { dot(i, j) / lengths } else { 0.0 }
 }
 
-/// The set function of the paper, evaluated from nothing for every candidate of every step: rows and gains.
+/// The set function of the paper, evaluated from nothing for every candidate of every step: rows
+/// and gains.
 fn written_out(
     features: &Array2<f32>,
     labels: &[Label],
@@ -100,7 +101,8 @@ proptest! {
         let selection = select(Settings { eta, rare: 1.0 }, &features, &labels, 4, n);
         for (place, &(row, gain)) in expected.iter().enumerate() {
             prop_assert!((selection.scores[place] - gain).abs() < 1e-5, "{} {gain}", selection.scores[place]);
-            // Where several add the same but for rounding any of them will do, and the rest may differ.
+            // Where several add the same but for rounding any of them will do, and the rest may
+            // differ.
             if selection.ids[place] != row as Id {
                 break;
             }
@@ -136,7 +138,8 @@ fn a_duplicate_of_what_is_chosen_adds_exactly_nothing() {
     }
 }
 
-/// Class 0 with 400 images, 1 with 200 and 2 with 15, each round a direction of its own, in any order.
+/// Class 0 with 400 images, 1 with 200 and 2 with 15, each round a direction of its own, in any
+/// order.
 fn planted() -> (Array2<f32>, Vec<Label>) {
     let noise = normal(615, 16, 8);
     let class = |i: usize| if i % 41 == 3 { 2 } else { Label::from(i % 3 == 1) };
@@ -171,7 +174,8 @@ fn with_no_rare_class_the_batch_represents_the_pool() {
     assert_eq!(classes[..2], [0, 1]);
     assert_eq!(chosen.term(term::REPRESENTED).unwrap()[0], 615.0);
     assert_eq!(chosen.term(term::CLASS), None);
-    // Classes 0 and 1 labelled once each, 2 not at all: the mean is 2/3, and there is nothing to be like.
+    // Classes 0 and 1 labelled once each, 2 not at all: the mean is 2/3, and there is nothing to be
+    // like.
     let first = |class| of.iter().position(|&other| other == class).unwrap();
     let rows = [first(0), first(1)].into_iter().chain((0..615).filter(|&i| i != first(0) && i != first(1)));
     let order: Vec<usize> = rows.collect();

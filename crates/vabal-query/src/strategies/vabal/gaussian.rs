@@ -1,5 +1,5 @@
-//! The Gaussian body of the generative model: one mean a class, one covariance for all, from sums alone. Pools that are apart
-//! are added up apart and merged: [`Statistics::merge`].
+//! The Gaussian body of the generative model: one mean a class, one covariance for all, from sums
+//! alone. Pools that are apart are added up apart and merged: [`Statistics::merge`].
 //!
 //! Never here: who predicts, what is asked.
 
@@ -14,18 +14,20 @@ use crate::kernels::{Factor, Threads, matmul};
 use crate::progress::{Event, Progress, between_reports, report};
 use crate::query::Arrays;
 
-/// Rows whose products are summed in f32 before they go to f64. Even in f32's worst case the sums are right to 1e-4.
+/// Rows whose products are summed in f32 before they go to f64. Even in f32's worst case the sums
+/// are right to 1e-4.
 const BLOCK: usize = 1024;
 /// Rows whose logits one task computes.
 const ROWS: usize = 256;
 /// Columns of the covariance that are a task.
 const PANEL: usize = 64;
 
-/// Counts, sums and second moments of rows by class: all that a [`Gaussian`] needs of them, [C·d + d²] numbers however many
-/// rows there are. In f64; the products of a block of rows in f32.
+/// Counts, sums and second moments of rows by class: all that a [`Gaussian`] needs of them, [C·d +
+/// d²] numbers however many rows there are. In f64; the products of a block of rows in f32.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Statistics {
-    /// o, what the sums are about, \[d\]: the mean of the first rows, so that little is lost to cancellation.
+    /// o, what the sums are about, \[d\]: the mean of the first rows, so that little is lost to
+    /// cancellation.
     origin: Vec<f64>,
     /// Rows of each class, \[C\].
     pub counts: Array1<f64>,
@@ -141,8 +143,8 @@ pub(super) struct Gaussian {
 }
 
 impl Gaussian {
-    /// Fits class means and the covariance within classes to the unlabelled pool by predicted and to the labelled pool by given
-    /// labels.
+    /// Fits class means and the covariance within classes to the unlabelled pool by predicted and
+    /// to the labelled pool by given labels.
     ///
     /// # Errors
     /// A covariance that cannot be inverted, [`Error::Stopped`].
@@ -162,8 +164,8 @@ impl Gaussian {
         Self::of(all, &middle, ridge)
     }
 
-    /// From the sums over all rows. Each class has one imaginary image beside its own, in the `middle`: a class without images
-    /// lies there.
+    /// From the sums over all rows. Each class has one imaginary image beside its own, in the
+    /// `middle`: a class without images lies there.
     ///
     /// # Errors
     /// A covariance that cannot be inverted.
@@ -178,7 +180,8 @@ impl Gaussian {
         matmul(weighted.t(), means.view(), 1.0, scatter.view_mut(), Threads::All);
         scatter /= total;
         let mean_variance = (scatter.diag().sum() / width as f64).max(0.0);
-        // Features that are the same for all: then the model says nothing, and every class is as likely.
+        // Features that are the same for all: then the model says nothing, and every class is as
+        // likely.
         let least = if mean_variance > 0.0 { ridge * mean_variance } else { 1.0 };
         scatter.diag_mut().iter_mut().for_each(|v| *v += least);
         let factor = Factor::of(scatter).ok_or_else(|| -> Error {
@@ -234,9 +237,9 @@ impl Gaussian {
         self.origin.len()
     }
 
-    /// ln p(x | n), up to a term that is the same for all n, of the rows `order`, at most [`ROWS`]. The block is filled up with
-    /// rows of 0 to [`ROWS`]: the order of summation in a matrix product depends on its shape, and a row must have the same bits
-    /// beside any others.
+    /// ln p(x | n), up to a term that is the same for all n, of the rows `order`, at most [`ROWS`].
+    /// The block is filled up with rows of 0 to [`ROWS`]: the order of summation in a matrix
+    /// product depends on its shape, and a row must have the same bits beside any others.
     fn logits(&self, rows: &Rows<'_>, order: &[usize]) -> Array2<f64> {
         let mut centred = Array2::zeros((ROWS, self.origin.len()));
         for (mut out, &row) in centred.rows_mut().into_iter().zip(order) {

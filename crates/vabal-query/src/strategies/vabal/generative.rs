@@ -1,5 +1,5 @@
-//! What the score asks of a fitted p(x | n) of every class n, read as a posterior with a uniform prior:
-//! g(n | x) = p(x | n) / Σ_m p(x | m).
+//! What the score asks of a fitted p(x | n) of every class n, read as a posterior with a uniform
+//! prior: g(n | x) = p(x | n) / Σ_m p(x | m).
 //!
 //! Never here: how one is fitted.
 
@@ -43,7 +43,8 @@ pub(super) struct Posterior {
     pub support: Vec<f64>,
 }
 
-/// For logits ln p(x | n) + anything, [C], which become g: the class with the largest g, and g of the predicted class.
+/// For logits ln p(x | n) + anything, [C], which become g: the class with the largest g, and g of
+/// the predicted class.
 pub(super) fn read(mut logits: ArrayViewMut1<'_, f64>, predicted: Label) -> (Label, f64) {
     let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     logits.mapv_inplace(|z| (z - most).exp());

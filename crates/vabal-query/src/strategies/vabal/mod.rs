@@ -1,14 +1,17 @@
-//! VaB-AL by agreement, the default: asks for images of which the classifier and a generative model of their features do not
-//! both say the same class, of each class as many as bring the labels nearest to balance.
+//! VaB-AL by agreement, the default: asks for images of which the classifier and a generative model
+//! of their features do not both say the same class, of each class as many as bring the labels
+//! nearest to balance.
 //!
-//! It is Eq. 3 of VaB-AL (CVPR 2021) read as a probability, without the two approximations of the paper. Eq. 4 drops p(x), and so
-//! ranks by how typical an image is; kept, it makes the likelihood a posterior over classes. Eq. 5 drops what the classifier says
-//! of the image itself. With both kept, for class c predicted by the corrected classifier,
+//! It is Eq. 3 of VaB-AL (CVPR 2021) read as a probability, without the two approximations of the
+//! paper. Eq. 4 drops p(x), and so ranks by how typical an image is; kept, it makes the likelihood
+//! a posterior over classes. Eq. 5 drops what the classifier says of the image itself. With both
+//! kept, for class c predicted by the corrected classifier,
 //!
 //! > s(x) = 1 − p~(c | x) · g(c | x), where p~(n | x) ∝ p(n | x) / π(n)^τ and g(n | x) ∝ p(x | n).
 //!
-//! π has the class shares of the labelled pool, one imaginary label a class added. g is fitted to P_U by predicted and to P_L
-//! by given classes, with a uniform prior: every class is to be right. See docs/strategies.md.
+//! π has the class shares of the labelled pool, one imaginary label a class added. g is fitted to
+//! P_U by predicted and to P_L by given classes, with a uniform prior: every class is to be right.
+//! See docs/strategies.md.
 //!
 //! Never here: how classifiers are trained; what a generative model is made of.
 //!
@@ -65,13 +68,13 @@ pub enum Model {
 pub struct Settings {
     /// What g comes from.
     pub model: Model,
-    /// τ, the power of the class shares that the classifier's probabilities are divided by: 0 leaves them as they are, 1
-    /// takes the prior of the labelled pool out altogether.
+    /// τ, the power of the class shares that the classifier's probabilities are divided by: 0
+    /// leaves them as they are, 1 takes the prior of the labelled pool out altogether.
     pub prior_correction: f64,
     /// What is added to the diagonal of the Gaussian's covariance, as a multiple of its mean.
     pub ridge: f64,
-    /// Whether each class is asked for until its labels are as many as those of the others. Without, the largest scores
-    /// are taken, whatever their class.
+    /// Whether each class is asked for until its labels are as many as those of the others.
+    /// Without, the largest scores are taken, whatever their class.
     pub quotas: bool,
 }
 

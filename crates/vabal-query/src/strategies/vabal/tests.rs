@@ -1,4 +1,5 @@
-//! Scores against the formulas by plain sums and elimination in f64, quotas against the ranking, and pools at the edges.
+//! Scores against the formulas by plain sums and elimination in f64, quotas against the ranking,
+//! and pools at the edges.
 
 use std::collections::HashMap;
 
@@ -76,7 +77,8 @@ impl Made {
         (0..self.features.nrows()).collect()
     }
 
-    /// Score and class by g of every row, as the formulas are written: sums over rows, Gauss's elimination.
+    /// Score and class by g of every row, as the formulas are written: sums over rows, Gauss's
+    /// elimination.
     fn by_the_book(&self, tau: f64, ridge: f64) -> Vec<(f64, usize)> {
         let (n, classes, d) = (self.p.nrows(), self.classes, self.features.ncols());
         let mut count = vec![1.0; classes];

@@ -1,8 +1,10 @@
-//! The VAE body of the generative model: that of the paper, with p(x) kept and a calibrated decoder.
+//! The VAE body of the generative model: that of the paper, with p(x) kept and a calibrated
+//! decoder.
 //!
-//! p(x | n) is the mean over draws of z of N(x; x̂(z without the block of class n), σ²), as the paper's L(x, z, n) has it, and σ² the mean
-//! squared error of the reconstruction, which is the variance that makes the features most probable (Rybkin, Daniilidis & Levine
-//! 2021, "Simple and Effective VAE Training with Calibrated Decoders", Eq. 4). Never here: how a VAE is fitted.
+//! p(x | n) is the mean over draws of z of N(x; x̂(z without the block of class n), σ²), as the
+//! paper's L(x, z, n) has it, and σ² the mean squared error of the reconstruction, which is the
+//! variance that makes the features most probable (Rybkin, Daniilidis & Levine 2021, "Simple and
+//! Effective VAE Training with Calibrated Decoders", Eq. 4). Never here: how a VAE is fitted.
 
 use super::super::vabal_paper::{Model, Preset, Settings};
 use super::generative::{Posterior, read};
@@ -11,7 +13,8 @@ use crate::progress::Progress;
 use crate::rng::Seed;
 use crate::{Label, Query, Signals};
 
-/// λ of Eq. 10, at which the VAE learns the classes; with the paper's 0.005 it hardly does (docs/strategies.md).
+/// λ of Eq. 10, at which the VAE learns the classes; with the paper's 0.005 it hardly does
+/// (docs/strategies.md).
 const LAMBDA: f64 = 0.5;
 
 /// A VAE, and where its draws come from.

@@ -24,8 +24,8 @@ pub(super) struct Fitted {
     pub vae: Vae<f32>,
     /// Means over the last epoch.
     pub losses: Losses,
-    /// Variance of x over the last epoch, the mean over its columns: the reconstruction error of a decoder that
-    /// always answers with the mean.
+    /// Variance of x over the last epoch, the mean over its columns: the reconstruction error of a
+    /// decoder that always answers with the mean.
     pub target_variance: f64,
 }
 
@@ -128,8 +128,8 @@ struct Batch {
     noise: Array2<f32>,
 }
 
-/// The batches of one epoch, as ranges of the shuffled order. A last batch of one joins the one before, since
-/// BatchNorm cannot learn from a single image.
+/// The batches of one epoch, as ranges of the shuffled order. A last batch of one joins the one
+/// before, since BatchNorm cannot learn from a single image.
 fn batches(n: usize, batch: usize) -> impl Iterator<Item = Range<usize>> {
     let count = if n > batch && n % batch == 1 { n / batch } else { n.div_ceil(batch) };
     (0..count).map(move |i| i * batch..if i + 1 == count { n } else { (i + 1) * batch })

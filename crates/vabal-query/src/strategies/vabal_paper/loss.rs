@@ -1,7 +1,7 @@
 //! The loss of the VAE, Eqs. 7–10, and its gradient.
 //!
-//! Means, not sums: the reconstruction over batch and inputs, the KL term over batch and latents. That is
-//! what makes λ = 0.005 a sensible weight. Never here: the optimiser.
+//! Means, not sums: the reconstruction over batch and inputs, the KL term over batch and latents.
+//! That is what makes λ = 0.005 a sensible weight. Never here: the optimiser.
 
 use ndarray::Array2;
 use rayon::prelude::*;
@@ -129,8 +129,8 @@ pub(super) struct Scratch<T> {
     d_output: Array2<T>,
 }
 
-/// The losses of one batch, and their gradient written to `gradient`: stage features [B, d_l], predicted labels
-/// [B], standard normal `noise` [B, C·K].
+/// The losses of one batch, and their gradient written to `gradient`: stage features [B, d_l],
+/// predicted labels [B], standard normal `noise` [B, C·K].
 pub(super) fn step<T: Real>(
     vae: &Vae<T>,
     objective: Objective,

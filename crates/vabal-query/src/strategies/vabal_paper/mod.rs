@@ -1,8 +1,10 @@
-//! VaB-AL as the paper has it: asks for the images that the classifier is most likely to mislabel, by Bayes' rule over how
-//! hard a class is, how likely the image is under it, and how abundant it is (Choi, Yi et al., CVPR 2021).
+//! VaB-AL as the paper has it: asks for the images that the classifier is most likely to mislabel,
+//! by Bayes' rule over how hard a class is, how likely the image is under it, and how abundant it
+//! is (Choi, Yi et al., CVPR 2021).
 //!
-//! One file per idea. No tensor framework: the VAE is small, and written by hand it is faster than with a
-//! framework, the same bit for bit with any number of threads, and usable on features from anywhere.
+//! One file per idea. No tensor framework: the VAE is small, and written by hand it is faster than
+//! with a framework, the same bit for bit with any number of threads, and usable on features from
+//! anywhere.
 //!
 //! ```
 //! use vabal_query::strategies::vabal_paper::{Preset, Settings, VabalPaper};
@@ -80,11 +82,12 @@ pub struct Model {
 }
 
 impl Model {
-    /// Fits a VAE to the stage features of `unlabelled` and the classifier's predictions on it: Eqs. 7–10.
+    /// Fits a VAE to the stage features of `unlabelled` and the classifier's predictions on it:
+    /// Eqs. 7–10.
     ///
     /// # Errors
-    /// Missing arrays, a pool without images, fewer than two classes, a prediction that is not below `classes`,
-    /// features that are not finite, [`Error::Diverged`], [`Error::Stopped`].
+    /// Missing arrays, a pool without images, fewer than two classes, a prediction that is not
+    /// below `classes`, features that are not finite, [`Error::Diverged`], [`Error::Stopped`].
     pub fn fit(
         settings: &Settings,
         unlabelled: &Signals<'_>,
@@ -131,8 +134,8 @@ impl Model {
     /// Chooses `query.n` of the unlabelled pool by Eqs. 6, 11 and 12.
     ///
     /// # Errors
-    /// Missing arrays or arrays of other widths than the VAE was fitted to, another number of classes, labels out of
-    /// range, [`Error::Stopped`].
+    /// Missing arrays or arrays of other widths than the VAE was fitted to, another number of
+    /// classes, labels out of range, [`Error::Stopped`].
     pub fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         for signals in [query.unlabelled, query.labelled] {
             self.check_widths(signals)?;
@@ -184,8 +187,8 @@ impl Model {
         Ok(selection)
     }
 
-    /// Calls `each` on every row with ln p(x | n) of all classes n, but for what is the same for all: the decoder's output has the
-    /// variance of its error, and z is drawn by the encoder.
+    /// Calls `each` on every row with ln p(x | n) of all classes n, but for what is the same for
+    /// all: the decoder's output has the variance of its error, and z is drawn by the encoder.
     pub(super) fn log_likelihoods<R: Send>(
         &self,
         unlabelled: &Signals<'_>,
@@ -197,8 +200,9 @@ impl Model {
         score::log_likelihoods(&frozen, self.fitted.losses.reconstruction, unlabelled, each, progress)
     }
 
-    /// The terms behind the scores, as far as they take part: the classifier's prediction, the VAE's; d and π of
-    /// that class where the sum is over it alone; ℓ, called "energy" where it is L itself.
+    /// The terms behind the scores, as far as they take part: the classifier's prediction, the
+    /// VAE's; d and π of that class where the sum is over it alone; ℓ, called "energy" where it is
+    /// L itself.
     fn columns(
         &self,
         unlabelled: &Signals<'_>,
@@ -269,7 +273,8 @@ impl Model {
         let right = votes_labelled.iter().zip(query.labels);
         let right = right.map(|(votes, &label)| f64::from(votes.of(label)) / draws);
         let losses = self.fitted.losses;
-        // Cohen's kappa: agreement beyond what two independent answers with these shares would reach.
+        // Cohen's kappa: agreement beyond what two independent answers with these shares would
+        // reach.
         let chance: f64 = says.zip(&means).map(|(a, b)| a * b).sum();
         let kappa = if chance < 1.0 { (agree - chance) / (1.0 - chance) } else { 1.0 };
         let warning = if kappa < 0.5 {

@@ -1,7 +1,8 @@
-//! The fitted VAE at work: one encode per image, S draws of z from it, the VAE's own predictions, and the two
-//! class terms that come of them (Eqs. 11 and 12).
+//! The fitted VAE at work: one encode per image, S draws of z from it, the VAE's own predictions,
+//! and the two class terms that come of them (Eqs. 11 and 12).
 //!
-//! In evaluation mode every BatchNorm folds into the Linear beside it, in f64. Never here: the score.
+//! In evaluation mode every BatchNorm folds into the Linear beside it, in f64. Never here: the
+//! score.
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use rayon::prelude::*;
@@ -211,8 +212,9 @@ impl Frozen {
         z.as_slice().expect("row-major").chunks_exact(z.ncols()).map(move |z| predicted(absence, z, latents))
     }
 
-    /// Calls `each` on every image with its encoding, its row in it and its draws [S, C·K], on all cores, and
-    /// returns the answers row by row. The answer of an image does not depend on the number of threads.
+    /// Calls `each` on every image with its encoding, its row in it and its draws [S, C·K], on all
+    /// cores, and returns the answers row by row. The answer of an image does not depend on the
+    /// number of threads.
     pub fn for_each_image<R: Send, W>(
         &self,
         signals: &Signals<'_>,
@@ -227,7 +229,8 @@ impl Frozen {
         }
         let (stages, ids) = (signals.stages()?, signals.ids());
         let mut answers = Vec::with_capacity(ids.len());
-        // A block of chunks at a time, so that progress is told and stopping is possible in between.
+        // A block of chunks at a time, so that progress is told and stopping is possible in
+        // between.
         let block = CHUNK * 4 * rayon::current_num_threads();
         for start in (0..ids.len()).step_by(block) {
             let end = (start + block).min(ids.len());
@@ -269,7 +272,8 @@ impl Frozen {
     }
 }
 
-/// How many draws of one image are predicted as which class: the classes that have any, ascending, each with its draws.
+/// How many draws of one image are predicted as which class: the classes that have any, ascending,
+/// each with its draws.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Votes(pub Box<[(u32, u32)]>);
 
@@ -305,9 +309,10 @@ pub(super) struct ClassTerms {
 
 /// Eqs. 11 and 12 from the votes on the labelled pool and its true labels.
 ///
-/// Both are smoothed by one imaginary image that is predicted as every class with 1/C and right with chance
-/// 1/C. A class that is never predicted then has the smallest prior of all and the difficulty of a guess,
-/// so that what looks like it is asked first; without any label all classes are equal.
+/// Both are smoothed by one imaginary image that is predicted as every class with 1/C and right
+/// with chance 1/C. A class that is never predicted then has the smallest prior of all and the
+/// difficulty of a guess, so that what looks like it is asked first; without any label all classes
+/// are equal.
 pub(super) fn class_terms(votes: &[Votes], labels: &[Label], classes: usize, draws: usize) -> ClassTerms {
     let mut right = vec![0_u64; classes];
     for (votes, &label) in votes.iter().zip(labels) {

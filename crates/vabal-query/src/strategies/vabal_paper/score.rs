@@ -1,9 +1,10 @@
 //! The score, Eq. 6, streamed over the unlabelled pool.
 //!
-//! The same answer for less than the formula spells out: one encode per image for all S draws; the decoder's
-//! first layer is linear in z, so that zeroing a class's block is a subtraction; and the squared error needs no
-//! reconstruction, since ‖W h + b − x‖² = ‖R h + Qᵀ(b − x)‖² + ‖(I − QQᵀ)(b − x)‖² with W = QR, where R is
-//! [H, H] and the rest is once per image. No sum over draws is stored. Never here: fitting.
+//! The same answer for less than the formula spells out: one encode per image for all S draws; the
+//! decoder's first layer is linear in z, so that zeroing a class's block is a subtraction; and the
+//! squared error needs no reconstruction, since ‖W h + b − x‖² = ‖R h + Qᵀ(b − x)‖² + ‖(I − QQᵀ)(b
+//! − x)‖² with W = QR, where R is [H, H] and the rest is once per image. No sum over draws is
+//! stored. Never here: fitting.
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, s};
 
@@ -23,18 +24,18 @@ const TILE: usize = 256;
 pub(super) struct Scored {
     /// Eq. 6; larger = ask first.
     pub score: f64,
-    /// ℓ as the score takes it, the mean over draws; with class sum `all` also over classes, each with its weight
-    /// d_n·π_n. `None` where the likelihood is switched off.
+    /// ℓ as the score takes it, the mean over draws; with class sum `all` also over classes, each
+    /// with its weight d_n·π_n. `None` where the likelihood is switched off.
     pub likelihood: Option<f64>,
 }
 
-/// What the score of one image needs of it, whatever the class terms turn out to be: so that the draws are made and
-/// decoded once, although Eq. 12 wants to see them all first.
+/// What the score of one image needs of it, whatever the class terms turn out to be: so that the
+/// draws are made and decoded once, although Eq. 12 wants to see them all first.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Drawn {
     pub votes: Votes,
-    /// Σ over draws of ℓ(x, z, n): of every class n with class sum `all`; of each class in `votes`, over the draws
-    /// that it is predicted for, with `predicted`; empty where the likelihood is 1.
+    /// Σ over draws of ℓ(x, z, n): of every class n with class sum `all`; of each class in `votes`,
+    /// over the draws that it is predicted for, with `predicted`; empty where the likelihood is 1.
     likelihoods: Box<[f64]>,
 }
 
@@ -80,8 +81,9 @@ pub(super) fn drawn(
     frozen.for_each_image(unlabelled, "score", progress, || Workspace::new(frozen.draws(), classes), each)
 }
 
-/// Calls `each` on every row of `unlabelled` with ln p(x | n) of all classes n, but for what is the same for all: the mean over
-/// draws of exp(−‖x̂ − x‖² / 2σ²), with the block of class n zeroed before decoding and σ² = `variance`.
+/// Calls `each` on every row of `unlabelled` with ln p(x | n) of all classes n, but for what is the
+/// same for all: the mean over draws of exp(−‖x̂ − x‖² / 2σ²), with the block of class n zeroed
+/// before decoding and σ² = `variance`.
 pub(super) fn log_likelihoods<R: Send>(
     frozen: &Frozen,
     variance: f64,
@@ -206,8 +208,8 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// The squared error of every draw with the block of every class zeroed: `each(n, error)`, less the part that
-    /// [`Target::offset`] holds.
+    /// The squared error of every draw with the block of every class zeroed: `each(n, error)`, less
+    /// the part that [`Target::offset`] holds.
     pub fn every_class(
         &self,
         z: &Array2<f32>,
@@ -231,7 +233,8 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// The squared error of every draw with the block of its own ŷ zeroed: `each(ŷ, error)`. Zeroes `z`.
+    /// The squared error of every draw with the block of its own ŷ zeroed: `each(ŷ, error)`. Zeroes
+    /// `z`.
     pub fn predicted_class(
         &self,
         z: &mut Array2<f32>,
@@ -254,7 +257,8 @@ impl<'a> Decoder<'a> {
         self.frozen.decoder[0].product(z.view(), work.base.view_mut());
     }
 
-    /// From the first `rows` of `work.a`, before bias and activation, through the other layers to the errors.
+    /// From the first `rows` of `work.a`, before bias and activation, through the other layers to
+    /// the errors.
     fn errors(&self, target: &Target, work: &mut Workspace, rows: usize, mut each: impl FnMut(usize, f32)) {
         let relu = |v: f32| v.max(0.0);
         add_bias(&mut work.a, &self.frozen.decoder[0].bias, relu);
@@ -295,8 +299,9 @@ fn squared_distance(y: &[f32], v: &[f32]) -> f32 {
     sums.iter().sum()
 }
 
-/// Wᵀ [H, D] as (Q [D, H], Rᵀ [H, H]) with W = Q·R, in f64 by Gram–Schmidt, run twice over each column so that Q is orthogonal to
-/// rounding. A column that depends on those before it gets a zero in Q and in R's diagonal.
+/// Wᵀ [H, D] as (Q [D, H], Rᵀ [H, H]) with W = Q·R, in f64 by Gram–Schmidt, run twice over each
+/// column so that Q is orthogonal to rounding. A column that depends on those before it gets a zero
+/// in Q and in R's diagonal.
 fn orthogonalise(weight: &Array2<f32>) -> (Array2<f32>, Array2<f32>) {
     let columns = weight.nrows();
     let mut q: Vec<Vec<f64>> = Vec::with_capacity(columns);

@@ -33,13 +33,15 @@ pub struct Settings {
     pub mask_in_training: bool,
     /// Passes over the unlabelled pool.
     pub epochs: usize,
-    /// Steps that even a small pool gets, by more passes with `decay_epoch` moved in proportion; 0 is no floor.
+    /// Steps that even a small pool gets, by more passes with `decay_epoch` moved in proportion; 0
+    /// is no floor.
     pub minimum_steps: usize,
     /// Images per step.
     pub batch: usize,
     /// Learning rate of Adam before `decay_epoch`.
     pub learning_rate: f64,
-    /// Epoch, counted from 0, from which the learning rate is multiplied by `decay`; `epochs` or more is never.
+    /// Epoch, counted from 0, from which the learning rate is multiplied by `decay`; `epochs` or
+    /// more is never.
     pub decay_epoch: usize,
     /// Factor of the learning rate at `decay_epoch`. Adam's moments are kept.
     pub decay: f64,
@@ -131,8 +133,8 @@ pub enum Preset {
     Paper,
     /// The authors' code.
     Official,
-    /// A cross of the two: the text's adapter with the rest of the authors' code, at a tenth of its learning rate and on small
-    /// pools with more steps.
+    /// A cross of the two: the text's adapter with the rest of the authors' code, at a tenth of its
+    /// learning rate and on small pools with more steps.
     Cross,
 }
 

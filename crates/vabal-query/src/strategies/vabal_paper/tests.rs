@@ -16,7 +16,8 @@ pub(super) fn normal(rows: usize, columns: usize, name: &str) -> Array2<f64> {
     Array2::from_shape_simple_fn((rows, columns), || StandardNormal.sample(&mut rng))
 }
 
-/// Features of two stages around one centre per class, with one-hot-like probabilities of the true class.
+/// Features of two stages around one centre per class, with one-hot-like probabilities of the true
+/// class.
 fn planted(counts: &[usize], first_id: Id) -> (Signals<'static>, Vec<Label>) {
     let classes = counts.len();
     let labels: Vec<Label> =
@@ -124,7 +125,8 @@ pub(super) fn reference_w(absence: Absence, z: &Array1<f64>, latents: usize) -> 
     z.to_vec().chunks(latents).map(|block| block.iter().map(|&z| measure(z)).sum()).collect()
 }
 
-/// Eqs. 6, 7, 11 and 12 as they are written, with no saving: S encodes' worth of draws, C decodes each.
+/// Eqs. 6, 7, 11 and 12 as they are written, with no saving: S encodes' worth of draws, C decodes
+/// each.
 fn brute_force(model: &Model, query: &Query<'_>) -> Vec<f64> {
     let (settings, vae) = (&model.settings, &model.fitted.vae);
     let (classes, latents, draws) = (query.classes, settings.latents, settings.draws);

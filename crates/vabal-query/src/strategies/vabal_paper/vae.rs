@@ -1,7 +1,7 @@
 //! The VAE's networks: adapters, encoder, decoder, and the one flat vector of their parameters.
 //!
-//! Shapes: B batch, C classes, K latents per class, H = 128 hidden units, D = 128 · number of stages.
-//! Never here: losses, the optimiser, Monte-Carlo draws.
+//! Shapes: B batch, C classes, K latents per class, H = 128 hidden units, D = 128 · number of
+//! stages. Never here: losses, the optimiser, Monte-Carlo draws.
 
 use std::ops::Range;
 
@@ -87,7 +87,8 @@ fn stack<T: Real>(b: &mut Builder<T>, name: &str, inputs: usize, normalised: boo
     (0..DEPTH).map(|i| b.hidden(&format!("{name}.{i}"), (inputs(i), HIDDEN), normalised)).collect()
 }
 
-/// What the backward pass needs of the forward pass; kept from step to step so that nothing is allocated.
+/// What the backward pass needs of the forward pass; kept from step to step so that nothing is
+/// allocated.
 #[derive(Debug, Clone)]
 pub(super) struct Tape<T> {
     adapters: Vec<AdapterTape<T>>,
@@ -215,8 +216,9 @@ impl<T: Real> Vae<T> {
         backward_stack(&self.decoder, p, z, &mut tape.decoder, &mut tape.up, &mut tape.down, gradient, dz);
     }
 
-    /// From the gradients of μ and log σ² to those of encoder and adapters, added to `gradient`. The
-    /// reconstruction target is not differentiated: without that the adapters could shrink x to cheat.
+    /// From the gradients of μ and log σ² to those of encoder and adapters, added to `gradient`.
+    /// The reconstruction target is not differentiated: without that the adapters could shrink x to
+    /// cheat.
     pub fn encode_backward(
         &self,
         stages: &[Array2<T>],
@@ -377,7 +379,8 @@ fn forward_stack<T: Real>(
     }
 }
 
-/// `up` holds the gradient of the last layer's output; `down` is scratch; `dx` gets the gradient of `x`.
+/// `up` holds the gradient of the last layer's output; `down` is scratch; `dx` gets the gradient of
+/// `x`.
 #[expect(clippy::too_many_arguments, reason = "the buffers are lent so that a step allocates nothing")]
 fn backward_stack<T: Real>(
     layers: &[HiddenLayer],

@@ -1,5 +1,5 @@
-//! A fitted VAE as one safetensors file: its arrays under PyTorch's names and layout, everything else that scoring
-//! needs in the metadata. Written under a temporary name, then renamed.
+//! A fitted VAE as one safetensors file: its arrays under PyTorch's names and layout, everything
+//! else that scoring needs in the metadata. Written under a temporary name, then renamed.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,5 +1,6 @@
-//! The file says what the network computes: a reader that knows nothing of the writer decodes it, and a plain f64
-//! interpreter of the operators, by the text of the ONNX standard, gets the probabilities of the scorer.
+//! The file says what the network computes: a reader that knows nothing of the writer decodes it,
+//! and a plain f64 interpreter of the operators, by the text of the ONNX standard, gets the
+//! probabilities of the scorer.
 
 use std::collections::BTreeMap;
 

@@ -459,7 +459,8 @@ fn a_linked_class_folder_is_read_and_a_link_in_a_circle_is_not_followed() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
-    /// Whatever a damaged file holds, it is read or refused; a decoder that panics would end the test.
+    /// Whatever a damaged file holds, it is read or refused; a decoder that panics would end the
+    /// test.
     #[test]
     fn damaged_images_are_read_or_refused(
         format in prop::sample::select(vec!["jpg", "png", "bmp", "webp", "tiff"]),

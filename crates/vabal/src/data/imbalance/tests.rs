@@ -91,8 +91,8 @@ fn any_imbalance() -> impl Strategy<Value = Imbalance> {
 }
 
 proptest! {
-    /// No class grows or vanishes, counts are those promised, order does not matter, nothing is drawn
-    /// twice or from elsewhere, and less of the same is a part of more of it.
+    /// No class grows or vanishes, counts are those promised, order does not matter, nothing is
+    /// drawn twice or from elsewhere, and less of the same is a part of more of it.
     #[test]
     fn what_is_left_is_as_promised(
         imbalance in any_imbalance(),

@@ -43,7 +43,8 @@ impl<'a> Across<'a> {
     }
 }
 
-/// The strategies, best mean rank first, each against the first; `None` where there is nothing to rank.
+/// The strategies, best mean rank first, each against the first; `None` where there is nothing to
+/// rank.
 #[must_use]
 pub fn table(sections: &[&Section<'_>]) -> Option<Table> {
     let Across { strategies, quality, ranking } = Across::of(sections)?;

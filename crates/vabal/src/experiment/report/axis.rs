@@ -15,8 +15,8 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// A linear axis from a tick at or below `low` to a tick at or above `high`, with at most `most`
-    /// steps of 1, 2, 2.5 or 5 times a power of ten.
+    /// A linear axis from a tick at or below `low` to a tick at or above `high`, with at most
+    /// `most` steps of 1, 2, 2.5 or 5 times a power of ten.
     #[must_use]
     pub fn linear(low: f64, high: f64, most: usize) -> Self {
         let (low, high) = apart(low, high);
@@ -43,8 +43,8 @@ impl Axis {
         Self { low, high, ticks, logarithmic: false }
     }
 
-    /// A logarithmic axis around values that are all above 0, with ticks at 1, 2 and 5 times the powers
-    /// of ten, or at the powers alone where these are many.
+    /// A logarithmic axis around values that are all above 0, with ticks at 1, 2 and 5 times the
+    /// powers of ten, or at the powers alone where these are many.
     #[must_use]
     pub fn logarithmic(low: f64, high: f64) -> Self {
         let decades = (low.log10().floor() as i32)..=(high.log10().ceil() as i32);
@@ -103,8 +103,8 @@ fn step(range: f64, most: usize) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// Moves positions apart until neighbours are `gap` from each other, within `low..=high` as far as they
-/// fit, keeping their order. Returns them in the order given.
+/// Moves positions apart until neighbours are `gap` from each other, within `low..=high` as far as
+/// they fit, keeping their order. Returns them in the order given.
 #[must_use]
 pub fn keep_apart(positions: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
     let mut order: Vec<usize> = (0..positions.len()).collect();

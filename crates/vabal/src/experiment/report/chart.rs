@@ -43,8 +43,8 @@ pub struct Point {
     pub sd: Option<f64>,
 }
 
-/// Lines over a count, of fractions shown in percent, with a band of one standard deviation and names
-/// at the lines' ends.
+/// Lines over a count, of fractions shown in percent, with a band of one standard deviation and
+/// names at the lines' ends.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lines {
     /// What the horizontal axis counts.
@@ -346,8 +346,8 @@ impl Chart for Bars {
     }
 }
 
-/// Mean ranks on an axis, as Demšar draws them (JMLR 2006, Figure 1): the best at the left, names at both sides, bars that join what
-/// is not told apart; two columns wide.
+/// Mean ranks on an axis, as Demšar draws them (JMLR 2006, Figure 1): the best at the left, names
+/// at both sides, bars that join what is not told apart; two columns wide.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranks {
     /// The strategies with their mean ranks, best first.
@@ -405,7 +405,8 @@ impl Chart for Ranks {
             let [from, to] = [first, last].map(|row| place(self.rows[row].1));
             svg.line((from - 3.0, y), (to + 3.0, y), Ink::Text, 2.6, "");
         }
-        // The better half at the left, the other at the right, the outermost on top: no line crosses another.
+        // The better half at the left, the other at the right, the outermost on top: no line
+        // crosses another.
         let half = self.rows.len().div_ceil(2);
         for (n, (((name, style), rank), text)) in self.rows.iter().zip(&names).enumerate() {
             let (row, end, anchor, away) = match n < half {
@@ -517,7 +518,8 @@ fn legend(svg: &mut Svg, entries: &[Entry], left: f64, width: f64) -> f64 {
     LEGEND_LINE * lines as f64
 }
 
-/// Draws a legend of filled squares with the first letter of each name in it; returns where it ends.
+/// Draws a legend of filled squares with the first letter of each name in it; returns where it
+/// ends.
 fn swatches(svg: &mut Svg, entries: &[Entry], left: f64, width: f64) -> f64 {
     let (places, lines) = legend_layout(entries, width);
     for ((name, style), (x, line)) in entries.iter().zip(places) {

@@ -49,7 +49,8 @@ fn prefix(experiment: &Experiment, run: &RunRecord, round: &RoundRecord) -> Vec<
     ]
 }
 
-/// One line per run and round: quality, share of rare classes, seconds, memory, the state of the VAE, what was asked.
+/// One line per run and round: quality, share of rare classes, seconds, memory, the state of the
+/// VAE, what was asked.
 #[must_use]
 pub fn rounds(experiments: &[Experiment]) -> String {
     let mut csv = Csv::by_round(&[
@@ -141,7 +142,8 @@ pub fn phases(experiments: &[Experiment]) -> String {
     csv.0
 }
 
-/// One line per strategy, measure and figure: mean, standard deviation, and the difference from random.
+/// One line per strategy, measure and figure: mean, standard deviation, and the difference from
+/// random.
 #[must_use]
 pub fn results(experiments: &[Experiment]) -> String {
     let mut csv = Csv::new(&[
@@ -202,7 +204,8 @@ pub fn results(experiments: &[Experiment]) -> String {
     csv.0
 }
 
-/// One line per strategy, measure and round: mean and standard deviation over the runs that tables compare.
+/// One line per strategy, measure and round: mean and standard deviation over the runs that tables
+/// compare.
 #[must_use]
 pub fn curves(experiments: &[Experiment]) -> String {
     let head = ["experiment", "data", "strategy", "measure", "round", "labelled", "seeds", "mean", "sd"];

@@ -275,7 +275,8 @@ pub fn seconds(section: &Section<'_>, strategy: &str, phases: &[String]) -> Vec<
     phases.iter().map(of).collect()
 }
 
-/// A round in which something was asked, by the lowest seed of each strategy: (round, (strategy, record)).
+/// A round in which something was asked, by the lowest seed of each strategy: (round, (strategy,
+/// record)).
 pub type Asked<'a> = (usize, Vec<(&'a str, &'a RoundRecord)>);
 
 /// The first round in which something was asked, and the last one where it is another.

@@ -1,4 +1,5 @@
-//! Several run folders become experiments: those of one configuration are joined, others stand side by side.
+//! Several run folders become experiments: those of one configuration are joined, others stand side
+//! by side.
 
 use std::path::{Path, PathBuf};
 
@@ -6,15 +7,15 @@ use super::section::Experiment;
 use crate::error::{Error, Result};
 use crate::experiment::{self, thumbnail};
 
-/// Keys of a configuration that say which runs to make, and not how: folders that differ in these alone
-/// are parts of one experiment.
+/// Keys of a configuration that say which runs to make, and not how: folders that differ in these
+/// alone are parts of one experiment.
 const WHICH: [&str; 4] = ["name", "strategies", "seeds", "device"];
 
 /// Reads run folders, finished or not, with their thumbnails, and joins what belongs together.
 ///
 /// # Errors
-/// A folder that holds no run, a store that is damaged or of a newer version, a thumbnail that is no
-/// picture, or the same run in two folders.
+/// A folder that holds no run, a store that is damaged or of a newer version, a thumbnail that is
+/// no picture, or the same run in two folders.
 pub fn read(folders: &[PathBuf]) -> Result<Vec<Experiment>> {
     let one = |folder: &PathBuf| Ok((folder.clone(), read_one(folder)?));
     join(folders.iter().map(one).collect::<Result<_>>()?)
@@ -89,8 +90,9 @@ fn same(a: &Experiment, b: &Experiment) -> bool {
         && agree(&x.config, &y.config)
 }
 
-/// Whether two configurations make runs that can be compared: equal but for [`WHICH`] runs they make,
-/// and with the same settings for every strategy that both have. Text that is no TOML must be equal.
+/// Whether two configurations make runs that can be compared: equal but for [`WHICH`] runs they
+/// make, and with the same settings for every strategy that both have. Text that is no TOML must be
+/// equal.
 fn agree(a: &str, b: &str) -> bool {
     let (Ok(mut a), Ok(mut b)) = (a.parse::<toml::Table>(), b.parse::<toml::Table>()) else { return a == b };
     let settings = |table: &mut toml::Table| match table.remove("strategy") {

@@ -38,7 +38,8 @@ use crate::files;
 use section::Section;
 use svg::Theme;
 
-/// Everything a report is made of: the page, and the files beside it by their names in their folder.
+/// Everything a report is made of: the page, and the files beside it by their names in their
+/// folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// The page.
@@ -47,8 +48,8 @@ pub struct Report {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-/// Makes the report of `experiments`, as [`read`] or [`join`] give them. `files` is what the page calls
-/// the folder beside it.
+/// Makes the report of `experiments`, as [`read`] or [`join`] give them. `files` is what the page
+/// calls the folder beside it.
 ///
 /// # Errors
 /// No experiment, or a picture whose bytes do not match its size.
@@ -89,7 +90,8 @@ pub fn make(experiments: &[Experiment], files: &str) -> Result<Report> {
         draw("", &figure)?;
     }
     for (n, (section, figures)) in sections.iter().enumerate() {
-        // One experiment needs no folder of its own; among several, the number keeps equal names apart.
+        // One experiment needs no folder of its own; among several, the number keeps equal names
+        // apart.
         let folder = match sections.len() {
             1 => String::new(),
             _ => format!("{}-{}/", n + 1, text::slug(&section.experiment.summary.name)),
@@ -139,8 +141,8 @@ fn markdown(sections: &[(Section<'_>, Vec<figures::Figure>)]) -> String {
 /// Writes a report: the files into `folder`, and the page to `page`, all of them or none.
 ///
 /// # Errors
-/// What [`check_place`] says, a folder that cannot be created, a file that cannot be written. What was there before
-/// is then kept.
+/// What [`check_place`] says, a folder that cannot be created, a file that cannot be written. What
+/// was there before is then kept.
 pub fn write(report: &Report, page: &Path, folder: &Path) -> Result<()> {
     check_place(page, folder)?;
     let files = report.files.iter().map(|(name, bytes)| (folder.join(name), bytes.as_slice()));
@@ -172,7 +174,8 @@ pub fn check_place(page: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The folder for the files of a page where none is named: `report.html` has `report-files` beside it.
+/// The folder for the files of a page where none is named: `report.html` has `report-files` beside
+/// it.
 #[must_use]
 pub fn files_beside(page: &Path) -> PathBuf {
     let stem = page.file_stem().unwrap_or_default();

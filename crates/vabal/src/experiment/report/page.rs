@@ -1,7 +1,8 @@
-//! The report as one HTML page that needs nothing else: no network, no script, font and pictures inside.
+//! The report as one HTML page that needs nothing else: no network, no script, font and pictures
+//! inside.
 //!
-//! Never here: numbers that are not in [`super::tables`] or [`super::figures`]. Everything that comes
-//! from a user passes through [`escape`].
+//! Never here: numbers that are not in [`super::tables`] or [`super::figures`]. Everything that
+//! comes from a user passes through [`escape`].
 
 use std::fmt::Write as _;
 
@@ -428,7 +429,8 @@ impl Writer<'_> {
     }
 }
 
-/// Whether a column holds words, which are read from their beginning, and not numbers, from their end.
+/// Whether a column holds words, which are read from their beginning, and not numbers, from their
+/// end.
 fn words(table: &Table, column: usize) -> bool {
     let begins =
         |cell: &Cell| cell.text.chars().next().is_some_and(|c| c.is_alphabetic() || "▲▼⚠".contains(c));

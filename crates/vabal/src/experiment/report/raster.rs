@@ -11,8 +11,8 @@ use super::svg::{MILLIMETRES, Svg};
 use crate::data::codec;
 use crate::error::{Error, Result};
 
-/// Inter 4, Regular and SemiBold, cut down to Latin and Greek letters and common signs. SIL Open Font Licence 1.1, see
-/// `assets/Inter-LICENSE.txt`.
+/// Inter 4, Regular and SemiBold, cut down to Latin and Greek letters and common signs. SIL Open
+/// Font Licence 1.1, see `assets/Inter-LICENSE.txt`.
 pub const REGULAR: &[u8] = include_bytes!("assets/Inter-Regular.ttf");
 /// See [`REGULAR`].
 pub const SEMI_BOLD: &[u8] = include_bytes!("assets/Inter-SemiBold.ttf");

@@ -1,5 +1,5 @@
-//! One experiment as the report sees it: its strategies with their styles, the runs that numbers are
-//! taken from, and what must be said beside them.
+//! One experiment as the report sees it: its strategies with their styles, the runs that numbers
+//! are taken from, and what must be said beside them.
 
 use std::collections::BTreeMap;
 
@@ -43,8 +43,8 @@ pub struct Section<'a> {
     pub notes: Vec<String>,
 }
 
-/// Whether a run reached its last round, in which nothing is asked: the last of `planned`, or one that leaves
-/// nothing to ask. A round that was cut short before it asked has no picks either.
+/// Whether a run reached its last round, in which nothing is asked: the last of `planned`, or one
+/// that leaves nothing to ask. A round that was cut short before it asked has no picks either.
 fn finished(run: &RunRecord, planned: usize) -> bool {
     let last = |round: &RoundRecord| round.unlabelled == 0 || round.round >= planned;
     run.rounds.last().is_some_and(|round| round.picks.is_empty() && last(round))
@@ -52,7 +52,8 @@ fn finished(run: &RunRecord, planned: usize) -> bool {
 
 /// The rounds of every run: as configured, or where that cannot be read, the most that a run has.
 fn planned(experiment: &Experiment) -> usize {
-    // Joined experiments have the same rounds; the configuration of the first stands before this line.
+    // Joined experiments have the same rounds; the configuration of the first stands before this
+    // line.
     let config = experiment.summary.config.split("\n# Joined with").next().unwrap_or_default();
     let count = config
         .parse::<toml::Table>()
@@ -225,7 +226,8 @@ impl<'a> Section<'a> {
         Spread::of(&runs.filter_map(|run| run.rounds.last().and_then(&value)).collect::<Vec<f64>>())
     }
 
-    /// Mean and spread over the judged runs of a measure of round `n`, counted from 0, and the labels it had.
+    /// Mean and spread over the judged runs of a measure of round `n`, counted from 0, and the
+    /// labels it had.
     #[must_use]
     pub fn judged_round(&self, strategy: &str, n: usize, measure: Measure) -> Option<(usize, Spread)> {
         let runs = self.judged.iter().filter(|run| run.strategy == strategy);

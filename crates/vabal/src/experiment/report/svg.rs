@@ -9,7 +9,8 @@ use super::text::{base64, escape};
 use crate::error::Result;
 use crate::experiment::thumbnail::Thumbnail;
 
-/// Millimetres of one unit: 330 units are a column of 85 mm, in which 10 units are type of 7.3 points.
+/// Millimetres of one unit: 330 units are a column of 85 mm, in which 10 units are type of 7.3
+/// points.
 pub const MILLIMETRES: f64 = 85.0 / 330.0;
 
 /// Where the drawing will stand.

@@ -66,8 +66,8 @@ impl Table {
     }
 }
 
-/// Accuracy and balanced accuracy: mean ± standard deviation of average, area and final, the best of each
-/// column marked.
+/// Accuracy and balanced accuracy: mean ± standard deviation of average, area and final, the best
+/// of each column marked.
 #[must_use]
 pub fn results(section: &Section<'_>) -> Table {
     let over = over(section);
@@ -268,7 +268,8 @@ pub fn comparison(section: &Section<'_>) -> Option<Table> {
     (!rows.is_empty()).then(|| Table { caption, head: head.into_iter().map(String::from).collect(), rows })
 }
 
-/// Whether strategies asked where the classifier errs, round by round; `None` where nothing is recorded of it.
+/// Whether strategies asked where the classifier errs, round by round; `None` where nothing is
+/// recorded of it.
 #[must_use]
 pub fn asked(section: &Section<'_>) -> Option<Table> {
     let mut rows = Vec::new();

@@ -68,9 +68,9 @@ fn file<'a>(report: &'a Report, name: &str) -> &'a str {
 #[test]
 fn results_agree_with_a_case_worked_by_hand() {
     let report = make(&[small()], "files").unwrap();
-    // Accuracy in round 1 is 0.75 · 0.5 + 0.25 · 0.25 = 0.4375 throughout. In round 2 random has 0.5 and
-    // 0.6875, vabal 0.75 and 0.9375: averages 0.46875 and 0.5625, then 0.59375 and 0.6875. The differences
-    // are 0.125 in both seeds.
+    // Accuracy in round 1 is 0.75 · 0.5 + 0.25 · 0.25 = 0.4375 throughout. In round 2 random has
+    // 0.5 and 0.6875, vabal 0.75 and 0.9375: averages 0.46875 and 0.5625, then 0.59375 and 0.6875.
+    // The differences are 0.125 in both seeds.
     let csv = file(&report, "results.csv");
     let line = |start: &str| csv.lines().find(|line| line.starts_with(start)).unwrap();
     let sd = (2.0_f64 * 0.046_875 * 0.046_875).sqrt();
@@ -85,7 +85,8 @@ fn results_agree_with_a_case_worked_by_hand() {
     assert!(line("small,toy,vabal,accuracy,final").contains(",2,0.84375,"));
     let markdown = file(&report, "results.md");
     assert!(markdown.contains("| vabal | 2 | **64.1 ± 6.6** |"), "{markdown}");
-    // Balanced accuracy of random is 0.375 in round 1, then 0.5 and 0.625; recall of the first class 0.5 and 0.75.
+    // Balanced accuracy of random is 0.375 in round 1, then 0.5 and 0.625; recall of the first
+    // class 0.5 and 0.75.
     for row in [
         "| Round | Labels | random | vabal |",
         "| 1 | 10 | 37.5 ± 0.0 | 37.5 ± 0.0 |",
@@ -288,7 +289,8 @@ fn a_bound_is_marked_and_never_best_and_tells_how_far_the_others_go() {
     made.runs.push(run("class-balanced", 2, [1.0, 1.0]));
     let report = make(&[made], "files").unwrap();
     let markdown = file(&report, "results.md");
-    // In the last round random has accuracies of 0.5 and 0.6875, vabal 0.75 and 0.9375, the bound 1 and 1: 0.5 / 0.8125.
+    // In the last round random has accuracies of 0.5 and 0.6875, vabal 0.75 and 0.9375, the bound 1
+    // and 1: 0.5 / 0.8125.
     for part in [
         "| class-balanced (knows the labels) | 2 | 71.9 ± 0.0 |",
         "| vabal | 2 | **64.1 ± 6.6** |",

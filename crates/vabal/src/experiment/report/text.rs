@@ -4,8 +4,8 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use crate::experiment::summary::Spread;
 
-/// For HTML and SVG, in text and in quoted attributes. Control characters, which XML forbids, become
-/// the replacement character.
+/// For HTML and SVG, in text and in quoted attributes. Control characters, which XML forbids,
+/// become the replacement character.
 #[must_use]
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -1,4 +1,5 @@
-//! The gradient of the weight, directly: strips of output pixels by a block of input and output channels, tap by tap.
+//! The gradient of the weight, directly: strips of output pixels by a block of input and output
+//! channels, tap by tap.
 //!
 //! Never here: Winograd's way.
 
@@ -13,15 +14,16 @@ use super::{Geometry, Source, add, strip};
 /// Values of the weight's gradient that groups of images may sum apart, in all.
 const APART: usize = 1 << 20;
 
-/// Values of an image, before and after, that stay near enough to be read once for each block of channels.
+/// Values of an image, before and after, that stay near enough to be read once for each block of
+/// channels.
 const NEAR: usize = 1 << 15;
 
-/// Output pixels whose products are added up before they join the sum of those before: an image's, or those of as
-/// many images as it takes.
+/// Output pixels whose products are added up before they join the sum of those before: an image's,
+/// or those of as many images as it takes.
 const PIXELS: usize = 256;
 
-/// The gradient of the weight, [to, from, k, k], from `x` [B, H, W, from] and the gradient of the output,
-/// `dy` [B, H', W', to]. How the sum over the batch is split depends on the geometry alone.
+/// The gradient of the weight, [to, from, k, k], from `x` [B, H, W, from] and the gradient of the
+/// output, `dy` [B, H', W', to]. How the sum over the batch is split depends on the geometry alone.
 pub(crate) fn weight_gradient(
     workspace: &Workspace,
     geometry: &Geometry,
@@ -48,7 +50,8 @@ pub(crate) fn weight_gradient(
         all
     });
     let x = activated.as_deref().unwrap_or(x.values);
-    // Each part is a group of images by a block of input channels. Large images are read once, by one thread.
+    // Each part is a group of images by a block of input channels. Large images are read once, by
+    // one thread.
     let block = 8;
     let apart = (APART / g.weight()).clamp(1, g.batch.min(16));
     let (groups, channels) = match g.image() + g.map() >= NEAR && apart >= 8 {
@@ -81,7 +84,8 @@ pub(crate) fn weight_gradient(
     });
 }
 
-/// Adds a group's sums [from · tap, to] to rows of the gradient, [to, from · tap], from row `first` on.
+/// Adds a group's sums [from · tap, to] to rows of the gradient, [to, from · tap], from row `first`
+/// on.
 fn gather(dw: &mut [f32], first: usize, sums: &[f32], to: usize, all: usize) {
     let rows = dw.len() / all;
     for (column, sums) in sums.chunks_exact(to).take(all).enumerate() {
@@ -91,7 +95,8 @@ fn gather(dw: &mut [f32], first: usize, sums: &[f32], to: usize, all: usize) {
     }
 }
 
-/// The share of some images in the weight's gradient, for some of the input channels: sums [channel, tap, to].
+/// The share of some images in the weight's gradient, for some of the input channels: sums
+/// [channel, tap, to].
 struct Weight<'a> {
     g: &'a Geometry,
     x: &'a [f32],

@@ -1,4 +1,5 @@
-//! The transforms of F(4 × 4, 3 × 3) along one side: the matrices of Lavin & Gray, from the points 0, ±1, ±2, ∞.
+//! The transforms of F(4 × 4, 3 × 3) along one side: the matrices of Lavin & Gray, from the points
+//! 0, ±1, ±2, ∞.
 //!
 //! Never here: where a tile lies.
 
@@ -41,8 +42,8 @@ pub(super) fn across<S: Simd, const M: usize, const N: usize>(
     row
 }
 
-/// What takes N values along a side of a tile to the points of that side. A trait and not a closure, which would not be compiled for
-/// the vectors of its caller.
+/// What takes N values along a side of a tile to the points of that side. A trait and not a
+/// closure, which would not be compiled for the vectors of its caller.
 pub(super) trait ToPoints<const N: usize>: Copy {
     fn along<S: Simd>(self, simd: S, values: [S::f32s; N]) -> [S::f32s; SPAN];
 }

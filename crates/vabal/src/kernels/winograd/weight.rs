@@ -1,5 +1,5 @@
-//! The gradient of the weight by Winograd's way: the transforms of the forward pass read backwards, and between them, at each
-//! point, the sum over all tiles of the batch.
+//! The gradient of the weight by Winograd's way: the transforms of the forward pass read backwards,
+//! and between them, at each point, the sum over all tiles of the batch.
 //!
 //! Never here: a direct convolution.
 
@@ -19,8 +19,8 @@ const PART: usize = 32;
 /// Tiles whose products are summed before they join the sum of those before.
 const PARTS: usize = 8 * PART;
 
-/// Values of the gradient at the points up to which groups of images sum apart, each on one thread: more would not stay in the
-/// cache beside what they are multiplied from.
+/// Values of the gradient at the points up to which groups of images sum apart, each on one thread:
+/// more would not stay in the cache beside what they are multiplied from.
 const APART: usize = POINTS * 32 * 32;
 /// Groups, where there are tiles enough for so many.
 const GROUPS: usize = 16;
@@ -85,7 +85,8 @@ pub(in super::super) fn weight_gradient(
     });
 }
 
-/// Some tiles of the batch, taken to the points: V [36, tiles, from] and, behind it, A dy Aᵀ [36, tiles, to].
+/// Some tiles of the batch, taken to the points: V [36, tiles, from] and, behind it, A dy Aᵀ [36,
+/// tiles, to].
 struct Points<'a> {
     g: &'a Geometry,
     tiles: Tiles,
@@ -187,8 +188,8 @@ impl Outer<'_> {
 /// Destination channels whose kernels one thread takes back together: no fewer than a vector has.
 const ROWS: usize = 16;
 
-/// The gradient of the kernels of some destination channels from `first` on, `dw` [·, from, 9], from that at the points, `du` [36, from,
-/// to].
+/// The gradient of the kernels of some destination channels from `first` on, `dw` [·, from, 9],
+/// from that at the points, `du` [36, from, to].
 struct KernelBack<'a> {
     g: &'a Geometry,
     du: &'a [f32],

@@ -1,5 +1,5 @@
-//! The columns of a file of labels, whatever it is written in: their names, what they mean, what a line of them
-//! says.
+//! The columns of a file of labels, whatever it is written in: their names, what they mean, what a
+//! line of them says.
 //!
 //! Never here: how values are quoted or separated.
 
@@ -57,8 +57,8 @@ const NAMES: [(Known, &[&str]); 14] = [
 pub(super) struct Columns([Option<usize>; NAMES.len()]);
 
 impl Columns {
-    /// Finds the known columns by name; the class in the column `question`, where it is given. Capitals, spaces around, and
-    /// spaces or hyphens for `_` do not matter.
+    /// Finds the known columns by name; the class in the column `question`, where it is given.
+    /// Capitals, spaces around, and spaces or hyphens for `_` do not matter.
     ///
     /// # Errors
     /// A name that stands there twice.
@@ -91,8 +91,8 @@ impl Columns {
         Ok(found)
     }
 
-    /// Makes sure that there are columns for the image and for what is said of it. `what` is what the file calls a
-    /// column, `names` those it has.
+    /// Makes sure that there are columns for the image and for what is said of it. `what` is what
+    /// the file calls a column, `names` those it has.
     ///
     /// # Errors
     /// The one that is missing.
@@ -145,8 +145,8 @@ const UNREADABLE: &str = "a list that is no class";
 pub(super) const SEVERAL: &str = "several choices";
 pub(super) const REGIONS: &str = "the choice of a region, not of the image";
 
-/// The class in a value: Label Studio writes choices into its CSV as JSON where there are several, other tools always. The
-/// error is why there is none.
+/// The class in a value: Label Studio writes choices into its CSV as JSON where there are several,
+/// other tools always. The error is why there is none.
 fn class_of(text: &str) -> Result<Cow<'_, str>, &'static str> {
     if !text.starts_with(['[', '{']) {
         return Ok(text.into());
@@ -171,7 +171,8 @@ fn class_of(text: &str) -> Result<Cow<'_, str>, &'static str> {
     }
 }
 
-/// What a line says; the inner error is why it says no label. `value` gives the value of a column, `None` where it is empty.
+/// What a line says; the inner error is why it says no label. `value` gives the value of a column,
+/// `None` where it is empty.
 ///
 /// # Errors
 /// Values that a column cannot have.
@@ -266,7 +267,8 @@ pub(super) fn record<'a>(
     }))
 }
 
-/// What a line of suggestions says; the inner error is why it says none. `value` gives the value of a column by its place.
+/// What a line of suggestions says; the inner error is why it says none. `value` gives the value of
+/// a column by its place.
 ///
 /// # Errors
 /// Values that a column cannot have.
@@ -296,8 +298,8 @@ fn wrong(column: &str, text: &str, expected: &str) -> Error {
 /// Puts the answers into the order in which they were given and checks that they fit together.
 ///
 /// # Errors
-/// A number that two answers have; an undo of an answer that is not there, is an undo, or was taken back before;
-/// more classes than a project has.
+/// A number that two answers have; an undo of an answer that is not there, is an undo, or was taken
+/// back before; more classes than a project has.
 pub(super) fn finish(mut labels: Labels) -> Result<Labels> {
     let records = &mut labels.records;
     records.sort_by_key(|record| record.answer.answer);
@@ -405,7 +407,8 @@ pub(super) fn split(row: &Row) -> &'static str {
     if row.holdout { "holdout" } else { "train" }
 }
 
-/// The lines that are written, a cell for each name of [`header()`]: labels by path, answers by number.
+/// The lines that are written, a cell for each name of [`header()`]: labels by path, answers by
+/// number.
 pub(super) fn lines(rows: &[Row], detail: Detail) -> Vec<Vec<Cell<'_>>> {
     match detail {
         Detail::Labels => labelled(rows)
@@ -450,7 +453,8 @@ pub enum Column {
     Text(Vec<String>),
 }
 
-/// What [`csv::write()`](super::csv::write) writes, by columns of equal length, for formats that keep them so.
+/// What [`csv::write()`](super::csv::write) writes, by columns of equal length, for formats that
+/// keep them so.
 #[must_use]
 pub fn table(rows: &[Row], detail: Detail) -> Vec<(&'static str, Column)> {
     let empty = |name: &&'static str| {
@@ -470,7 +474,8 @@ pub fn table(rows: &[Row], detail: Detail) -> Vec<(&'static str, Column)> {
                 }
                 (Column::Real(values), Cell::Real(value)) => values.push(value.unwrap_or(f64::NAN)),
                 (Column::Text(values), cell) => values.push(cell.show().unwrap_or_default().into_owned()),
-                // The names above and the cells are written side by side; a test reads every column.
+                // The names above and the cells are written side by side; a test reads every
+                // column.
                 _ => {}
             }
         }

@@ -1,5 +1,5 @@
-//! CSV: values with commas, semicolons or tabs between them, quoted as RFC 4180 says; the first line names the
-//! columns.
+//! CSV: values with commas, semicolons or tabs between them, quoted as RFC 4180 says; the first
+//! line names the columns.
 //!
 //! Never here: what a column means (`columns`).
 
@@ -11,7 +11,8 @@ use super::{Detail, Labels, Reading, Row, shortened};
 use crate::csv::push_line;
 use crate::error::{Error, Result};
 
-/// Labels as CSV: UTF-8, commas, a line feed after each line. What would not come back as it is stands in quotes.
+/// Labels as CSV: UTF-8, commas, a line feed after each line. What would not come back as it is
+/// stands in quotes.
 #[must_use]
 pub fn write(rows: &[Row], detail: Detail) -> String {
     let mut text = String::new();
@@ -22,13 +23,14 @@ pub fn write(rows: &[Row], detail: Detail) -> String {
     text
 }
 
-/// Reads labels from CSV. The separator is the one of comma, semicolon and tab that the first line has most of.
-/// Spaces around values without quotes do not count; lines without anything are skipped, lines without a class
-/// are left out. Spreadsheets leave empty values out at the ends of lines, or write too many of them.
+/// Reads labels from CSV. The separator is the one of comma, semicolon and tab that the first line
+/// has most of. Spaces around values without quotes do not count; lines without anything are
+/// skipped, lines without a class are left out. Spreadsheets leave empty values out at the ends of
+/// lines, or write too many of them.
 ///
 /// # Errors
-/// By line: no header, no column for the image or its class, a line with more values than the header, quotes that do
-/// not close, and values that a column cannot have.
+/// By line: no header, no column for the image or its class, a line with more values than the
+/// header, quotes that do not close, and values that a column cannot have.
 pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
     let mut reader = Reader { rest: text, line: 1, separator: ',' };
     // Spreadsheets are told the separator so.

@@ -25,14 +25,14 @@ const MOST_FILES: usize = 10_000_000;
 /// Files read between two looks at the progress callback.
 const BLOCK: usize = 256;
 
-/// Reads the label of every image below the class folders of `of`: an image is what begins like one. The
-/// path of a record is that below `of`, unless a file of vabal there says which path it had. Hidden files,
-/// and files beside the class folders, are not looked at; links to folders below a class are not followed.
-/// Reports the phase "read" by files.
+/// Reads the label of every image below the class folders of `of`: an image is what begins like
+/// one. The path of a record is that below `of`, unless a file of vabal there says which path it
+/// had. Hidden files, and files beside the class folders, are not looked at; links to folders below
+/// a class are not followed. Reports the phase "read" by files.
 ///
 /// # Errors
-/// A folder that is missing or has no class folders, a file that cannot be read, more than 1000 classes, or
-/// [`Error::Stopped`].
+/// A folder that is missing or has no class folders, a file that cannot be read, more than 1000
+/// classes, or [`Error::Stopped`].
 pub fn read(of: &Path, progress: &mut Progress<'_>) -> Result<Labels> {
     let classes = class_folders(of)?;
     let (mut files, mut dangling) = (Vec::new(), Vec::new());
@@ -156,7 +156,8 @@ fn walk(
     Ok(())
 }
 
-/// What the lists that vabal lays beside class folders say, by the path of the file below the folder.
+/// What the lists that vabal lays beside class folders say, by the path of the file below the
+/// folder.
 fn read_list(folder: &Path) -> Result<HashMap<String, Record>> {
     let mut said = HashMap::new();
     for list in layout::LISTS {

@@ -26,8 +26,8 @@ pub(super) struct Guesses {
 }
 
 impl Guesses {
-    /// Finds them by name: the class and its probability, columns named `p CLASS`; where there is no class, every column
-    /// that is not known otherwise and has a number in the first line.
+    /// Finds them by name: the class and its probability, columns named `p CLASS`; where there is
+    /// no class, every column that is not known otherwise and has a number in the first line.
     pub fn find(names: &[&str], columns: &Columns, first: impl Fn(usize) -> bool) -> Self {
         let plain: Vec<String> =
             names.iter().map(|name| name.trim().to_lowercase().replace([' ', '-'], "_")).collect();
@@ -66,7 +66,8 @@ impl Guesses {
         Ok(())
     }
 
-    /// What a line says: the class, and the classes with their probabilities, the most probable first.
+    /// What a line says: the class, and the classes with their probabilities, the most probable
+    /// first.
     ///
     /// # Errors
     /// What is no probability.

@@ -1,5 +1,5 @@
-//! JSON lines: an object a line, with the keys that CSV has as columns. A file of answers begins with a line
-//! that lists the classes.
+//! JSON lines: an object a line, with the keys that CSV has as columns. A file of answers begins
+//! with a line that lists the classes.
 //!
 //! Never here: what a key means (`columns`).
 
@@ -25,8 +25,8 @@ struct Header<'a> {
     classes: Cow<'a, [Class]>,
 }
 
-/// Labels as JSON lines; with [`Detail::Answers`] after a line with the classes, in their order. Keys without a
-/// value are left out.
+/// Labels as JSON lines; with [`Detail::Answers`] after a line with the classes, in their order.
+/// Keys without a value are left out.
 #[must_use]
 pub fn write(rows: &[Row], classes: &[Class], detail: Detail) -> String {
     let mut text = String::new();
@@ -62,12 +62,12 @@ pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// Reads labels from JSON lines, with the names of [`columns`] as keys. Lines without anything are skipped,
-/// lines without a class are left out.
+/// Reads labels from JSON lines, with the names of [`columns`] as keys. Lines without anything are
+/// skipped, lines without a class are left out.
 ///
 /// # Errors
-/// By line: what is not a JSON object, has no key for the image, or a value that the key cannot have; a header
-/// of a newer version.
+/// By line: what is not a JSON object, has no key for the image, or a value that the key cannot
+/// have; a header of a newer version.
 pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
     let question = reading.question.as_deref();
     // A line whose class stands under another name is left out, not an error.

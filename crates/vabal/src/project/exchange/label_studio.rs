@@ -1,4 +1,5 @@
-//! The JSON that Label Studio exports and imports: a list of tasks with annotations of one choice for each image.
+//! The JSON that Label Studio exports and imports: a list of tasks with annotations of one choice
+//! for each image.
 //!
 //! Never here: other kinds of annotation, the server.
 
@@ -16,8 +17,8 @@ use crate::error::{Complaint, Error, Result};
 /// How Label Studio is to find what is exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Writing<'a> {
-    /// What stands before the path of an image, which is percent-encoded: [`LOCAL_FILES`] and the folder below
-    /// Label Studio's document root, or the address of a web server.
+    /// What stands before the path of an image, which is percent-encoded: [`LOCAL_FILES`] and the
+    /// folder below Label Studio's document root, or the address of a web server.
     pub prefix: &'a str,
     /// The name that suggestions go by.
     pub model: &'a str,
@@ -26,9 +27,10 @@ pub struct Writing<'a> {
 /// How Label Studio calls files of its own machine.
 pub const LOCAL_FILES: &str = "/data/local-files/?d=";
 
-/// Every image as a task, by path, with what people say of it now: an annotation each, also where they disagree; a
-/// cancelled one where an image was discarded. Suggestions are predictions. Label Studio knows no person by a
-/// name: who it was stands in each annotation, where it leaves it and this program reads it.
+/// Every image as a task, by path, with what people say of it now: an annotation each, also where
+/// they disagree; a cancelled one where an image was discarded. Suggestions are predictions. Label
+/// Studio knows no person by a name: who it was stands in each annotation, where it leaves it and
+/// this program reads it.
 #[must_use]
 pub fn write(rows: &[Row], writing: &Writing<'_>) -> String {
     let mut rows: Vec<&Row> = rows.iter().collect();
@@ -46,8 +48,8 @@ fn task(row: &Row, writing: &Writing<'_>) -> Value {
         let value = json!({"choices": [class]});
         let mut said =
             json!({"id": id, "from_name": "class", "to_name": "image", "type": "choices", "value": value});
-        // What else stands in an annotation is lost on the way through Label Studio, where all are of who imported them:
-        // two who disagree would be one who thought twice.
+        // What else stands in an annotation is lost on the way through Label Studio, where all are
+        // of who imported them: two who disagree would be one who thought twice.
         if let Some(person) = person {
             said["meta"] = json!({"person": person});
         }
@@ -99,8 +101,8 @@ fn task(row: &Row, writing: &Writing<'_>) -> Value {
     task
 }
 
-/// The latest answer of each person that was not taken back and says a class or discards. A review settles: what
-/// was said before it does not count.
+/// The latest answer of each person that was not taken back and says a class or discards. A review
+/// settles: what was said before it does not count.
 fn current(history: &[Answer]) -> Vec<&Answer> {
     let undone: HashSet<i64> = history.iter().filter_map(|answer| answer.undoes).collect();
     let mut current: Vec<&Answer> = Vec::new();
@@ -118,7 +120,8 @@ fn current(history: &[Answer]) -> Vec<&Answer> {
     current
 }
 
-/// The labelling interface that what [`write()`] writes is of, for the settings of a project of Label Studio.
+/// The labelling interface that what [`write()`] writes is of, for the settings of a project of
+/// Label Studio.
 #[must_use]
 pub fn interface(classes: &[Class]) -> String {
     let escape = |text: &str| {
@@ -137,14 +140,14 @@ pub fn interface(classes: &[Class]) -> String {
     )
 }
 
-/// Reads an export of Label Studio: every annotation of every task in order, as answers of whoever completed it; also of
-/// versions before 1.0, which called them completions. Cancelled annotations, those without or with several choices, and
-/// choices of regions are left out; drafts are not looked at, and predictions only where suggestions are read, instead of
-/// annotations.
+/// Reads an export of Label Studio: every annotation of every task in order, as answers of whoever
+/// completed it; also of versions before 1.0, which called them completions. Cancelled annotations,
+/// those without or with several choices, and choices of regions are left out; drafts are not
+/// looked at, and predictions only where suggestions are read, instead of annotations.
 ///
 /// # Errors
-/// What is not JSON or not a list of tasks, a task without an image, by its place in the list, counted from 1; several
-/// questions, or several images in a task, of which `reading` names none.
+/// What is not JSON or not a list of tasks, a task without an image, by its place in the list,
+/// counted from 1; several questions, or several images in a task, of which `reading` names none.
 pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
     let tasks = tasks(text)?;
     let question = question(&tasks, reading)?;
@@ -256,8 +259,8 @@ fn annotations(task: &Value) -> impl Iterator<Item = &Value> {
     lists.flatten()
 }
 
-/// The question whose choices are the classes: the one that there is, or that is named. None where results do not name
-/// theirs.
+/// The question whose choices are the classes: the one that there is, or that is named. None where
+/// results do not name theirs.
 fn question(tasks: &[Value], reading: &Reading) -> Result<Option<String>> {
     let mut asked: BTreeMap<&str, usize> = BTreeMap::new();
     let results = tasks.iter().flat_map(|task| said_of(task, reading)).flat_map(|annotation| {
@@ -314,8 +317,8 @@ struct Address<'a> {
     file: Option<&'a str>,
 }
 
-/// The image of a task: the path that this program wrote, or what stands under the key that is named or `image`, or the one
-/// value that looks like an image's address.
+/// The image of a task: the path that this program wrote, or what stands under the key that is
+/// named or `image`, or the one value that looks like an image's address.
 fn image<'a>(task: &'a Value, reading: &Reading) -> Result<Address<'a>, Complaint> {
     let missing = |key: &str| {
         Error::input("a task without an image").expected(format!("\"data\": {{\"{key}\": \"…\"}}"))
@@ -397,7 +400,8 @@ fn person(annotation: &Value) -> Option<String> {
         .or_else(|| by.as_u64().or_else(|| by["id"].as_u64()).map(|id| format!("annotator {id}")))
 }
 
-/// A path as part of an address: what is not a letter, a digit or one of `-._~/` of ASCII is percent-encoded.
+/// A path as part of an address: what is not a letter, a digit or one of `-._~/` of ASCII is
+/// percent-encoded.
 pub(in crate::project) fn encode(path: &str) -> String {
     let mut encoded = String::with_capacity(path.len());
     for byte in path.bytes() {

@@ -1,5 +1,5 @@
-//! The labelled images as folders that other programs train from: a folder per class, Hugging Face's image folders, or
-//! what YOLO trains classifiers from.
+//! The labelled images as folders that other programs train from: a folder per class, Hugging
+//! Face's image folders, or what YOLO trains classifiers from.
 //!
 //! Never here: how files come to where they belong, whole or not at all (`tree`).
 
@@ -23,8 +23,8 @@ pub enum Layout {
     Classes,
     /// `train/CLASS/NAME` and `test/CLASS/NAME`, the holdout, each with `metadata.jsonl`.
     HuggingFace,
-    /// `train/CLASS/NAME` and `val/CLASS/NAME`, the holdout, and `labels.csv`. Both have a folder of every class, for
-    /// classes are numbered by their folders.
+    /// `train/CLASS/NAME` and `val/CLASS/NAME`, the holdout, and `labels.csv`. Both have a folder
+    /// of every class, for classes are numbered by their folders.
     Yolo,
 }
 
@@ -47,7 +47,8 @@ pub struct Written {
     pub images: usize,
     /// Paths of labelled images that are no longer there, and were left out.
     pub missing: Vec<String>,
-    /// Paths of images whose content is no longer what was labelled. They are written as they are now.
+    /// Paths of images whose content is no longer what was labelled. They are written as they are
+    /// now.
     pub changed: Vec<String>,
 }
 
@@ -55,21 +56,22 @@ pub struct Written {
 pub(super) const LISTS: [&str; 3] = ["labels.csv", "train/metadata.jsonl", "test/metadata.jsonl"];
 const LABELS: &str = LISTS[0];
 
-/// Writes the labelled images of `rows`, which lie in the folder `images`, as folders at `target`, and `extra`
-/// files at its top: a data sheet, by name and content. Whole or not at all: built in a hidden folder beside,
-/// then renamed. `target` is absent, empty, or holds what an earlier export wrote and nothing else, which is
-/// replaced.
+/// Writes the labelled images of `rows`, which lie in the folder `images`, as folders at `target`,
+/// and `extra` files at its top: a data sheet, by name and content. Whole or not at all: built in a
+/// hidden folder beside, then renamed. `target` is absent, empty, or holds what an earlier export
+/// wrote and nothing else, which is replaced.
 ///
-/// A file keeps its name. Of files of one name in a class, each gets the folders of its path before its name,
-/// joined by `__`; of what still is the same, all but the first get a number, in the order of their paths. Names
-/// that some file system would not take are changed; the list beside the classes says what an image was called.
+/// A file keeps its name. Of files of one name in a class, each gets the folders of its path before
+/// its name, joined by `__`; of what still is the same, all but the first get a number, in the
+/// order of their paths. Names that some file system would not take are changed; the list beside
+/// the classes says what an image was called.
 ///
 /// Reports the phase "export" by images, and what is missing or changed as warnings.
 ///
 /// # Errors
-/// No labelled image, a target that holds something else or lies within `images`, a path that leaves `images`, a
-/// disk that is full, links that cannot be made there, or [`Error::Stopped`]. Nothing is left behind, and
-/// `target` is as it was.
+/// No labelled image, a target that holds something else or lies within `images`, a path that
+/// leaves `images`, a disk that is full, links that cannot be made there, or [`Error::Stopped`].
+/// Nothing is left behind, and `target` is as it was.
 pub fn write(
     rows: &[Row],
     images: &Path,

@@ -71,7 +71,8 @@ pub enum Found {
 }
 
 impl<'a> Index<'a> {
-    /// Of images: id, path below the image folder with `/`, SHA-256 as 64 lower-case hexadecimal digits.
+    /// Of images: id, path below the image folder with `/`, SHA-256 as 64 lower-case hexadecimal
+    /// digits.
     #[must_use]
     pub fn new(images: impl IntoIterator<Item = (ImageId, &'a str, &'a str)>) -> Self {
         let mut images: Vec<_> = images.into_iter().collect();
@@ -85,7 +86,8 @@ impl<'a> Index<'a> {
         Self { images, by_hash, by_id, folder: "", by_name: false, names }
     }
 
-    /// With the name of the folder that the images are in: what follows it in a path is a path below it.
+    /// With the name of the folder that the images are in: what follows it in a path is a path
+    /// below it.
     #[must_use]
     pub fn inside(self, folder: &'a str) -> Self {
         Self { folder, ..self }
@@ -97,18 +99,19 @@ impl<'a> Index<'a> {
         Self { by_name, ..self }
     }
 
-    /// The image that a line means. In this order: the path, if the content is the same or the line says nothing of
-    /// it; the content, wherever it is now; the path, also behind the name of the image folder; the end of the path
-    /// from a folder on, where one is the end of the other; a name without folders, where only one image has it; then
-    /// the same again with another case of the ending, and for names without an ending. Names are not looked at where
-    /// a line says a content that the project does not have.
+    /// The image that a line means. In this order: the path, if the content is the same or the line
+    /// says nothing of it; the content, wherever it is now; the path, also behind the name of the
+    /// image folder; the end of the path from a folder on, where one is the end of the other; a
+    /// name without folders, where only one image has it; then the same again with another case of
+    /// the ending, and for names without an ending. Names are not looked at where a line says a
+    /// content that the project does not have.
     #[must_use]
     pub fn find(&self, record: &Record) -> Found {
         self.look(record).0
     }
 
-    /// [`Index::find`], and whether the path itself says so: two paths that are one image by their ends may be of two
-    /// images, one of which the project does not have.
+    /// [`Index::find`], and whether the path itself says so: two paths that are one image by their
+    /// ends may be of two images, one of which the project does not have.
     pub(super) fn look(&self, record: &Record) -> (Found, bool) {
         let exact = |path: &str| {
             let n = self.images.partition_point(|&(_, other, _)| other < path);
@@ -208,8 +211,8 @@ impl<'a> Index<'a> {
         few
     }
 
-    /// The image whose path ends as this one from a folder on: the longest that this one ends with, else the
-    /// only one that ends with this one.
+    /// The image whose path ends as this one from a folder on: the longest that this one ends with,
+    /// else the only one that ends with this one.
     fn by_end(&self, names: &Names, path: &str) -> Option<usize> {
         // From the name leftwards; the first of these is the name alone.
         let ends: Vec<usize> = path.rmatch_indices('/').map(|(slash, _)| slash + 1).take(DEEPEST).collect();
@@ -230,8 +233,8 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// Of images of one content, the one with this name, else the first: it does not matter much, so not all of
-    /// very many are looked at.
+    /// Of images of one content, the one with this name, else the first: it does not matter much,
+    /// so not all of very many are looked at.
     fn one_of(&self, same: &[usize], path: &str) -> Option<usize> {
         let named = same.iter().take(MOST_SAME).find(|&&n| name(self.images[n].1) == name(path));
         named.or(same.first()).copied()
@@ -347,7 +350,8 @@ fn ways(path: &str) -> Vec<Way> {
     ways.into_iter().map(|path| Way { path, is_upload: false }).collect()
 }
 
-/// What Label Studio makes of a file's name: spaces become `_`, and only letters, digits and `-_.` stay.
+/// What Label Studio makes of a file's name: spaces become `_`, and only letters, digits and `-_.`
+/// stay.
 fn uploaded(name: &str) -> Cow<'_, str> {
     let good = |letter: char| letter.is_alphanumeric() || ['-', '_', '.'].contains(&letter);
     match name.chars().all(good) {

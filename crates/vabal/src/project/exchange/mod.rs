@@ -1,9 +1,9 @@
-//! Labels in and out, in the formats that people have: CSV, JSON lines, Label Studio, class folders, Hugging Face's
-//! image folders, a table for Parquet, and a data sheet. Pure functions on plain rows; `docs/formats.md` has the
-//! columns.
+//! Labels in and out, in the formats that people have: CSV, JSON lines, Label Studio, class
+//! folders, Hugging Face's image folders, a table for Parquet, and a data sheet. Pure functions on
+//! plain rows; `docs/formats.md` has the columns.
 //!
-//! Never here: the store, HTTP, what a label is good for. What a file names and the project does not have is
-//! listed, and no error.
+//! Never here: the store, HTTP, what a label is good for. What a file names and the project does
+//! not have is listed, and no error.
 
 pub mod columns;
 pub mod csv;
@@ -83,7 +83,8 @@ pub struct Row {
     pub hash: String,
     /// What the answers come to.
     pub state: State,
-    /// Its class, if it is [`State::Labelled`]. A class that was merged into another has that one's name.
+    /// Its class, if it is [`State::Labelled`]. A class that was merged into another has that one's
+    /// name.
     pub class: Option<String>,
     /// Whether it is for measuring only.
     pub holdout: bool,
@@ -105,7 +106,8 @@ pub struct Suggestion {
 /// One act of a person on an image. Appended, never changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// Its number: later answers of a project have larger ones. Files of others have none: their lines are counted.
+    /// Its number: later answers of a project have larger ones. Files of others have none: their
+    /// lines are counted.
     pub answer: i64,
     /// Who; `None` where a file does not say.
     pub person: Option<String>,
@@ -145,7 +147,8 @@ pub struct Class {
 pub enum Detail {
     /// A line for each labelled image: what others read.
     Labels,
-    /// A line for each answer, in the order in which they were given: what makes the same project again.
+    /// A line for each answer, in the order in which they were given: what makes the same project
+    /// again.
     Answers,
 }
 
@@ -185,7 +188,8 @@ impl Format {
 /// One answer that a file holds for an image that it names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
-    /// Where it stands, counted from 1: a line of a file, a task of Label Studio, a file of a folder.
+    /// Where it stands, counted from 1: a line of a file, a task of Label Studio, a file of a
+    /// folder.
     pub line: usize,
     /// The image as the file calls it: a path, a name or an address.
     pub path: String,
@@ -223,7 +227,8 @@ pub struct Reading {
     pub question: Option<String>,
     /// The key of a task of Label Studio that has the image.
     pub image: Option<String>,
-    /// Whether what a file says are not labels but suggestions, of another model: a class or a probability for each.
+    /// Whether what a file says are not labels but suggestions, of another model: a class or a
+    /// probability for each.
     pub suggestions: bool,
 }
 
@@ -246,8 +251,9 @@ impl Labels {
 /// Reads labels from the bytes of a file.
 ///
 /// # Errors
-/// Text that is not UTF-8 (or UTF-16 with a mark), a file that is not of the format, or that contradicts itself:
-/// with the line, counted from 1; a file that holds several questions of which `reading` names none. See each format.
+/// Text that is not UTF-8 (or UTF-16 with a mark), a file that is not of the format, or that
+/// contradicts itself: with the line, counted from 1; a file that holds several questions of which
+/// `reading` names none. See each format.
 pub fn read(bytes: &[u8], format: Format, reading: &Reading) -> Result<Labels> {
     if bytes.len() as u64 > MOST_BYTES {
         return Err(too_large(bytes.len() as u64).into());

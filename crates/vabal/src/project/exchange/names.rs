@@ -63,7 +63,8 @@ pub(super) struct Taken {
     next: HashMap<String, usize>,
 }
 
-/// As file systems that do not tell capitals apart compare names; they differ in details, so this is the coarsest.
+/// As file systems that do not tell capitals apart compare names; they differ in details, so this
+/// is the coarsest.
 pub(super) fn fold(name: &str) -> String {
     name.to_uppercase().to_lowercase()
 }

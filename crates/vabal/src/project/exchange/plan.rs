@@ -1,4 +1,5 @@
-//! What a file of labels comes to in a project: an image for each answer, and what does not fit together.
+//! What a file of labels comes to in a project: an image for each answer, and what does not fit
+//! together.
 //!
 //! Never here: how an image is found (`matching`), storing answers.
 
@@ -11,15 +12,15 @@ use crate::project::ImageId;
 /// What is to be stored of a file, and what cannot be.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
-    /// Answers for images of the project, in the order in which they were given. Their numbers, and those that an undo
-    /// names, are the file's.
+    /// Answers for images of the project, in the order in which they were given. Their numbers, and
+    /// those that an undo names, are the file's.
     pub answers: Vec<Planned>,
     /// Images that the project does not have, or has several of, as the file calls them, each once.
     pub unknown: Vec<Unknown>,
     /// Images of which the file says two things at once, by their paths.
     pub conflicts: Vec<Conflict>,
-    /// Classes that the project does not have: those the file lists first, then in the order of the answers,
-    /// also those that were only suggested.
+    /// Classes that the project does not have: those the file lists first, then in the order of the
+    /// answers, also those that were only suggested.
     pub new_classes: Vec<Class>,
 }
 
@@ -87,11 +88,12 @@ impl std::fmt::Display for Conflict {
     }
 }
 
-/// Finds the image of every answer. `known` are the classes of the project, `person` is who answered where the file does
-/// not say.
+/// Finds the image of every answer. `known` are the classes of the project, `person` is who
+/// answered where the file does not say.
 ///
-/// Of one person the newest answer by its time comes last. Where a file has neither numbers nor times and says two
-/// things of an image, the second is of another person, "ada (2)": the image becomes a conflict, for a person to settle.
+/// Of one person the newest answer by its time comes last. Where a file has neither numbers nor
+/// times and says two things of an image, the second is of another person, "ada (2)": the image
+/// becomes a conflict, for a person to settle.
 #[must_use]
 pub fn plan<'a>(
     labels: &Labels,
@@ -147,14 +149,16 @@ pub fn plan<'a>(
 /// Letters of a person's name to which a number is added: it stays below what a name may have.
 const LONGEST_NAME: usize = 90;
 
-/// The image of each record that has one. Two paths that are one image only by their ends are of neither.
+/// The image of each record that has one. Two paths that are one image only by their ends are of
+/// neither.
 fn match_all<'a>(
     labels: &'a Labels,
     images: &Index<'_>,
     unknown: &mut Vec<Unknown>,
 ) -> Vec<(&'a Record, ImageId)> {
     let looked: Vec<(Found, bool)> = labels.records.iter().map(|record| images.look(record)).collect();
-    // Of every image, the paths that say so themselves, and the first two of those that only end as it does.
+    // Of every image, the paths that say so themselves, and the first two of those that only end as
+    // it does.
     let mut claimed: HashMap<ImageId, (Option<&str>, Vec<&str>)> = HashMap::new();
     for (record, (found, sure)) in labels.records.iter().zip(&looked) {
         let Found::Image(id) = found else { continue };
@@ -199,8 +203,8 @@ fn claim(answer: &Answer) -> Option<&str> {
     answer.class.as_deref().filter(|_| answer.act == Act::Label)
 }
 
-/// The answers that another of the same person contradicts, without a time that tells which is newer: by their places, the
-/// number of what they say among what is said.
+/// The answers that another of the same person contradicts, without a time that tells which is
+/// newer: by their places, the number of what they say among what is said.
 fn contradictions(found: &[(&Record, ImageId)], person: &str) -> HashMap<usize, usize> {
     let mut groups: HashMap<(ImageId, &str), Vec<usize>> = HashMap::new();
     for (place, (record, image)) in found.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! The data sheet: what a set of labels is, how it came about and what it is not, on one page of Markdown. After
-//! Gebru et al. 2021, "Datasheets for Datasets".
+//! The data sheet: what a set of labels is, how it came about and what it is not, on one page of
+//! Markdown. After Gebru et al. 2021, "Datasheets for Datasets".
 //!
 //! Never here: the time, or anything else that is not given.
 
@@ -23,9 +23,11 @@ pub struct Sheet {
     pub classes: Vec<String>,
     /// Trainings, in order: number, and the strategy that chose after it, by name.
     pub rounds: Vec<(u64, String)>,
-    /// What the last model was trained with: side of the images in pixels, images that the training looked at.
+    /// What the last model was trained with: side of the images in pixels, images that the training
+    /// looked at.
     pub model: Option<(usize, usize)>,
-    /// The backbone it was trained on the features of; none where the network was trained from scratch.
+    /// The backbone it was trained on the features of; none where the network was trained from
+    /// scratch.
     pub backbone: Option<String>,
     /// Settings that were changed after the project was made, in order.
     pub changes: Vec<Change>,

@@ -1,5 +1,5 @@
-//! Labels in and out: what is written comes back to the byte, what others write is understood, and nothing that
-//! a file may hold makes a reader panic.
+//! Labels in and out: what is written comes back to the byte, what others write is understood, and
+//! nothing that a file may hold makes a reader panic.
 
 mod contents;
 mod errors;

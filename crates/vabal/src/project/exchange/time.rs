@@ -18,8 +18,9 @@ pub fn day(ms: i64) -> String {
     text.split_once('T').map_or(text.clone(), |(day, _)| day.to_owned())
 }
 
-/// Milliseconds since 1970 of what [`text()`] writes and others do: `2026-01-31`, `2026-01-31 23:59`,
-/// `2026-01-31T23:59:59.123456+02:00`, or a whole number of milliseconds. Without a zone it is UTC.
+/// Milliseconds since 1970 of what [`text()`] writes and others do: `2026-01-31`, `2026-01-31
+/// 23:59`, `2026-01-31T23:59:59.123456+02:00`, or a whole number of milliseconds. Without a zone it
+/// is UTC.
 pub fn parse(text: &str) -> Option<i64> {
     if let Ok(ms) = text.parse() {
         return Some(ms);

@@ -1,5 +1,5 @@
-//! A folder of files, written whole or not at all, and written again only over what an earlier export wrote: a
-//! hidden list of sums in it tells.
+//! A folder of files, written whole or not at all, and written again only over what an earlier
+//! export wrote: a hidden list of sums in it tells.
 //!
 //! Never here: which file is for what.
 
@@ -37,10 +37,11 @@ pub(super) enum Content<'a> {
     },
 }
 
-/// Writes `items` as the folder `target`; answers which of them have another sum by now, as far as they were read.
+/// Writes `items` as the folder `target`; answers which of them have another sum by now, as far as
+/// they were read.
 ///
-/// Pictures are not flushed to the disk one by one, which would take minutes of a large set: the originals are
-/// still there.
+/// Pictures are not flushed to the disk one by one, which would take minutes of a large set: the
+/// originals are still there.
 ///
 /// # Errors
 /// A target that holds something else or lies within `images`; what cannot be written.
@@ -134,7 +135,8 @@ enum Earlier {
     Export,
 }
 
-/// Makes sure that nothing at the target would be lost: it holds exactly what an earlier export wrote.
+/// Makes sure that nothing at the target would be lost: it holds exactly what an earlier export
+/// wrote.
 fn check(target: &Path) -> Result<Earlier> {
     let taken = |got: String| -> Complaint {
         Error::input("there is something at the place of the export")

@@ -1,6 +1,7 @@
 //! Which images look alike: the cosine of their features, each compared with each, on all cores.
 //!
-//! Exact scans, without an index: 20,000 images of 1,280 features are 26 million multiplications. Never here: what is asked.
+//! Exact scans, without an index: 20,000 images of 1,280 features are 26 million multiplications.
+//! Never here: what is asked.
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
@@ -22,8 +23,8 @@ pub(super) fn directions(rows: ArrayView2<'_, f32>) -> Array2<f32> {
     rows
 }
 
-/// Of each row of `from` the largest cosine with a row of `among`; with `others`, both are the same rows and none is
-/// compared with itself. All rows have length 1.
+/// Of each row of `from` the largest cosine with a row of `among`; with `others`, both are the same
+/// rows and none is compared with itself. All rows have length 1.
 pub(super) fn nearest(from: &Array2<f32>, among: &Array2<f32>, others: bool) -> Vec<f64> {
     let one = |(n, row): (usize, ArrayView1<'_, f32>)| {
         let rest = among.outer_iter().enumerate().filter(|&(m, _)| !(others && m == n));
@@ -39,12 +40,12 @@ pub(super) fn usual(mut values: Vec<f64>) -> Option<f64> {
     (values.len() >= 10).then(|| values[values.len() / 10])
 }
 
-/// The other images of a project by how alike they are to one of them, the most alike first, that one at the front. Images
-/// whose features are not computed yet are left out.
+/// The other images of a project by how alike they are to one of them, the most alike first, that
+/// one at the front. Images whose features are not computed yet are left out.
 ///
 /// # Errors
-/// A project without features, an image that there is not, or whose features are not computed yet; what opening the backbone
-/// and reading the features say.
+/// A project without features, an image that there is not, or whose features are not computed yet;
+/// what opening the backbone and reading the features say.
 pub fn alike(project: &Project, image: ImageId, context: &Context) -> Result<Vec<ImageId>> {
     let settings = project.settings()?;
     let Some(backbone) = context.backbone(project, &settings)? else {

@@ -1,5 +1,5 @@
-//! What a training of a project works with beside the project: a device, pretrained networks by name, and the features of the
-//! images, which stay in memory from one round to the next.
+//! What a training of a project works with beside the project: a device, pretrained networks by
+//! name, and the features of the images, which stay in memory from one round to the next.
 //!
 //! Never here: training, choosing.
 
@@ -30,7 +30,8 @@ pub struct Context {
     open: Box<Open>,
     opened: Mutex<Option<(Wish, Backbone)>>,
     seen: Mutex<Option<Arc<Seen>>>,
-    /// Held by whoever computes features: a training and a map that begin together compute them once.
+    /// Held by whoever computes features: a training and a map that begin together compute them
+    /// once.
     seeing: Mutex<()>,
     known: Mutex<Option<Arc<Known>>>,
 }
@@ -86,7 +87,8 @@ impl Context {
         Ok(backbone)
     }
 
-    /// The features of a project as far as they are computed, all columns of them; `None` where none are.
+    /// The features of a project as far as they are computed, all columns of them; `None` where
+    /// none are.
     pub(super) fn known(&self, project: &Project, backbone: &Backbone) -> Result<Option<Arc<Known>>> {
         let mut held = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = project.folder().join(FEATURES);
@@ -96,7 +98,8 @@ impl Context {
         Ok(held.clone())
     }
 
-    /// All images of a project as features. Those that were computed once come from memory or from the project's folder.
+    /// All images of a project as features. Those that were computed once come from memory or from
+    /// the project's folder.
     pub(super) fn see(
         &self,
         project: &Project,
@@ -203,8 +206,8 @@ impl Seen {
 /// Files that cannot be read and are named.
 const MOST_WARNINGS: usize = 20;
 
-/// The images of a project by their row in a set of images or features, and the way back: the only place where an [`ImageId`]
-/// becomes an [`Id`].
+/// The images of a project by their row in a set of images or features, and the way back: the only
+/// place where an [`ImageId`] becomes an [`Id`].
 #[derive(Debug)]
 pub(super) struct Rows {
     images: Vec<ImageId>,

@@ -1,5 +1,5 @@
-//! Every image of a project as a row of features, for what is not a training: those of its backbone, else the embedding of the
-//! network that was trained last.
+//! Every image of a project as a row of features, for what is not a training: those of its
+//! backbone, else the embedding of the network that was trained last.
 //!
 //! Never here: what they are used for.
 
@@ -18,7 +18,8 @@ use crate::project::{ImageId, Project};
 use crate::query::Needs;
 use crate::rng::Seed;
 
-/// What the rows depend on: the network, the seed, the images. Else why there are none, in plain words.
+/// What the rows depend on: the network, the seed, the images. Else why there are none, in plain
+/// words.
 ///
 /// # Errors
 /// The backbone or the store cannot be opened.

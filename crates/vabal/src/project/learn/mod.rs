@@ -1,7 +1,8 @@
-//! One round of a project: train on what is labelled, measure on the holdout, choose what to ask next.
+//! One round of a project: train on what is labelled, measure on the holdout, choose what to ask
+//! next.
 //!
-//! It reads at its beginning and writes at its end, so that people go on answering meanwhile. Never here: threads, who
-//! starts it and when, how answers are stored.
+//! It reads at its beginning and writes at its end, so that people go on answering meanwhile. Never
+//! here: threads, who starts it and when, how answers are stored.
 
 mod alike;
 mod context;
@@ -57,9 +58,11 @@ pub struct Measured {
     pub train: Vec<usize>,
     /// Class, right answers and images of each class in the holdout.
     pub holdout: Vec<(Label, usize, usize)>,
-    /// Cohen's κ between this round's predictions and the last one's, over the images without a label.
+    /// Cohen's κ between this round's predictions and the last one's, over the images without a
+    /// label.
     pub agreement: Option<f64>,
-    /// Expected share of each class among all images without a label, in the order of [`Summary::classes`].
+    /// Expected share of each class among all images without a label, in the order of
+    /// [`Summary::classes`].
     pub pool: Vec<f64>,
     /// Expected share of each class in the queue, likewise.
     pub queue: Vec<f64>,
@@ -67,7 +70,8 @@ pub struct Measured {
     pub queued: usize,
     /// Height and width of what the network saw, in pixels.
     pub size: usize,
-    /// The backbone whose features the classifier is trained on; none where the network was trained from scratch.
+    /// The backbone whose features the classifier is trained on; none where the network was trained
+    /// from scratch.
     pub backbone: Option<String>,
     /// [`Settings::passes`] at that time; 0 with a backbone.
     pub passes: usize,
@@ -108,13 +112,14 @@ pub fn obstacle(project: &Project) -> Result<Option<String>> {
     }))
 }
 
-/// One round. Before there are enough labels it is round 0, which chooses for coverage and trains nothing. Gives back its
-/// number.
+/// One round. Before there are enough labels it is round 0, which chooses for coverage and trains
+/// nothing. Gives back its number.
 ///
 /// # Errors
-/// A training of this project that is under way, here or in another process; images that cannot be read; what the
-/// training, the strategy or the store says; [`Error::Stopped`]. The round is then kept as failed, and the queue stays as
-/// it was; predictions and model too, but where it is the store that fails at the very end.
+/// A training of this project that is under way, here or in another process; images that cannot be
+/// read; what the training, the strategy or the store says; [`Error::Stopped`]. The round is then
+/// kept as failed, and the queue stays as it was; predictions and model too, but where it is the
+/// store that fails at the very end.
 pub fn round(project: &mut Project, context: &Context, progress: &mut Progress<'_>) -> Result<u64> {
     let Some(_lock) = project.lock_training()? else {
         return Err(Error::input("a training of this project is under way")
@@ -171,7 +176,8 @@ pub fn round(project: &mut Project, context: &Context, progress: &mut Progress<'
     }
 }
 
-/// Computes features of all images, so that the first training finds them; nothing where a network is trained from scratch.
+/// Computes features of all images, so that the first training finds them; nothing where a network
+/// is trained from scratch.
 ///
 /// # Errors
 /// What opening and running the backbone say; [`Error::Stopped`], and what was computed is kept.
@@ -235,8 +241,9 @@ pub fn reading(settings: &Settings) -> Reading {
     Reading { size: size(settings), aspect: Aspect::Pad, colour: settings.colour, skip_bad: true }
 }
 
-/// The network and recipe of a project: narrow, and as many steps as a person waits for, a minute or so of two cores at
-/// 64 × 64 pixels by default. Few labels get more passes, many at least eight.
+/// The network and recipe of a project: narrow, and as many steps as a person waits for, a minute
+/// or so of two cores at 64 × 64 pixels by default. Few labels get more passes, many at least
+/// eight.
 fn recipe(settings: &Settings, labels: usize) -> classify::Settings {
     let epochs = (settings.passes / labels.max(1)).clamp(8, 60);
     let milestones = vec![epochs * 7 / 10, epochs * 9 / 10];
@@ -496,7 +503,8 @@ impl Work<'_> {
     }
 }
 
-/// A strategy that is also shown the probabilities, which the page wants of every image: one pass instead of two.
+/// A strategy that is also shown the probabilities, which the page wants of every image: one pass
+/// instead of two.
 struct Watched(Box<dyn Strategy>);
 
 impl Strategy for Watched {

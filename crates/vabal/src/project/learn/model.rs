@@ -66,8 +66,8 @@ pub(super) fn reading_of(scorer: &Scorer) -> Reading {
 /// What a model says of an image: a probability for each class; `None` of one that cannot be read.
 pub type Guess = Option<Vec<f32>>;
 
-/// What the newest model of a project says of other images: class names and probabilities, path by path, in the order
-/// of `paths`; `None` of what cannot be read.
+/// What the newest model of a project says of other images: class names and probabilities, path by
+/// path, in the order of `paths`; `None` of what cannot be read.
 ///
 /// # Errors
 /// No model yet, or one of another backbone; no image that can be read; [`Error::Stopped`].

@@ -94,7 +94,8 @@ fn a_chain_of_renames_loses_nobody() {
     let place = Place::new(3);
     let mut project = place.made(plain());
     let file = |name: &str| place.images().join(name);
-    // 002 → 000-a, 001 → 002, 000 → 001: the first found is known by a path that another has by now.
+    // 002 → 000-a, 001 → 002, 000 → 001: the first found is known by a path that another has by
+    // now.
     fs::rename(file("002.png"), file("000-a.png")).unwrap();
     fs::rename(file("001.png"), file("002.png")).unwrap();
     fs::rename(file("000.png"), file("001.png")).unwrap();
@@ -276,7 +277,8 @@ fn a_path_never_leaves_the_folder_of_images() {
     let bad: Vec<&str> = imported.bad.iter().map(|bad| bad.path.as_str()).collect();
     assert_eq!(bad, ["broken.png", "link.png"]);
     assert_eq!(by_path(&project).len(), 4);
-    // A file that becomes a link after it was imported, and a path that somebody wrote into the store.
+    // A file that becomes a link after it was imported, and a path that somebody wrote into the
+    // store.
     fs::remove_file(place.images().join("000.png")).unwrap();
     symlink(&outside, place.images().join("000.png")).unwrap();
     let sql = "UPDATE images SET path = '../secret.png' WHERE path = '002.png'";
@@ -322,7 +324,8 @@ fn thumbnails_are_made_once_and_a_browser_gets_what_it_can_show() {
     assert!(project.browser_image(id("wide.tiff")).is_err());
 }
 
-/// What is drawn in alpha alone was seen on the page and black for the model; 12 bits were nearly black for both.
+/// What is drawn in alpha alone was seen on the page and black for the model; 12 bits were nearly
+/// black for both.
 #[test]
 fn a_browser_gets_transparent_and_twelve_bit_pictures_as_the_model_sees_them() {
     let place = Place::new(0);

@@ -1,4 +1,5 @@
-//! Rounds, from a folder without labels to suggestions, on pictures that a small network tells apart.
+//! Rounds, from a folder without labels to suggestions, on pictures that a small network tells
+//! apart.
 
 use std::fs;
 
@@ -109,7 +110,8 @@ fn from_no_label_to_suggestions_that_are_right() {
     let expected: f64 = status.next.per_class.iter().map(|class| class.expected).sum();
     assert!((expected - status.next.n as f64).abs() < 1e-3, "{expected}");
 
-    // A class that came late is learnt next time, and predictions of what is labelled stay as they were.
+    // A class that came late is learnt next time, and predictions of what is labelled stay as they
+    // were.
     let before = project.predicted().unwrap();
     answer(&mut project, 10);
     assert_eq!(train(&mut project), 2);

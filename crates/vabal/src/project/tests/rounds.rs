@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn summary() -> Summary {
+pub(super) fn summary() -> Summary {
     let mut summary = Summary { classes: vec![0, 1, 3], ..Summary::default() };
     summary.prior = vec![0.9, 0.05, 0.05];
     summary.difficulty = vec![0.9, 0.2, 0.9];
@@ -10,7 +10,7 @@ fn summary() -> Summary {
     summary
 }
 
-fn predicted(image: ImageId, probabilities: [f32; 3]) -> Prediction {
+pub(super) fn predicted(image: ImageId, probabilities: [f32; 3]) -> Prediction {
     Prediction { image, probabilities: probabilities.to_vec() }
 }
 

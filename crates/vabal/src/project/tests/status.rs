@@ -4,7 +4,8 @@ use super::*;
 use crate::project::learn::Measured;
 use crate::project::status::{self, Status};
 
-/// A training that is done on what is labelled now; the model takes every image for what `says` tells.
+/// A training that is done on what is labelled now; the model takes every image for what `says`
+/// tells.
 fn trained(project: &mut Project, agreement: f64, says: impl Fn(ImageId) -> Label) {
     let (ids, labels) = project.training_set().unwrap();
     let classes: Vec<Label> =
@@ -215,7 +216,8 @@ fn the_next_questions_are_of_the_queue_as_it_stands_and_of_the_holdout() {
     project
         .finish_round(round, &summary, &[], predictions.collect::<Vec<_>>(), queue.collect::<Vec<_>>())
         .unwrap();
-    // 25 are of the holdout, half a and half b; of the other 75, 50 look like c and the rest like b.
+    // 25 are of the holdout, half a and half b; of the other 75, 50 look like c and the rest like
+    // b.
     let next = of_next(&project);
     let expected = [12.5 + 7.5, 12.5 + 5.0 + 20.0, 40.0 + 2.5, 0.0];
     assert!(next.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4), "{next:?}");

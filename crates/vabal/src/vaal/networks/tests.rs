@@ -1,4 +1,5 @@
-//! The gradients of the networks against finite differences of their definition, in f64 and plain loops.
+//! The gradients of the networks against finite differences of their definition, in f64 and plain
+//! loops.
 
 use super::*;
 
@@ -92,7 +93,8 @@ fn noise(n: usize, name: &str) -> Vec<f32> {
     (0..n).map(|_| StandardNormal.sample(&mut rng)).collect()
 }
 
-/// Tiny networks with parameters that are none of the round first values; images of three channels, and noise.
+/// Tiny networks with parameters that are none of the round first values; images of three channels,
+/// and noise.
 fn networks() -> (Autoencoder, Discriminator, Vec<f32>, Vec<f32>) {
     let settings = Settings { width: 2, latents: 3, ..Settings::default() };
     let mut a = Autoencoder::new(3, settings, Seed::new(2));

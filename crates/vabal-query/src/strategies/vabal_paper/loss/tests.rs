@@ -1,4 +1,5 @@
-//! The losses of one step and their gradient, against Eqs. 8 to 10 written out and finite differences, in f64.
+//! The losses of one step and their gradient, against Eqs. 8 to 10 written out and finite
+//! differences, in f64.
 
 use ndarray::Array1;
 use rand_distr::{Distribution, StandardNormal};
@@ -30,7 +31,8 @@ fn the_gradient_is_the_slope_of_the_loss_for_every_switch() {
                     let (mut tape, mut scratch) = (vae.tape(), Scratch::default());
                     let mut gradient = vec![0.0; vae.parameters.len()];
                     let input = (&stages[..], &labels[..], &noise);
-                    // The target is x with its gradient stopped, so the slope is taken with x̂ compared to a fixed x.
+                    // The target is x with its gradient stopped, so the slope is taken with x̂
+                    // compared to a fixed x.
                     let x = {
                         step(&vae, objective, input, &mut tape, &mut scratch, &mut gradient);
                         tape.x.clone()

@@ -1,4 +1,5 @@
-//! What files of others hold: several questions, regions, spreadsheets' short lines, two answers at once.
+//! What files of others hold: several questions, regions, spreadsheets' short lines, two answers at
+//! once.
 
 use super::super::*;
 use crate::project::ImageId;

@@ -223,7 +223,8 @@ fn what_others_save_is_read() {
     assert_eq!(labels.notes, ["line 4: no class", "line 5: no class"]);
 }
 
-/// Label Studio 1.23 keeps of an annotation what it knows, and takes whoever imports it for the one who completed it.
+/// Label Studio 1.23 keeps of an annotation what it knows, and takes whoever imports it for the one
+/// who completed it.
 #[test]
 fn who_said_what_outlives_the_way_through_label_studio() {
     let mut row = labelled("a.png", "crack", 1);
