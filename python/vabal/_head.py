@@ -96,8 +96,9 @@ class LinearHead(*_bases):  # type: ignore[misc]
 
     def predict(self, X: ArrayLike) -> npt.NDArray[Any]:
         """The class of each row [n]."""
-        best: npt.NDArray[Any] = self.classes_[self._applied(X, probabilities=False).argmax(axis=1)]
-        return best
+        best = self._applied(X, probabilities=False).argmax(axis=1)
+        found: npt.NDArray[Any] = self.classes_[best]
+        return found
 
     def _applied(self, X: ArrayLike, *, probabilities: bool) -> npt.NDArray[np.float64]:
         if not hasattr(self, "coef_"):
