@@ -198,6 +198,8 @@ mod tests {
             size += force[0].powi(2) + force[1].powi(2);
         }
         assert!(off < 1e-3 * size, "{off} of {size}");
-        assert!((f64::from(all) / sum - 1.0).abs() < 0.01, "{all} for {sum}");
+        // Far from each other w is convex: at a centre of mass it is smaller than its mean.
+        let share = f64::from(all) / sum;
+        assert!((0.98..=1.001).contains(&share), "{all} for {sum}");
     }
 }

@@ -260,7 +260,7 @@ fn a_folder_refuses_another_configuration_other_data_and_a_second_process() {
     }
     let mut fewer = data();
     fewer.test.pop();
-    assert!(complaint(&config(&[]), &fewer).contains("data are not those"));
+    assert!(complaint(&config(&[]), &fewer).contains("data set has changed"));
 
     let torn = tempfile::tempdir().unwrap();
     fs::write(torn.path().join("config.toml"), "name = \"half of a").unwrap();

@@ -126,7 +126,7 @@ fn arrays_that_cannot_be_a_pool_are_refused_by_their_place() {
         (vec![floats("mc_probs", &[0, usize::MAX, 2], vec![])], "unexpected array shape; where: mc_probs"),
         (
             vec![column("label", [0]), column("labels", [0])],
-            "twice; where: labels; expected: each array once",
+            "duplicate array; where: labels; expected: each array once",
         ),
         (vec![column("ids", [7, 5, 7, 5])], "duplicate id; where: ids, rows 0 and 2; expected: ids"),
         (vec![named("ids", &["a", "b", "b"])], "rows 1 and 2; expected: ids that do not repeat; got: b"),

@@ -128,7 +128,7 @@ fn every_wrong_array_is_one_error_that_says_what_where_expected_got_and_what_to_
         (with(whole("labels", &[0, 1])), &["another number of labels", "expected: 6", "got: 2"]),
         (with(whole("labels", &[0, 1, 0, 1, 0, -1])), &["out of range", "row 5", "got: -1"]),
         (with(whole("labels", &[0; 6])), &["too few", "got: 1"]),
-        (with(whole("features", &[0; 6])), &["another shape or type", "[n, d]", "[6] of int64"]),
+        (with(whole("features", &[0; 6])), &["unexpected array shape or type", "[n, d]", "[6] of int64"]),
         (with(floats("features", 2, &nan)), &["not finite", "row 3, column 1"]),
         (train, &["train_rows", "1 to 5", "got: 6"]),
         (ids, &["another number of ids", "expected: 6", "got: 2"]),

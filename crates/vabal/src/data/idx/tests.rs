@@ -75,13 +75,13 @@ fn torn_and_odd_files_are_named() {
         assert_tells(&text, expected);
     };
     let images = "train-images-idx3-ubyte";
-    check(images, &file(&[4, 2, 3], &[0; 23]), &["torn", "4 × 2 × 3 bytes", "23 bytes"]);
-    check(images, &file(&[4, 2, 3], &[0; 25]), &["torn", "more than that"]);
+    check(images, &file(&[4, 2, 3], &[0; 23]), &["truncated", "4 × 2 × 3 bytes", "23 bytes"]);
+    check(images, &file(&[4, 2, 3], &[0; 25]), &["truncated", "more than that"]);
     check(images, &file(&[3, 2, 3], &[0; 18]), &["do not fit together", "3 labels", "got: 4"]);
     check(images, &file(&[4], &[0; 4]), &["00 00 08 03", "00 00 08 01", "swapped"]);
     check(images, &[0, 0, 8], &["ends early"]);
     check(images, b"", &["ends early"]);
-    check(images, &file(&[4, u32::MAX, u32::MAX], &[]), &["torn"]);
+    check(images, &file(&[4, u32::MAX, u32::MAX], &[]), &["truncated"]);
     check("t10k-images-idx3-ubyte", &file(&[1, 3, 2], &[0; 6]), &["different sizes", "2 × 3"]);
 }
 
