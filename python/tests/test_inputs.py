@@ -150,7 +150,7 @@ def test_what_is_no_array_is_told_by_what_was_meant(known: Known) -> None:
     assert by_name == vabal.select("entropy", probs=two, labels=np.where(mask, known.truth == 1, -1), n=9)
 
 
-def test_a_block_of_candidates_is_not_copied(tmp_path: Path) -> None:
+def test_candidates_are_not_copied(tmp_path: Path) -> None:
     code = """
 import sys
 import numpy as np, vabal
@@ -170,4 +170,4 @@ print((peak() - before) // 1024)
 
     if sys.platform == "linux":
         assert megabytes("block") < 70
-        assert 80 < megabytes("scattered") < 170  # half of it, once
+        assert megabytes("scattered") < 70
