@@ -218,7 +218,9 @@ async function load(tag) {
 
 async function readColours() {
   try {
-    const buffer = await bytes(`/api/map/colours${query({ map: map.tag })}`);
+    const asked = map;
+    const buffer = await bytes(`/api/map/colours${query({ map: asked.tag })}`);
+    if (map !== asked) return;
     const { n } = map;
     map.answer = Number(new DataView(buffer).getBigInt64(0, true));
     map.classes = new Uint16Array(buffer, 12, n);
@@ -253,7 +255,10 @@ async function follow() {
   if (!map?.states || !shownHere || counted === JSON.stringify(state.counts)) return;
   counted = JSON.stringify(state.counts);
   try {
-    const { answer, images } = await get(`/api/map/changes${query({ since: map.answer })}`);
+    const asked = map;
+    const { answer, images } = await get(`/api/map/changes${query({ since: asked.answer })}`);
+    // Meanwhile another map may have come, or none.
+    if (map !== asked) return;
     map.answer = answer;
     if (images === null) {
       await readColours();
@@ -415,7 +420,9 @@ function listen(canvas) {
     }
     travelled += Math.hypot(now.x - before.x, now.y - before.y);
     if (lasso) {
-      lasso.push(now);
+      // A busy browser puts several movements into one event; the line goes through all of them.
+      const all = event.getCoalescedEvents?.() ?? [];
+      lasso.push(...(all.length > 0 ? all.map(at) : [now]));
       drawLine();
     } else if (pointers.size === 1) {
       if (travelled > 4) plot.pan(now.x - before.x, now.y - before.y);

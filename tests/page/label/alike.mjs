@@ -44,6 +44,10 @@ await check('suggestions of another model come in through the page, with their s
   assert.equal(counts.labelled, 0);
   assert.ok(suggestions.shown && suggestions.images === images.filter((one) => !one.holdout).length);
   await goOther(page, 'label');
+  // What is on the screen stays as it is; what comes after has suggestions.
+  const before = await shown(page);
+  await page.keyboard.press('ArrowRight');
+  await waitFor('the next image', async () => (await shown(page)) !== before);
   await waitFor('the suggestion', async () => {
     const { image } = await api(page, `/api/images/${await shown(page)}`);
     if (!image.holdout) return true;
@@ -120,14 +124,21 @@ await check('more like this: the nearest images, from any view, by a link, with 
   assert.ok(own >= 6, `${own} of ten are of its class`);
   assert.equal(await page.locator('select[name=sort]').isDisabled(), true);
   // A filter holds beside it, and a bulk answer as ever.
-  await page.selectOption('select[name=state]', 'open');
+  await Promise.all([
+    page.waitForResponse((response) => response.url().includes('state=open')),
+    page.selectOption('select[name=state]', 'open'),
+  ]);
   await waitFor('the filter', async () => page.url().includes('state=open'));
+  const open = (await api(page, `/api/images?like=${id}&state=open`)).total;
+  await waitFor('its images', async () => (await page.locator('.found').innerText()).startsWith(`${open} image`));
   await page.keyboard.press('Escape');
   await page.locator('#grid').focus();
   await page.keyboard.press('ArrowRight');
   await page.keyboard.press('Shift+ArrowRight');
   await page.keyboard.press(String(kind + 1));
-  await waitFor('two answers', async () => /labelled 2 images/.test(await said(page)));
+  await waitFor('two answers', async () => /labelled 2 images/.test(await said(page))).catch(async (error) => {
+    throw new Error(`${error.message}, but: ${await said(page)}`);
+  });
   await api(page, '/api/undo', { person: 'Lea' });
   // Off again, all images are there.
   await page.click('.chip button');

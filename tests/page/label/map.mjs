@@ -136,7 +136,9 @@ await check(
     const expected = ids.filter((_, i) => within(at[2 * i] / WHOLE, at[2 * i + 1] / WHOLE));
     assert.ok(expected.length > 3 && expected.length < ids.length, `${expected.length} of ${ids.length}`);
     const text = `${expected.length} images chosen`;
-    await waitFor(text, async () => (await page.locator('.map-chosen p').innerText()) === text);
+    const found = () => page.locator('.map-chosen p').innerText();
+    await waitFor('the line is closed', async () => / chosen$/.test(await found()));
+    assert.equal(await found(), text);
     await page.click('text=Open in Browse');
     await page.waitForSelector('.tile');
     assert.match(await page.locator('.view.browse .pill:visible').innerText(), new RegExp(`^${expected.length} from the map`));
