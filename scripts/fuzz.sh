@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Throws damaged input at everything that reads what strangers send, in fuzz/: a minute each, or SECONDS of the first
-# argument, or RUNS as `-runs=N`; the targets named after it, or all. What makes one fall is in fuzz/artifacts.
+# Throws damaged input at everything that reads what strangers send, in fuzz/: for a minute each, or the seconds or
+# `-runs=N` of the first argument; the targets named after it, or all. What makes one fall is in fuzz/artifacts.
 # Wants cargo-fuzz (cargo install cargo-fuzz) and a C++ compiler. Inputs that reached something new are kept in the cache.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,12 +11,13 @@ command -v cargo-fuzz >/dev/null || { printf 'error: cargo-fuzz is missing\n  hi
 corpus=${XDG_CACHE_HOME:-$HOME/.cache}/vabal-fuzz
 # Instrumentation is not of stable Rust; the compiler has it all the same.
 export RUSTC_BOOTSTRAP=1
+# Almost all of it is safe Rust: what an address sanitiser would find is looked for by scripts/sanitizer.sh.
+fuzz() { cargo fuzz "$1" --sanitizer none "${@:2}"; }
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(cargo fuzz list)
 python3 fuzz/seeds.py "$corpus"
+fuzz build
 for target in "${targets[@]}"; do
-  cargo fuzz build --sanitizer none --fuzz-dir fuzz "$target" 2>/dev/null || cargo fuzz build --sanitizer none --fuzz-dir fuzz "$target"
   printf '== %s\n' "$target"
-  cargo fuzz run --sanitizer none --fuzz-dir fuzz "$target" "$corpus/$target" -- "$much" -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 2>&1 \
-    | grep -E 'stat::|ERROR|panicked|SUMMARY|Test unit|expected' || { printf 'error: %s falls\n' "$target" >&2; exit 1; }
+  fuzz run "$target" "$corpus/$target" -- "$much" -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 -verbosity=0
 done

@@ -26,7 +26,7 @@ impl Format {
     /// By the ending of a file.
     ///
     /// # Errors
-    /// An ending that is none of them.
+    /// An unknown ending.
     pub fn of(path: &Path) -> Result<Self> {
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
         match ending.as_deref() {
@@ -46,7 +46,7 @@ impl Format {
 /// Writes columns of one length to a file, in the format of its ending.
 ///
 /// # Errors
-/// An ending that is none of them, texts that are too long for a format, a file that cannot be
+/// An unknown ending, texts that are too long for a format, a file that cannot be
 /// written.
 pub fn write(path: &Path, columns: &[(&str, Data)]) -> Result<()> {
     files::write(path, &bytes(Format::of(path)?, columns)?)

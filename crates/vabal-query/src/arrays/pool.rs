@@ -193,7 +193,7 @@ impl Pool {
     /// where they lie, others are gathered.
     ///
     /// # Errors
-    /// An array of a shape or type that is none; the first value that is wrong, by array, row and
+    /// An array of an invalid shape or type; the first value that is wrong, by array, row and
     /// id; a candidate without a prediction; [`Error::Stopped`].
     pub fn signals(
         &self,

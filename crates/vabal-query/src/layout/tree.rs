@@ -37,11 +37,16 @@ pub(super) struct Tree {
     order: Vec<u32>,
     codes: Vec<u32>,
     squares: Vec<Square>,
+    angle: f32,
 }
 
 impl Tree {
     /// Of finite points.
     pub fn of(positions: &[Point]) -> Self {
+        Self::with_angle(positions, ANGLE)
+    }
+
+    fn with_angle(positions: &[Point], angle: f32) -> Self {
         let bound = |pick: fn(f32, f32) -> f32, from: f32| {
             let bounds = positions.iter().fold([from; 2], |b, at| [pick(b[0], at[0]), pick(b[1], at[1])]);
             if positions.is_empty() { [0.0; 2] } else { bounds }
@@ -60,7 +65,8 @@ impl Tree {
         let order: Vec<u32> = keys.iter().map(|&key| key as u32).collect();
         let codes = keys.iter().map(|&key| (key >> 32) as u32).collect();
         let points = order.iter().map(|&point| positions[point as usize]).collect();
-        let mut tree = Self { points, order, codes, squares: Vec::with_capacity(positions.len() / 2 + 1) };
+        let squares = Vec::with_capacity(positions.len() / 2 + 1);
+        let mut tree = Self { points, order, codes, squares, angle };
         if !positions.is_empty() {
             tree.divide(0, positions.len(), 0, side);
         }
@@ -77,7 +83,7 @@ impl Tree {
         }
         let is_leaf = last - first <= LEAF || level == LEVELS;
         let number = self.squares.len();
-        let far = (side / ANGLE).powi(2);
+        let far = (side / self.angle).powi(2);
         let points = (first as u32, last as u32);
         self.squares.push(Square { at: [0.0; 2], far, points, next: 0, is_leaf });
         let sum = if is_leaf {
@@ -181,25 +187,35 @@ mod tests {
         let mut points: Vec<Point> = draws.chunks(2).map(|at| [7.0 * at[0], 3.0 * at[1]]).collect();
         // Many at one place, as copies are.
         points.extend([[1.0, 2.0]; 40]);
-        let (found, all) = Tree::of(&points).repulsion();
         let mut sum = 0.0;
-        let (mut off, mut size) = (0.0, 0.0);
+        let mut forces = vec![[0.0; 2]; points.len()];
         for (i, a) in points.iter().enumerate() {
-            let mut force = [0.0; 2];
             for (j, b) in points.iter().enumerate() {
                 let [dx, dy] = [0, 1].map(|axis| f64::from(a[axis]) - f64::from(b[axis]));
                 if i != j {
                     let w = 1.0 / (1.0 + dx * dx + dy * dy);
                     sum += w;
-                    force = [force[0] + w * w * dx, force[1] + w * w * dy];
+                    forces[i] = [forces[i][0] + w * w * dx, forces[i][1] + w * w * dy];
                 }
             }
-            off += (f64::from(found[i][0]) - force[0]).powi(2) + (f64::from(found[i][1]) - force[1]).powi(2);
-            size += force[0].powi(2) + force[1].powi(2);
         }
-        assert!(off < 1e-3 * size, "{off} of {size}");
-        // Far from each other w is convex: at a centre of mass it is smaller than its mean.
-        let share = f64::from(all) / sum;
-        assert!((0.98..=1.001).contains(&share), "{all} for {sum}");
+        // How far the tree is off: its forces by their squares, and Σ w.
+        let off = |angle: f32| {
+            let (found, all) = Tree::with_angle(&points, angle).repulsion();
+            let (mut off, mut size) = (0.0, 0.0);
+            for (found, force) in found.iter().zip(&forces) {
+                off += (f64::from(found[0]) - force[0]).powi(2) + (f64::from(found[1]) - force[1]).powi(2);
+                size += force[0].powi(2) + force[1].powi(2);
+            }
+            (off / size, (f64::from(all) / sum - 1.0).abs())
+        };
+        // No square is far enough: every pair by itself.
+        let (force, all) = off(1e-4);
+        assert!(force < 1e-10 && all < 1e-5, "{force} {all}");
+        // Halving the angle brings it nearer, to less than a hundredth.
+        let ((coarse, coarse_all), (fine, fine_all)) = (off(ANGLE), off(0.5 * ANGLE));
+        assert!(fine < 0.25 * coarse && fine < 1e-4, "{fine} {coarse}");
+        assert!(fine_all < 0.5 * coarse_all && fine_all < 0.01, "{fine_all} {coarse_all}");
+        assert!(coarse < 1e-3 && coarse_all < 0.02, "{coarse} {coarse_all}");
     }
 }
