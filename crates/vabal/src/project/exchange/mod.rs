@@ -37,7 +37,7 @@ pub use plan::{Conflict, Plan, plan};
 pub use sheet::{Quality, Sheet};
 
 use super::words::words;
-pub use super::{Act, Source, State};
+pub use super::{Act, Note, Source, State};
 use crate::error::{Complaint, Error, Result};
 
 /// Larger files are refused: they are read as a whole.
@@ -89,6 +89,8 @@ pub struct Row {
     pub holdout: bool,
     /// What the model thinks.
     pub suggestion: Option<Suggestion>,
+    /// What people wrote of it, and whether it is flagged.
+    pub note: Note,
     /// Every answer, also those taken back, in the order in which they were given.
     pub history: Vec<Answer>,
 }
@@ -128,7 +130,7 @@ pub struct Answer {
 }
 
 /// A class of a project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Class {
     /// Its name.
     pub name: String,
@@ -138,6 +140,12 @@ pub struct Class {
     /// `#rrggbb`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub colour: Option<String>,
+    /// How it is told from others; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Images that show it, by their paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<String>,
 }
 
 /// How much of a project a file holds.
@@ -201,11 +209,24 @@ pub struct Record {
     pub probabilities: Vec<(String, f64)>,
 }
 
+/// What a file says of an image beside its answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Remark {
+    /// The image as the file calls it.
+    pub path: String,
+    /// SHA-256 of its content, as of a [`Record`].
+    pub hash: Option<String>,
+    /// The note and the flag.
+    pub note: Note,
+}
+
 /// What a file holds.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Labels {
     /// Every answer, in the order in which they were given.
     pub records: Vec<Record>,
+    /// Notes and flags of images.
+    pub remarks: Vec<Remark>,
     /// The classes, in their order, where the file lists them.
     pub classes: Vec<Class>,
     /// Whether the file numbers its answers: their times are not looked at for their order.

@@ -45,6 +45,8 @@ fn golden() -> Vec<Row> {
     let mut discarded = labelled("blurred.png", "x", 8);
     (discarded.history[0].act, discarded.history[0].class) = (Act::Discard, None);
     (discarded.state, discarded.class) = (State::Discarded, None);
+    discarded.note = Note { note: "Out of\nfocus, \"soft\"".into(), flag: true };
+    rows[2].note.note = "A twin of crack 1".into();
     rows.extend([undone, conflict, discarded]);
     rows
 }
@@ -76,6 +78,7 @@ fn a_sheet_says_what_the_rows_say() {
         name: "NEU | steel".into(),
         folder: "steel/images".into(),
         classes: vec!["crack".into(), " Rolled-in\nscale".into(), "never seen".into()],
+        descriptions: vec![("crack".into(), "Dark | thin.\nNever along the grain.".into())],
         rounds: [(1, "vabal"), (2, "vabal"), (4, "margin")].map(|(n, name)| (n, name.to_owned())).to_vec(),
         model: Some((64, 10_000)),
         backbone: None,
@@ -102,7 +105,10 @@ fn a_sheet_says_what_the_rows_say() {
 fn a_table_has_every_column_full() {
     for detail in [Detail::Labels, Detail::Answers] {
         let table = columns::table(&golden(), detail);
-        assert_eq!(table.iter().map(|column| column.0).collect::<Vec<_>>(), columns::header(detail));
+        assert_eq!(
+            table.iter().map(|column| column.0).collect::<Vec<_>>(),
+            columns::header(&golden(), detail)
+        );
         for (name, column) in &table {
             let rows = match column {
                 Column::Whole(values) => values.len(),
