@@ -45,7 +45,7 @@ unknown=$(git ls-files --cached --others --exclude-standard -- ':(glob)*' | grep
 
 step 'directions between rooms'
 above vabal 'project experiment' config active 'backbone classify vaal' device network data 'csv kernels sqlite'
-above vabal-query plan strategies 'summary metrics layout pca head' 'query arrays' 'files progress rng' 'error kernels term'
+above vabal-query plan strategies 'summary metrics layout pca head estimate' 'query arrays' 'files progress rng' 'error kernels term'
 
 step format
 cargo fmt --all --check

@@ -36,8 +36,8 @@ impl<T: Element> AsRef<[T]> for Held<T> {
         let first: *const T = self.buffer.buf_ptr().cast();
         // SAFETY: `PyBuffer::get` has checked type, size and alignment, `new` that the items lie side by side; the
         // buffer keeps the memory alive and unmoved as long as `self`. That no other thread of Python writes to it
-        // meanwhile is asked of the caller, as everywhere that releases the GIL; any bits are a value of the type
-        // that is read so, f32, and every number that is later used as an index is copied and checked first.
+        // meanwhile is asked of the caller, as everywhere that releases the GIL; any bits are a value of the types
+        // that are read so, f32 and f64, and every number that is later used as an index is copied and checked first.
         #[expect(unsafe_code, reason = "numpy's memory is read without a copy, and without the GIL")]
         unsafe {
             std::slice::from_raw_parts(first, count)

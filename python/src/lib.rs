@@ -7,7 +7,9 @@ mod array;
 mod complain;
 mod demo;
 mod embed;
+mod head;
 mod model;
+mod outlook;
 mod pool;
 mod settings;
 mod threads;
@@ -98,5 +100,9 @@ fn _vabal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(model::vabal_settings, module)?)?;
     module.add_function(wrap_pyfunction!(settings::strategies, module)?)?;
     module.add_function(wrap_pyfunction!(demo::demo, module)?)?;
+    module.add_function(wrap_pyfunction!(head::head_fit, module)?)?;
+    module.add_function(wrap_pyfunction!(head::head_predict, module)?)?;
+    module.add_function(wrap_pyfunction!(outlook::agreement, module)?)?;
+    module.add_function(wrap_pyfunction!(outlook::outlook, module)?)?;
     Ok(())
 }

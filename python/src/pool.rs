@@ -7,7 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use vabal_query::arrays::{self, Array, Classes, Group, Values};
 use vabal_query::progress::silent;
-use vabal_query::{Event, Progress, Query, Result, Seed, Strategy};
+use vabal_query::{Event, Needs, Progress, Query, Result, Seed, Strategy};
 
 use crate::array::Held;
 use crate::complain::raise;
@@ -78,7 +78,7 @@ impl Pool {
         let result = py.detach(|| {
             with_workers(|| {
                 let mut hear = |event: Event<'_>| watch.hear(event);
-                let signals = self.0.signals(needs, of_labelled, &mut hear)?;
+                let signals = self.0.signals_for(strategy, Needs::IDS, &mut hear)?;
                 let query = self.0.query(&signals, n, Seed::new(seed));
                 query.check(strategy)?;
                 work(strategy, &query, &mut hear)
@@ -86,6 +86,11 @@ impl Pool {
         });
         watch.finish(result)
     }
+}
+
+/// The values of a C-contiguous array of whole numbers.
+pub fn whole(array: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
+    PyBuffer::<i64>::get(array)?.to_vec(array.py())
 }
 
 fn read(array: &Bound<'_, PyAny>) -> PyResult<(Vec<usize>, Values)> {

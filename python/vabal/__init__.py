@@ -6,8 +6,9 @@
 array([1])
 
 :func:`select` is all that most need; :func:`embed` gives features of images by a pretrained network;
-:class:`VaBAL` keeps the model behind the strategy "vabal-paper"; :mod:`vabal.compat` speaks the languages of
-scikit-activeml, modAL, baal and small-text, :mod:`vabal.hook` takes features out of a PyTorch model.
+:class:`LinearHead` is a classifier of features, :func:`outlook` says when to stop; :class:`VaBAL` keeps the model
+behind the strategy "vabal-paper"; :mod:`vabal.compat` speaks the languages of scikit-activeml, modAL, baal and
+small-text, :mod:`vabal.hook` takes features out of a PyTorch model.
 """
 
 import importlib
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ._demo import Demo, demo
 from ._embed import embed
 from ._model import VaBAL
+from ._outlook import Estimate, Outlook, Training, outlook
 from ._progress import Progress
 from ._select import Health, Selection, Strategy, VabalWarning, select, strategies
 from ._settings import StrategyName
@@ -23,14 +25,19 @@ from ._vabal import __version__
 
 if TYPE_CHECKING:
     from . import compat, hook
+    from ._head import LinearHead
 
 __all__ = [
     "Demo",
+    "Estimate",
     "Health",
+    "LinearHead",
+    "Outlook",
     "Progress",
     "Selection",
     "Strategy",
     "StrategyName",
+    "Training",
     "VaBAL",
     "VabalWarning",
     "__version__",
@@ -38,16 +45,30 @@ __all__ = [
     "demo",
     "embed",
     "hook",
+    "outlook",
     "select",
     "strategies",
 ]
 
-for _each in (Demo, Health, Progress, Selection, Strategy, VaBAL, VabalWarning):  # in help and tracebacks
+for _each in (
+    Demo,
+    Estimate,
+    Health,
+    Outlook,
+    Progress,
+    Selection,
+    Strategy,
+    Training,
+    VaBAL,
+    VabalWarning,
+):  # in help and tracebacks
     _each.__module__ = __name__
 del _each
 
 
 def __getattr__(name: str) -> Any:
+    if name == "LinearHead":  # which imports scikit-learn, where it is installed
+        return importlib.import_module("._head", __name__).LinearHead
     if name not in ("compat", "hook"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return importlib.import_module(f".{name}", __name__)

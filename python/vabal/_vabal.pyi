@@ -12,8 +12,12 @@ __all__ = [
     "Model",
     "Pool",
     "__version__",
+    "agreement",
     "check",
     "demo",
+    "head_fit",
+    "head_predict",
+    "outlook",
     "select",
     "strategies",
     "vabal_settings",
@@ -77,3 +81,24 @@ def check(strategy: str, settings: str) -> None: ...
 def vabal_settings(settings: str) -> str: ...
 def strategies() -> list[tuple[str, list[str], list[str], bool, str]]: ...
 def demo(test: bool) -> tuple[bytes, bytes]: ...
+def head_fit(
+    features: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    classes: int,
+    l2: float | None,
+    balanced: bool,
+    seed: int,
+    progress: _Progress = None,
+) -> tuple[tuple[bytes, bytes], tuple[float, float, float | None, float | None, list[str]]]: ...
+def head_predict(
+    weights: npt.NDArray[np.float64],
+    bias: npt.NDArray[np.float64],
+    features: npt.NDArray[np.float32],
+    probabilities: bool,
+) -> bytes: ...
+def agreement(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> float | None: ...
+def outlook(
+    trainings: Sequence[tuple[int, float | None, Sequence[tuple[int, int, bool]]]], more: int
+) -> tuple[
+    str, int, float | None, tuple[float | None, float, float] | None, list[tuple[float, float, float] | None]
+]: ...

@@ -24,6 +24,7 @@
 
 pub mod arrays;
 pub mod error;
+pub mod estimate;
 pub mod files;
 pub mod head;
 #[doc(hidden)]

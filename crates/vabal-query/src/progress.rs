@@ -64,6 +64,14 @@ pub fn report(progress: &mut Progress<'_>, event: Event<'_>) -> Result<()> {
     }
 }
 
+/// How many items to work on, on all cores, between two reports, where one takes `each` multiplications: enough for a tenth
+/// of a second or so, but from `least` to `most`. What comes out must not depend on it.
+pub(crate) fn between_reports(each: usize, least: usize, most: usize) -> usize {
+    const OF_A_CORE: usize = 1 << 30;
+    let enough = OF_A_CORE.saturating_mul(rayon::current_num_threads()) / each.max(1);
+    enough.clamp(least, most.max(least))
+}
+
 /// A callback that listens to nothing and never stops.
 pub fn silent() -> impl FnMut(Event<'_>) -> Flow {
     |_| Flow::Continue

@@ -115,10 +115,7 @@ impl Query<'_> {
         if labelled.is_empty() || strategy.needs_of_labelled() == Needs::IDS {
             return Ok(());
         }
-        let widths = |signals: &Signals<'_>| -> Option<Vec<usize>> {
-            Some(signals.stages().ok()?.iter().map(|stage| stage.ncols()).collect())
-        };
-        match (widths(unlabelled), widths(labelled)) {
+        match (unlabelled.widths(), labelled.widths()) {
             (Some(expected), Some(got)) if got != expected && !unlabelled.is_empty() => {
                 Err(Error::input("the features of the two pools have other widths")
                     .expected(format!("{expected:?}, as of the unlabelled pool"))
@@ -142,6 +139,12 @@ pub trait Strategy: Send + Sync {
 
     /// Whether an image's rank depends on what else is in the batch, so that a longer batch is no ranking of the pool.
     fn is_batch(&self) -> bool {
+        false
+    }
+
+    /// Whether it reads the candidates row by row, wherever they lie, so that candidates which are scattered over larger
+    /// arrays need not be brought together first. Where it is not so, or in doubt, they are.
+    fn reads_rows(&self) -> bool {
         false
     }
 

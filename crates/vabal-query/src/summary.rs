@@ -18,10 +18,10 @@
 
 use std::collections::HashMap;
 
-use ndarray::{ArrayView2, Axis};
 use rayon::prelude::*;
 
 use crate::Label;
+use crate::arrays::ArrayRows;
 use crate::error::Result;
 use crate::{Query, Selection};
 
@@ -54,8 +54,7 @@ pub fn classes(query: &Query<'_>, selection: &Selection) -> Result<Vec<Class>> {
         let rows: HashMap<_, _> = pool.ids().iter().enumerate().map(|(row, id)| (id, row)).collect();
         selection.ids.iter().filter_map(|id| rows.get(id).copied()).collect()
     };
-    let (of_pool, of_picks) = if pool.probabilities().is_ok() {
-        let p = pool.probabilities()?;
+    let (of_pool, of_picks) = if let Ok(p) = pool.probability_rows() {
         (mean_of_all(p), mean_of(p, &chosen()))
     } else if let Ok(predicted) = pool.predicted() {
         let picked = chosen().into_iter().map(|row| predicted[row]).collect::<Vec<_>>();
@@ -80,24 +79,23 @@ pub fn classes(query: &Query<'_>, selection: &Selection) -> Result<Vec<Class>> {
 }
 
 /// The mean of all rows; nothing of no row.
-fn mean_of_all(p: ArrayView2<'_, f32>) -> Vec<f64> {
-    let blocks: Vec<_> = p.axis_chunks_iter(Axis(0), BLOCK).collect();
-    let sums: Vec<Vec<f64>> = blocks
+fn mean_of_all(p: ArrayRows<'_, f32>) -> Vec<f64> {
+    let sums: Vec<Vec<f64>> = (0..p.len().div_ceil(BLOCK))
         .into_par_iter()
         .map(|block| {
-            let mut sum = vec![0.0; block.ncols()];
-            for row in block.rows() {
-                sum.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
+            let mut sum = vec![0.0; p.columns()];
+            for row in block * BLOCK..((block + 1) * BLOCK).min(p.len()) {
+                sum.iter_mut().zip(p.row(row)).for_each(|(sum, &value)| *sum += f64::from(value));
             }
             sum
         })
         .collect();
-    over(p.nrows(), p.ncols(), sums.into_iter())
+    over(p.len(), p.columns(), sums.into_iter())
 }
 
-fn mean_of(p: ArrayView2<'_, f32>, rows: &[usize]) -> Vec<f64> {
+fn mean_of(p: ArrayRows<'_, f32>, rows: &[usize]) -> Vec<f64> {
     let values = rows.iter().map(|&row| p.row(row).iter().map(|&value| f64::from(value)).collect());
-    over(rows.len(), p.ncols(), values)
+    over(rows.len(), p.columns(), values)
 }
 
 fn over(count: usize, classes: usize, parts: impl Iterator<Item = Vec<f64>>) -> Vec<f64> {
@@ -168,7 +166,7 @@ mod tests {
         let p = Array2::from_shape_fn((n, 2), |(i, c)| ((i * 31 + c * 7) % 97) as f32 / 97.0);
         let mean = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| mean_of_all(p.view()))
+            pool.install(|| mean_of_all(p.view().into()))
         };
         assert_eq!(mean(1), mean(4));
         let plain = p.column(0).iter().map(|&value| f64::from(value)).sum::<f64>() / n as f64;

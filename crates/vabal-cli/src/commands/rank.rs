@@ -207,8 +207,8 @@ fn choose(args: &Rank, chooser: &Chooser, progress: &mut vabal::Progress<'_>) ->
             .into());
     }
     // Probabilities and predictions, where there are some, also tell what a selection means.
-    let needs = needs.and(Needs::PROBABILITIES).and(Needs::PREDICTED);
-    let signals = pool.signals(needs, of_labelled, progress)?;
+    let also = Needs::PROBABILITIES.and(Needs::PREDICTED);
+    let signals = pool.signals_for(strategy, also, progress)?;
     let query = pool.query(&signals, args.n, Seed::new(args.seed));
     let hint = |error: Error| error.or_hint("docs/formats.md says what arrays look like");
     query.check(strategy).map_err(hint)?;

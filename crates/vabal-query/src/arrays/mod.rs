@@ -30,6 +30,7 @@
 
 mod array;
 mod classes;
+mod dense;
 mod group;
 mod ids;
 mod pool;
@@ -39,7 +40,9 @@ mod signals;
 
 pub use array::{Array, Kind, Name, Source, Store, Values};
 pub use classes::Classes;
+pub(crate) use dense::ArrayRows;
+pub use dense::Dense;
 pub use group::Group;
 pub use ids::{Names, text_id};
 pub use pool::Pool;
-pub use signals::{Dense, MonteCarlo, Needs, Signals, argmax};
+pub use signals::{MonteCarlo, Needs, Signals, argmax};

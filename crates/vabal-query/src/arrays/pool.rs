@@ -9,11 +9,11 @@ mod tests;
 use std::collections::HashMap;
 
 use ndarray::{Dimension, Ix2, Ix3, Ix4};
-use rayon::prelude::*;
 
 use super::array::layout;
 use super::group::Arrays;
 use super::rows::Rows;
+use super::signals::first_not_finite;
 use super::{Array, Classes, Dense, Group, Name, Names, Needs, Signals};
 use crate::error::{Complaint, Error, Result};
 use crate::progress::{Event, Progress, report};
@@ -198,8 +198,24 @@ impl Pool {
         needs_of_labelled: Needs,
         progress: &mut Progress<'_>,
     ) -> Result<(Signals<'static>, Signals<'static>)> {
-        let unlabelled = self.part(&self.unlabelled, needs, progress)?;
-        Ok((unlabelled, self.part(&self.labelled, needs_of_labelled, progress)?))
+        let unlabelled = self.part(&self.unlabelled, needs, false, progress)?;
+        Ok((unlabelled, self.part(&self.labelled, needs_of_labelled, false, progress)?))
+    }
+
+    /// What one strategy needs, and of the candidates what somebody else `also` needs. Candidates that do not follow one another
+    /// are read where they lie if the strategy [reads row by row](Strategy::reads_rows), else gathered.
+    ///
+    /// # Errors
+    /// As [`Pool::signals`].
+    pub fn signals_for(
+        &self,
+        strategy: &dyn Strategy,
+        also: Needs,
+        progress: &mut Progress<'_>,
+    ) -> Result<(Signals<'static>, Signals<'static>)> {
+        let needs = strategy.needs().and(also);
+        let unlabelled = self.part(&self.unlabelled, needs, strategy.reads_rows(), progress)?;
+        Ok((unlabelled, self.part(&self.labelled, strategy.needs_of_labelled(), false, progress)?))
     }
 
     /// The question that a strategy is asked of `signals`.
@@ -213,13 +229,19 @@ impl Pool {
         Query { unlabelled, labelled, labels: &self.labels, classes: self.classes, n, seed }
     }
 
-    fn part(&self, part: &Part, needs: Needs, progress: &mut Progress<'_>) -> Result<Signals<'static>> {
+    fn part(
+        &self,
+        part: &Part,
+        needs: Needs,
+        scattered: bool,
+        progress: &mut Progress<'_>,
+    ) -> Result<Signals<'static>> {
         let group = &self.groups[part.group];
         let array = |name: Name, needed: bool| group.arrays.get(&name).filter(|_| needed);
         let mut signals = Signals::new(part.ids.clone());
         let stages = group.stages(needs);
         if !stages.is_empty() {
-            let read = |array: &Array| part.features(group, array, progress);
+            let read = |array: &Array| part.features(group, array, scattered, progress);
             signals = signals.with_stages(stages.into_iter().map(read).collect::<Result<_>>()?)?;
         }
         let given = group.arrays.contains_key(&Name::Probabilities);
@@ -241,21 +263,21 @@ impl Pool {
         let asked = needs.probabilities || needs.prediction || instead;
         let place = |array: &Array, row: usize| format!("{}, {}", array.place, group.row(part.rows.get(row)));
         if let Some(array) = array(Name::Probabilities, asked) {
-            let p = part.floats::<Ix2>(array, progress)?;
+            let p = part.floats::<Ix2>(array, scattered, progress)?;
             signals = signals.with_probabilities_at(p, Some(&|row| place(array, row)))?;
         }
         if let Some(array) = array(Name::MonteCarlo, needs.monte_carlo.is_some()) {
-            let draws = part.floats::<Ix3>(array, progress)?;
+            let draws = part.floats::<Ix3>(array, scattered, progress)?;
             signals = signals.with_monte_carlo_at(draws, Some(&|row| place(array, row)))?;
         }
         if let Some(array) = array(Name::Committee, needs.committee > 0) {
-            let members = part.floats::<Ix3>(array, progress)?;
+            let members = part.floats::<Ix3>(array, scattered, progress)?;
             signals = signals.with_committee_at(members, Some(&|row| place(array, row)))?;
         }
         if let Some(array) = array(Name::Images, needs.images) {
             let bytes = array.bytes(progress)?;
             if let Some(([_, a, b, c], last)) = layout(&array.shape) {
-                let images = part.rows.of(bytes, Ix4(part.rows.len(), a, b, c), progress)?;
+                let images = part.rows.of(bytes, Ix4(part.rows.len(), a, b, c), false, progress)?;
                 signals = match last {
                     true => signals.with_images(images.view().permuted_axes([0, 3, 1, 2]).to_owned())?,
                     false => signals.with_images(images)?,
@@ -279,13 +301,14 @@ impl Part {
     fn floats<D: Dimension>(
         &self,
         array: &Array,
+        scattered: bool,
         progress: &mut Progress<'_>,
     ) -> Result<Dense<'static, f32, D>> {
         let values = array.floats(progress)?;
         let mut shape = D::zeros(array.shape.len());
         shape.slice_mut().copy_from_slice(&array.shape);
         shape[0] = self.rows.len();
-        self.rows.of(values, shape, progress)
+        self.rows.of(values, shape, scattered, progress)
     }
 
     /// The rows of an array of features, every value checked.
@@ -293,18 +316,15 @@ impl Part {
         &self,
         group: &Arrays,
         array: &Array,
+        scattered: bool,
         progress: &mut Progress<'_>,
     ) -> Result<Dense<'static, f32, Ix2>> {
-        let dense = self.floats(array, progress)?;
-        let view = dense.view();
-        let rows = view.as_slice().unwrap_or_default().par_chunks(array.shape[1]).with_min_len(1024);
-        // Without an early end, so that whole vectors are looked at.
-        let good = |row: &[f32]| row.iter().fold(true, |good, value| good & value.is_finite());
-        let Some((n, row)) = rows.enumerate().find_first(|(_, row)| !good(row)) else { return Ok(dense) };
+        let dense = self.floats(array, scattered, progress)?;
+        let Some((n, value)) = first_not_finite(dense.rows()) else { return Ok(dense) };
         Err(Error::input("a feature is not finite")
             .at(format!("{}, {}", array.place, group.row(self.rows.get(n))))
             .expected("finite numbers")
-            .got(row.iter().find(|value| !value.is_finite()).unwrap_or(&f32::NAN))
+            .got(value)
             .hint("look for divisions by zero or an overflow in the network that made the features")
             .into())
     }

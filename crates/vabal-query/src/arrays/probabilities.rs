@@ -2,8 +2,11 @@
 //!
 //! Never here: where a row stands, what is done with it.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
+use super::ArrayRows;
 use crate::error::{Complaint, Error};
 use crate::kernels::wide;
 
@@ -14,11 +17,16 @@ const TOLERANCE: f32 = 0.01;
 /// What may stand for a probability, give or take what rounding adds; NaN may not.
 const PROBABILITIES: std::ops::RangeInclusive<f32> = 0.0..=1.0001;
 
-/// The first row of `classes` values that is not a distribution, and what is wrong with it.
-pub(super) fn wrong(values: &[f32], classes: usize) -> Option<(usize, Complaint)> {
-    let rows = values.par_chunks(classes).with_min_len(1 << 12).enumerate();
-    let (at, row) = rows.find_first(|(_, row)| !wide(|| is_distribution(row)))?;
-    Some((at, complaint(row, values)))
+/// The first row of which a line is not a distribution, and what is wrong with that.
+pub(super) fn wrong(rows: ArrayRows<'_, f32>) -> Option<(usize, Complaint)> {
+    let bad = |row: &'_ [f32]| -> Option<Range<usize>> {
+        let mut lines = row.chunks(rows.columns());
+        let line = wide(|| lines.position(|line| !is_distribution(line)))?;
+        Some(line * rows.columns()..(line + 1) * rows.columns())
+    };
+    let least = (1 << 12) / rows.lines().max(1);
+    let (at, row) = rows.par_iter(least).enumerate().find_first(|(_, row)| bad(row).is_some())?;
+    Some((at, complaint(&row[bad(row)?], rows)))
 }
 
 #[inline(always)]
@@ -41,7 +49,7 @@ fn is_distribution(row: &[f32]) -> bool {
 }
 
 /// What is wrong with a row, and what the array that it is of looks like.
-fn complaint(row: &[f32], all: &[f32]) -> Complaint {
+fn complaint(row: &[f32], all: ArrayRows<'_, f32>) -> Complaint {
     let outside = |p: &&f32| !PROBABILITIES.contains(*p);
     let sum: f64 = row.iter().map(|&p| f64::from(p)).sum();
     let near = |sum: f64, expected: f64| (sum / expected - 1.0).abs() <= f64::from(TOLERANCE);
@@ -57,7 +65,7 @@ fn complaint(row: &[f32], all: &[f32]) -> Complaint {
         "they look like logarithms of probabilities: give exp(probs)"
     } else if near(sum, 100.0) && row.iter().all(|&p| p >= 0.0) {
         "they look like percentages: give probs / 100"
-    } else if all.par_iter().any(|p| outside(&p)) {
+    } else if all.par_iter(1024).any(|row| row.iter().any(|p| outside(&p))) {
         "they look like logits: give probabilities, softmax(logits), not logits"
     } else if row.iter().all(|&p| p == 0.0) {
         "a row of zeros is no prediction: give the classifier's for it, or leave the row out"
@@ -70,7 +78,13 @@ fn complaint(row: &[f32], all: &[f32]) -> Complaint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::ArrayView2;
     use proptest::prelude::*;
+
+    /// As [`super::wrong`], of rows of `classes` values.
+    fn wrong(values: &[f32], classes: usize) -> Option<(usize, Complaint)> {
+        super::wrong(ArrayView2::from_shape((values.len() / classes, classes), values).unwrap().into())
+    }
 
     fn softmax(logits: &[f32]) -> Vec<f32> {
         let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -13,8 +13,8 @@ use crate::progress::Progress;
 pub(super) enum Rows {
     /// So many from the first on: read where they lie.
     Block(usize, usize),
-    /// Any: gathered.
-    List(Vec<usize>),
+    /// Any: gathered, or read where they lie.
+    List(Arc<[usize]>),
 }
 
 impl Rows {
@@ -23,7 +23,7 @@ impl Rows {
         match (rows.first(), rows.last()) {
             (Some(&first), Some(&last)) if last - first < rows.len() => Self::Block(first, rows.len()),
             (None, _) => Self::Block(0, 0),
-            _ => Self::List(rows),
+            _ => Self::List(rows.into()),
         }
     }
 
@@ -46,16 +46,19 @@ impl Rows {
         (0..self.len()).map(|n| self.get(n))
     }
 
-    /// These rows of `values`, as an array whose shape is `of_a_row` behind their number.
+    /// These rows of `values`, as an array of `shape`: gathered where they do not follow one another, unless they may be
+    /// `scattered`.
     pub fn of<T: Copy + Default + Send + Sync + 'static, D: Dimension>(
         &self,
         values: Arc<dyn Store<T>>,
         shape: D,
+        scattered: bool,
         progress: &mut Progress<'_>,
     ) -> Result<Dense<'static, T, D>> {
         let width = shape.slice()[1..].iter().product();
         Ok(match self {
             Self::Block(first, _) => Dense::shared(values, first * width, shape),
+            Self::List(rows) if scattered => Dense::picked(values, rows.clone(), shape),
             Self::List(rows) => Dense::shared(values.rows(rows, width, progress)?, 0, shape),
         })
     }

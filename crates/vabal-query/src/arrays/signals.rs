@@ -4,14 +4,10 @@
 //! it borrows where it can. Shapes and probabilities are checked once, here; features where they are read, by the accessors called
 //! `checked`.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::sync::Arc;
-
-use ndarray::{Array, ArrayView, ArrayView2, ArrayView3, ArrayView4, Dimension, Ix2, Ix3, Ix4};
+use ndarray::{ArrayView2, ArrayView3, ArrayView4, Dimension, Ix2, Ix3, Ix4};
 use rayon::prelude::*;
 
-use super::Store;
+use super::dense::{ArrayRows, Dense};
 use super::probabilities::wrong;
 use crate::error::{Error, Result};
 use crate::{Id, Label};
@@ -91,75 +87,6 @@ impl Needs {
     pub fn of_one_pass(self) -> Self {
         let probabilities = self.probabilities || self.prediction;
         Self { monte_carlo: None, committee: 0, probabilities, prediction: false, ..self }
-    }
-}
-
-/// A row-major array, owned, borrowed or shared. Made of an [`Array`], or of an [`ArrayView`], which is copied only if it
-/// is not row-major itself.
-#[derive(Clone)]
-pub struct Dense<'a, T: Clone, D> {
-    values: Held<'a, T>,
-    shape: D,
-}
-
-#[derive(Clone)]
-enum Held<'a, T: Clone> {
-    Alone(Cow<'a, [T]>),
-    /// From the given value on.
-    Shared(Arc<dyn Store<T>>, usize),
-}
-
-impl<T: Clone, D: Dimension> Dense<'_, T, D> {
-    /// The values of `store` from `first` on.
-    pub(super) fn shared(store: Arc<dyn Store<T>>, first: usize, shape: D) -> Self {
-        Self { values: Held::Shared(store, first), shape }
-    }
-
-    /// The whole of it.
-    pub fn view(&self) -> ArrayView<'_, T, D> {
-        let values = match &self.values {
-            Held::Alone(values) => values,
-            Held::Shared(store, first) => &(**store).as_ref()[*first..first + self.shape.size()],
-        };
-        ArrayView::from_shape(self.shape.clone(), values).expect("as many values as the shape has")
-    }
-}
-
-impl<T: Clone + fmt::Debug, D: Dimension> fmt::Debug for Dense<'_, T, D> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.view().fmt(f)
-    }
-}
-
-impl<T: Clone + PartialEq, D: Dimension> PartialEq for Dense<'_, T, D> {
-    fn eq(&self, other: &Self) -> bool {
-        self.view() == other.view()
-    }
-}
-
-impl<T: Clone, D: Dimension> From<Array<T, D>> for Dense<'_, T, D> {
-    fn from(array: Array<T, D>) -> Self {
-        let shape = array.raw_dim();
-        let values = if array.is_standard_layout() {
-            let (mut values, first) = array.into_raw_vec_and_offset();
-            values.drain(..first.unwrap_or(0));
-            values.truncate(shape.size());
-            values
-        } else {
-            array.iter().cloned().collect()
-        };
-        Self { values: Held::Alone(Cow::Owned(values)), shape }
-    }
-}
-
-impl<'a, T: Clone, D: Dimension> From<ArrayView<'a, T, D>> for Dense<'a, T, D> {
-    fn from(array: ArrayView<'a, T, D>) -> Self {
-        let shape = array.raw_dim();
-        let values = match array.to_slice() {
-            Some(values) => Cow::Borrowed(values),
-            None => Cow::Owned(array.iter().cloned().collect()),
-        };
-        Self { values: Held::Alone(values), shape }
     }
 }
 
@@ -316,20 +243,25 @@ impl<'a> Signals<'a> {
         array: &Dense<'_, f32, D>,
         place: Place<'_>,
     ) -> Result<()> {
-        let view = array.view();
-        let &[rows, ref draws @ .., classes] = view.shape() else { return Ok(()) };
-        self.check_rows(name, rows)?;
-        check_classes(name, classes)?;
-        let draws: usize = draws.iter().product();
-        if draws == 0 {
+        let rows = array.rows();
+        self.check_rows(name, rows.len())?;
+        check_classes(name, rows.columns())?;
+        if rows.lines() == 0 {
             return Err(Error::input(format!("{name} without a draw")).expected("[n, draws, C]").into());
         }
-        let Some((at, complaint)) = wrong(view.as_slice().unwrap_or_default(), classes) else {
+        let Some((row, complaint)) = wrong(rows) else {
             return Ok(());
         };
-        let row = at / draws;
         let place = place.map_or_else(|| format!("id {}", self.ids[row]), |place| place(row));
         Err(complaint.at(place).into())
+    }
+
+    /// Whether rows that lie apart were brought together after all, in any array.
+    #[cfg(test)]
+    pub(super) fn is_copied(&self) -> bool {
+        let draws = [&self.monte_carlo, &self.committee].into_iter().flatten().any(Dense::is_copied);
+        let flat = self.stages.iter().flatten().chain(&self.probabilities).any(Dense::is_copied);
+        draws || flat
     }
 
     /// Number of images n.
@@ -371,6 +303,44 @@ impl<'a> Signals<'a> {
     /// They were not given.
     pub fn probabilities(&self) -> Result<ArrayView2<'_, f32>> {
         self.probabilities.as_ref().map(|array| array.view()).ok_or_else(|| missing("probabilities"))
+    }
+
+    /// Class probabilities of each row \[C\], read where they lie.
+    ///
+    /// # Errors
+    /// They were not given.
+    pub(crate) fn probability_rows(&self) -> Result<ArrayRows<'_, f32>> {
+        self.probabilities.as_ref().map(Dense::rows).ok_or_else(|| missing("probabilities"))
+    }
+
+    /// Class probabilities of each row under T passes [T, C], read where they lie.
+    ///
+    /// # Errors
+    /// They were not given.
+    pub(crate) fn monte_carlo_rows(&self) -> Result<ArrayRows<'_, f32>> {
+        self.monte_carlo.as_ref().map(Dense::rows).ok_or_else(|| missing("Monte-Carlo probabilities"))
+    }
+
+    /// Class probabilities of each row by M classifiers [M, C], read where they lie.
+    ///
+    /// # Errors
+    /// They were not given.
+    pub(crate) fn committee_rows(&self) -> Result<ArrayRows<'_, f32>> {
+        self.committee.as_ref().map(Dense::rows).ok_or_else(|| missing("committee probabilities"))
+    }
+
+    /// The features of the last stage of each row \[d\], read where they lie.
+    ///
+    /// # Errors
+    /// They were not given.
+    pub(crate) fn embedding_rows(&self) -> Result<ArrayRows<'_, f32>> {
+        let last = self.stages.as_ref().and_then(|stages| stages.last());
+        last.map(Dense::rows).ok_or_else(|| missing("features"))
+    }
+
+    /// d_l of every stage, where there are features.
+    pub(crate) fn widths(&self) -> Option<Vec<usize>> {
+        Some(self.stages.as_ref()?.iter().map(|stage| stage.shape[1]).collect())
     }
 
     /// Class probabilities of T passes under dropout, [n, T, C].
@@ -426,9 +396,7 @@ impl<'a> Signals<'a> {
     pub fn predicted(&self) -> Result<Vec<Label>> {
         match (&self.predicted, &self.probabilities) {
             (Some(predicted), _) => Ok(predicted.clone()),
-            (None, Some(p)) => {
-                Ok(p.view().rows().into_iter().map(|row| argmax(row.iter().copied())).collect())
-            }
+            (None, Some(p)) => Ok(p.rows().par_iter(1024).map(|row| argmax(row.iter().copied())).collect()),
             (None, None) => Err(missing("probabilities or predicted labels")),
         }
     }
@@ -458,9 +426,18 @@ impl<'a> Signals<'a> {
     /// # Errors
     /// It was not given; the first value that is wrong, by the id of its row.
     pub fn checked_embedding(&self) -> Result<ArrayView2<'_, f32>> {
-        let embedding = self.embedding()?;
-        self.check_features(embedding, self.stages()?.len())?;
-        Ok(embedding)
+        self.checked_embedding_rows()?;
+        self.embedding()
+    }
+
+    /// The features of the last stage of each row \[d\], every value finite, read where they lie.
+    ///
+    /// # Errors
+    /// As [`Signals::checked_embedding`].
+    pub(crate) fn checked_embedding_rows(&self) -> Result<ArrayRows<'_, f32>> {
+        let rows = self.embedding_rows()?;
+        self.check_features(rows, self.stages.as_ref().map_or(0, Vec::len))?;
+        Ok(rows)
     }
 
     /// The features of every stage [n, d_l], every value finite.
@@ -468,20 +445,14 @@ impl<'a> Signals<'a> {
     /// # Errors
     /// They were not given; the first value that is wrong, by the id of its row.
     pub fn checked_stages(&self) -> Result<Vec<ArrayView2<'_, f32>>> {
-        let stages = self.stages()?;
-        for (l, &stage) in stages.iter().enumerate() {
-            self.check_features(stage, l + 1)?;
+        for (l, stage) in self.stages.iter().flatten().enumerate() {
+            self.check_features(stage.rows(), l + 1)?;
         }
-        Ok(stages)
+        self.stages()
     }
 
-    fn check_features(&self, stage: ArrayView2<'_, f32>, number: usize) -> Result<()> {
-        let bad = (0..stage.nrows()).into_par_iter().find_first(|&row| {
-            // A sum is finite only where every value is, unless it overflows, which the second look tells.
-            !stage.row(row).sum().is_finite() && stage.row(row).iter().any(|value| !value.is_finite())
-        });
-        let Some(row) = bad else { return Ok(()) };
-        let value = stage.row(row).iter().copied().find(|value| !value.is_finite()).unwrap_or(f32::NAN);
+    fn check_features(&self, rows: ArrayRows<'_, f32>, number: usize) -> Result<()> {
+        let Some((row, value)) = first_not_finite(rows) else { return Ok(()) };
         Err(Error::input("a feature is not finite")
             .at(format!("id {}, stage {number}", self.ids[row]))
             .expected("finite numbers")
@@ -489,6 +460,14 @@ impl<'a> Signals<'a> {
             .hint("look for divisions by zero or an overflow in the network that made the features")
             .into())
     }
+}
+
+/// The first row with a value that is not finite, and that value.
+pub(super) fn first_not_finite(rows: ArrayRows<'_, f32>) -> Option<(usize, f32)> {
+    // Without an early end, so that whole vectors are looked at.
+    let good = |row: &[f32]| row.iter().fold(true, |good, value| good & value.is_finite());
+    let (row, values) = rows.par_iter(1024).enumerate().find_first(|(_, row)| !good(row))?;
+    Some((row, values.iter().copied().find(|value| !value.is_finite()).unwrap_or(f32::NAN)))
 }
 
 fn check_classes(name: &str, classes: usize) -> Result<()> {

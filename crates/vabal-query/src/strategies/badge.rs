@@ -36,7 +36,7 @@ use super::rows::Rows;
 use crate::arrays::argmax;
 use crate::error::Result;
 use crate::kernels::dot_products;
-use crate::progress::{Event, Progress, report};
+use crate::progress::{Event, Progress, between_reports, report};
 use crate::rng::Rng;
 use crate::term;
 use crate::{Column, Id, Needs, Query, Selection, Strategy, available};
@@ -57,7 +57,7 @@ const CENTRES: usize = 8;
 /// The most candidates that are drawn at once.
 const DRAWS: usize = 512;
 
-/// Blocks brought up to date between two reports.
+/// The most blocks brought up to date between two reports.
 const TELLING: usize = 512;
 
 /// Products of two candidates from which other cores are worth asking.
@@ -72,14 +72,17 @@ impl Strategy for Badge {
         true
     }
 
+    fn reads_rows(&self) -> bool {
+        true
+    }
+
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         let n = available(query, progress)?;
         if n == 0 {
             return Ok(Selection::default());
         }
-        let p = query.unlabelled.probabilities()?;
+        let p = Rows::over(query.unlabelled.probability_rows()?);
         let ([x], scale) = Rows::of([query.unlabelled])?;
-        let p = Rows::over(p);
         // In a random order that goes by the ids: an interval of it that is drawn from again has nothing to do with what is next to
         // what in the list.
         let order = query.seed.order("badge", query.unlabelled.ids());
@@ -282,7 +285,8 @@ impl<'a> Seeding<'a> {
     fn bring_all_up_to_date(&mut self, progress: &mut Progress<'_>) -> Result<()> {
         let (mut bounds, mut seen) = (std::mem::take(&mut self.bound), std::mem::take(&mut self.seen));
         let total = self.order.len();
-        let (mut done, part) = (0, BLOCK * TELLING);
+        let each = self.chosen.len() * (self.x.width() + self.p.width()) * BLOCK;
+        let (mut done, part) = (0, BLOCK * between_reports(each, rayon::current_num_threads(), TELLING));
         for (bounds, seen) in bounds.chunks_mut(part).zip(seen.chunks_mut(part)) {
             let blocks = bounds.par_chunks_mut(BLOCK).zip(seen.par_chunks_mut(BLOCK)).enumerate();
             blocks.for_each_init(Work::default, |work, (block, (bounds, seen))| {

@@ -91,6 +91,10 @@ impl Strategy for Balanced {
         true
     }
 
+    fn reads_rows(&self) -> bool {
+        self.inner.reads_rows()
+    }
+
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         let n = available(query, progress)?;
         let left = query.unlabelled.len();

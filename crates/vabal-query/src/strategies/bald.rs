@@ -19,15 +19,15 @@
 //! # Ok::<(), vabal_query::Error>(())
 //! ```
 
-use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
+use ndarray::{Array2, ArrayView2, Axis};
 use rand::RngExt as _;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::arrays::argmax;
+use crate::arrays::{ArrayRows, argmax};
 use crate::error::{Result, within};
 use crate::kernels::{Threads, entropy_sum, matmul, mean_of_rows};
-use crate::progress::{Event, Progress, report};
+use crate::progress::{Event, Progress, between_reports, report};
 use crate::query::{ByRow, Fitted, RowScore, Scored};
 use crate::rng::{Rng, Seed};
 use crate::term;
@@ -181,36 +181,30 @@ pub(super) struct Disagreement {
     pub predicted: u32,
 }
 
-/// The disagreement of draws [n, T, C], row by row, in one pass over them on all cores.
+/// The disagreement of draws, each row [T, C], in one pass over them on all cores.
 ///
 /// # Errors
 /// [`crate::Error::Stopped`].
 pub(super) fn disagreement(
-    draws: ArrayView3<'_, f32>,
+    draws: ArrayRows<'_, f32>,
     phase: &'static str,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<Disagreement>> {
-    let (n, count, classes) = draws.dim();
+    let (n, count, classes) = (draws.len(), draws.lines(), draws.columns());
     let mut answers = Vec::with_capacity(n);
-    for first in (0..n).step_by(BLOCK) {
-        let done = (first + BLOCK).min(n);
-        let of = |(mean, copy): &mut (Vec<f32>, Vec<f32>), row: usize| {
-            let draws = draws.index_axis(Axis(0), row);
-            let values = match draws.to_slice() {
-                Some(values) => values,
-                None => {
-                    copy.clear();
-                    copy.extend(draws.iter());
-                    copy
-                }
-            };
+    // A logarithm takes some 64 multiplications.
+    let block = between_reports(64 * count * classes, 256, BLOCK);
+    for first in (0..n).step_by(block) {
+        let done = (first + block).min(n);
+        let of = |mean: &mut Vec<f32>, row: usize| {
+            let values = draws.row(row);
             mean_of_rows(values, mean);
             let aleatoric = entropy_sum(values) / count as f64;
             let information = (entropy_sum(mean) - aleatoric).max(0.0);
             Disagreement { information, aleatoric, predicted: argmax(mean.iter().copied()) }
         };
-        let buffers = || (vec![0.0; classes], Vec::new());
-        answers.par_extend((first..done).into_par_iter().with_min_len(64).map_init(buffers, of));
+        let room = || vec![0.0; classes];
+        answers.par_extend((first..done).into_par_iter().with_min_len(64).map_init(room, of));
         report(progress, Event::Progress { phase, done, total: n, unit: "image", loss: None })?;
     }
     Ok(answers)
@@ -236,6 +230,10 @@ impl Strategy for Bald {
         Some(self)
     }
 
+    fn reads_rows(&self) -> bool {
+        true
+    }
+
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         let Scored { scores, terms, .. } = self.score(query.unlabelled, progress)?;
         Selection::top(query, &scores, terms, progress)
@@ -250,7 +248,7 @@ impl ByRow for Bald {
 
 impl RowScore for Bald {
     fn score(&self, rows: &Signals<'_>, progress: &mut Progress<'_>) -> Result<Scored> {
-        let of = disagreement(rows.monte_carlo()?, "score", progress)?;
+        let of = disagreement(rows.monte_carlo_rows()?, "score", progress)?;
         let scores = of.iter().map(|d| d.information).collect();
         Ok(Scored { scores, terms: columns(&of), ..Scored::default() })
     }
@@ -263,6 +261,10 @@ impl Strategy for PowerBald {
 
     fn by_row(&self) -> Option<&dyn ByRow> {
         Some(self)
+    }
+
+    fn reads_rows(&self) -> bool {
+        true
     }
 
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
@@ -287,7 +289,7 @@ struct Drawn {
 
 impl RowScore for Drawn {
     fn score(&self, rows: &Signals<'_>, progress: &mut Progress<'_>) -> Result<Scored> {
-        let of = disagreement(rows.monte_carlo()?, "score", progress)?;
+        let of = disagreement(rows.monte_carlo_rows()?, "score", progress)?;
         let score = |(of, &id): (&Disagreement, &Id)| {
             let gumbel = -(-uniform(self.seed.key("gumbel", id)).ln()).ln();
             of.information.max(1e-12).ln() + gumbel / self.beta
@@ -389,9 +391,13 @@ impl Strategy for BatchBald {
         true
     }
 
+    fn reads_rows(&self) -> bool {
+        true
+    }
+
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         let n = available(query, progress)?;
-        let draws = query.unlabelled.monte_carlo()?;
+        let draws = query.unlabelled.monte_carlo_rows()?;
         let of = disagreement(draws, "score", progress)?;
         let mut rng = query.seed.stream("configurations");
         // Lazily (Minoux 1978): what an image adds only shrinks as the batch grows, so that an old gain is a bound.
@@ -399,7 +405,7 @@ impl Strategy for BatchBald {
             query.unlabelled.rows_by_id().into_iter().map(|row| (of[row].information, row)).collect();
         let (mut chosen, mut gains): (Vec<usize>, Vec<f64>) = (Vec::new(), Vec::new());
         let mut batch: Vec<ArrayView2<'_, f32>> = Vec::new();
-        let mut joint = Joint::new(draws.dim().1);
+        let mut joint = Joint::new(draws.lines());
         let mut drawn = false;
         while chosen.len() < n {
             let before = if drawn || chosen.is_empty() {
@@ -415,7 +421,7 @@ impl Strategy for BatchBald {
                 )
             };
             let gain = |work: &mut Array2<f32>, row: usize| {
-                let p = draws.index_axis(Axis(0), row);
+                let p = draws.matrix(row);
                 (joint.entropy_with(p, drawn, work) - before - of[row].aleatoric).max(0.0)
             };
             let (done, unit) = (chosen.len(), "image");
@@ -426,7 +432,7 @@ impl Strategy for BatchBald {
             chosen.push(row);
             // A gain of drawn configurations may come out above the last by their noise; the order is what counts.
             gains.push(gains.last().map_or(value, |&last: &f64| value.min(last)));
-            let p = draws.index_axis(Axis(0), row);
+            let p = draws.matrix(row);
             batch.push(p);
             joint = if drawn {
                 joint.and_drawn(p, &mut rng)

@@ -18,7 +18,6 @@
 //! # Ok::<(), vabal_query::Error>(())
 //! ```
 
-use ndarray::Axis;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +87,10 @@ impl Strategy for Committee {
         Some(self)
     }
 
+    fn reads_rows(&self) -> bool {
+        true
+    }
+
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         let Scored { scores, keys, terms, .. } = self.score(query.unlabelled, progress)?;
         if keys.is_empty() {
@@ -113,7 +116,7 @@ impl ByRow for Committee {
 
 impl RowScore for Committee {
     fn score(&self, rows: &Signals<'_>, progress: &mut Progress<'_>) -> Result<Scored> {
-        let members = rows.committee()?;
+        let members = rows.committee_rows()?;
         let of = disagreement(members, "score", progress)?;
         let terms = columns(&of);
         let information = of.iter().map(|d| d.information);
@@ -121,7 +124,7 @@ impl RowScore for Committee {
             return Ok(Scored { scores: information.collect(), terms, ..Scored::default() });
         }
         let votes = (0..of.len()).into_par_iter();
-        let scores = votes.map(|row| self.0.measure.of_votes(members.index_axis(Axis(0), row))).collect();
+        let scores = votes.map(|row| self.0.measure.of_votes(members.matrix(row))).collect();
         // Votes have few values. Among equals the mutual information decides, the larger first, and then the id, which in
         // a folder of classes would prefer the first of them. The bits of numbers from 0 on are ordered as they are.
         let keys = information.map(|information| !(information + 0.0).to_bits()).collect();

@@ -52,7 +52,7 @@ const PROBES: usize = 8;
 
 /// Differences squared and summed, from which a sweep is worth other cores, and after which it reports.
 const WORTH_SHARING: usize = 1 << 20;
-const WORTH_TELLING: usize = 1 << 34;
+const WORTH_TELLING: usize = 1 << 32;
 
 impl Strategy for CoreSet {
     fn needs(&self) -> Needs {
@@ -64,6 +64,10 @@ impl Strategy for CoreSet {
     }
 
     fn is_batch(&self) -> bool {
+        true
+    }
+
+    fn reads_rows(&self) -> bool {
         true
     }
 

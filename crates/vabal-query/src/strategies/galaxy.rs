@@ -21,12 +21,11 @@
 
 use std::cmp::Ordering;
 
-use ndarray::ArrayView1;
 use rayon::prelude::*;
 
 use crate::arrays::argmax;
 use crate::error::Result;
-use crate::progress::{Event, Progress, report};
+use crate::progress::{Event, Progress, between_reports, report};
 use crate::term;
 use crate::{Column, Needs, Query, Selection, Strategy, available};
 use crate::{Id, Label};
@@ -45,6 +44,10 @@ impl Strategy for Galaxy {
     }
 
     fn is_batch(&self) -> bool {
+        true
+    }
+
+    fn reads_rows(&self) -> bool {
         true
     }
 
@@ -100,7 +103,7 @@ impl Strategy for Galaxy {
 #[derive(Debug, Clone, Copy)]
 struct Image<'a> {
     id: Id,
-    p: ArrayView1<'a, f32>,
+    p: &'a [f32],
     largest: f32,
     predicted: Label,
     /// Where it is labelled.
@@ -114,9 +117,9 @@ fn images<'a>(query: &'a Query<'_>) -> Result<Vec<Image<'a>>> {
         if pool.is_empty() {
             continue;
         }
-        let p = pool.probabilities()?;
+        let p = pool.probability_rows()?;
         for (row, &id) in pool.ids().iter().enumerate() {
-            let p = p.index_axis_move(ndarray::Axis(0), row);
+            let p = p.row(row);
             let predicted = argmax(p.iter().copied());
             let label = is_labelled.then(|| query.labels[row]);
             images.push(Image { id, p, largest: p[predicted as usize], predicted, label });
@@ -152,7 +155,9 @@ fn lines(
     classes.sort_by_key(|&class| counts[class]);
     classes.truncate(n);
     let mut lines = Vec::with_capacity(classes.len());
-    for some in classes.chunks(4 * rayon::current_num_threads()) {
+    // Sorting takes some 256 multiplications an image.
+    let (threads, each) = (rayon::current_num_threads(), 256 * images.len());
+    for some in classes.chunks(between_reports(each, threads, 4 * threads)) {
         lines.par_extend(some.par_iter().map(|&class| Line::new(images, class as Label)));
         let (done, total) = (lines.len(), classes.len());
         report(progress, Event::Progress { phase: "order", done, total, unit: "class", loss: None })?;

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::neighbours::{Points, by_rows};
 use crate::error::Result;
 use crate::kernels::{Threads, matmul, wide};
-use crate::progress::{Event, Progress, report};
+use crate::progress::{Event, Progress, between_reports, report};
 use crate::rng::Rng;
 
 /// Passes after which the clusters are as good as they get.
@@ -143,7 +143,16 @@ fn lloyd(
     let mut of = vec![usize::MAX; points.nrows()];
     let event = |done| Event::Progress { phase: "cluster", done, total: PASSES, unit: "pass", loss: None };
     for pass in 1..=PASSES {
-        let moved = assign(points, centres.view(), &mut of);
+        let mut moved = 0;
+        let each = BLOCK * centres.len();
+        let part = BLOCK * between_reports(each, rayon::current_num_threads(), points.nrows());
+        for (at, of) in of.chunks_mut(part).enumerate() {
+            if at > 0 {
+                report(progress, event(pass - 1))?;
+            }
+            let rows = at * part..at * part + of.len();
+            moved += assign(points.slice(s![rows, ..]), centres.view(), of);
+        }
         if moved <= points.nrows() / 1000 || pass == PASSES {
             break;
         }

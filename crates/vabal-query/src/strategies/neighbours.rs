@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::Query;
 use crate::error::Result;
 use crate::kernels::{Threads, matmul, wide};
-use crate::progress::{Event, Progress, report};
+use crate::progress::{Event, Progress, between_reports, report};
 use crate::{Id, Label};
 
 /// Side of a square tile of products: 1 MiB, which a core keeps to itself.
@@ -38,18 +38,13 @@ pub(super) fn both<'a>(query: &'a Query<'_>) -> Result<Vec<(Id, Place, &'a [f32]
         if pool.is_empty() {
             continue;
         }
-        for (row, features) in rows(pool.checked_embedding()?).into_iter().enumerate() {
+        for (row, features) in pool.checked_embedding_rows()?.iter().enumerate() {
             let place = if is_labelled { Place::Labelled(query.labels[row]) } else { Place::Unlabelled(row) };
             images.push((pool.ids()[row], place, features));
         }
     }
     images.par_sort_unstable_by_key(|&(id, ..)| id);
     Ok(images)
-}
-
-fn rows(features: ArrayView2<'_, f32>) -> Vec<&[f32]> {
-    let width = features.ncols();
-    features.to_slice().map_or_else(Vec::new, |values| values.chunks_exact(width).collect())
 }
 
 /// An array [rows, columns], each row written by `write(row, values)`, on all cores.
@@ -226,11 +221,14 @@ impl<'a> Points<'a> {
         progress: &mut Progress<'_>,
     ) -> Result<Vec<f64>> {
         let mut nearest = Vec::with_capacity(of.len());
-        // Enough rows to spare most of the copying of columns.
-        for block in of.chunks(4 * TILE * rayon::current_num_threads()) {
+        // Enough rows to spare most of the copying of columns, unless they are very wide.
+        let width = self.scaled.ncols();
+        let tall = if width > 1024 { TILE } else { 4 * TILE } * rayon::current_num_threads();
+        let tiles = between_reports(tall * TILE * width, 1, 8);
+        for block in of.chunks(tall) {
             let mut best = vec![f64::INFINITY; block.len()];
             let rows: Vec<Array2<f32>> = block.chunks(TILE).map(|of| self.gather(of)).collect();
-            for among in among.chunks(8 * TILE) {
+            for among in among.chunks(tiles * TILE) {
                 let columns = self.gather(among);
                 best.par_chunks_mut(TILE).zip(block.par_chunks(TILE)).zip(&rows).for_each(
                     |((best, of), rows)| {
@@ -252,6 +250,8 @@ impl<'a> Points<'a> {
                         }
                     },
                 );
+                let (done, total) = (nearest.len(), of.len());
+                report(progress, Event::Progress { phase, done, total, unit: "image", loss: None })?;
             }
             nearest.extend(best);
             let (done, total) = (nearest.len(), of.len());

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use super::k_means::k_means;
 use super::neighbours::{Place, Points, TILE, both};
 use crate::error::{Result, within};
-use crate::progress::{Event, Progress, report};
+use crate::progress::{Event, Progress, between_reports, report};
 use crate::rng::Seed;
 use crate::term;
 use crate::{Column, Needs, Query, Selection, Strategy, StrategySettings, Table, available};
@@ -89,6 +89,10 @@ impl Strategy for ProbCover {
     }
 
     fn is_batch(&self) -> bool {
+        true
+    }
+
+    fn reads_rows(&self) -> bool {
         true
     }
 
@@ -254,7 +258,7 @@ impl<'a> Balls<'a> {
     /// Balls that are counted at once where there are no lists: a number of its own, so that threads change nothing.
     const AT_ONCE: usize = 32;
 
-    /// Tiles that are looked at together: no more than 64 MiB of pairs, however many points there are.
+    /// Tiles that are looked at together, at most: no more than 64 MiB of pairs, however many points there are.
     const TILES: usize = 64;
 
     /// Counts what the balls hold, of the first `targets` of `order`, keeping lists while they have no more than `listed`
@@ -278,9 +282,11 @@ impl<'a> Balls<'a> {
             lists: Some(vec![Vec::new(); n]),
         };
         let mut total = 0;
+        let each = TILE * TILE * balls.points.scaled().ncols();
+        let tiles = between_reports(each, rayon::current_num_threads(), Self::TILES);
         for first in (0..targets).step_by(TILE) {
             let others: Vec<usize> = (first..n).step_by(TILE).collect();
-            for others in others.chunks(Self::TILES) {
+            for others in others.chunks(tiles) {
                 let keep = balls.lists.is_some();
                 let tiles: Vec<Tile> = others
                     .par_iter()

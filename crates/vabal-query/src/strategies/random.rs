@@ -35,6 +35,10 @@ impl Strategy for Random {
         Needs::IDS
     }
 
+    fn reads_rows(&self) -> bool {
+        true
+    }
+
     fn by_row(&self) -> Option<&dyn ByRow> {
         Some(self)
     }

@@ -2,12 +2,10 @@
 //!
 //! Never here: what is done with the rows.
 
-use std::borrow::Cow;
-
-use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use crate::Signals;
+use crate::arrays::ArrayRows;
 use crate::error::Result;
 use crate::kernels::magnitude;
 
@@ -17,9 +15,11 @@ const SAFE: std::ops::RangeInclusive<f32> = 9.5e-7..=1.1e12;
 
 /// The rows of an embedding [n, d].
 #[derive(Debug, Clone)]
-pub(super) struct Rows<'a> {
-    values: Cow<'a, [f32]>,
-    width: usize,
+pub(super) enum Rows<'a> {
+    /// Where they lie.
+    Given(ArrayRows<'a, f32>),
+    /// One after another, of a width.
+    Scaled(Vec<f32>, usize),
 }
 
 impl<'a> Rows<'a> {
@@ -29,17 +29,17 @@ impl<'a> Rows<'a> {
     /// # Errors
     /// A pool that is not empty without an embedding, or with a value that is not finite, by the id of its row.
     pub fn of<const N: usize>(pools: [&'a Signals<'_>; N]) -> Result<([Self; N], f64)> {
-        let mut all: [Self; N] = std::array::from_fn(|_| Self { values: Cow::Borrowed(&[]), width: 1 });
+        let mut all: [Self; N] = std::array::from_fn(|_| Self::Scaled(Vec::new(), 1));
         let mut most: f32 = 0.0;
         for (rows, pool) in all.iter_mut().zip(pools) {
             if pool.is_empty() {
                 continue;
             }
-            let embedding = pool.embedding()?;
-            *rows = Self::over(embedding);
-            let largest = rows.values.par_chunks(1 << 16).map(magnitude).reduce(|| 0.0, larger);
+            let given = pool.embedding_rows()?;
+            *rows = Self::over(given);
+            let largest = given.par_iter(64).map(magnitude).reduce(|| 0.0, larger);
             if !largest.is_finite() {
-                pool.checked_embedding()?;
+                pool.checked_embedding_rows()?;
             }
             most = larger(most, largest);
         }
@@ -47,11 +47,7 @@ impl<'a> Rows<'a> {
             return Ok((all, 1.0));
         }
         let scale = (-f64::from(most).log2().round()).exp2();
-        for rows in &mut all {
-            let scaled = rows.values.par_iter().map(|&value| (f64::from(value) * scale) as f32);
-            rows.values = Cow::Owned(scaled.collect());
-        }
-        Ok((all, scale))
+        Ok((all.map(|rows| rows.times(scale)), scale))
     }
 
     /// The rows of a pool multiplied by a `scale` that [`Rows::of`] found for others.
@@ -59,38 +55,51 @@ impl<'a> Rows<'a> {
     /// # Errors
     /// As [`Rows::of`].
     pub fn scaled(pool: &'a Signals<'_>, scale: f64) -> Result<Self> {
-        let mut rows = Self::over(pool.checked_embedding()?);
-        if scale != 1.0 {
-            let scaled = rows.values.par_iter().map(|&value| (f64::from(value) * scale) as f32);
-            rows.values = Cow::Owned(scaled.collect());
-        }
-        Ok(rows)
+        let rows = Self::over(pool.checked_embedding_rows()?);
+        Ok(if scale == 1.0 { rows } else { rows.times(scale) })
     }
 
-    /// The rows of an array that needs no check, [n, d].
-    pub fn over(array: ArrayView2<'a, f32>) -> Self {
-        let values = array.to_slice().map_or_else(|| array.iter().copied().collect(), Cow::Borrowed);
-        Self { values, width: array.ncols() }
+    /// The rows of an array that needs no check.
+    pub fn over(rows: ArrayRows<'a, f32>) -> Self {
+        Self::Given(rows)
+    }
+
+    fn times(self, scale: f64) -> Self {
+        let width = self.width();
+        let mut values = vec![0.0; self.len() * width];
+        values.par_chunks_mut(width).enumerate().for_each(|(row, to)| {
+            to.iter_mut().zip(self.row(row)).for_each(|(to, &value)| *to = (f64::from(value) * scale) as f32);
+        });
+        Self::Scaled(values, width)
     }
 
     /// d.
     pub fn width(&self) -> usize {
-        self.width
+        match self {
+            Self::Given(rows) => rows.columns(),
+            Self::Scaled(_, width) => *width,
+        }
     }
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.values.len() / self.width
+        match self {
+            Self::Given(rows) => rows.len(),
+            Self::Scaled(values, width) => values.len() / width,
+        }
     }
 
     /// One row.
     pub fn row(&self, row: usize) -> &[f32] {
-        &self.values[row * self.width..][..self.width]
+        match self {
+            Self::Given(rows) => rows.row(row),
+            Self::Scaled(values, width) => &values[row * width..][..*width],
+        }
     }
 
     /// All rows, in order.
     pub fn iter(&self) -> impl Iterator<Item = &[f32]> {
-        self.values.chunks_exact(self.width)
+        (0..self.len()).map(|row| self.row(row))
     }
 }
 

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use super::neighbours::{Place, both, by_rows};
 use crate::error::{Result, within};
 use crate::kernels::{Threads, matmul, wide};
-use crate::progress::{Event, Progress, report};
+use crate::progress::{Event, Progress, between_reports, report};
 use crate::term;
 use crate::{Column, Id, Needs, Query, Selection, Strategy, StrategySettings, Table, available};
 
@@ -85,6 +85,10 @@ impl Strategy for Similar {
     }
 
     fn is_batch(&self) -> bool {
+        true
+    }
+
+    fn reads_rows(&self) -> bool {
         true
     }
 
@@ -308,6 +312,12 @@ impl Cover {
         })
     }
 
+    /// Tiles of rows that are compared with all targets between two reports.
+    fn tiles(&self) -> usize {
+        let width = self.targets.first().map_or(0, Array2::len);
+        between_reports(Self::ROWS * width * self.targets.len(), rayon::current_num_threads(), 64)
+    }
+
     /// `of` for all rows, a tile at a time, on all cores.
     fn each<T: Send>(
         &self,
@@ -318,7 +328,7 @@ impl Cover {
     ) -> Result<Vec<T>> {
         let all: Vec<usize> = (0..rows.nrows()).collect();
         let mut answers = Vec::with_capacity(all.len());
-        for some in all.chunks(64 * Self::ROWS) {
+        for some in all.chunks(self.tiles() * Self::ROWS) {
             answers.extend(some.par_chunks(Self::ROWS).flat_map_iter(&of).collect::<Vec<T>>());
             let (done, total) = (answers.len(), all.len());
             report(progress, Event::Progress { phase, done, total, unit: "image", loss: None })?;
@@ -360,13 +370,15 @@ impl Cover {
             {
                 some.push(row);
             }
-            tiles = (2 * tiles).min(64);
+            tiles = (2 * tiles).min(self.tiles());
             let gains: Vec<f64> =
                 some.par_chunks(Self::ROWS).flat_map_iter(|some| self.gains(rows, some)).collect();
             for (row, gain) in some.into_iter().zip(gains) {
                 at[row] = picks.len();
                 bounds.push((bits(gain), Reverse(row)));
             }
+            let done = picks.len();
+            report(progress, Event::Progress { phase: "choose", done, total: n, unit: "image", loss: None })?;
         }
         Ok(picks)
     }

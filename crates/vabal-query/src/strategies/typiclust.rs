@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::k_means::k_means;
 use super::neighbours::{Place, Points, both};
 use crate::error::{Result, within};
-use crate::progress::{Event, Progress, report};
+use crate::progress::{Event, Progress, between_reports, report};
 use crate::term;
 use crate::{Column, Needs, Query, Selection, Strategy, StrategySettings, Table, available};
 
@@ -83,6 +83,10 @@ impl Strategy for TypiClust {
         true
     }
 
+    fn reads_rows(&self) -> bool {
+        true
+    }
+
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         let n = available(query, progress)?;
         if n == 0 {
@@ -135,7 +139,9 @@ impl TypiClust {
         let mut open: Vec<&mut Cluster> =
             clusters.iter_mut().filter(|cluster| !cluster.open.is_empty()).collect();
         open.truncate(n - picks.len());
-        for cluster in open.iter_mut().filter(|cluster| cluster.open.len() > AT_ONCE) {
+        for cluster in
+            open.iter_mut().filter(|cluster| cluster.open.len() > at_once(points, cluster.open.len()))
+        {
             cluster.measure(points, self.0.neighbours, progress)?;
         }
         // Enough for all cores, and no more, so that stopping is heard between them.
@@ -148,7 +154,12 @@ impl TypiClust {
     }
 }
 
-/// Images of a cluster whose neighbours are looked for between two times of asking whether to stop.
+/// Images of a cluster of a size whose neighbours are looked for between two times of asking whether to stop.
+fn at_once(points: &Points<'_>, size: usize) -> usize {
+    between_reports(size * points.scaled().ncols(), 1, AT_ONCE)
+}
+
+/// The most of these.
 const AT_ONCE: usize = 4096;
 
 /// An image of the batch.
@@ -189,7 +200,7 @@ impl Cluster {
             return Ok(());
         }
         let (k, total) = (self.neighbours(neighbours), self.open.len());
-        for of in self.open.chunks(AT_ONCE) {
+        for of in self.open.chunks(at_once(points, total)) {
             self.near.extend(points.neighbours(of, &self.open, k));
             let (phase, unit, done) = ("neighbours", "image", self.near.len());
             report(progress, Event::Progress { phase, done, total, unit, loss: None })?;

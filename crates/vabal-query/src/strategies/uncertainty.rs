@@ -61,6 +61,10 @@ impl Strategy for Uncertainty {
         Needs::PROBABILITIES
     }
 
+    fn reads_rows(&self) -> bool {
+        true
+    }
+
     fn by_row(&self) -> Option<&dyn ByRow> {
         Some(self)
     }
@@ -79,20 +83,20 @@ impl ByRow for Uncertainty {
 
 impl RowScore for Uncertainty {
     fn score(&self, rows: &Signals<'_>, _: &mut Progress<'_>) -> Result<Scored> {
-        let p = rows.probabilities()?;
-        let (n, classes) = p.dim();
-        let values = p.to_slice().unwrap_or_default();
+        let p = rows.probability_rows()?;
+        let n = p.len();
         let (mut scores, mut predicted, mut confidence) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
-        let blocks = values
-            .par_chunks(BLOCK * classes)
-            .zip(scores.par_chunks_mut(BLOCK))
-            .zip(predicted.par_chunks_mut(BLOCK).zip(confidence.par_chunks_mut(BLOCK)));
-        blocks.for_each(|((values, scores), (predicted, confidence))| {
-            let rows = values.chunks_exact(classes).zip(scores).zip(predicted.iter_mut().zip(confidence));
+        let blocks = scores
+            .par_chunks_mut(BLOCK)
+            .zip(predicted.par_chunks_mut(BLOCK).zip(confidence.par_chunks_mut(BLOCK)))
+            .enumerate();
+        blocks.for_each(|(block, (scores, (predicted, confidence)))| {
+            let values = (block * BLOCK..).map(|row| p.row(row));
+            let rows = scores.iter_mut().zip(predicted.iter_mut().zip(confidence)).zip(values);
             wide(
                 #[inline(always)]
                 || {
-                    for ((values, score), (predicted, confidence)) in rows {
+                    for ((score, (predicted, confidence)), values) in rows {
                         let (largest, place, next) = two_largest(values);
                         *score = self.0.of(values, largest, next);
                         *predicted = place as f64;

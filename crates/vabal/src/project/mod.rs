@@ -10,7 +10,6 @@ mod classes;
 mod colours;
 mod confusion;
 mod counts;
-pub mod estimate;
 pub mod exchange;
 mod export;
 mod guides;
@@ -59,6 +58,7 @@ pub use settings::{Change, Settings};
 pub use store::{FILE, Overview, VERSION};
 pub use suggesting::Suggestions;
 pub use transfer::Taken;
+pub use vabal_query::estimate;
 pub use why::{Reason, ReasonKind};
 pub use words::{Act, Source, State};
 

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::estimate::{self, Estimate, FEW, Held, Step, Stop};
+use super::estimate::{self, Estimate, FEW, Held, Outlook, Stop};
 use super::learn::{self, Measured};
 use super::rounds::is_void;
 use super::{
@@ -203,26 +203,12 @@ pub fn of(project: &Project) -> Result<Status> {
         (Some(most), Some(fewest)) if labelled().count() > 1 => Some(most as f64 / fewest as f64),
         _ => None,
     };
-    let valid = |training| Training::valid(training).map(|(labels, kappa)| (labels, kappa, training));
-    let steps = estimate::steps(rounds.iter().map(valid));
-    let curve =
-        estimate::curve(&steps.iter().map(|step| (step.labels, &*step.last.held)).collect::<Vec<_>>());
-    let gain = estimate::gain(&curve, AHEAD);
-    let history: Vec<_> = steps
-        .into_iter()
-        .map(|Step { labels, agreement, last }| Step {
-            labels,
-            agreement,
-            last: estimate::balanced(&last.held),
-        })
-        .collect();
-    let stop = match last {
-        Some(last) if last.is_void() => Stop::Early,
-        _ => estimate::stop(&history, &held, gain),
-    };
+    let valid = |of| Training::valid(of).map(|(labels, kappa)| (labels, kappa, &*of.held));
+    let Outlook { steps, gain, stop } = estimate::outlook(rounds.iter().map(valid), AHEAD);
+    let stop = if last.is_some_and(Training::is_void) { Stop::Early } else { stop };
     Ok(Status {
         next: forecast(&classes, last, gain, counts.open),
-        stopping: stopping(stop, history.len(), &classes, &counts),
+        stopping: stopping(stop, steps, &classes, &counts),
         rounds: rounds.iter().map(of_round).collect(),
         confusions,
         acceptance,

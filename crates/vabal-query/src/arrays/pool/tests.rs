@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::super::{MonteCarlo, Values, text_id};
 use super::*;
+use crate::STRATEGIES;
 use crate::progress::silent;
 
 fn texts(texts: &[&str]) -> Vec<String> {
@@ -362,6 +363,51 @@ proptest! {
     }
 
     /// The id of a name does not change with the place of its row, nor with the group that it stands in.
+    /// A pool is asked by strategies, and again with its candidates side by side, as a copy of them lies.
+    #[test]
+    fn candidates_that_lie_apart_are_not_copied_and_picks_are_those_of_the_copy(
+        labels in prop::collection::vec(prop_oneof![3 => Just(-1_i64), 1 => 0_i64..3], 12..60),
+        width in 1_usize..6, seed in 0_u64..9, scale in prop::sample::select(vec![1.0_f32, 1e-9]),
+    ) {
+        let (n, classes, draws) = (labels.len(), 3, 2);
+        let mut rng = Seed::new(seed).stream("values");
+        let features: Vec<f32> = (0..n * width).map(|_| scale * rng.random::<f32>()).collect();
+        let mut probs = |rows: usize| -> Vec<f32> {
+            let row = |_| {
+                let p: [f32; 3] = [rng.random(), rng.random(), 0.1 + rng.random::<f32>()];
+                p.map(|value| value / p.iter().sum::<f32>())
+            };
+            (0..rows).flat_map(row).collect()
+        };
+        let pool = one(
+            vec![
+                floats("features", &[n, width], features),
+                floats("probs", &[n, classes], probs(n)),
+                floats("mc_probs", &[n, draws, classes], probs(n * draws)),
+                floats("committee_probs", &[n, draws, classes], probs(n * draws)),
+                column("labels", labels),
+            ],
+            Classes::Count(classes),
+        )
+        .unwrap();
+        for name in STRATEGIES.names() {
+            let strategy = STRATEGIES.by_name(name).unwrap();
+            if !strategy.reads_rows() {
+                continue;
+            }
+            let needs = strategy.needs();
+            let ask = |signals: &(Signals<'static>, Signals<'static>)| {
+                let query = pool.query(signals, 5, Seed::new(1));
+                query.check(&*strategy).and_then(|()| strategy.select(&query, &mut silent()))
+            };
+            let apart = pool.signals_for(&*strategy, Needs::IDS, &mut silent()).unwrap();
+            let copied = pool.signals(needs, strategy.needs_of_labelled(), &mut silent()).unwrap();
+            prop_assert_eq!(ask(&apart).unwrap(), ask(&copied).unwrap(), "{}", name);
+            prop_assert!(!apart.0.is_copied(), "{} asked for a copy", name);
+            prop_assert_eq!(&apart.0, &copied.0);
+        }
+    }
+
     #[test]
     fn ids_follow_names_and_not_places(names in prop::collection::hash_set("[a-c]{1,4}", 2..12), turn in 0_usize..12, at in 1_usize..12) {
         let mut names: Vec<String> = names.into_iter().collect();

@@ -11,7 +11,7 @@ use super::generative::{Candidates, Posterior, read};
 use crate::Label;
 use crate::error::{Complaint, Error, Result};
 use crate::kernels::{Factor, Threads, matmul};
-use crate::progress::{Event, Progress, report};
+use crate::progress::{Event, Progress, between_reports, report};
 use crate::query::Arrays;
 
 /// Rows whose products are summed in f32 before they go to f64. Even in f32's worst case the sums are right to 1e-4.
@@ -258,8 +258,11 @@ impl Gaussian {
     ) -> Result<Posterior> {
         let order: Vec<usize> = (0..predicted.len()).collect();
         let mut all = Posterior { class: vec![0; order.len()], support: vec![0.0; order.len()] };
-        for (at, batch) in order.chunks(64 * ROWS).enumerate() {
-            let (done, total) = (at * 64 * ROWS, order.len());
+        // In f64, which takes twice as long.
+        let threads = rayon::current_num_threads();
+        let size = ROWS * between_reports(2 * ROWS * self.slopes.len(), threads, 64);
+        for (at, batch) in order.chunks(size).enumerate() {
+            let (done, total) = (at * size, order.len());
             report(
                 progress,
                 Event::Progress { phase: "posterior", done, total, unit: "images", loss: None },

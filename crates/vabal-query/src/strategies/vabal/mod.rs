@@ -35,6 +35,7 @@ mod tests;
 mod vae;
 
 use ndarray::Array2;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::balanced;
@@ -121,6 +122,11 @@ impl Strategy for Vabal {
     /// TypiClust: docs/strategies.md has the measurements.
     fn cold_start(&self) -> Option<(&'static str, Box<dyn Strategy>)> {
         Some(("typiclust", Box::new(TypiClust::default())))
+    }
+
+    fn reads_rows(&self) -> bool {
+        // The VAE is fitted to whole arrays.
+        self.0.model == Model::Gaussian
     }
 
     fn by_row(&self) -> Option<&dyn ByRow> {
@@ -255,13 +261,11 @@ impl Prediction {
             let class = rows.predicted()?;
             return Ok(Self { confidence: vec![1.0; class.len()], class });
         }
-        let p = rows.probabilities()?;
+        let p = rows.probability_rows()?;
         let total = (labelled.iter().sum::<usize>() + labelled.len()) as f64;
         let factor: Vec<f64> =
             labelled.iter().map(|&count| ((count + 1) as f64 / total).powf(-tau)).collect();
-        let mut all =
-            Self { class: Vec::with_capacity(p.nrows()), confidence: Vec::with_capacity(p.nrows()) };
-        for p in p.rows() {
+        let of = |p: &[f32]| {
             let (mut sum, mut best) = (0.0, (0, f64::NEG_INFINITY));
             for (class, (&p, factor)) in p.iter().zip(&factor).enumerate() {
                 let corrected = f64::from(p) * factor;
@@ -270,9 +274,9 @@ impl Prediction {
                     best = (class, corrected);
                 }
             }
-            all.class.push(best.0 as Label);
-            all.confidence.push(best.1 / sum);
-        }
-        Ok(all)
+            (best.0 as Label, best.1 / sum)
+        };
+        let (class, confidence) = p.par_iter(1024).map(of).unzip();
+        Ok(Self { class, confidence })
     }
 }

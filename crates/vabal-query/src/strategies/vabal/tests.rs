@@ -224,7 +224,7 @@ fn statistics_of_parts_merge_to_those_of_the_whole_in_any_order() {
     let mut made = made(6, 5000, 10, 12, 4);
     made.features.column_mut(0).iter_mut().enumerate().for_each(|(row, x)| *x += row as f32 * 0.01);
     let labels: Vec<Label> = (0..5000).map(|row| row as Label * 7 % 4).collect();
-    let rows = Rows::over(made.features.view());
+    let rows = Rows::over(made.features.view().into());
     let of = |range: std::ops::Range<usize>| {
         Statistics::of(&rows, &range.collect::<Vec<_>>(), &labels, 4, &mut silent()).unwrap()
     };

@@ -3,7 +3,7 @@
 //! Never here: SQL, words for the page.
 //!
 //! ```
-//! use vabal::project::estimate::{Held, balanced};
+//! use vabal_query::estimate::{Held, balanced};
 //!
 //! let held = |right, n| Held { right, n, trained: true };
 //! let of = balanced(&[held(9, 10), held(40, 50), held(0, 0)]).unwrap();
@@ -274,6 +274,35 @@ pub fn stop(steps: &[Step<Option<Balanced>>], classes: &[Held], gain: Option<f64
         of.and_then(|of| of.value()).is_some_and(|value| (last.low..=last.high).contains(&value))
     };
     if gain < 0.01 && still(a.last) && still(b.last) { Stop::Flat } else { Stop::GoOn }
+}
+
+/// What trainings say of more labels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outlook {
+    /// How many [`steps`] they are.
+    pub steps: usize,
+    /// What so many more labels are expected to add to the balanced accuracy.
+    pub gain: Option<f64>,
+    /// Whether stopping is reasonable.
+    pub stop: Stop,
+}
+
+/// What trainings, as [`steps`] takes them, each with what the holdout says of each class, say of `more` labels.
+#[must_use]
+pub fn outlook<'a>(
+    trainings: impl IntoIterator<Item = Option<(usize, Option<f64>, &'a [Held])>>,
+    more: usize,
+) -> Outlook {
+    let steps = steps(trainings);
+    let curve = curve(&steps.iter().map(|step| (step.labels, step.last)).collect::<Vec<_>>());
+    let (gain, held) = (gain(&curve, more), steps.last().map_or(&[][..], |step| step.last));
+    let of = |step: &Step<&[Held]>| Step {
+        labels: step.labels,
+        agreement: step.agreement,
+        last: balanced(step.last),
+    };
+    let history: Vec<_> = steps.iter().map(of).collect();
+    Outlook { steps: history.len(), gain, stop: stop(&history, held, gain) }
 }
 
 #[cfg(test)]
