@@ -376,6 +376,36 @@ impl<'a> Signals<'a> {
         Ok(stages.iter().map(|stage| stage.view()).collect())
     }
 
+    /// The features of every stage of each row [d_l], read where they lie.
+    ///
+    /// # Errors
+    /// They were not given.
+    pub(crate) fn stage_rows(&self) -> Result<Vec<ArrayRows<'_, f32>>> {
+        let stages = self.stages.as_ref().ok_or_else(|| missing("features"))?;
+        Ok(stages.iter().map(Dense::rows).collect())
+    }
+
+    /// The features of every stage of each row [d_l], every value finite, read where they lie.
+    ///
+    /// # Errors
+    /// They were not given; the first value that is wrong, by the id of its row.
+    pub(crate) fn checked_stage_rows(&self) -> Result<Vec<ArrayRows<'_, f32>>> {
+        let stages = self.stage_rows()?;
+        for (l, stage) in stages.iter().enumerate() {
+            self.check_features(*stage, l + 1)?;
+        }
+        Ok(stages)
+    }
+
+    /// The ids and the features of every stage, borrowed.
+    ///
+    /// # Errors
+    /// They were not given.
+    pub(crate) fn features_alone(&self) -> Result<Signals<'_>> {
+        let stages = self.stages.as_ref().ok_or_else(|| missing("features"))?;
+        Signals::new(self.ids.clone()).with_stages(stages.iter().map(Dense::borrow).collect())
+    }
+
     /// The features of the last stage, [n, d].
     ///
     /// # Errors
@@ -450,9 +480,7 @@ impl<'a> Signals<'a> {
     /// # Errors
     /// They were not given; the first value that is wrong, by the id of its row.
     pub fn checked_stages(&self) -> Result<Vec<ArrayView2<'_, f32>>> {
-        for (l, stage) in self.stages.iter().flatten().enumerate() {
-            self.check_features(stage.rows(), l + 1)?;
-        }
+        self.checked_stage_rows()?;
         self.stages()
     }
 
