@@ -116,6 +116,15 @@ impl<'a> Signals<'a> {
         Self { ids, ..Self::default() }
     }
 
+    /// The same rows with other ids.
+    ///
+    /// # Errors
+    /// A number of ids that is not the number of rows.
+    pub fn with_ids(self, ids: Vec<Id>) -> Result<Self> {
+        self.check_rows("other ids", ids.len())?;
+        Ok(Self { ids, ..self })
+    }
+
     /// Adds the predicted labels \[n\], for when there are no probabilities.
     ///
     /// # Errors

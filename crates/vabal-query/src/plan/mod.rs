@@ -44,9 +44,11 @@ use sha2::{Digest as _, Sha256};
 pub use sample::{Collected, Sample};
 pub use top::{Candidate, Name, Top, text_id};
 
+pub use crate::query::{RowScore, Scored};
+
 use crate::error::{Complaint, Error, Result};
 use crate::progress::Progress;
-use crate::query::{Arrays, ByRow, Fitted, RowScore, Scored};
+use crate::query::{Arrays, ByRow, Fitted};
 use crate::rng::Seed;
 use crate::{Needs, Query, Signals, Spec, Strategy, Table};
 
@@ -138,6 +140,12 @@ impl Plan {
         let strategy = table.build(&self.spec)?;
         let quotas = by_row(&*strategy, &self.spec)?.quotas();
         Ok(Top::new(self.n, if quotas { self.labelled.len() } else { 1 }))
+    }
+
+    /// The number of features of a row, where the plan says it.
+    #[must_use]
+    pub fn features(&self) -> Option<usize> {
+        self.arrays.get("gaussian.origin").map(Array2::ncols)
     }
 
     /// SHA-256 of its bytes, in hexadecimal digits: what scores are of.

@@ -145,7 +145,15 @@ impl Top {
         Ok(())
     }
 
-    /// All that may still be chosen, in no order.
+    /// Cuts to what may still be chosen: of each class the `n` best, best first.
+    pub fn settle(&mut self) {
+        for class in 0..self.best.len() {
+            self.shrink(class);
+            self.best[class].sort_unstable_by(Candidate::order);
+        }
+    }
+
+    /// All that may still be chosen, in no order, and until [`Top::settle`] more than that.
     pub fn candidates(&self) -> impl Iterator<Item = &Candidate> {
         self.best.iter().flatten()
     }
