@@ -44,9 +44,11 @@ use sha2::{Digest as _, Sha256};
 pub use sample::{Collected, Sample};
 pub use top::{Candidate, Name, Top, text_id};
 
+pub use crate::query::{RowScore, Scored};
+
 use crate::error::{Complaint, Error, Result};
 use crate::progress::Progress;
-use crate::query::{Arrays, ByRow, Fitted, RowScore, Scored};
+use crate::query::{Arrays, ByRow, Fitted};
 use crate::rng::Seed;
 use crate::{Needs, Query, Signals, Spec, Strategy, Table};
 
@@ -128,6 +130,12 @@ impl Plan {
     /// As [`Plan::scorer`].
     pub fn needs(&self, table: Table) -> Result<Needs> {
         Ok(table.build(&self.spec)?.needs())
+    }
+
+    /// What was fitted, by name.
+    #[must_use]
+    pub fn arrays(&self) -> &Arrays {
+        &self.arrays
     }
 
     /// Empty, for the rows of the pool or of a part of it.

@@ -137,7 +137,8 @@ impl Top {
                 .got(format!("{} picks, {} classes", other.n, other.best.len()))
                 .into());
         }
-        if other.rows.iter().any(|&rows| rows > 0) {
+        // A share of the candidates of a part may have come without the part's number of rows.
+        if other.rows.iter().any(|&rows| rows > 0) || other.candidates().next().is_some() {
             self.same_terms(other.terms.iter().map(String::as_str))?;
         }
         self.rows.iter_mut().zip(&other.rows).for_each(|(rows, more)| *rows += more);
@@ -145,7 +146,15 @@ impl Top {
         Ok(())
     }
 
-    /// All that may still be chosen, in no order.
+    /// Cuts to what may still be chosen: of each class the `n` best, best first.
+    pub fn settle(&mut self) {
+        for class in 0..self.best.len() {
+            self.shrink(class);
+            self.best[class].sort_unstable_by(Candidate::order);
+        }
+    }
+
+    /// All that may still be chosen, in no order, and until [`Top::settle`] more than that.
     pub fn candidates(&self) -> impl Iterator<Item = &Candidate> {
         self.best.iter().flatten()
     }
