@@ -159,7 +159,7 @@ def reference():
 
     text = ["# Python reference\n", "Made from the package's own docstrings. What it is for: [the Python package](python.md).\n"]
     names = [(f"vabal.{name}", getattr(vabal, name)) for name in vabal.__all__]
-    for module in ("compat", "hook"):
+    for module in ("compat", "hook", "ray", "spark"):
         inside = getattr(vabal, module)
         names += [(f"vabal.{module}.{name}", getattr(inside, name)) for name in getattr(inside, "__all__", ["look"])]
     for name, item in names:

@@ -12,6 +12,7 @@ mod embed;
 mod head;
 mod model;
 mod outlook;
+mod plan;
 mod pool;
 mod settings;
 mod threads;
@@ -97,6 +98,8 @@ fn _vabal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Answer>()?;
     module.add_class::<model::Model>()?;
     module.add_class::<embed::Backbone>()?;
+    module.add_class::<plan::Plan>()?;
+    module.add_class::<plan::Top>()?;
     module.add_function(wrap_pyfunction!(select, module)?)?;
     module.add_function(wrap_pyfunction!(check, module)?)?;
     module.add_function(wrap_pyfunction!(model::vabal_settings, module)?)?;
@@ -106,5 +109,6 @@ fn _vabal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(head::head_predict, module)?)?;
     module.add_function(wrap_pyfunction!(outlook::agreement, module)?)?;
     module.add_function(wrap_pyfunction!(outlook::outlook, module)?)?;
+    module.add_function(wrap_pyfunction!(plan::sample_keys, module)?)?;
     Ok(())
 }

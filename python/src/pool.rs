@@ -19,6 +19,9 @@ use crate::watch::Watch;
 #[pyclass(frozen, module = "vabal._vabal")]
 pub struct Pool(pub arrays::Pool);
 
+/// An array with its name and what it is called in messages.
+type Named<'py> = (String, String, Bound<'py, PyAny>);
+
 /// What the caller says of the classes: how many, or what they are called.
 #[derive(FromPyObject)]
 enum Told {
@@ -29,21 +32,28 @@ enum Told {
 #[pymethods]
 impl Pool {
     /// Arrays as `vabal/_arrays.py` makes them, each with its name and what it is called in
-    /// messages: C-contiguous f32, i64 or lists of texts.
+    /// messages: C-contiguous f32, i64 or lists of texts; what is labelled among them, or apart.
     #[new]
-    #[pyo3(signature = (arrays, classes=None))]
-    fn new(arrays: Vec<(String, String, Bound<'_, PyAny>)>, classes: Option<Told>) -> PyResult<Self> {
-        let array = |(name, place, given): (String, String, Bound<'_, PyAny>)| {
+    #[pyo3(signature = (arrays, classes=None, labelled=None))]
+    fn new(
+        arrays: Vec<Named<'_>>,
+        classes: Option<Told>,
+        labelled: Option<Vec<Named<'_>>>,
+    ) -> PyResult<Self> {
+        let array = |(name, place, given): Named<'_>| {
             let (shape, values) = read(&given)?;
             PyResult::Ok(Array::new(&name, shape, values).at(place))
         };
-        let arrays = arrays.into_iter().map(array).collect::<PyResult<_>>()?;
+        let group = |arrays: Vec<Named<'_>>| {
+            PyResult::Ok(Group::new(arrays.into_iter().map(array).collect::<PyResult<_>>()?))
+        };
+        let (arrays, labelled) = (group(arrays)?, labelled.map(group).transpose()?);
         let classes = match classes {
             None => Classes::Guess,
             Some(Told::Count(count)) => Classes::Count(count),
             Some(Told::Names(names)) => Classes::Names(names),
         };
-        arrays::Pool::new(Group::new(arrays), None, &classes, &mut silent()).map(Self).map_err(raise)
+        arrays::Pool::new(arrays, labelled, &classes, &mut silent()).map(Self).map_err(raise)
     }
 
     /// How many rows have no label.

@@ -47,7 +47,7 @@ pub fn strategies() -> PyResult<Vec<Described>> {
 
 /// The keywords by which the arrays that are needed are given. Class probabilities say the
 /// predicted label too.
-fn keywords(needs: Needs) -> Vec<&'static str> {
+pub fn keywords(needs: Needs) -> Vec<&'static str> {
     let named = [
         (needs.embedding || needs.stages, "features"),
         (needs.probabilities || needs.prediction, "probs"),

@@ -17,14 +17,18 @@ import vabal
 ROOT = Path(__file__).parents[2]
 
 
+def command() -> list[str]:
+    """The program that ``VABAL`` names, or one built for it."""
+    build = ["cargo", "run", "--locked", "--release", "--quiet", "--manifest-path", str(ROOT / "Cargo.toml"), "--"]
+    return [os.environ["VABAL"]] if "VABAL" in os.environ else build
+
+
 def rank(folder: Path, name: str, settings: dict[str, Any], arrays: dict[str, object]) -> list[str]:
-    """The ids of ``vabal rank``, by the program that ``VABAL`` names, or by one built for it."""
+    """The ids of ``vabal rank``."""
     np.savez(folder / "pool.npz", **arrays)  # type: ignore[arg-type]
     sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    build = ["cargo", "run", "--locked", "--release", "--quiet", "--manifest-path", str(ROOT / "Cargo.toml"), "--"]
-    command = [os.environ["VABAL"]] if "VABAL" in os.environ else build
-    command += ["rank", "--quiet", "--unlabelled", str(folder / "pool.npz"), "--strategy", name, "-n", "7"]
-    subprocess.run([*command, *sets, "--seed", "3", "--out", str(folder / "picks.csv")], check=True)
+    run = [*command(), "rank", "--quiet", "--unlabelled", str(folder / "pool.npz"), "--strategy", name, "-n", "7"]
+    subprocess.run([*run, *sets, "--seed", "3", "--out", str(folder / "picks.csv")], check=True)
     with (folder / "picks.csv").open() as file:
         return [row["id"] for row in csv.DictReader(file)]
 

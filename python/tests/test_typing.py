@@ -92,8 +92,9 @@ import sys, vabal
 assert "vabal.compat" in dir(vabal) or "compat" in dir(vabal)
 loaded = set(sys.modules)
 assert not {"vabal.compat", "torch", "sklearn", "skactiveml", "pandas"} & loaded
-vabal.compat.modal_query("vabal"), vabal.compat.TextQuery(), vabal.hook.look
+vabal.compat.modal_query("vabal"), vabal.compat.TextQuery(), vabal.hook.look, vabal.spark.pick, vabal.ray.pick
 assert not {"torch", "sklearn", "skactiveml", "modAL", "baal", "small_text", "pandas"} & set(sys.modules)
+assert not {"pyarrow", "pyspark", "ray"} & set(sys.modules)
 assert set(vabal.compat.__all__) <= set(dir(vabal.compat))
 for module in (vabal, vabal.compat):
     try:

@@ -8,7 +8,8 @@ array([1])
 :func:`select` is all that most need; :func:`embed` gives features of images by a pretrained network;
 :class:`LinearHead` is a classifier of features, :func:`outlook` says when to stop; :class:`VaBAL` keeps the model
 behind the strategy "vabal-paper"; :mod:`vabal.compat` speaks the languages of scikit-activeml, modAL, baal and
-small-text, :mod:`vabal.hook` takes features out of a PyTorch model.
+small-text, :mod:`vabal.hook` takes features out of a PyTorch model. A pool of any size: :func:`plan`, on Spark and Ray
+by :mod:`vabal.spark` and :mod:`vabal.ray`.
 """
 
 import importlib
@@ -18,13 +19,14 @@ from ._demo import Demo, demo
 from ._embed import embed
 from ._model import VaBAL
 from ._outlook import Estimate, Outlook, Training, outlook
+from ._plan import Plan, plan
 from ._progress import Progress
 from ._select import Health, Selection, Strategy, VabalWarning, select, strategies
 from ._settings import StrategyName
 from ._vabal import __version__
 
 if TYPE_CHECKING:
-    from . import compat, hook
+    from . import compat, hook, ray, spark
     from ._head import LinearHead
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Health",
     "LinearHead",
     "Outlook",
+    "Plan",
     "Progress",
     "Selection",
     "Strategy",
@@ -46,7 +49,10 @@ __all__ = [
     "embed",
     "hook",
     "outlook",
+    "plan",
+    "ray",
     "select",
+    "spark",
     "strategies",
 ]
 
@@ -55,6 +61,7 @@ for _each in (
     Estimate,
     Health,
     Outlook,
+    Plan,
     Progress,
     Selection,
     Strategy,
@@ -69,7 +76,7 @@ del _each
 def __getattr__(name: str) -> Any:
     if name == "LinearHead":  # which imports scikit-learn, where it is installed
         return importlib.import_module("._head", __name__).LinearHead
-    if name not in ("compat", "hook"):
+    if name not in ("compat", "hook", "ray", "spark"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return importlib.import_module(f".{name}", __name__)
 

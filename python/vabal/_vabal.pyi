@@ -10,7 +10,9 @@ __all__ = [
     "Answer",
     "Backbone",
     "Model",
+    "Plan",
     "Pool",
+    "Top",
     "__version__",
     "agreement",
     "check",
@@ -18,6 +20,7 @@ __all__ = [
     "head_fit",
     "head_predict",
     "outlook",
+    "sample_keys",
     "select",
     "strategies",
     "vabal_settings",
@@ -30,7 +33,12 @@ _Array = npt.NDArray[np.float32] | npt.NDArray[np.int64] | Sequence[str | None]
 
 @final
 class Pool:
-    def __new__(cls, arrays: Sequence[tuple[str, str, _Array]], classes: int | Sequence[str] | None = None) -> Pool: ...
+    def __new__(
+        cls,
+        arrays: Sequence[tuple[str, str, _Array]],
+        classes: int | Sequence[str] | None = None,
+        labelled: Sequence[tuple[str, str, _Array]] | None = None,
+    ) -> Pool: ...
     @property
     def candidates(self) -> int: ...
 
@@ -68,6 +76,52 @@ class Model:
     def widths(self) -> list[int]: ...
 
 @final
+class Plan:
+    @staticmethod
+    def make(
+        strategy: tuple[str, str], pool: Pool, n: int, sample: int, seed: int, progress: _Progress = None
+    ) -> tuple[Plan, list[str]]: ...
+    def to_bytes(self) -> bytes: ...
+    @staticmethod
+    def from_bytes(bytes: bytes, place: str) -> Plan: ...
+    @property
+    def strategy(self) -> str: ...
+    @property
+    def settings(self) -> str: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def labelled(self) -> list[int]: ...
+    @property
+    def sampled(self) -> int: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def needs(self) -> list[str]: ...
+    @property
+    def width(self) -> int | None: ...
+    def scores(self, pool: Pool) -> bytes: ...
+
+_Ids = tuple[bytes | None, list[str] | None]
+
+@final
+class Top:
+    def __new__(cls, plan: Plan) -> Top: ...
+    def push(self, pool: Pool) -> None: ...
+    def add(
+        self,
+        ids: npt.NDArray[np.int64] | Sequence[str | None],
+        scores: npt.NDArray[np.float64],
+        whole_numbers: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]],
+        terms: npt.NDArray[np.float64],
+        term_names: list[str],
+    ) -> None: ...
+    def candidates(self) -> tuple[_Ids, bytes, bytes, bytes, bytes, bytes, list[str]]: ...
+    @property
+    def rows(self) -> int: ...
+    def finish(self, n: int) -> tuple[_Ids, bytes, list[tuple[str, bool, bytes]]]: ...
+
+@final
 class Backbone:
     def __new__(cls, name: str, settings: str, side: int, library: str | None) -> Backbone: ...
     @property
@@ -96,6 +150,7 @@ def head_predict(
     features: npt.NDArray[np.float32],
     probabilities: bool,
 ) -> bytes: ...
+def sample_keys(pool: Pool, seed: int) -> bytes: ...
 def agreement(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> float | None: ...
 def outlook(
     trainings: Sequence[tuple[int, float | None, Sequence[tuple[int, int, bool]]]], more: int

@@ -132,6 +132,12 @@ impl Plan {
         Ok(table.build(&self.spec)?.needs())
     }
 
+    /// What was fitted, by name.
+    #[must_use]
+    pub fn arrays(&self) -> &Arrays {
+        &self.arrays
+    }
+
     /// Empty, for the rows of the pool or of a part of it.
     ///
     /// # Errors

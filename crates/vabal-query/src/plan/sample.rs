@@ -27,10 +27,16 @@ impl Sample {
         Self { size, seed, rows: BinaryHeap::new() }
     }
 
+    /// What a row goes by, smallest first; equal ones by the id.
+    #[must_use]
+    pub fn key(seed: Seed, id: Id) -> u64 {
+        seed.key("sample", id)
+    }
+
     /// Offers the rows of a part.
     pub fn offer(&mut self, part: usize, ids: &[Id]) {
         for (row, &id) in ids.iter().enumerate() {
-            let key = self.seed.key("sample", id);
+            let key = Self::key(self.seed, id);
             if self.rows.len() < self.size {
                 self.rows.push((key, id, part, row));
             } else if let Some(mut largest) = self.rows.peek_mut()

@@ -137,7 +137,8 @@ impl Top {
                 .got(format!("{} picks, {} classes", other.n, other.best.len()))
                 .into());
         }
-        if other.rows.iter().any(|&rows| rows > 0) {
+        // A share of the candidates of a part may have come without the part's number of rows.
+        if other.rows.iter().any(|&rows| rows > 0) || other.candidates().next().is_some() {
             self.same_terms(other.terms.iter().map(String::as_str))?;
         }
         self.rows.iter_mut().zip(&other.rows).for_each(|(rows, more)| *rows += more);
