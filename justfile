@@ -32,6 +32,10 @@ docs:
 package:
     scripts/package.sh
 
+# pools in parts on Spark, Ray, Sail and others
+engines:
+    scripts/engines.sh
+
 # what opens a PyTorch or an ONNX Runtime at run time
 torch:
     scripts/torch.sh

@@ -28,7 +28,7 @@ fi
 # An environment whose packages are those of the files, made anew where they have changed.
 torch=${VABAL_TORCH:-install}
 ! "$python" -c 'import torch' 2>/dev/null || [ "$torch" = skip ] || torch=system
-wanted=$("$python" -VV; command -v "$python"; echo "$torch"; cat python/tests/requirements*.txt)
+wanted=$("$python" -VV; command -v "$python"; echo "$torch"; cat python/tests/requirements-torch.txt python/tests/requirements.txt)
 venv=$cache/test
 if [ "$(cat "$venv/wanted" 2>/dev/null)" != "$wanted" ]; then
   say "an environment for the tests, in $venv (torch: $torch)"

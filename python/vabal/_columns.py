@@ -40,14 +40,23 @@ def batches_of(given: Batches) -> Iterator[Any]:
     whole = isinstance(given, (pa.Table, pa.RecordBatch)) or hasattr(given, "__arrow_c_stream__")
     for table in [given] if whole else given:
         if isinstance(table, pa.RecordBatch):
-            table = pa.Table.from_batches([table])
-        elif not isinstance(table, pa.Table):
-            if not hasattr(table, "__arrow_c_stream__") and not isinstance(table, Mapping):
-                raise TypeError(
-                    f"this is no table\n  expected: batches or tables of Arrow\n  got: {type(table).__name__}"
-                )
-            table = pa.table(table)
-        yield from (batch for batch in table.to_batches(max_chunksize=_LARGEST_BATCH) if batch.num_rows)
+            stream = [table]
+        elif hasattr(table, "__arrow_c_stream__"):  # read batch by batch: it may be larger than memory
+            stream = pa.RecordBatchReader.from_stream(table)
+        else:
+            raise TypeError(f"this is no table\n  expected: batches or tables of Arrow\n  got: {type(table).__name__}")
+        for batch in stream:
+            batch = _without_views(batch)
+            for start in range(0, batch.num_rows, _LARGEST_BATCH):
+                yield batch.slice(start, _LARGEST_BATCH)
+
+
+def _without_views(batch: Any) -> Any:
+    """Texts and bytes in the layout that pyarrow can filter."""
+    pa = arrow()
+    plain = {pa.binary_view(): pa.large_binary(), pa.string_view(): pa.large_string()}
+    fields = [field.with_type(plain.get(field.type, field.type)) for field in batch.schema]
+    return batch if all(map(pa.Field.equals, fields, batch.schema)) else batch.cast(pa.schema(fields))
 
 
 def find(there: Sequence[str], columns: Mapping[str, str] | None, needs: Iterable[str]) -> dict[str, str]:
@@ -104,7 +113,7 @@ def ids(batch: Any, column: str) -> _arrays.Column:
             got = int(whole.max())
             raise ValueError(f"an id is too large\n  where: column {column}\n  expected: below 2**63\n  got: {got}")
         return np.ascontiguousarray(whole, np.int64)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         texts: list[str] = values.to_pylist()
         return texts
     raise TypeError(

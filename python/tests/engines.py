@@ -1,0 +1,98 @@
+"""The pool that the tests of engines share, in files of each layout, and its picks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_plan import pa, parts, picked, pq, table
+
+import vabal
+
+STRATEGIES: tuple[vabal.StrategyName, ...] = ("margin", "vabal")
+LAYOUTS = ("list", "float32", "float16")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool as seven files, in a folder for each layout."""
+
+    folder: Path
+    whole: Any
+    plans: dict[vabal.StrategyName, vabal.Plan]
+    picks: dict[vabal.StrategyName, Any]
+
+    def files(self, layout: str = "list") -> list[str]:
+        return sorted(map(str, (self.folder / layout).glob("*.parquet")))
+
+
+def make(folder: Path) -> Pool:
+    whole = table()
+
+    def stored(column: Any, layout: str) -> Any:
+        rows = column.to_pylist()
+        return column if layout == "list" else pa.array([np.array(row, layout).tobytes() for row in rows])
+
+    for layout in LAYOUTS:
+        (folder / layout).mkdir()
+        changed = whole.select(["ids", "labels"])
+        for name in ("features", "probs"):
+            changed = changed.append_column(name, stored(whole[name], layout))
+        for number, part in enumerate(parts(changed, 7)):
+            pq.write_table(part, folder / layout / f"{number}.parquet")
+    half = pa.table({"ids": whole["ids"], "features": whole["features"], "probs": halves(whole["probs"])})
+    (folder / "half").mkdir()
+    pq.write_table(half, folder / "half" / "0.parquet")
+    plans = {strategy: vabal.plan(strategy, table=whole, n=50, seed=3) for strategy in STRATEGIES}
+    return Pool(folder, whole, plans, {strategy: picked(plan, [whole]) for strategy, plan in plans.items()})
+
+
+def halves(column: Any) -> Any:
+    return column.cast(pa.list_(pa.float16()))
+
+
+def check_picks(spark: Any, pool: Pool) -> None:
+    """Plans and picks of every engine of data frames."""
+    for layout in LAYOUTS:
+        df = spark.read.parquet(str(pool.folder / layout))
+        for strategy, plan in pool.plans.items():
+            if layout == "list" or strategy == "vabal":
+                assert vabal.spark.pick(df, plan).equals(pool.picks[strategy]), (layout, strategy)
+    df = spark.read.parquet(str(pool.folder / "list"))
+    plan = pool.plans["vabal"]
+    assert vabal.spark.plan(df, n=50, seed=3) == plan
+    sampled = vabal.plan("margin", table=pool.whole, n=5, sample=300)
+    assert vabal.spark.plan(df, strategy="margin", n=5, sample=300) == sampled and sampled.sampled == 300
+    apart = vabal.spark.plan(df.where("labels < 0"), df.where("labels >= 0"), n=50, seed=3)
+    assert apart == plan
+
+    spark.udf.register("score", pool.plans["margin"].pandas_udf())
+    df.createOrReplaceTempView("pool")
+    best = spark.sql("SELECT max(score(ids, probs)) AS best FROM pool WHERE labels < 0").toArrow()
+    assert best["best"].to_pylist() == pool.picks["margin"]["score"].to_pylist()[:1]
+
+
+def check_errors(spark: Any, pool: Pool) -> None:
+    """A worker's error arrives whole, with the id."""
+    df, plan = spark.read.parquet(str(pool.folder / "list")), pool.plans["vabal"]
+    with pytest.raises(ValueError) as raised:
+        vabal.spark.pick(df.selectExpr("ids", "slice(features, 1, 11) AS features", "probs"), plan)
+    lines = str(raised.value).split("\n")
+    assert lines[0] == "features of another width" and lines[2:] == ["  expected: 12", "  got: 11"]
+    assert int(lines[1].removeprefix("  where: column features, id ")) in pool.whole["ids"].to_pylist()
+    nan = df.selectExpr("ids", "features", "transform(probs, p -> double('NaN')) AS probs")
+    with pytest.raises(ValueError, match=r"where: column probs, row \d+, id \d+\n"):
+        vabal.spark.pick(nan, plan)
+    with pytest.raises(ValueError, match=r"an id is below 0(.|\n)*got: -\d+\n"):
+        vabal.spark.pick(df.selectExpr("-ids - 1 AS ids", "features", "probs"), plan)
+    with pytest.raises(ValueError, match=r"an id is missing\n  where: column ids"):
+        vabal.spark.pick(df.selectExpr("nullif(ids, ids) AS ids", "features", "probs"), plan)
+    with pytest.raises(ValueError, match=r"duplicate id\n  where: id \d+\n"):
+        vabal.spark.pick(df.union(df), plan)
+    with pytest.raises(ValueError, match="a part without ids"):
+        vabal.spark.pick(df.drop("ids"), plan)
+    with pytest.raises(TypeError, match="ids of a type that is not read(.|\n)*got: double"):
+        vabal.spark.pick(df.selectExpr("double(ids) AS ids", "features", "probs"), plan)
