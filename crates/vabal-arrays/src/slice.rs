@@ -12,8 +12,8 @@ impl Entry {
     /// These rows alone, where the rows lie one behind another; `None` where they do not, of an
     /// array that is compressed as a whole or in Fortran order, and behind its end.
     ///
-    /// Slices of a slice of a Parquet column go on where the one that was read before them stopped,
-    /// so that to read them in order decodes every page once.
+    /// A slice of a Parquet column goes on where the one that was read before it stopped, so that to
+    /// read slices in order decodes every page once.
     #[must_use]
     pub fn slice(&self, rows: Range<usize>) -> Option<Self> {
         let (&count, row) = self.shape.split_first()?;
@@ -30,6 +30,15 @@ impl Entry {
         };
         let shape = [&[rows.len()], row].concat();
         Some(Self { shape, bytes, first: self.first + rows.start, ..self.clone() })
+    }
+
+    /// The same with a reader of its own, for a thread that reads slices beside others.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        match &self.bytes {
+            Bytes::Column(column) => Self { bytes: Bytes::Column(Arc::new(column.apart())), ..self.clone() },
+            _ => self.clone(),
+        }
     }
 
     /// The rows of each group of rows of a Parquet column.

@@ -56,7 +56,7 @@ pub struct Column {
     packed: Option<usize>,
     /// Which rows of the file.
     rows: Range<usize>,
-    /// Where reading stopped last, shared by the slices of a slice.
+    /// Where reading stopped last, shared with its slices.
     open: Arc<Mutex<Option<Open>>>,
     place: String,
 }
@@ -309,9 +309,12 @@ impl Column {
 
     /// These of its rows.
     pub fn slice(&self, rows: Range<usize>) -> Self {
-        let all = self.chunks.last().map_or(0, |chunk| chunk.first + chunk.rows);
-        let open = if self.rows == (0..all) { Arc::default() } else { Arc::clone(&self.open) };
-        Self { rows: self.rows.start + rows.start..self.rows.start + rows.end, open, ..self.clone() }
+        Self { rows: self.rows.start + rows.start..self.rows.start + rows.end, ..self.clone() }
+    }
+
+    /// The same with a reader of its own, which its slices share.
+    pub fn apart(&self) -> Self {
+        Self { open: Arc::default(), ..self.clone() }
     }
 
     /// The rows of each group.

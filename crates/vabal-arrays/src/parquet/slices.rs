@@ -112,7 +112,7 @@ proptest! {
         for first in (0..rows).step_by(unit) {
             let unit = first..(first + unit).min(rows);
             let units: Vec<Entry> = ["features", "stage1", "stage2", "stage3", "ids", "names"]
-                .iter().map(|name| get(name).slice(unit.clone()).unwrap()).collect();
+                .iter().map(|name| get(name).slice(unit.clone()).unwrap().apart()).collect();
             let mut row = skipped.min(unit.len() - 1);
             while row < unit.len() {
                 let of = row..(row + steps.next().unwrap()).min(unit.len());

@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 
 use vabal::query::plan::Plan;
 use vabal::{Error, Result};
-use vabal_arrays::Entry;
 
 use super::rank::pool as rank;
 pub use pick::Pick;
@@ -56,7 +55,7 @@ pub fn shortlist(args: &ShortlistArgs) -> Result<()> {
 }
 
 /// The arrays of each part, and where they are.
-fn parts<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Result<Vec<(String, Vec<Entry>)>> {
+fn parts<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Result<Vec<rank::Placed>> {
     let of = |path: &PathBuf| Ok(rank::parts(&[path.into()])?.unwrap_or_default());
     Ok(paths.into_iter().map(of).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }

@@ -7,6 +7,7 @@ mod rows;
 mod workers;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use vabal::query::Needs;
 use vabal::query::arrays::{Array, Classes, Group, Name, Pool};
@@ -14,6 +15,7 @@ use vabal::query::plan::Name as RowName;
 use vabal::{Progress, Result, Signals};
 use vabal_arrays::Entry;
 
+use crate::commands::rank::pool::Placed;
 pub use rows::{Known, names};
 
 /// Bytes of the arrays of a slice, about, as f32.
@@ -55,14 +57,16 @@ pub struct Slice<'s> {
     /// Its number in the order of the pool.
     pub number: usize,
     part: &'s Part,
+    /// The arrays of the part, with readers that go on from slice to slice.
+    entries: Arc<Vec<Entry>>,
     rows: Range<usize>,
 }
 
 impl Stream {
     /// Of the arrays of each part and its place, as far as `needs` asks for them.
-    pub fn new(parts: Vec<(String, Vec<Entry>)>, needs: Needs) -> Self {
+    pub fn new(parts: Vec<Placed>, needs: Needs) -> Self {
         let mut stream = Self { parts: Vec::new(), units: Vec::new(), at_once: MOST, rows: 0 };
-        let widest = |(_, entries): &(String, Vec<Entry>)| {
+        let widest = |(_, entries): &Placed| {
             let read = entries.iter().filter(|entry| is_read(entry, needs));
             read.map(|entry| entry.shape.iter().skip(1).product::<usize>() * 4 + 8).sum::<usize>()
         };
@@ -80,7 +84,8 @@ impl Stream {
             if !whole {
                 entries.retain(|entry| Name::of(&entry.name).is_some() && cut(entry));
             }
-            for rows in if whole { vec![0..count] } else { stream.cut(&entries, count) } {
+            let one = || std::iter::once(0..count).collect();
+            for rows in if whole { one() } else { stream.cut(&entries, count) } {
                 let first = slices;
                 slices += if whole { 1 } else { rows.len().div_ceil(stream.at_once) };
                 stream.units.push(Unit { part, rows, first });
@@ -126,9 +131,10 @@ impl Stream {
         let (rows, number) = (unit.rows.clone(), unit.first);
         // One slice at least, that an array without rows is looked at.
         let count = rows.len().div_ceil(step).max(1);
+        let entries = Arc::new(part.entries.iter().map(Entry::apart).collect::<Vec<_>>());
         (0..count).map(move |n| {
-            let first = rows.start + n * step;
-            Slice { number: number + n, part, rows: first..(first + step).min(rows.end) }
+            let (first, entries) = (rows.start + n * step, Arc::clone(&entries));
+            Slice { number: number + n, part, entries, rows: first..(first + step).min(rows.end) }
         })
     }
 
@@ -212,8 +218,7 @@ impl Slice<'_> {
 
     /// Its rows as a group of arrays, with or without labels.
     pub fn group(&self, labels: bool) -> Group {
-        let kept =
-            self.part.entries.iter().filter(|entry| labels || Name::of(&entry.name) != Some(Name::Labels));
+        let kept = self.entries.iter().filter(|entry| labels || Name::of(&entry.name) != Some(Name::Labels));
         let arrays = kept.map(|entry| {
             let entry = match self.part.whole {
                 true => entry.clone(),
