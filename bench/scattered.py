@@ -12,7 +12,7 @@ import argparse
 import subprocess
 import sys
 
-STRATEGIES = ["vabal", "entropy", "margin", "least-confidence", "balanced-entropy", "core-set", "badge", "galaxy"]
+STRATEGIES = ["vabal", "entropy", "margin", "least-confidence", "balanced-entropy", "core-set", "badge", "galaxy", "learning-loss"]
 CLASSES, LABELLED, N = 10, 1000, 500
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -73,6 +74,36 @@ except KeyboardInterrupt:
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=20)
     assert rest == "interrupted\n" and process.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no timer of the processor's time")
+@pytest.mark.parametrize("strategy", vabal.strategies(), ids=lambda s: s.name)
+def test_ctrl_c_is_heard_soon_in_every_strategy(strategy: vabal.Strategy) -> None:
+    """By the time that the processor works, which a busy machine does not change: from the signal to the end."""
+    known = pool(n=60_000, d=64, classes=10, labelled=600)
+    several = np.repeat(known.probs[:, None], 4, axis=1)
+    arrays: dict[str, Any] = {"features": known.features, "probs": known.probs, "labels": known.labels}
+    arrays |= {name: several for name in ("mc_probs", "committee_probs") if name in strategy.needs}
+    long = {"probcover", "typiclust", "batch-bald", "vabal-paper", "vabal-official"}
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGPROF, interrupted)
+    try:
+        for moment in (0.2, 1.5):
+            start = time.process_time()
+            signal.setitimer(signal.ITIMER_PROF, moment)
+            try:
+                vabal.select(strategy.name, **arrays, n=2000)
+                signal.setitimer(signal.ITIMER_PROF, 0)
+                assert strategy.name not in long
+            except KeyboardInterrupt:
+                late = time.process_time() - start - moment
+                assert late < 0.6 * (os.cpu_count() or 1), f"{late:.2f} s after the signal"
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def test_other_threads_run_meanwhile() -> None:

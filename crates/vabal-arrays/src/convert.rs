@@ -6,6 +6,7 @@ use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use bytemuck::Pod;
+use half::slice::HalfFloatSliceExt as _;
 use vabal_query::progress::report;
 use vabal_query::{Error, Event, Result};
 
@@ -195,7 +196,7 @@ impl Entry {
         match wrong {
             None => Ok(values),
             Some((row, got)) => Err(Error::input("a value is out of range")
-                .at(format!("{}, row {row}", self.place))
+                .at(format!("{}, row {}", self.place, self.first + row))
                 .expected(expected)
                 .got(got)
                 .hint("fix the array")
@@ -229,7 +230,7 @@ impl Entry {
         self.each_block(load, &mut |_, bytes| {
             for item in bytes.chunks_exact(size) {
                 let text = decode(item, self.swapped).ok_or_else(|| {
-                    let place = format!("{}, row {}", self.place, texts.len());
+                    let place = format!("{}, row {}", self.place, self.first + texts.len());
                     torn(place, "a text in Unicode", "bytes that are not Unicode")
                 })?;
                 texts.push(text);
@@ -266,7 +267,9 @@ impl Entry {
         } else {
             self.each_block(load, &mut |first, bytes| {
                 let into = &mut into[first..];
-                numbers(&self.dtype, self.swapped, bytes, &mut |n, value| into[n] = T::of(value));
+                if self.swapped || !T::converted(&self.dtype, bytes, into) {
+                    numbers(&self.dtype, self.swapped, bytes, &mut |n, value| into[n] = T::of(value));
+                }
                 Ok(())
             })?;
         }
@@ -338,7 +341,7 @@ impl Entry {
                 }
                 return Ok(());
             }
-            Bytes::Column(column) => return column.each_block(load, each),
+            Bytes::Column(column) => return column.each_block(size, load, each),
             Bytes::Deflated { archive: path, index, header } => {
                 archive = npz::archive(path)?;
                 let file = archive.by_index(*index).map_err(|error| self.broken(&error))?;
@@ -383,8 +386,11 @@ impl std::fmt::Display for Number {
 }
 
 /// What an array may be converted to.
-trait Convertible {
+trait Convertible: Sized {
     fn of(value: Number) -> Self;
+
+    /// Converts the values of `bytes` at once, where there is a way for their type.
+    fn converted(dtype: &Dtype, bytes: &[u8], into: &mut [Self]) -> bool;
 }
 
 impl Convertible for f32 {
@@ -395,6 +401,27 @@ impl Convertible for f32 {
             Number::Whole(value) => value as f32,
         }
     }
+
+    fn converted(dtype: &Dtype, bytes: &[u8], into: &mut [Self]) -> bool {
+        match dtype {
+            Dtype::F32 => bytemuck::cast_slice_mut(&mut into[..bytes.len() / 4]).copy_from_slice(bytes),
+            Dtype::F16 => {
+                const BLOCK: usize = 1024;
+                let mut halves = [half::f16::ZERO; BLOCK];
+                for (from, to) in bytes.chunks(2 * BLOCK).zip(into.chunks_mut(BLOCK)) {
+                    let from = from.as_chunks().0;
+                    let halves = &mut halves[..from.len()];
+                    halves
+                        .iter_mut()
+                        .zip(from)
+                        .for_each(|(half, raw)| *half = half::f16::from_ne_bytes(*raw));
+                    halves.convert_to_f32_slice(&mut to[..from.len()]);
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
 }
 
 impl Convertible for u8 {
@@ -404,6 +431,11 @@ impl Convertible for u8 {
             Number::Real(value) => value as u8,
             Number::Whole(value) => value as u8,
         }
+    }
+
+    fn converted(_: &Dtype, bytes: &[u8], into: &mut [Self]) -> bool {
+        into[..bytes.len()].copy_from_slice(bytes);
+        true
     }
 }
 

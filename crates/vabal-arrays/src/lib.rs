@@ -29,6 +29,7 @@ mod npy;
 mod npz;
 mod parquet;
 mod safetensors;
+mod slice;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,8 @@ pub struct Entry {
     pub dtype: Dtype,
     /// File and name, for errors.
     pub place: String,
+    /// Its first row, where it is a slice, for errors.
+    first: usize,
     /// Whether the first index runs fastest, as in Fortran.
     fortran: bool,
     /// Whether the bytes of a value are in the order that this machine does not have.

@@ -95,7 +95,7 @@ impl Header {
         let Self { dtype, swapped, fortran, shape, .. } = self;
         // One index runs as fast in both orders.
         let fortran = fortran && shape.iter().filter(|&&n| n > 1).count() > 1;
-        Entry { name, shape, dtype, place, fortran, swapped, bytes }
+        Entry { name, shape, dtype, place, first: 0, fortran, swapped, bytes }
     }
 }
 

@@ -47,7 +47,7 @@ pub fn open(path: &Path) -> Result<Vec<Entry>> {
         }
         let bytes = Bytes::Mapped(Arc::clone(&map), range);
         let (shape, swapped) = (info.shape.clone(), cfg!(target_endian = "big"));
-        entries.push(Entry { name, shape, dtype, place, fortran: false, swapped, bytes });
+        entries.push(Entry { name, shape, dtype, place, first: 0, fortran: false, swapped, bytes });
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)

@@ -178,6 +178,12 @@ pub trait ByRow {
         false
     }
 
+    /// Whether [`ByRow::fit`] looks at the sample or at what is labelled: where it does not, none is
+    /// needed.
+    fn fits(&self) -> bool {
+        false
+    }
+
     /// Fits what scoring needs to a query whose candidates are a sample of the pool: arrays by
     /// name. Nothing, if not said otherwise.
     ///

@@ -19,10 +19,11 @@ export class ApiError extends Error {
   }
 }
 
-/** Begins with a capital and ends with a stop. */
-export const sentence = (text) => {
+/** Begins with a capital, unless it begins with a `name`, which stays as it is, and ends with a stop. */
+export const sentence = (text, names = []) => {
   const trimmed = String(text).trim();
-  return trimmed.charAt(0).toUpperCase() + trimmed.slice(1) + (/[.!?]$/.test(trimmed) ? '' : '.');
+  const first = names.some((name) => trimmed.startsWith(name)) ? trimmed.charAt(0) : trimmed.charAt(0).toUpperCase();
+  return first + trimmed.slice(1) + (/[.!?]$/.test(trimmed) ? '' : '.');
 };
 
 /** An error of several lines, as the program prints it, in one paragraph. */

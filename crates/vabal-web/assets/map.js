@@ -2,7 +2,7 @@
 // points are drawn (plot.js), what the regions are (regions.js).
 
 import { button, count, doing, fileName, h, later, percent, plural, put, s, say } from './dom.js';
-import { bytes, get, post, query, thumbAddress, ApiError } from './api.js';
+import { bytes, get, paragraph, post, query, sentence, thumbAddress, ApiError } from './api.js';
 import { classOf, className, on, prefs, setPref, state, suggestionsShown } from './state.js';
 import { stateMark, STATE_NAMES } from './pick.js';
 import { details } from './details.js';
@@ -142,13 +142,13 @@ async function check() {
     }
     map = null;
     if (found.state === 'impossible') {
-      wait(h('h2', {}, 'There is no map yet'), h('p', {}, found.reason));
+      wait(h('h2', {}, 'There is no map yet'), h('p', {}, sentence(found.reason)));
       return;
     }
     if (found.state === 'failed') {
       wait(
         h('h2', {}, 'The map could not be made'),
-        h('p', { className: 'bad' }, found.work.error),
+        h('p', { className: 'bad' }, paragraph(found.work.error)),
         button('Try again', { className: 'main', on: { click: begin } }),
       );
       return;

@@ -3,7 +3,7 @@
 
 import { count, doing, fileName, h, icon, iconButton, percent, plural, put, swatch } from './dom.js';
 import { sentence, thumbAddress } from './api.js';
-import { classOf, on, prefs, setPref, state, suggestionsShown } from './state.js';
+import { classOf, className, on, prefs, setPref, state, suggestionsShown } from './state.js';
 import { shownCommand } from './keys.js';
 import { alikeButton } from './alike.js';
 import { actButtons, ClassList, kbd, spoken, stateText } from './pick.js';
@@ -193,7 +193,13 @@ export class Panel {
             h('i', { vars: { '--p': String(strength ?? 0) } }),
           ),
           // A text that names the class the model has in mind is hidden with the suggestion.
-          h('span', {}, suggestionsShown() || !classes?.length ? sentence(text) : sentence(REASONS[kind] ?? kind)),
+          h(
+            'span',
+            {},
+            suggestionsShown() || !classes?.length
+              ? sentence(text, classes?.map(className))
+              : sentence(REASONS[kind] ?? kind),
+          ),
         ),
       ),
     );

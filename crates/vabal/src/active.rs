@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use ndarray::{Array2, Axis};
-//! use vabal::active::{Oracle, Pool, choose};
+//! use vabal::active::{Oracle, Partition, choose};
 //! use vabal::progress::silent;
 //! use vabal::query::head::{LinearHead, Settings};
 //! use vabal::{Id, Label, Result, STRATEGIES, Seed, Signals};
@@ -25,7 +25,7 @@
 //! });
 //! let of = |ids: &[Id]| features.select(Axis(0), &ids.iter().map(|&id| id as usize).collect::<Vec<_>>());
 //! let (strategy, seed) = (STRATEGIES.by_name("vabal")?, Seed::new(1));
-//! let mut pool = Pool::new(&(0..200).collect::<Vec<Id>>())?;
+//! let mut pool = Partition::new(&(0..200).collect::<Vec<Id>>())?;
 //! let mut ask = pool.draw(10, seed)?;
 //! for round in 0..4 {
 //!     let labels = Rule.label(&ask)?;
@@ -145,14 +145,14 @@ pub trait Classifier {
 ///
 /// Labelled and unlabelled ids are disjoint, and together always the ids it was made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pool {
+pub struct Partition {
     labelled: Vec<Id>,
     labels: Vec<Label>,
     /// Ascending.
     unlabelled: Vec<Id>,
 }
 
-impl Pool {
+impl Partition {
     /// A pool with nothing labelled.
     ///
     /// # Errors
@@ -175,7 +175,7 @@ impl Pool {
         &self.labelled
     }
 
-    /// The labels of [`Pool::labelled`], row by row.
+    /// The labels of [`Partition::labelled`], row by row.
     #[must_use]
     pub fn labels(&self) -> &[Label] {
         &self.labels
@@ -279,7 +279,7 @@ pub struct Lens<'a> {
 /// As [`Classifier::signals`] and [`Learner::train`].
 pub fn look(
     lens: Lens<'_>,
-    pool: &Pool,
+    pool: &Partition,
     strategy: &dyn Strategy,
     progress: &mut Progress<'_>,
 ) -> Result<(Signals<'static>, Signals<'static>)> {
@@ -292,7 +292,7 @@ pub fn look(
 impl Lens<'_> {
     fn signals(
         self,
-        pool: &Pool,
+        pool: &Partition,
         ids: &[Id],
         needs: Needs,
         progress: &mut Progress<'_>,
@@ -348,7 +348,7 @@ impl Lens<'_> {
 /// What the strategy says, an answer that is not allowed, or [`Error::Stopped`].
 pub fn choose(
     strategy: &dyn Strategy,
-    pool: &Pool,
+    pool: &Partition,
     (unlabelled, labelled): (&Signals<'_>, &Signals<'_>),
     classes: usize,
     n: usize,

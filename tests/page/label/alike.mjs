@@ -93,6 +93,11 @@ await check('after a training each question has its own reason, with probabiliti
         assert.ok(text.includes(expected), `${text}: ${expected}`);
       }
       assert.ok(buttons.filter((text) => text !== '').length === Math.min(3, image.top.length));
+      // A class keeps its name, also at the beginning of a sentence.
+      const reasons = await page.locator('.view.label .reasons').innerText();
+      for (const { text } of image.why.filter((one) => CLASSES.some((name) => one.text.startsWith(name)))) {
+        assert.ok(reasons.includes(text), `${reasons}: ${text}`);
+      }
       await page.keyboard.press('h');
       const hidden = await page.locator('.view.label .class-button .rated').allInnerTexts();
       assert.ok(hidden.every((text) => text === ''), 'hidden suggestions stand on the buttons');

@@ -7,11 +7,15 @@
 mod guard;
 mod pages;
 #[cfg(test)]
+mod slices;
+#[cfg(test)]
 mod tests;
 mod write;
 
+use std::any::Any;
+use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytemuck::cast_slice;
 use bytes::Bytes as Shared;
@@ -43,7 +47,7 @@ const TEXTS: usize = 1 << 6;
 const MOST_TEXT: usize = 1 << 30;
 
 /// A column of a file, unread.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Column {
     file: Shared,
     leaf: ColumnDescPtr,
@@ -54,7 +58,21 @@ pub struct Column {
     inner: usize,
     /// Whether the number of values says that rows have different lengths.
     ragged: bool,
+    /// Bytes of a row, where each row is one text of bytes that are numbers.
+    packed: Option<usize>,
+    /// Which rows of the file.
+    rows: Range<usize>,
+    /// Where reading stopped last, shared by the slices of a slice.
+    open: Arc<Mutex<Option<Open>>>,
     place: String,
+}
+
+/// A reader of a group of rows, before a row of the file.
+#[derive(Debug)]
+struct Open {
+    chunk: usize,
+    row: usize,
+    reader: Box<dyn Any + Send>,
 }
 
 /// The part of a column in one group of rows.
@@ -64,9 +82,12 @@ struct Chunk {
     end: usize,
     values: usize,
     codec: CompressionCodec,
+    /// Its first row in the file, and how many there are.
+    first: usize,
+    rows: usize,
 }
 
-/// What is handed values block by block, each with the row of its first.
+/// What is handed values block by block, with the first of the rows that they are of.
 type Each<'a, T> = dyn FnMut(usize, &[T]) -> Result<()> + 'a;
 
 /// A file as the owner of bytes that are shared.
@@ -160,7 +181,7 @@ struct Found<'f> {
 impl Found<'_> {
     fn entry(&self, shape: Vec<usize>, dtype: Dtype, bytes: Bytes) -> Entry {
         let (name, place) = (self.name.into(), self.place.into());
-        Entry { name, shape, dtype, place, fortran: false, swapped: false, bytes }
+        Entry { name, shape, dtype, place, first: 0, fortran: false, swapped: false, bytes }
     }
 
     fn other(&self, what: &str) -> Entry {
@@ -168,21 +189,25 @@ impl Found<'_> {
     }
 
     fn column(&self, index: usize, leaf: ColumnDescPtr) -> Result<Entry, String> {
-        let dtype = match kind_of(&leaf) {
-            Ok(dtype) => dtype,
-            Err(other) => return Ok(self.other(other)),
+        let packed = packed(self.name, &leaf);
+        let dtype = match (&packed, kind_of(&leaf)) {
+            (Some((_, dtype)), _) => dtype.clone(),
+            (None, Ok(dtype)) => dtype,
+            (None, Err(other)) => return Ok(self.other(other)),
         };
         let lists = leaf.max_rep_level();
         if lists > 2 {
             return Ok(self.other("lists of lists of lists"));
         }
-        let mut chunks = Vec::new();
+        let (mut chunks, mut first) = (Vec::new(), 0);
         for group in self.groups {
             let meta = group.columns().get(index).ok_or("a group without this column")?;
             if meta.file_path().is_some() {
                 return Ok(self.other("values in another file"));
             }
-            chunks.push(self.chunk(meta).ok_or("a column that ends behind the file")?);
+            let rows = usize::try_from(group.num_rows()).map_err(|_| "a group without a number of rows")?;
+            chunks.push(self.chunk(meta, first, rows).ok_or("a column that ends behind the file")?);
+            first += rows;
         }
         let values = chunks.iter().try_fold(0_usize, |sum, chunk| sum.checked_add(chunk.values));
         let values = values.ok_or("more values than can be")?;
@@ -190,14 +215,26 @@ impl Found<'_> {
             return Err("another number of values than of rows".into());
         }
         let mut width = values.checked_div(self.rows).unwrap_or(0);
-        let ragged = width.checked_mul(self.rows) != Some(values);
+        let ragged = chunks.iter().any(|chunk| width.checked_mul(chunk.rows) != Some(chunk.values));
         // What is to be allocated is not more than what the file can hold: a run of equal values
         // takes a few bytes.
         if values / (1 << 20) > self.map.len() {
             return Err(format!("{values} values in {} bytes", self.map.len()));
         }
         let (file, place) = (Shared::from_owner(Owner(Arc::clone(self.map))), self.place.to_owned());
-        let mut column = Column { file, leaf, chunks, width, inner: width, ragged, place };
+        let (rows, open) = (0..self.rows, Arc::default());
+        let mut column =
+            Column { file, leaf, chunks, width, inner: width, ragged, packed: None, rows, open, place };
+        if let Some((name, dtype)) = packed {
+            let bytes = column.first_bytes()?;
+            if self.rows.checked_mul(bytes).is_none_or(|all| all / (1 << 20) > self.map.len()) {
+                return Err(format!("{} rows of {bytes} bytes in {} bytes", self.rows, self.map.len()));
+            }
+            column.packed = Some(bytes);
+            let bytes = (bytes / dtype.size(), Bytes::Column(Arc::new(column)));
+            let entry = self.entry(vec![self.rows, bytes.0], dtype, bytes.1);
+            return Ok(Entry { name, swapped: cfg!(target_endian = "big"), ..entry });
+        }
         if lists == 2 || ragged {
             // What rows of different lengths are asked for, the first row says; to read them says
             // which differs.
@@ -215,14 +252,31 @@ impl Found<'_> {
         Ok(self.entry(shape, dtype, Bytes::Column(Arc::new(column))))
     }
 
-    fn chunk(&self, meta: &ColumnChunkMetaData) -> Option<Chunk> {
+    fn chunk(&self, meta: &ColumnChunkMetaData, first: usize, rows: usize) -> Option<Chunk> {
         let size = |value: i64| usize::try_from(value).ok();
         let dictionary = meta.dictionary_page_offset().and_then(size).filter(|&at| at > 0);
         let data = size(meta.data_page_offset())?;
         let start = dictionary.map_or(data, |at| at.min(data));
         let end = start.checked_add(size(meta.compressed_size())?).filter(|&end| end <= self.map.len())?;
-        Some(Chunk { start, end, values: size(meta.num_values())?, codec: meta.compression_codec() })
+        let (values, codec) = (size(meta.num_values())?, meta.compression_codec());
+        Some(Chunk { start, end, values, codec, first, rows })
     }
+}
+
+/// The name and the type of a column whose rows are numbers as they are in memory, little-endian:
+/// features or probabilities as bytes without a type. `features_f16` are `features` in 16 bits.
+fn packed(name: &str, leaf: &ColumnDescriptor) -> Option<(String, Dtype)> {
+    let (name, dtype) = match (name.strip_suffix("_f16"), name.strip_suffix("_f32")) {
+        (Some(name), _) => (name, Dtype::F16),
+        (_, Some(name)) => (name, Dtype::F32),
+        _ => (name, Dtype::F32),
+    };
+    let bytes = matches!(leaf.physical_type(), Physical::BYTE_ARRAY | Physical::FIXED_LEN_BYTE_ARRAY)
+        && leaf.logical_type_ref().is_none()
+        && leaf.converted_type() == ConvertedType::NONE
+        && leaf.max_rep_level() == 0;
+    let known = matches!(Name::of(name), Some(Name::Features | Name::Stage(_) | Name::Probabilities));
+    (bytes && known).then(|| (name.to_owned(), dtype))
 }
 
 /// What the values of a leaf are, or what else than numbers and texts.
@@ -274,24 +328,57 @@ impl Column {
         ColumnReaderImpl::new(Arc::clone(&self.leaf), Box::new(pages))
     }
 
+    /// These of its rows.
+    pub fn slice(&self, rows: Range<usize>) -> Self {
+        let all = self.chunks.last().map_or(0, |chunk| chunk.first + chunk.rows);
+        let open = if self.rows == (0..all) { Arc::default() } else { Arc::clone(&self.open) };
+        Self { rows: self.rows.start + rows.start..self.rows.start + rows.end, open, ..self.clone() }
+    }
+
+    /// The rows of each group.
+    pub fn groups(&self) -> Vec<usize> {
+        self.chunks.iter().map(|chunk| chunk.rows).collect()
+    }
+
+    /// Bytes of a row of numbers that are packed.
+    pub fn packed(&self) -> Option<usize> {
+        self.packed
+    }
+
+    /// Bytes of the first row of a column of bytes; 0 where there is none.
+    fn first_bytes(&self) -> Result<usize, String> {
+        if self.leaf.physical_type() == Physical::FIXED_LEN_BYTE_ARRAY {
+            return Ok(usize::try_from(self.leaf.type_length()).unwrap_or(0));
+        }
+        let Some(chunk) = self.chunks.iter().find(|chunk| chunk.rows > 0) else { return Ok(0) };
+        let (mut reader, mut values) = (self.reader::<ByteArrayType>(chunk), Vec::<ByteArray>::new());
+        guarded(|| reader.read_records(1, Some(&mut Vec::new()), Some(&mut Vec::new()), &mut values))?;
+        Ok(values.first().map_or(0, ByteArray::len))
+    }
+
     /// Of every value of the first row, how far within lists it goes on; none where there is no
     /// row.
     fn first_row(&self) -> Result<Vec<i16>, String> {
         let mut first = Vec::new();
-        self.each_row(|_, _, lists| {
+        self.each_row(0, |_, _, lists| {
             first = lists.to_vec();
             false
         })?;
         Ok(first)
     }
 
-    /// Hands out, row by row until the answer is no, its number, whether each of its values is
-    /// there, and how far within lists each goes on.
-    fn each_row(&self, mut each: impl FnMut(usize, &[i16], &[i16]) -> bool) -> Result<(), String> {
+    /// Hands out, row by row from the group that a row is in until the answer is no, its number,
+    /// whether each of its values is there, and how far within lists each goes on.
+    fn each_row(
+        &self,
+        from: usize,
+        mut each: impl FnMut(usize, &[i16], &[i16]) -> bool,
+    ) -> Result<(), String> {
+        let chunks = &self.chunks[self.chunks.partition_point(|chunk| chunk.first + chunk.rows <= from)..];
         macro_rules! levels {
             ($kind:ty) => {{
-                let mut row = 0;
-                for chunk in &self.chunks {
+                let mut row = chunks.first().map_or(0, |chunk| chunk.first);
+                for chunk in chunks {
                     let (mut seen, mut reader) = (0, self.reader::<$kind>(chunk));
                     while seen < chunk.values {
                         let (mut there, mut lists) = (Vec::new(), Vec::new());
@@ -323,11 +410,12 @@ impl Column {
 
     /// The complaint about the first row that is not of the length of the first, or lacks a value.
     fn uneven(&self) -> Error {
-        let (mut first, mut found) = (Vec::new(), None);
-        let scanned = self.each_row(|row, there, lists| {
-            if row == 0 {
-                first = lists.to_vec();
-            }
+        let mut found = None;
+        let first = match self.first_row() {
+            Ok(first) => first,
+            Err(got) => return self.torn(&got),
+        };
+        let scanned = self.each_row(self.rows.start, |row, there, lists| {
             let missing = there.iter().any(|&level| level != self.leaf.max_def_level());
             if missing || lists != first {
                 found = Some((row, (!missing).then_some(lists.len())));
@@ -357,6 +445,21 @@ impl Column {
         }
     }
 
+    /// A reader before a row, and the number of its group.
+    fn reader_at<T: DataType>(&self, row: usize) -> Result<(usize, ColumnReaderImpl<T>), String> {
+        let index = self.chunks.partition_point(|chunk| chunk.first + chunk.rows <= row);
+        let chunk = self.chunks.get(index).ok_or("fewer rows than the file says")?;
+        let (mut reader, before) = (self.reader::<T>(chunk), row - chunk.first);
+        if before > 0 && guarded(|| reader.skip_records(before))? != before {
+            return Err("another number of values than the column says".into());
+        }
+        Ok((index, reader))
+    }
+
+    fn opened(&self) -> std::sync::MutexGuard<'_, Option<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Hands out the values block by block. Every list must be as long as the others, and nothing
     /// may be missing.
     fn each<T: DataType>(
@@ -368,43 +471,57 @@ impl Column {
         if self.ragged {
             return Err(self.uneven());
         }
-        let total: usize = self.chunks.iter().map(|chunk| chunk.values).sum();
-        let rows = (block / self.width.max(1)).max(1);
+        if self.width == 0 {
+            return Ok(());
+        }
+        let rows = (block / self.width).max(1);
         let (mut there, mut lists, mut values) = (Vec::new(), Vec::new(), Vec::new());
-        let mut first = 0;
-        for chunk in &self.chunks {
-            let (end, mut reader) = (first + chunk.values, self.reader::<T>(chunk));
-            while first < end {
+        let (mut row, total) = (self.rows.start, self.rows.len() * self.width);
+        let before = self.opened().take().filter(|open| open.row == row);
+        let mut open: Option<(usize, ColumnReaderImpl<T>)> =
+            before.and_then(|open| Some((open.chunk, *open.reader.downcast().ok()?)));
+        while row < self.rows.end {
+            let (index, mut reader) = match open.take() {
+                Some(open) => open,
+                None => self.reader_at::<T>(row).map_err(|got| self.torn(&got))?,
+            };
+            let last = self.chunks[index].first + self.chunks[index].rows;
+            let end = last.min(self.rows.end);
+            while row < end {
                 there.clear();
                 lists.clear();
                 values.clear();
-                let read = || reader.read_records(rows, Some(&mut there), Some(&mut lists), &mut values);
-                let (_, _, count) = guarded(read).map_err(|got| self.torn(&got))?;
-                if count == 0 || count > end - first {
+                let n = rows.min(end - row);
+                let read = || reader.read_records(n, Some(&mut there), Some(&mut lists), &mut values);
+                let (records, ..) = guarded(read).map_err(|got| self.torn(&got))?;
+                self.check(records, &there, &lists)?;
+                if records != n {
                     return Err(self.torn("another number of values than the column says"));
                 }
-                self.check(first, &there, &lists)?;
-                each(first, &values)?;
-                first += count;
-                convert::told(load, "read", first, total)?;
+                each(row - self.rows.start, &values)?;
+                row += n;
+                convert::told(load, "read", (row - self.rows.start) * self.width, total)?;
             }
+            open = (row < last).then_some((index, reader));
         }
+        *self.opened() = open.map(|(chunk, reader)| Open { chunk, row, reader: Box::new(reader) });
         Ok(())
     }
 
-    /// Checks by the levels of values, from the `first` on, that each is there and in a list of the
+    /// Checks by the levels of the values of some rows that each is there and in a list of the
     /// right length.
-    fn check(&self, first: usize, there: &[i16], lists: &[i16]) -> Result<()> {
-        let missing = there.iter().position(|&level| level != self.leaf.max_def_level());
-        let uneven = lists.iter().enumerate().position(|(n, &level)| {
-            let expected = match first + n {
-                seen if seen % self.width == 0 => 0,
-                seen if seen % self.inner == 0 => 1,
-                _ => self.leaf.max_rep_level(),
-            };
-            level != expected
-        });
-        if missing.is_none() && uneven.is_none() { Ok(()) } else { Err(self.uneven()) }
+    fn check(&self, rows: usize, there: &[i16], lists: &[i16]) -> Result<()> {
+        // Without an early end within a row, so that whole vectors are looked at.
+        let all = |levels: &[i16], level| levels.iter().fold(true, |all, &other| all & (other == level));
+        let first = |list: &[i16], level, rest| list[0] == level && all(&list[1..], rest);
+        let even = |row: &[i16]| match self.leaf.max_rep_level() {
+            1 => first(row, 0, 1),
+            _ => row.chunks(self.inner).enumerate().all(|(n, list)| first(list, i16::from(n > 0), 2)),
+        };
+        let whole = all(there, self.leaf.max_def_level());
+        let flat = self.leaf.max_rep_level() == 0;
+        let even = flat || (lists.len() == rows * self.width && lists.chunks(self.width).all(even));
+        if whole && even { Ok(()) } else { Err(self.uneven()) }
     }
 
     fn torn(&self, got: &str) -> Error {
@@ -415,30 +532,65 @@ impl Column {
     ///
     /// # Errors
     /// A torn file, lists of different lengths, missing values, [`Error::Stopped`].
-    pub fn each_block(&self, load: &mut Load<'_, '_>, each: &mut Each<'_, u8>) -> Result<()> {
+    pub fn each_block(&self, size: usize, load: &mut Load<'_, '_>, each: &mut Each<'_, u8>) -> Result<()> {
+        let width = self.width;
+        if let Some(bytes) = self.packed {
+            let (rows, width) = ((BLOCK * 4).div_ceil(bytes.max(1)), bytes / size);
+            return match self.leaf.physical_type() {
+                Physical::BYTE_ARRAY => self.each::<ByteArrayType>(load, rows, &mut |row, values| {
+                    each(row * width, &self.unpacked(row, bytes, values.iter().map(ByteArray::data))?)
+                }),
+                _ => self.each::<FixedLenByteArrayType>(load, rows, &mut |row, values| {
+                    each(row * width, &self.unpacked(row, bytes, values.iter().map(|value| value.data()))?)
+                }),
+            };
+        }
         match self.leaf.physical_type() {
-            Physical::BOOLEAN => self.each::<BoolType>(load, BLOCK, &mut |first, values| {
-                each(first, &values.iter().map(|&value| value.into()).collect::<Vec<u8>>())
+            Physical::BOOLEAN => self.each::<BoolType>(load, BLOCK, &mut |row, values| {
+                each(row * width, &values.iter().map(|&value| value.into()).collect::<Vec<u8>>())
             }),
             Physical::INT32 => {
-                self.each::<Int32Type>(load, BLOCK, &mut |n, values| each(n, cast_slice(values)))
+                self.each::<Int32Type>(load, BLOCK, &mut |row, values| each(row * width, cast_slice(values)))
             }
             Physical::INT64 => {
-                self.each::<Int64Type>(load, BLOCK, &mut |n, values| each(n, cast_slice(values)))
+                self.each::<Int64Type>(load, BLOCK, &mut |row, values| each(row * width, cast_slice(values)))
             }
             Physical::FLOAT => {
-                self.each::<FloatType>(load, BLOCK, &mut |n, values| each(n, cast_slice(values)))
+                self.each::<FloatType>(load, BLOCK, &mut |row, values| each(row * width, cast_slice(values)))
             }
             Physical::DOUBLE => {
-                self.each::<DoubleType>(load, BLOCK, &mut |n, values| each(n, cast_slice(values)))
+                self.each::<DoubleType>(load, BLOCK, &mut |row, values| each(row * width, cast_slice(values)))
             }
             Physical::FIXED_LEN_BYTE_ARRAY => {
-                self.each::<FixedLenByteArrayType>(load, BLOCK, &mut |first, values| {
-                    each(first, &values.iter().flat_map(|value| value.data()).copied().collect::<Vec<u8>>())
+                self.each::<FixedLenByteArrayType>(load, BLOCK, &mut |row, values| {
+                    let bytes = values.iter().flat_map(|value| value.data()).copied();
+                    each(row * width, &bytes.collect::<Vec<u8>>())
                 })
             }
             _ => Err(self.torn("texts")),
         }
+    }
+
+    /// The bytes of rows, `size` of each, one after another.
+    fn unpacked<'v>(
+        &self,
+        first: usize,
+        size: usize,
+        values: impl ExactSizeIterator<Item = &'v [u8]>,
+    ) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(values.len() * size);
+        for (row, value) in (self.rows.start + first..).zip(values) {
+            if value.len() != size {
+                return Err(Error::input("rows of different lengths")
+                    .at(format!("{}, row {row}", self.place))
+                    .expected(format!("{size} bytes, as in row 0"))
+                    .got(format!("{} bytes", value.len()))
+                    .hint("every row of an array has the same length: make them so, or leave the row out")
+                    .into());
+            }
+            bytes.extend_from_slice(value);
+        }
+        Ok(bytes)
     }
 
     /// All texts.
@@ -455,7 +607,7 @@ impl Column {
                     return Err(self.torn("more than 1 GiB of text"));
                 }
                 let text = value.as_utf8().map_err(|_| {
-                    let place = format!("{}, row {}", self.place, texts.len());
+                    let place = format!("{}, row {}", self.place, self.rows.start + texts.len());
                     torn(place, "a text in UTF-8", "bytes that are not UTF-8")
                 })?;
                 texts.push(text.to_owned());

@@ -71,7 +71,7 @@ fn every_encoding_and_codec_of_pyarrow_gives_the_same_table() {
             bits.extend_from_slice(bytes);
             Ok(())
         };
-        column.each_block(&mut Load::new(&mut silent()), &mut put).unwrap();
+        column.each_block(1, &mut Load::new(&mut silent()), &mut put).unwrap();
         assert_eq!(bits, (0..N).map(|row| u8::from(row % 4 == 0)).collect::<Vec<_>>(), "{name}");
         assert_eq!(get("other").dtype, Dtype::Other("a structure".into()));
     }

@@ -124,6 +124,12 @@ pub fn run(args: &Import) -> Result<()> {
     } else {
         say(format_args!("{} added, {} there already", several(taken.added, "answer"), taken.same));
     }
+    if taken.remarks > 0 {
+        say(format_args!("{} with a note or a flag", several(taken.remarks, "image")));
+    }
+    if taken.guides > 0 {
+        say(format_args!("{} of classes", several(taken.guides, "description or example")));
+    }
     if !taken.new_classes.is_empty() {
         say(format_args!("new classes: {}", taken.new_classes.join(", ")));
     }

@@ -17,6 +17,7 @@ pub mod run;
 pub mod scale;
 pub mod set;
 pub mod status;
+mod stream;
 pub mod train;
 
 /// A probability to six places, which is more than it is worth.

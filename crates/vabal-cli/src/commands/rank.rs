@@ -4,6 +4,7 @@
 
 pub(super) mod pool;
 mod show;
+mod streamed;
 pub(crate) mod write;
 
 use std::ffi::OsString;
@@ -192,7 +193,19 @@ struct Chosen {
     facts: Facts,
 }
 
+fn nothing(labelled: usize) -> Error {
+    Error::input("there is no row to choose from")
+        .at("--unlabelled")
+        .expected("at least 1 row, without a label where --labelled is not given")
+        .got(format!("0 rows, and {labelled} with a label"))
+        .hint("give −1 (or NaN) as the label of rows to choose from, or the labelled rows as --labelled")
+        .into()
+}
+
 fn choose(args: &Rank, chooser: &Chooser, progress: &mut vabal::Progress<'_>) -> Result<Chosen> {
+    if let Some(chosen) = streamed::choose(args, progress)? {
+        return Ok(chosen);
+    }
     let pool = pool(args, chooser, progress)?;
     let (name, cold) = match pool.cold_start(chooser.strategy(), progress)? {
         Some((name, strategy)) => (name, Some(Chooser::Strategy(strategy))),
@@ -203,12 +216,7 @@ fn choose(args: &Rank, chooser: &Chooser, progress: &mut vabal::Progress<'_>) ->
     let (needs, of_labelled) = (strategy.needs(), strategy.needs_of_labelled());
     pool.require(name, needs, of_labelled)?;
     if pool.candidates() == 0 {
-        return Err(Error::input("there is no row to choose from")
-            .at("--unlabelled")
-            .expected("at least 1 row, without a label where --labelled is not given")
-            .got(format!("0 rows, and {} with a label", pool.labels().len()))
-            .hint("give −1 (or NaN) as the label of rows to choose from, or the labelled rows as --labelled")
-            .into());
+        return Err(nothing(pool.labels().len()));
     }
     // Probabilities and predictions, where there are some, also tell what a selection means.
     let also = Needs::PROBABILITIES.and(Needs::PREDICTED);

@@ -16,4 +16,5 @@ mod rank;
 mod report;
 mod resume;
 mod scale;
+mod streamed;
 mod support;

@@ -214,6 +214,8 @@ pub struct Array {
     pub(super) name: String,
     pub(super) place: String,
     pub(super) shape: Vec<usize>,
+    /// The number of its first row, for messages, and for ids where there are none.
+    pub(super) first: usize,
     source: Box<dyn Source>,
 }
 
@@ -225,7 +227,8 @@ impl Array {
 
     /// An array that is read when it is needed.
     pub fn from_source(name: &str, shape: impl Into<Vec<usize>>, source: impl Source + 'static) -> Self {
-        Self { name: name.into(), place: name.into(), shape: shape.into(), source: Box::new(source) }
+        let (place, shape, source) = (name.into(), shape.into(), Box::new(source));
+        Self { name: name.into(), place, shape, first: 0, source }
     }
 
     /// The rows of `parts`, each behind those of the part before, under the name of the first: a
@@ -260,6 +263,13 @@ impl Array {
     #[must_use]
     pub fn at(self, place: impl fmt::Display) -> Self {
         Self { place: place.to_string(), ..self }
+    }
+
+    /// The same as the rows from `first` on of a larger array: rows are called by their numbers in
+    /// that.
+    #[must_use]
+    pub fn from_row(self, first: usize) -> Self {
+        Self { first, ..self }
     }
 
     pub(super) fn floats(&self, progress: &mut Progress<'_>) -> Result<Arc<dyn Store<f32>>> {

@@ -55,7 +55,7 @@ impl Classes {
     /// Labels, with none for −1.
     pub(super) fn labels(&self, array: &Array, progress: &mut Progress<'_>) -> Result<Vec<Option<Label>>> {
         let wrong = |row: usize, what: &str, expected: String, got: &dyn fmt::Display| -> Error {
-            let place = format!("{}, row {row}", array.place);
+            let place = format!("{}, row {}", array.place, array.first + row);
             let hint = "count the classes from 0, or say what they are called";
             Error::input(what).at(place).expected(expected).got(got).hint(hint).into()
         };

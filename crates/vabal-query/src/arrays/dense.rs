@@ -5,9 +5,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use ndarray::{Array, ArrayView, ArrayView2, Dimension};
+use ndarray::{Array, Array2, ArrayView, ArrayView2, Dimension};
 use rayon::prelude::*;
 
 use super::Store;
@@ -57,6 +58,16 @@ impl<T: Clone, D: Dimension> Dense<'_, T, D> {
     #[cfg(test)]
     pub(super) fn is_copied(&self) -> bool {
         matches!(&self.values, Held::Picked(.., copy) if copy.get().is_some())
+    }
+
+    /// The same array, borrowed where it is owned.
+    pub(super) fn borrow(&self) -> Dense<'_, T, D> {
+        let values = match &self.values {
+            Held::Alone(values) => Held::Alone(Cow::Borrowed(values)),
+            Held::Shared(store, first) => Held::Shared(store.clone(), *first),
+            Held::Picked(store, rows, _) => Held::Picked(store.clone(), rows.clone(), OnceLock::new()),
+        };
+        Dense { values, shape: self.shape.clone() }
     }
 
     /// Row by row, without a copy.
@@ -118,6 +129,16 @@ impl<'a, T> ArrayRows<'a, T> {
     /// One row, [lines, columns].
     pub fn matrix(&self, row: usize) -> ArrayView2<'a, T> {
         ArrayView2::from_shape((self.lines, self.columns), self.row(row)).expect("a row of its own shape")
+    }
+
+    /// Some rows of an array [n, d], one under the other.
+    pub fn gather(&self, rows: Range<usize>) -> Array2<T>
+    where
+        T: Clone,
+    {
+        let shape = (rows.len(), self.columns);
+        let values = rows.flat_map(|row| self.row(row)).cloned().collect();
+        Array2::from_shape_vec(shape, values).expect("rows of one width")
     }
 
     /// All of them.

@@ -38,6 +38,8 @@ pub(super) struct Arrays {
     given: Vec<String>,
     pub arrays: BTreeMap<Name, Array>,
     pub rows: usize,
+    /// The number of the first row.
+    pub first: usize,
     /// What the rows are called, and the ids that says within the group.
     pub names: Option<(Names, Vec<Id>)>,
     pub predicted: Option<Vec<Option<Label>>>,
@@ -48,6 +50,7 @@ impl Arrays {
         let given = group.arrays.iter().map(|array| array.name.clone()).collect();
         let mut arrays: BTreeMap<Name, Array> = BTreeMap::new();
         let mut first: Option<(String, usize)> = None;
+        let behind = group.arrays.first().map_or(0, |array| array.first);
         for array in group.arrays {
             let Some(name) = Name::of(&array.name) else { continue };
             if let Some(Array { place, .. }) = arrays.get(&name) {
@@ -77,7 +80,8 @@ impl Arrays {
         let rows = first.map_or(0, |(_, rows)| rows);
         let names = arrays.get(&Name::Ids).map(|array| names(array, progress)).transpose()?;
         let predicted = arrays.get(&Name::Predicted).map(|array| classes.labels(array, progress));
-        Ok(Self { place: group.place, given, rows, names, predicted: predicted.transpose()?, arrays })
+        let predicted = predicted.transpose()?;
+        Ok(Self { place: group.place, given, rows, first: behind, names, predicted, arrays })
     }
 
     /// The labels, as far as they are given.
@@ -145,8 +149,10 @@ impl Arrays {
     /// Row and id, as a person finds them.
     pub fn row(&self, row: usize) -> String {
         match self.names.as_ref().map(|(names, _)| names.name(row)) {
-            Some(name) if name != row.to_string() => format!("row {row}, id {name}"),
-            _ => format!("row {row}"),
+            Some(name) if name != (self.first + row).to_string() => {
+                format!("row {}, id {name}", self.first + row)
+            }
+            _ => format!("row {}", self.first + row),
         }
     }
 
@@ -180,7 +186,7 @@ fn width(row: &[usize]) -> Option<usize> {
 fn names(array: &Array, progress: &mut Progress<'_>) -> Result<(Names, Vec<Id>)> {
     let none = |row: usize| -> Error {
         Error::input("an id is missing")
-            .at(format!("{}, row {row}", array.place))
+            .at(format!("{}, row {}", array.place, array.first + row))
             .expected("whole numbers or texts")
             .got("none")
             .hint("leave the array out, and rows are called by their numbers")
@@ -199,7 +205,7 @@ fn names(array: &Array, progress: &mut Progress<'_>) -> Result<(Names, Vec<Id>)>
     match names.ids() {
         Ok(ids) => Ok((names, ids)),
         Err((first, second)) => Err(Error::input("duplicate id")
-            .at(format!("{}, rows {first} and {second}", array.place))
+            .at(format!("{}, rows {} and {}", array.place, array.first + first, array.first + second))
             .expected("ids that do not repeat")
             .got(names.name(first))
             .hint("leave out rows that are there twice, or the ids")

@@ -121,7 +121,7 @@ impl Pool {
     #[must_use]
     pub fn rows(&self, ids: &[Id]) -> Vec<usize> {
         if self.groups[0].names.is_none() {
-            return ids.iter().map(|&id| id as usize).collect();
+            return ids.iter().map(|&id| (id as usize).saturating_sub(self.groups[0].first)).collect();
         }
         let rows: HashMap<Id, usize> =
             self.unlabelled.ids.iter().copied().zip(self.unlabelled.rows.iter()).collect();
@@ -134,7 +134,7 @@ impl Pool {
         let rows = self.rows(ids);
         match &self.groups[0].names {
             Some((names, _)) => names.rows(&rows),
-            None => Names::Numbers(rows.into_iter().map(|row| row as i64).collect()),
+            None => Names::Numbers(rows.into_iter().map(|row| (self.groups[0].first + row) as i64).collect()),
         }
     }
 
@@ -144,6 +144,12 @@ impl Pool {
     pub fn candidate_names(&self) -> Option<Names> {
         let rows: Vec<usize> = self.unlabelled.rows.iter().collect();
         self.groups[0].names.as_ref().map(|(names, _)| names.rows(&rows))
+    }
+
+    /// Whether the labelled rows have names of their own, in an array `ids`.
+    #[must_use]
+    pub fn labelled_are_named(&self) -> bool {
+        self.groups[self.labelled.group].names.is_some()
     }
 
     /// Checks that every array is there that a strategy called `strategy` needs.
@@ -352,8 +358,8 @@ fn ids(groups: &[Arrays]) -> Result<Vec<Vec<Id>>> {
     };
     let labelled = groups.get(1);
     let Some((names, ids)) = &groups[0].names else {
-        let count = labelled.map_or(0, |group| group.rows);
-        return Ok(vec![behind(0, rows), behind(rows as Id, count)]);
+        let (first, count) = (groups[0].first as Id, labelled.map_or(0, |group| group.rows));
+        return Ok(vec![behind(first, rows), behind(first + rows as Id, count)]);
     };
     let Some((others, _)) = labelled.and_then(|group| group.names.as_ref()) else {
         let next = ids.iter().max().map_or(0, |largest| largest + 1);

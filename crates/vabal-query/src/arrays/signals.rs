@@ -116,6 +116,15 @@ impl<'a> Signals<'a> {
         Self { ids, ..Self::default() }
     }
 
+    /// The same rows with other ids.
+    ///
+    /// # Errors
+    /// A number of ids that is not the number of rows.
+    pub fn with_ids(self, ids: Vec<Id>) -> Result<Self> {
+        self.check_rows("other ids", ids.len())?;
+        Ok(Self { ids, ..self })
+    }
+
     /// Adds the predicted labels \[n\], for when there are no probabilities.
     ///
     /// # Errors
@@ -376,6 +385,36 @@ impl<'a> Signals<'a> {
         Ok(stages.iter().map(|stage| stage.view()).collect())
     }
 
+    /// The features of every stage of each row [d_l], read where they lie.
+    ///
+    /// # Errors
+    /// They were not given.
+    pub(crate) fn stage_rows(&self) -> Result<Vec<ArrayRows<'_, f32>>> {
+        let stages = self.stages.as_ref().ok_or_else(|| missing("features"))?;
+        Ok(stages.iter().map(Dense::rows).collect())
+    }
+
+    /// The features of every stage of each row [d_l], every value finite, read where they lie.
+    ///
+    /// # Errors
+    /// They were not given; the first value that is wrong, by the id of its row.
+    pub(crate) fn checked_stage_rows(&self) -> Result<Vec<ArrayRows<'_, f32>>> {
+        let stages = self.stage_rows()?;
+        for (l, stage) in stages.iter().enumerate() {
+            self.check_features(*stage, l + 1)?;
+        }
+        Ok(stages)
+    }
+
+    /// The ids and the features of every stage, borrowed.
+    ///
+    /// # Errors
+    /// They were not given.
+    pub(crate) fn features_alone(&self) -> Result<Signals<'_>> {
+        let stages = self.stages.as_ref().ok_or_else(|| missing("features"))?;
+        Signals::new(self.ids.clone()).with_stages(stages.iter().map(Dense::borrow).collect())
+    }
+
     /// The features of the last stage, [n, d].
     ///
     /// # Errors
@@ -450,9 +489,7 @@ impl<'a> Signals<'a> {
     /// # Errors
     /// They were not given; the first value that is wrong, by the id of its row.
     pub fn checked_stages(&self) -> Result<Vec<ArrayView2<'_, f32>>> {
-        for (l, stage) in self.stages.iter().flatten().enumerate() {
-            self.check_features(stage.rows(), l + 1)?;
-        }
+        self.checked_stage_rows()?;
         self.stages()
     }
 

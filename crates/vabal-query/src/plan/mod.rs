@@ -148,6 +148,12 @@ impl Plan {
         Ok(Top::new(self.n, if quotas { self.labelled.len() } else { 1 }))
     }
 
+    /// The number of features of a row, where the plan says it.
+    #[must_use]
+    pub fn features(&self) -> Option<usize> {
+        self.arrays.get("gaussian.origin").map(Array2::ncols)
+    }
+
     /// SHA-256 of its bytes, in hexadecimal digits: what scores are of.
     ///
     /// # Errors

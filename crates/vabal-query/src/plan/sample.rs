@@ -47,6 +47,14 @@ impl Sample {
         }
     }
 
+    /// Adds what another one has, of other parts.
+    pub fn merge(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        while self.rows.len() > self.size {
+            self.rows.pop();
+        }
+    }
+
     /// The rows that are in the sample, by part, ascending.
     #[must_use]
     pub fn rows(self) -> BTreeMap<usize, Vec<usize>> {

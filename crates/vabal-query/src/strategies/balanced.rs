@@ -6,7 +6,7 @@
 //! ```
 //! use ndarray::array;
 //! use vabal_query::strategies::balanced::Balanced;
-//! use vabal_query::strategies::uncertainty::{Measure, Uncertainty};
+//! use vabal_query::strategies::uncertainty::{Criterion, Uncertainty};
 //! use vabal_query::progress::silent;
 //! use vabal_query::{Query, Seed, Signals, Strategy};
 //!
@@ -14,7 +14,7 @@
 //!     .with_probabilities(array![[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])?;
 //! let labelled = Signals::new(vec![0, 1]);
 //! let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[0, 0], classes: 2, n: 1, seed: Seed::new(1) };
-//! let chosen = Balanced::of(Box::new(Uncertainty(Measure::Entropy))).select(&query, &mut silent())?;
+//! let chosen = Balanced::of(Box::new(Uncertainty(Criterion::Entropy))).select(&query, &mut silent())?;
 //! assert_eq!(chosen.ids, [12]); // class 1 has no label yet
 //!
 //! # Ok::<(), vabal_query::Error>(())

@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use ndarray::array;
-//! use vabal_query::strategies::committee::{Committee, Measure, Settings};
+//! use vabal_query::strategies::committee::{Committee, Disagreement, Settings};
 //! use vabal_query::progress::silent;
 //! use vabal_query::{Query, Seed, Signals, Strategy};
 //!
@@ -14,7 +14,7 @@
 //!     .with_committee(array![[[0.9, 0.1], [0.1, 0.9]], [[0.5, 0.5], [0.5, 0.5]]])?;
 //! let labelled = Signals::default();
 //! let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[], classes: 2, n: 1, seed: Seed::new(1) };
-//! let chosen = Committee(Settings { measure: Measure::MutualInformation, members: 2 }).select(&query, &mut silent())?;
+//! let chosen = Committee(Settings { measure: Disagreement::MutualInformation, members: 2 }).select(&query, &mut silent())?;
 //! assert_eq!(chosen.ids, [10]); // its two members disagree
 //! # Ok::<(), vabal_query::Error>(())
 //! ```
@@ -32,7 +32,7 @@ use crate::{Needs, Query, Selection, Signals, Strategy, StrategySettings, Table,
 /// How disagreement is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Measure {
+pub enum Disagreement {
     /// 1 − the share of the members that vote for the class of most votes.
     #[default]
     VariationRatio,
@@ -47,14 +47,14 @@ pub enum Measure {
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// How disagreement is measured.
-    pub measure: Measure,
+    pub measure: Disagreement,
     /// M, classifiers in the committee, the round's own among them.
     pub members: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { measure: Measure::default(), members: 5 }
+        Self { measure: Disagreement::default(), members: 5 }
     }
 }
 
@@ -121,7 +121,7 @@ impl RowScore for Committee {
         let of = disagreement(members, "score", progress)?;
         let terms = columns(&of);
         let information = of.iter().map(|d| d.information);
-        if self.0.measure == Measure::MutualInformation {
+        if self.0.measure == Disagreement::MutualInformation {
             return Ok(Scored { scores: information.collect(), terms, ..Scored::default() });
         }
         let votes = (0..of.len()).into_par_iter();
@@ -134,7 +134,7 @@ impl RowScore for Committee {
     }
 }
 
-impl Measure {
+impl Disagreement {
     /// The disagreement of the votes of the members, whose probabilities are [M, C].
     fn of_votes(self, members: ndarray::ArrayView2<'_, f32>) -> f64 {
         let mut votes: Vec<u32> = members.rows().into_iter().map(|p| argmax(p.iter().copied())).collect();

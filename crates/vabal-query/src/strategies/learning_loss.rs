@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adam::Adam;
 use super::layers::{Builder, HiddenLayer, HiddenTape, Linear, resize};
+use crate::arrays::ArrayRows;
 use crate::error::{Error, Result, within};
 use crate::kernels::Real;
 use crate::progress::{Event, Progress, report};
@@ -170,13 +171,13 @@ struct Scale(Vec<(Vec<f32>, Vec<f32>)>);
 
 impl Scale {
     /// Summed in the order of `rows`, all of them.
-    fn of(stages: &[ArrayView2<'_, f32>], rows: &[usize]) -> Self {
+    fn of(stages: &[ArrayRows<'_, f32>], rows: &[usize]) -> Self {
         let n = rows.len() as f64;
-        let of = |stage: &ArrayView2<'_, f32>| {
-            let columns = stage.columns().into_iter().map(|column| {
-                let mean = rows.iter().map(|&row| f64::from(column[row])).sum::<f64>() / n;
-                let variance =
-                    rows.iter().map(|&row| (f64::from(column[row]) - mean).powi(2)).sum::<f64>() / n;
+        let of = |stage: &ArrayRows<'_, f32>| {
+            let columns = (0..stage.columns()).map(|column| {
+                let value = |row: &usize| f64::from(stage.row(*row)[column]);
+                let mean = rows.iter().map(value).sum::<f64>() / n;
+                let variance = rows.iter().map(|row| (value(row) - mean).powi(2)).sum::<f64>() / n;
                 (mean as f32, if variance > 0.0 { variance.sqrt() as f32 } else { 1.0 })
             });
             columns.unzip()
@@ -185,9 +186,9 @@ impl Scale {
     }
 
     /// The given rows of every stage, scaled, into `to`.
-    fn gather(&self, stages: &[ArrayView2<'_, f32>], rows: &[usize], to: &mut [Array2<f32>]) {
+    fn gather(&self, stages: &[ArrayRows<'_, f32>], rows: &[usize], to: &mut [Array2<f32>]) {
         for ((stage, (mean, deviation)), to) in stages.iter().zip(&self.0).zip(to) {
-            resize(to, rows.len(), stage.ncols());
+            resize(to, rows.len(), stage.columns());
             for (mut to, &row) in to.rows_mut().into_iter().zip(rows) {
                 let columns = to.iter_mut().zip(stage.row(row)).zip(mean).zip(deviation);
                 columns.for_each(|(((to, &value), &mean), &deviation)| *to = (value - mean) / deviation);
@@ -198,8 +199,8 @@ impl Scale {
 
 /// The classifier's cross-entropy on every labelled image.
 fn losses(query: &Query<'_>) -> Result<Vec<f64>> {
-    let p = query.labelled.probabilities()?;
-    let of = |(row, &label): (usize, &u32)| -f64::from(p[[row, label as usize]]).max(1e-12).ln();
+    let p = query.labelled.probability_rows()?;
+    let of = |(row, &label): (usize, &u32)| -f64::from(p.row(row)[label as usize]).max(1e-12).ln();
     Ok(query.labels.iter().enumerate().map(of).collect())
 }
 
@@ -212,6 +213,10 @@ impl Strategy for LearningLoss {
         Needs::STAGES.and(Needs::PROBABILITIES)
     }
 
+    fn reads_rows(&self) -> bool {
+        true
+    }
+
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         if query.labelled.len() < 2 {
             return Err(Error::input("learning loss learns from labelled images, and there are too few")
@@ -220,8 +225,8 @@ impl Strategy for LearningLoss {
                 .hint("choose the first images with random, typiclust or core-set")
                 .into());
         }
-        let unlabelled = query.unlabelled.checked_stages()?;
-        let labelled = query.labelled.checked_stages()?;
+        let unlabelled = query.unlabelled.checked_stage_rows()?;
+        let labelled = query.labelled.checked_stage_rows()?;
         let scale = Scale::of(&labelled, &query.labelled.rows_by_id());
         let module = self.fit(query, &labelled, &scale, progress)?;
         let scores = module.score(&unlabelled, &scale, progress)?;
@@ -234,13 +239,13 @@ impl LearningLoss {
     fn fit(
         &self,
         query: &Query<'_>,
-        labelled: &[ArrayView2<'_, f32>],
+        labelled: &[ArrayRows<'_, f32>],
         scale: &Scale,
         progress: &mut Progress<'_>,
     ) -> Result<Module<f32>> {
         let Settings { width, steps, batch, learning_rate, margin } = self.0;
         let losses = losses(query)?;
-        let widths: Vec<usize> = labelled.iter().map(|stage| stage.ncols()).collect();
+        let widths: Vec<usize> = labelled.iter().map(|stage| stage.columns()).collect();
         let mut module = Module::<f32>::new(&widths, width, query.seed);
         let (mut tape, mut adam) = (module.tape(), Adam::new(module.parameters.len()));
         let mut gradient = vec![0.0; module.parameters.len()];
@@ -276,12 +281,12 @@ impl LearningLoss {
 impl Module<f32> {
     fn score(
         &self,
-        stages: &[ArrayView2<'_, f32>],
+        stages: &[ArrayRows<'_, f32>],
         scale: &Scale,
         progress: &mut Progress<'_>,
     ) -> Result<Vec<f64>> {
         let (mut tape, mut features) = (self.tape(), vec![Array2::default((0, 0)); stages.len()]);
-        let total = stages[0].nrows();
+        let total = stages[0].len();
         let mut scores = Vec::with_capacity(total);
         for first in (0..total).step_by(BLOCK) {
             // Blocks of one shape, the last one filled up with its last row: how a product sums
@@ -416,7 +421,8 @@ mod tests {
         let stages = widths.map(|width| Array2::from_shape_fn((rows, width), |(_, j)| (j as f32).sin()));
         let scale = Scale(widths.map(|width| (vec![0.0; width], vec![1.0; width])).to_vec());
         for rows in [1, 5, BLOCK, rows] {
-            let stages: Vec<_> = stages.iter().map(|stage| stage.slice(ndarray::s![..rows, ..])).collect();
+            let stages: Vec<ArrayRows<'_, f32>> =
+                stages.iter().map(|stage| stage.slice(ndarray::s![..rows, ..]).into()).collect();
             let scores = module.score(&stages, &scale, &mut crate::progress::silent()).unwrap();
             assert_eq!(scores, vec![scores[0]; rows]);
         }

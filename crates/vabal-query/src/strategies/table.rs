@@ -15,7 +15,7 @@
 use serde_json::Value;
 
 use super::settings::{PRESET, Spec, StrategySettings, Values, refused, values};
-use super::uncertainty::{Measure, Uncertainty};
+use super::uncertainty::{Criterion, Uncertainty};
 use super::vabal_paper::{self, Bundle, Preset};
 use super::{
     badge, balanced, bald, committee, core_set, galaxy, learning_loss, probcover, random, similar, typiclust,
@@ -96,7 +96,7 @@ pub struct Table {
     more: &'static [Row],
 }
 
-fn ensemble(measure: committee::Measure) -> Values {
+fn ensemble(measure: committee::Disagreement) -> Values {
     values(&committee::Settings { measure, ..Default::default() })
 }
 
@@ -108,9 +108,9 @@ fn bundle(preset: Preset) -> Values {
 pub const STRATEGIES: Table = Table {
     rows: &[
         Row::plain("random", || Box::new(random::Random)),
-        Row::plain("entropy", || Box::new(Uncertainty(Measure::Entropy))),
-        Row::plain("margin", || Box::new(Uncertainty(Measure::Margin))),
-        Row::plain("least-confidence", || Box::new(Uncertainty(Measure::LeastConfidence))),
+        Row::plain("entropy", || Box::new(Uncertainty(Criterion::Entropy))),
+        Row::plain("margin", || Box::new(Uncertainty(Criterion::Margin))),
+        Row::plain("least-confidence", || Box::new(Uncertainty(Criterion::LeastConfidence))),
         Row::new::<bald::Settings>("bald"),
         Row::new::<bald::PowerSettings>("power-bald"),
         Row::new::<bald::BatchSettings>("batch-bald"),
@@ -122,13 +122,13 @@ pub const STRATEGIES: Table = Table {
         Row::new::<similar::Settings>("similar"),
         Row::new::<learning_loss::Settings>("learning-loss"),
         Row::preset::<committee::Settings>("ensemble-variation-ratio", "ensemble", || {
-            ensemble(committee::Measure::VariationRatio)
+            ensemble(committee::Disagreement::VariationRatio)
         }),
         Row::preset::<committee::Settings>("ensemble-vote-entropy", "ensemble", || {
-            ensemble(committee::Measure::VoteEntropy)
+            ensemble(committee::Disagreement::VoteEntropy)
         }),
         Row::preset::<committee::Settings>("ensemble-mutual-information", "ensemble", || {
-            ensemble(committee::Measure::MutualInformation)
+            ensemble(committee::Disagreement::MutualInformation)
         }),
         Row::preset::<balanced::Settings>("balanced-entropy", balanced::KIND, || {
             values(&balanced::Settings::default())

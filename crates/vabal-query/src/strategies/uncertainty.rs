@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use ndarray::array;
-//! use vabal_query::strategies::uncertainty::{Measure, Uncertainty};
+//! use vabal_query::strategies::uncertainty::{Criterion, Uncertainty};
 //! use vabal_query::progress::silent;
 //! use vabal_query::{Query, Seed, Signals, Strategy};
 //!
@@ -11,7 +11,7 @@
 //!     .with_probabilities(array![[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])?;
 //! let labelled = Signals::default();
 //! let query = Query { unlabelled: &unlabelled, labelled: &labelled, labels: &[], classes: 2, n: 1, seed: Seed::new(1) };
-//! let chosen = Uncertainty(Measure::Margin).select(&query, &mut silent())?;
+//! let chosen = Uncertainty(Criterion::Margin).select(&query, &mut silent())?;
 //! assert_eq!(chosen.ids, [11]);
 //! # Ok::<(), vabal_query::Error>(())
 //! ```
@@ -30,7 +30,7 @@ const BLOCK: usize = 1024;
 
 /// Which measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Measure {
+pub enum Criterion {
     /// −Σ p log p, in nats.
     Entropy,
     /// Minus the gap between the two largest probabilities, in [−1, 0].
@@ -41,17 +41,17 @@ pub enum Measure {
 
 /// Asks for the images whose probabilities are the most uncertain by the given measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Uncertainty(pub Measure);
+pub struct Uncertainty(pub Criterion);
 
-impl Measure {
+impl Criterion {
     /// The uncertainty of one row of probabilities, of which `largest` and `next` are the two
     /// largest; larger is more uncertain. Entropy is right to about 1e-6 of its size.
     #[inline(always)]
     fn of(self, probabilities: &[f32], largest: f32, next: f32) -> f64 {
         match self {
-            Measure::Entropy => entropy_of(probabilities),
-            Measure::Margin => f64::from(next) - f64::from(largest),
-            Measure::LeastConfidence => 1.0 - f64::from(largest),
+            Criterion::Entropy => entropy_of(probabilities),
+            Criterion::Margin => f64::from(next) - f64::from(largest),
+            Criterion::LeastConfidence => 1.0 - f64::from(largest),
         }
     }
 }

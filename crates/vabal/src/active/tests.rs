@@ -65,7 +65,7 @@ impl Strategy for Answers {
     }
 }
 
-fn ask(strategy: &dyn Strategy, pool: &Pool, n: usize, seed: Seed) -> Result<Selection> {
+fn ask(strategy: &dyn Strategy, pool: &Partition, n: usize, seed: Seed) -> Result<Selection> {
     let lens = Lens { learner: &Teacher, classifier: &Fixed, seed };
     let (unlabelled, labelled) = look(lens, pool, strategy, &mut silent())?;
     choose(strategy, pool, (&unlabelled, &labelled), 2, n, seed, &mut silent())
@@ -84,7 +84,7 @@ proptest! {
         let ids: Vec<Id> = ids.into_iter().collect();
         let mut everything = ids.clone();
         everything.sort_unstable();
-        let mut pool = Pool::new(&ids).unwrap();
+        let mut pool = Partition::new(&ids).unwrap();
         let seed = Seed::new(seed);
         let first = pool.draw(initial.min(ids.len()), seed).unwrap();
         pool.learn(&first, &vec![0; first.len()]).unwrap();
@@ -103,13 +103,13 @@ proptest! {
 #[test]
 fn the_order_in_which_a_pool_is_listed_changes_no_first_pool() {
     let (up, down): (Vec<Id>, Vec<Id>) = ((0..50).collect(), (0..50).rev().collect());
-    let draw = |ids: &[Id]| Pool::new(ids).unwrap().draw(10, Seed::new(3)).unwrap();
+    let draw = |ids: &[Id]| Partition::new(ids).unwrap().draw(10, Seed::new(3)).unwrap();
     assert_eq!(draw(&up), draw(&down));
 }
 
 #[test]
 fn a_strategy_that_repeats_or_invents_or_falls_short_is_stopped() {
-    let mut pool = Pool::new(&[1, 2, 3, 4]).unwrap();
+    let mut pool = Partition::new(&[1, 2, 3, 4]).unwrap();
     pool.learn(&[4], &[0]).unwrap();
     for (answer, part) in
         [(vec![1, 1], "twice"), (vec![1, 4], "id 4"), (vec![1, 9], "id 9"), (vec![1], "another number")]
@@ -122,18 +122,18 @@ fn a_strategy_that_repeats_or_invents_or_falls_short_is_stopped() {
 
 #[test]
 fn a_refused_answer_moves_nothing() {
-    let mut pool = Pool::new(&[1, 2, 3]).unwrap();
+    let mut pool = Partition::new(&[1, 2, 3]).unwrap();
     let before = pool.clone();
     assert!(pool.learn(&[1, 7], &[0, 0]).is_err());
     assert!(pool.learn(&[1, 1], &[0, 0]).is_err());
     assert!(pool.learn(&[1, 2], &[0]).is_err());
     assert_eq!(pool, before);
-    assert!(Pool::new(&[5, 5]).is_err());
+    assert!(Partition::new(&[5, 5]).is_err());
 }
 
 #[test]
 fn a_first_pool_larger_than_the_pool_says_both_numbers() {
-    let error = Pool::new(&[1, 2]).unwrap().draw(3, Seed::new(1)).unwrap_err().to_string();
+    let error = Partition::new(&[1, 2]).unwrap().draw(3, Seed::new(1)).unwrap_err().to_string();
     assert!(error.contains("at most 2") && error.contains("got: 3"), "{error}");
 }
 
@@ -198,7 +198,7 @@ impl Classifier for Dropping {
 #[test]
 fn draws_come_from_a_network_trained_with_their_dropout() {
     use crate::query::strategies::bald::{Bald, Settings};
-    let mut pool = Pool::new(&[1, 2, 3]).unwrap();
+    let mut pool = Partition::new(&[1, 2, 3]).unwrap();
     pool.learn(&[2], &[0]).unwrap();
     let strategy = Bald(Settings { draws: 4, dropout: 0.25 });
     for (of_round, expected) in [(0.25, 0.25_f32), (0.0, 0.25), (0.5, 0.25)] {
@@ -223,7 +223,7 @@ fn draws_come_from_a_network_trained_with_their_dropout() {
 #[test]
 fn a_committee_is_the_rounds_own_classifier_and_others_from_other_seeds() {
     use crate::query::strategies::committee::{Committee, Settings};
-    let pool = Pool::new(&[1, 2, 3]).unwrap();
+    let pool = Partition::new(&[1, 2, 3]).unwrap();
     let strategy = Committee(Settings { members: 3, ..Settings::default() });
     let learner = Noting::default();
     let lens = Lens { learner: &learner, classifier: &Dropping(0.9), seed: Seed::new(3) };

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::measure::machine;
 use super::record::{Pick, Summary};
 use super::store::Store;
-use crate::active::{HiddenLabels, Oracle, Pool};
+use crate::active::{HiddenLabels, Oracle, Partition};
 use crate::config::Config;
 use crate::data::{DataSet, Items};
 use crate::device::Device;
@@ -25,7 +25,7 @@ pub(super) fn first_pools<T: Items>(config: &Config, data: &DataSet<T>) -> Resul
 
 /// The first pool of a seed, with its answers.
 fn first_pool<T: Items>(config: &Config, data: &DataSet<T>, seed: u64) -> Result<Vec<Pick>> {
-    let ids = Pool::new(&data.pool)?.draw(config.rounds.initial, Seed::new(seed))?;
+    let ids = Partition::new(&data.pool)?.draw(config.rounds.initial, Seed::new(seed))?;
     let labels = HiddenLabels(&data.items).label(&ids)?;
     if labels.iter().all(|label| Some(label) == labels.first()) {
         let class = labels.first().map_or("", |&label| &data.items.classes()[label as usize]);

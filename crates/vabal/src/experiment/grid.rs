@@ -24,7 +24,7 @@ use super::record::{Asked, Phase, Pick, RoundRecord, RunRecord, Summary};
 use super::run::{Outcome, outcome};
 use super::store::{Progressed, Store};
 use super::thumbnail::{self, Thumbnail};
-use crate::active::{Classifier, HiddenLabels, Learner, Lens, Oracle, Pool, Role, choose, look};
+use crate::active::{Classifier, HiddenLabels, Learner, Lens, Oracle, Partition, Role, choose, look};
 use crate::config::{self, Config};
 use crate::data::{DataSet, Items};
 use crate::device::Device;
@@ -267,7 +267,7 @@ impl<'a, T: Items> Grid<'a, T> {
     fn run(&self, progressed: Progressed, worker: &mut Worker<'a>) -> Result<()> {
         let Progressed { run, initial, mut record } = progressed;
         let strategy = self.strategy(&record.strategy)?;
-        let mut pool = Pool::new(&self.data.pool)?;
+        let mut pool = Partition::new(&self.data.pool)?;
         learn(&mut pool, &initial)?;
         for round in self.rounds() {
             let mut classifier = None;
@@ -312,7 +312,7 @@ impl<'a, T: Items> Grid<'a, T> {
         run: i64,
         so_far: &RunRecord,
         round: usize,
-        pool: &Pool,
+        pool: &Partition,
         worker: &mut Worker<'a>,
     ) -> Result<(RoundRecord, Option<Rc<dyn Classifier + 'a>>)> {
         let (name, seed) = (so_far.strategy.as_str(), so_far.seed);
@@ -382,7 +382,7 @@ impl<'a, T: Items> Grid<'a, T> {
         run: i64,
         so_far: &RunRecord,
         round: usize,
-        pool: &Pool,
+        pool: &Partition,
         (strategy, classifier): (&dyn Strategy, Option<Rc<dyn Classifier + 'a>>),
         worker: &mut Worker<'a>,
     ) -> Result<RoundRecord> {
@@ -487,7 +487,7 @@ impl<'a, T: Items> Grid<'a, T> {
         &self,
         so_far: &RunRecord,
         round: usize,
-        pool: &Pool,
+        pool: &Partition,
         listener: &mut Listener<'_, '_>,
     ) -> Result<Rc<dyn Classifier + 'a>> {
         let path = self.weights(so_far, round);
@@ -508,7 +508,7 @@ fn own(phase: &Phase) -> bool {
     phase.name == TRAIN || phase.name == EVALUATE
 }
 
-fn learn(pool: &mut Pool, picks: &[Pick]) -> Result<()> {
+fn learn(pool: &mut Partition, picks: &[Pick]) -> Result<()> {
     let (ids, labels): (Vec<Id>, Vec<Label>) = picks.iter().map(|pick| (pick.id, pick.label)).unzip();
     pool.learn(&ids, &labels)
 }

@@ -475,10 +475,10 @@ fn the_bound_asks_for_the_rarest_class_and_only_an_experiment_has_it() {
 
 #[test]
 fn a_strategy_that_ranks_the_pool_asks_the_same_whether_it_ranks_all_of_it_or_the_batch_alone() {
-    use crate::active::{Lens, Pool, choose, look};
+    use crate::active::{Lens, Partition, choose, look};
     let (data, settings) = (rows(), crate::query::head::Settings::default());
     let heads = Heads { features: data.items.items(), classes: 3, strength: Strength::Fixed(&settings) };
-    let mut pool = Pool::new(&data.pool).unwrap();
+    let mut pool = Partition::new(&data.pool).unwrap();
     let first: Vec<Id> = (0..20).collect();
     pool.learn(&first, &first.iter().map(|&id| data.items.label(id)).collect::<Vec<_>>()).unwrap();
     let seed = Seed::new(3);

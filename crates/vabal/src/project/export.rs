@@ -143,7 +143,9 @@ impl Project {
         let quality = |value: Option<f64>, low: Option<f64>, high: Option<f64>| {
             Some(Quality { value: value?, low: low?, high: high?, images: last?.holdout })
         };
+        let described = self.listed_classes()?.into_iter().filter(|class| !class.description.is_empty());
         let sheet = Sheet {
+            descriptions: described.map(|class| (class.name, class.description)).collect(),
             name: settings.name,
             folder: settings.images,
             classes: status.classes.into_iter().map(|class| class.name).collect(),

@@ -170,6 +170,50 @@ pub(super) fn guides(sql: &Transaction<'_>) -> Attempt<Vec<Guide>> {
     .collect()
 }
 
+/// Adds a note and a flag that a file has to those that are there: a note where there is none, a
+/// flag where it is not set. Whether anything is new; the inner error is why the note cannot be
+/// taken.
+pub(super) fn add_note(
+    sql: &Transaction<'_>,
+    image: ImageId,
+    person: &str,
+    note: &Note,
+) -> Attempt<std::result::Result<bool, &'static str>> {
+    let Ok(text) = checked(&note.note, "note") else {
+        return Ok(Err("a note that is too long, or has characters that cannot be shown"));
+    };
+    let put = "INSERT INTO notes VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
+            person = excluded.person, at = excluded.at,
+            note = iif(note = '', excluded.note, note), flag = max(flag, excluded.flag)
+         WHERE note = '' AND excluded.note <> '' OR flag < excluded.flag";
+    Ok(Ok(sql.prepare_cached(put)?.execute(params![image, person, now(), text, note.flag])? > 0))
+}
+
+/// Gives a class the description and the examples that a file has, as far as it has none and there
+/// is room. How many are new.
+pub(super) fn add_guide(
+    sql: &Transaction<'_>,
+    class: Label,
+    description: &str,
+    examples: impl Iterator<Item = ImageId>,
+) -> Attempt<usize> {
+    let mut added = 0;
+    if let Ok(text) = checked(description, "description")
+        && !text.is_empty()
+    {
+        let put = "INSERT INTO guides VALUES (?1, ?2)
+             ON CONFLICT DO UPDATE SET description = excluded.description WHERE description = ''";
+        added += sql.execute(put, params![class, text])?;
+    }
+    for image in examples {
+        let put = "INSERT INTO examples SELECT ?1, ?2, max(?3, (SELECT coalesce(max(at), 0) + 1 FROM examples WHERE class = ?1))
+             WHERE (SELECT count(*) FROM examples WHERE class = ?1) < ?4
+             ON CONFLICT DO NOTHING";
+        added += sql.prepare_cached(put)?.execute(params![class, image, now(), MOST])?;
+    }
+    Ok(added)
+}
+
 fn known(sql: &Transaction<'_>, image: ImageId) -> Attempt<()> {
     if sql.prepare_cached("SELECT 1 FROM images WHERE image = ?1")?.exists([image])? {
         return Ok(());

@@ -5,6 +5,21 @@
 //! computed from: a map of another network, of other images, or one that is torn is as good as
 //! none. What the model says of the holdout colours nothing. Never here: HTTP, drawing, how places
 //! are found ([`query::layout`](crate::query::layout)).
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use vabal::progress::silent;
+//! use vabal::project::map::{Stand, find, make};
+//! use vabal::project::{Project, learn::Context};
+//! use vabal::{Device, backbone};
+//!
+//! let project = Project::open(Path::new("steel"))?;
+//! let context = Context::new(Device::Cpu, Box::new(backbone::open));
+//! if find(&project, &context)? == Stand::Wanted {
+//!     make(&project, &context, &mut silent())?;
+//! }
+//! # Ok::<(), vabal::Error>(())
+//! ```
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -5,6 +5,43 @@
 //! connection: whoever works beside it, such as training, opens another of the same folder, in this
 //! process or the next. Everything that is written is one transaction, on the disk before the call
 //! returns. Never here: HTTP, printing, networks.
+//!
+//! ```
+//! use vabal::progress::silent;
+//! use vabal::project::{Act, Answer, Answers, Project, Settings, Source, status};
+//!
+//! let place = tempfile::tempdir()?;
+//! let images = place.path().join("images");
+//! std::fs::create_dir(&images)?;
+//! for grey in [40, 200] {
+//!     let picture = image::GrayImage::from_pixel(8, 8, image::Luma([grey]));
+//!     picture.save(images.join(format!("{grey}.png")))?;
+//! }
+//! let classes = ["dark".to_owned(), "light".to_owned()];
+//! let mut project = Project::create(&place.path().join("grey"), &images, &classes, Settings::default())?;
+//! project.import(&mut silent())?;
+//!
+//! // A custom oracle: what the page does, without a page.
+//! while let Some(question) = project.next("oracle", 1, &[])?.questions.first() {
+//!     let class = u32::from(question.path.starts_with("200"));
+//!     let answer = Answer {
+//!         image: question.id,
+//!         act: Act::Label,
+//!         class: Some(class),
+//!         seconds: None,
+//!         suggested: None,
+//!     };
+//!     project.answer(&Answers {
+//!         person: "oracle".into(),
+//!         token: question.path.clone(),
+//!         answers: vec![answer],
+//!         duplicates: false,
+//!         source: Source::Page,
+//!     })?;
+//! }
+//! assert_eq!(status::of(&project)?.counts.labelled, 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod answers;
 mod asking;

@@ -3,6 +3,17 @@
 //! number alone says too little.
 //!
 //! Never here: the page, training.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use vabal::project::{Project, status};
+//!
+//! let status = status::of(&Project::open(Path::new("steel"))?)?;
+//! for class in &status.classes {
+//!     println!("{}: {} labels", class.name, class.labels);
+//! }
+//! # Ok::<(), vabal::Error>(())
+//! ```
 
 use serde::Serialize;
 

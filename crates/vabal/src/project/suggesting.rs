@@ -85,7 +85,8 @@ impl Project {
     ) -> Result<Taken> {
         let folder = self.folder_name()?;
         self.write(|sql| {
-            let (answers, mut taken, names) = planned(sql, labels, NOBODY, &folder, by_name)?;
+            let (plan, mut taken, names) = planned(sql, labels, NOBODY, &folder, by_name)?;
+            let answers = plan.answers;
             let known = |name: &str| names.id(name);
             let mut classes: Vec<Label> = answers
                 .iter()

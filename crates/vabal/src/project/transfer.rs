@@ -9,11 +9,11 @@ use rusqlite::{OptionalExtension as _, Row as SqlRow, Transaction, params};
 use serde::Serialize;
 
 use super::classes::{self, NewClass};
-use super::exchange::plan::{Planned, Unknown, Why};
+use super::exchange::plan::{Plan, Planned, Unknown, Why};
 use super::exchange::{self, Index, Labels, Row, Suggestion};
 use super::names::{composed, says_nothing};
 use super::store::Attempt;
-use super::{ImageId, Project, answers};
+use super::{ImageId, Note, Project, answers, guides};
 use crate::Label;
 use crate::error::Result;
 use crate::progress::{Event, Progress, report};
@@ -43,6 +43,10 @@ pub struct Taken {
     pub conflicts: usize,
     /// The first of them: path, classes and the lines that say so.
     pub conflict_paths: Vec<String>,
+    /// Images that got a note or a flag.
+    pub remarks: usize,
+    /// Descriptions and examples that classes got.
+    pub guides: usize,
     /// Classes that were added.
     pub new_classes: Vec<String>,
     /// Those of them that programs write for nothing, such as "nan".
@@ -65,8 +69,10 @@ impl Project {
             let mut places = HashMap::new();
             let mut rows = Vec::new();
             let mut select = sql.prepare_cached(
-                "SELECT i.image, path, lower(hex(hash)), coalesce(state, 'open'), s.class, holdout, p.class, confidence
+                "SELECT i.image, path, lower(hex(hash)), coalesce(state, 'open'), s.class, holdout, p.class, confidence,
+                     coalesce(note, ''), coalesce(flag, 0)
                  FROM images AS i LEFT JOIN states AS s USING (image) LEFT JOIN predictions AS p USING (image)
+                     LEFT JOIN notes USING (image)
                  ORDER BY i.image",
             )?;
             let mut found = select.query([])?;
@@ -86,6 +92,7 @@ impl Project {
                         .zip(confidence)
                         .filter(|_| !holdout)
                         .map(|(class, confidence)| Suggestion { class, confidence }),
+                    note: Note { note: row.get(8)?, flag: row.get(9)? },
                     history: Vec::new(),
                 });
             }
@@ -108,10 +115,19 @@ impl Project {
     /// # Errors
     /// The store cannot be read.
     pub fn listed_classes(&self) -> Result<Vec<exchange::Class>> {
-        let all = self.classes()?.into_iter();
-        Ok(all
-            .map(|class| exchange::Class { name: class.name, key: class.key, colour: Some(class.colour) })
-            .collect())
+        let guides = self.guides()?;
+        let listed = |class: super::Class| {
+            let guide = guides.iter().find(|guide| guide.class == class.id);
+            let examples = guide.map_or(&[][..], |guide| &guide.examples);
+            exchange::Class {
+                name: class.name,
+                key: class.key,
+                colour: Some(class.colour),
+                description: guide.map_or_else(String::new, |guide| guide.description.clone()),
+                examples: examples.iter().map(|example| example.path.clone()).collect(),
+            }
+        };
+        Ok(self.classes()?.into_iter().map(listed).collect())
     }
 
     /// Takes in what a file of labels says: all of it or nothing. Answers that are there already,
@@ -144,7 +160,21 @@ impl Project {
         answers::check_person(person)?;
         let folder = self.folder_name()?;
         self.write(|sql| {
-            let (answers, mut taken, names) = planned(sql, labels, person, &folder, by_name)?;
+            let (plan, mut taken, names) = planned(sql, labels, person, &folder, by_name)?;
+            let answers = &plan.answers;
+            for (image, note) in &plan.remarks {
+                match guides::add_note(sql, *image, person, note)? {
+                    Ok(added) => taken.remarks += usize::from(added),
+                    Err(why) => _ = taken.left_out.entry(why.into()).and_modify(|n| *n += 1).or_insert(1),
+                }
+            }
+            for class in &labels.classes {
+                if let Some(id) = names.id(&class.name) {
+                    let shown =
+                        plan.examples.iter().filter(|(name, _)| *name == class.name).map(|(_, id)| *id);
+                    taken.guides += guides::add_guide(sql, id, &class.description, shown)?;
+                }
+            }
             let mut into = Into {
                 names: &names,
                 person,
@@ -191,14 +221,14 @@ pub(super) fn planned(
     person: &str,
     folder: &str,
     by_name: bool,
-) -> Attempt<(Vec<Planned>, Taken, Names)> {
+) -> Attempt<(Plan, Taken, Names)> {
     let images = {
         let mut select = sql.prepare("SELECT image, path, lower(hex(hash)) FROM images")?;
         let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         rows.collect::<rusqlite::Result<Vec<(ImageId, String, String)>>>()?
     };
     let mut names = Names::of(sql)?;
-    let plan = {
+    let mut plan = {
         let index = Index::new(images.iter().map(|(id, path, hash)| (*id, path.as_str(), hash.as_str())));
         let known: Vec<&str> = names.by_name.keys().map(String::as_str).collect();
         exchange::plan(labels, &index.inside(folder).by_name(by_name), known, person)
@@ -214,7 +244,7 @@ pub(super) fn planned(
         notes: labels.notes.clone(),
         ..Taken::default()
     };
-    for class in plan.new_classes {
+    for class in std::mem::take(&mut plan.new_classes) {
         if names.id(&class.name).is_none() {
             let name = key(&class.name).into_owned();
             let id = add_class(sql, &class)?;
@@ -225,7 +255,7 @@ pub(super) fn planned(
             names.by_name.insert(name, id);
         }
     }
-    Ok((plan.answers, taken, names))
+    Ok((plan, taken, names))
 }
 
 /// Classes by id and by name.
@@ -281,7 +311,7 @@ fn answer(row: &SqlRow<'_>, names: &Names) -> Attempt<exchange::Answer> {
 
 /// Adds a class with its key and colour, or without the key where that is taken or none.
 fn add_class(sql: &Transaction<'_>, class: &exchange::Class) -> Attempt<Label> {
-    let exchange::Class { name, key, colour } = class.clone();
+    let exchange::Class { name, key, colour, .. } = class.clone();
     let whole = NewClass { name: name.clone(), key, colour };
     classes::add(sql, &whole).or_else(|_| classes::add(sql, &NewClass { name, ..NewClass::default() }))
 }

@@ -74,6 +74,28 @@ impl Parts {
 /// # Errors
 /// A file that cannot be read, or of several arrays where one is meant.
 pub fn group(sources: &[OsString]) -> Result<Group> {
+    let (all, places) = gathered(sources)?;
+    let arrays: Result<Vec<Vec<Array>>> = all.into_iter().map(Parts::arrays).collect();
+    Ok(Group::new(arrays?.into_iter().flatten().collect()).at(places.join(", ")))
+}
+
+/// The same part by part, each with its place and its arrays; `None` where arrays of several parts
+/// stand beside others.
+///
+/// # Errors
+/// As [`group`].
+pub fn parts(sources: &[OsString]) -> Result<Option<Vec<(String, Vec<Entry>)>>> {
+    let (mut all, places) = gathered(sources)?;
+    if all.len() == 1 {
+        return Ok(all.pop().map(|parts| places.into_iter().zip(parts.files).collect()));
+    }
+    let side_by_side = all.iter().all(|parts| parts.files.len() == 1);
+    let entries = || all.into_iter().flat_map(|parts| parts.files).flatten().collect();
+    Ok(side_by_side.then(|| vec![(places.join(", "), entries())]))
+}
+
+/// The files with the same arrays, and the place of each file.
+fn gathered(sources: &[OsString]) -> Result<(Vec<Parts>, Vec<String>)> {
     let mut all: Vec<Parts> = Vec::new();
     let mut places = Vec::new();
     for source in sources {
@@ -100,8 +122,7 @@ pub fn group(sources: &[OsString]) -> Result<Group> {
             None => all.push(Parts { names, paths: vec![whole], files: vec![found] }),
         }
     }
-    let arrays: Result<Vec<Vec<Array>>> = all.into_iter().map(Parts::arrays).collect();
-    Ok(Group::new(arrays?.into_iter().flatten().collect()).at(places.join(", ")))
+    Ok((all, places))
 }
 
 /// The array of a file that `name=` stands before.

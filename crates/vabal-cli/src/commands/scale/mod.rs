@@ -1,21 +1,21 @@
-//! `vabal plan`, `vabal score` and `vabal pick`: a pool of any size, part by part.
+//! `vabal plan`, `vabal score`, `vabal pick` and `vabal shortlist`: a pool of any size, part by part.
 //!
 //! Never here: how a plan is made, how rows are scored (`vabal::query::plan`).
 
+pub mod passes;
 mod pick;
 mod plan;
 mod score;
 mod scores;
 
-use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use vabal::query::arrays::{Classes, Group, Names, Pool};
-use vabal::query::plan::{Name, Plan};
-use vabal::{Error, Id, Progress, Result};
+use vabal::query::plan::Plan;
+use vabal::{Error, Result};
+use vabal_arrays::Entry;
 
-use super::rank::pool::group;
+use super::rank::pool as rank;
 pub use pick::Pick;
 pub use plan::PlanArgs;
 pub use score::Score;
@@ -44,55 +44,10 @@ pub fn pick(args: &Pick) -> Result<()> {
     pick::run(args)
 }
 
-/// One part of a pool.
-struct Part {
-    pool: Pool,
-    /// What its candidates are called.
-    names: Vec<Name>,
-}
-
-impl Part {
-    /// Opens the file of a part; `alone` says that there is no other, so that rows may be called by
-    /// their numbers.
-    fn open(
-        path: &Path,
-        labelled: Option<Group>,
-        classes: &Classes,
-        alone: bool,
-        progress: &mut Progress<'_>,
-    ) -> Result<Self> {
-        let pool = Pool::new(group(&[OsString::from(path)])?, labelled, classes, progress)?;
-        let names = match pool.candidate_names() {
-            Some(Names::Texts(texts)) => texts.iter().map(|text| Name::text(text)).collect(),
-            Some(Names::Numbers(numbers)) => numbers
-                .iter()
-                .map(|&number| {
-                    Id::try_from(number).map(Name::Number).map_err(|_| -> Error {
-                        Error::input("an id is below 0")
-                            .at(path.display())
-                            .expected("whole numbers from 0, or texts")
-                            .got(number)
-                            .hint("give the rows other numbers, or their names as texts")
-                            .into()
-                    })
-                })
-                .collect::<Result<_>>()?,
-            None if alone => {
-                let needs = vabal::query::Needs::IDS;
-                let rows = pool.signals(needs, needs, progress)?.0.ids().to_vec();
-                rows.into_iter().map(Name::Number).collect()
-            }
-            None => {
-                return Err(Error::input("a part without ids")
-                    .at(path.display())
-                    .expected("an array ids, whole numbers or texts, unlike in all parts")
-                    .got("none")
-                    .hint("row numbers are the same in every part: save ids with each")
-                    .into());
-            }
-        };
-        Ok(Self { pool, names })
-    }
+/// The arrays of each part, and where they are.
+fn parts<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Result<Vec<(String, Vec<Entry>)>> {
+    let of = |path: &PathBuf| Ok(rank::parts(&[path.into()])?.unwrap_or_default());
+    Ok(paths.into_iter().map(of).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// Reads the file of a plan.

@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use vabal::query::arrays::Classes;
-use vabal::query::plan::{Collected, FEW, Plan, SAMPLE, Sample};
-use vabal::query::{Needs, Query, class_counts};
-use vabal::{Error, Event, Id, Progress, Result, STRATEGIES, Seed, Signals, config, files};
+use vabal::query::plan::{Plan, SAMPLE};
+use vabal::{Error, Progress, Result, STRATEGIES, Seed, config, files};
 
-use super::Part;
+use super::parts;
+use super::passes::Reading;
 use crate::bar::watched;
-use crate::commands::rank::pool::{group, path_of};
+use crate::commands::rank::pool::path_of;
+use crate::commands::stream::Stream;
 use crate::output::{say, several};
 use crate::place;
 
@@ -102,66 +103,11 @@ fn make(args: &PlanArgs, progress: &mut Progress<'_>) -> Result<Plan> {
     let spec = config::strategy(&args.strategy, &args.set)?;
     let strategy = STRATEGIES.build(&spec)?;
     let (needs, of_labelled) = (strategy.needs(), strategy.needs_of_labelled());
+    let stream = Stream::new(parts(&args.parts)?, needs).of_widths(args.classes, None);
     let classes = args.classes.map_or(Classes::Guess, Classes::Count);
-    let alone = args.parts.len() == 1;
-    let open = |path: &PathBuf, classes: &Classes, progress: &mut Progress<'_>| {
-        let labelled = (!args.labelled.is_empty()).then(|| group(&args.labelled)).transpose()?;
-        Part::open(path, labelled, classes, alone, progress)
-    };
-    let seed = Seed::new(args.seed);
-    let (mut sample, mut count) = (Sample::new(args.sample, seed), 0);
-    let total = 2 * args.parts.len();
-    let step = |done: usize, progress: &mut Progress<'_>| {
-        let event = Event::Progress { phase: "sample", done, total, unit: "part", loss: None };
-        vabal::query::progress::report(progress, event)
-    };
-    for (place, path) in args.parts.iter().enumerate() {
-        step(place, progress)?;
-        let part = open(path, &classes, progress)?;
-        part.pool.require(&args.strategy, needs, of_labelled)?;
-        let ids = part.pool.signals(Needs::IDS, Needs::IDS, progress)?.0;
-        sample.offer(place, ids.ids());
-        count = count.max(part.pool.classes());
-    }
-    let classes = Classes::Count(count);
-    let mut sample = sample.rows();
-    let (mut open_rows, mut closed, mut labels) = (Collected::default(), Collected::default(), Vec::new());
-    for (place, path) in args.parts.iter().enumerate() {
-        step(args.parts.len() + place, progress)?;
-        let rows = sample.remove(&place).unwrap_or_default();
-        // What is labelled is in the parts, or in files of its own, which belong to each part.
-        let wanted = args.labelled.is_empty() || place == 0;
-        if rows.is_empty() && !wanted {
-            continue;
-        }
-        let part = open(path, &classes, progress)?;
-        let (unlabelled, labelled) = part.pool.signals(needs, of_labelled, progress)?;
-        open_rows.add(&unlabelled, &rows).map_err(|error| error.inside(path.display()))?;
-        if wanted {
-            closed.add(&labelled, &(0..labelled.len()).collect::<Vec<_>>())?;
-            labels.extend_from_slice(part.pool.labels());
-        }
-    }
-    let (unlabelled, labelled) = (open_rows.signals()?, closed.signals()?);
-    warn_of_few(&unlabelled, count, progress)?;
-    let (unlabelled, labelled, labels) = (&unlabelled, &labelled, &labels[..]);
-    let query: Query<'_> = Query { unlabelled, labelled, labels, classes: count, n: args.n, seed };
-    Plan::make(&spec, STRATEGIES, &query, progress)
-}
-
-/// Warns of predicted classes that the sample has few rows of.
-fn warn_of_few(sample: &Signals<'_>, classes: usize, progress: &mut Progress<'_>) -> Result<()> {
-    let Ok(predicted) = sample.predicted() else { return Ok(()) };
-    let counts = class_counts(&predicted, classes);
-    let few: Vec<Id> = (0..classes as Id).filter(|&class| counts[class as usize] < FEW).collect();
-    if few.is_empty() || few.len() == classes {
-        return Ok(());
-    }
-    let names: Vec<String> = few.iter().take(10).map(Id::to_string).collect();
-    let text = format!(
-        "fewer than {FEW} rows of the sample are predicted as class {}{}: what is fitted to them is doubtful; a larger --sample helps",
-        names.join(", "),
-        if few.len() > 10 { " and others" } else { "" }
-    );
-    vabal::query::progress::report(progress, Event::Warning(&text))
+    let numbered = stream.parts() == 1;
+    let mut reading = Reading { numbered, ..Reading::new(&args.strategy, needs, of_labelled, classes) };
+    let classes = reading.labelled(&stream, &args.labelled, progress)?;
+    let asked = (args.n, args.sample, Seed::new(args.seed));
+    reading.plan(&stream, &spec, asked, classes, progress)
 }

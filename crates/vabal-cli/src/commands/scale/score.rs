@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use vabal::query::Needs;
 use vabal::query::arrays::Classes;
-use vabal::{Error, Event, Progress, Result, STRATEGIES};
+use vabal::{Progress, Result, STRATEGIES};
 
+use super::passes::Reading;
 use super::scores::Scores;
-use super::{Part, read_plan};
+use super::{parts, read_plan};
 use crate::bar::watched;
+use crate::commands::stream::Stream;
 use crate::output::{say, several};
 use crate::place;
 
@@ -68,22 +70,15 @@ pub fn run(args: &Score) -> Result<()> {
 
 fn score(args: &Score, progress: &mut Progress<'_>) -> Result<Scores> {
     let plan = read_plan(&args.plan)?;
-    let (score, needs) = (plan.scorer(STRATEGIES)?, plan.needs(STRATEGIES)?);
-    let mut top = plan.top_of(STRATEGIES)?;
     let mine: Vec<&PathBuf> = match args.part {
         Some((i, k)) => args.parts.iter().skip(i - 1).step_by(k).collect(),
         None => args.parts.iter().collect(),
     };
-    for (done, path) in mine.iter().enumerate() {
-        let event = Event::Progress { phase: "score", done, total: mine.len(), unit: "part", loss: None };
-        vabal::query::progress::report(progress, event)?;
-        let classes = Classes::Count(plan.labelled.len());
-        let part = Part::open(path, None, &classes, args.parts.len() == 1, progress)?;
-        part.pool.require(plan.spec.kind(), needs, Needs::IDS)?;
-        let (rows, _) = part.pool.signals(needs, Needs::IDS, progress)?;
-        let hint = |error: Error| error.inside(path.display());
-        let scored = score.score(&rows, progress).map_err(hint)?;
-        top.push(&scored, |row| part.names[row].clone()).map_err(hint)?;
-    }
+    let (needs, classes) = (plan.needs(STRATEGIES)?, plan.labelled.len());
+    let stream = Stream::new(parts(mine)?, needs).of_widths(Some(classes), plan.features());
+    let numbered = args.parts.len() == 1;
+    let reading = Reading::new(plan.spec.kind(), needs, Needs::IDS, Classes::Count(classes));
+    let mut top = Reading { numbered, ..reading }.score(&stream, &plan, progress)?.top;
+    top.settle();
     Ok(Scores { plan: plan.digest()?, n: plan.n, top })
 }

@@ -136,9 +136,9 @@ proptest! {
             Box::new(Bald::default()),
             Box::new(PowerBald::default()),
             Box::new(BatchBald(BatchSettings { samples: 50, ..BatchSettings::default() })),
-            Box::new(members(committee::Measure::VariationRatio)),
-            Box::new(members(committee::Measure::VoteEntropy)),
-            Box::new(members(committee::Measure::MutualInformation)),
+            Box::new(members(committee::Disagreement::VariationRatio)),
+            Box::new(members(committee::Disagreement::VoteEntropy)),
+            Box::new(members(committee::Disagreement::MutualInformation)),
         ];
         for strategy in &strategies {
             let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
@@ -183,9 +183,9 @@ fn votes_are_counted_by_hand() {
     let p = Array3::from_shape_fn((4, 4, 3), |(row, member, class)| members[row][member][class] as f32);
     let ln = |p: f64| -p * p.ln();
     let cases = [
-        (committee::Measure::VariationRatio, [0.0, 0.25, 0.5, 0.5]),
+        (committee::Disagreement::VariationRatio, [0.0, 0.25, 0.5, 0.5]),
         (
-            committee::Measure::VoteEntropy,
+            committee::Disagreement::VoteEntropy,
             [0.0, ln(0.25) + ln(0.75), 2.0 * ln(0.5), ln(0.5) + 2.0 * ln(0.25)],
         ),
     ];

@@ -184,6 +184,10 @@ impl ByRow for Vabal {
         self.0.quotas
     }
 
+    fn fits(&self) -> bool {
+        true
+    }
+
     fn fit(&self, sample: &Query<'_>, progress: &mut Progress<'_>) -> Result<Arrays> {
         let (gaussian, scale) = self.gaussian(sample, &sample.class_counts(), progress)?;
         let mut arrays = gaussian.into_arrays();

@@ -30,9 +30,7 @@ impl Fitted {
     /// As [`Model::fit`].
     pub fn fit(query: &Query<'_>, predicted: &[Label], progress: &mut Progress<'_>) -> Result<Self> {
         let settings = Settings { lambda: LAMBDA, ..Settings::preset(Preset::Cross) };
-        let signals = Signals::new(query.unlabelled.ids().to_vec())
-            .with_stages(query.unlabelled.stages()?)?
-            .with_predicted(predicted.to_vec())?;
+        let signals = query.unlabelled.features_alone()?.with_predicted(predicted.to_vec())?;
         let model = Model::fit(&settings, &signals, query.classes, query.seed, progress)?;
         Ok(Self { model, seed: query.seed })
     }

@@ -40,10 +40,10 @@ pub(super) fn fit(
     seed: Seed,
     progress: &mut Progress<'_>,
 ) -> Result<Fitted> {
-    let stages = unlabelled.checked_stages()?;
+    let stages = unlabelled.checked_stage_rows()?;
     let labels = unlabelled.predicted()?;
     let architecture =
-        Architecture::new(settings, stages.iter().map(|stage| stage.ncols()).collect(), classes);
+        Architecture::new(settings, stages.iter().map(|stage| stage.columns()).collect(), classes);
     let mut vae = Vae::<f32>::new(architecture, seed);
     let objective =
         Objective { lambda: settings.lambda, absence: settings.absence, mask: settings.mask_in_training };
@@ -78,9 +78,9 @@ pub(super) fn fit(
         summary.reset();
         let mut make = |next: &mut Batch, rows: &[usize]| {
             for (batch, stage) in next.stages.iter_mut().zip(&stages) {
-                resize(batch, rows.len(), stage.ncols());
-                for (mut to, &row) in batch.rows_mut().into_iter().zip(rows) {
-                    to.assign(&stage.row(row));
+                resize(batch, rows.len(), stage.columns());
+                for (to, &row) in batch.rows_mut().into_iter().zip(rows) {
+                    to.into_slice().expect("row-major").copy_from_slice(stage.row(row));
                 }
             }
             next.labels.clear();

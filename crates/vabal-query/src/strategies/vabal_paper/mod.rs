@@ -27,11 +27,10 @@ mod weights;
 
 use std::path::Path;
 
-use ndarray::ArrayView2;
-
 pub use settings::{Absence, Adapter, Bundle, ClassSum, Hidden, KIND, Likelihood, Preset, Prior, Settings};
 
 use crate::Signals;
+use crate::arrays::ArrayRows;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
 use crate::query::MOST_CLASSES;
@@ -63,6 +62,10 @@ impl Strategy for VabalPaper {
 
     fn needs_of_labelled(&self) -> Needs {
         Needs::STAGES
+    }
+
+    fn reads_rows(&self) -> bool {
+        true
     }
 
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
@@ -115,8 +118,8 @@ impl Model {
                 .into());
         }
         // Batch normalisation divides by what they vary.
-        let constant = |stage: &ArrayView2<'_, f32>| stage.rows().into_iter().all(|row| row == stage.row(0));
-        if unlabelled.len() > 1 && unlabelled.stages()?.iter().all(constant) {
+        let constant = |stage: &ArrayRows<'_, f32>| stage.iter().all(|row| row == stage.row(0));
+        if unlabelled.len() > 1 && unlabelled.stage_rows()?.iter().all(constant) {
             return Err(Error::input("the features are constant")
                 .at("features")
                 .expected("rows that differ")
@@ -239,7 +242,7 @@ impl Model {
         if signals.is_empty() {
             return Ok(());
         }
-        let got: Vec<usize> = signals.stages()?.iter().map(|stage| stage.ncols()).collect();
+        let got = signals.widths().unwrap_or_default();
         let expected = &self.fitted.vae.architecture.stages;
         if &got == expected {
             return Ok(());

@@ -11,6 +11,7 @@ use super::loss::{deviations, draw, kl, predicted};
 use super::settings::{Absence, Settings};
 use super::vae::{AdapterLayer, Architecture, HIDDEN, Vae};
 use crate::Signals;
+use crate::arrays::ArrayRows;
 use crate::error::Result;
 use crate::kernels::{Threads, matmul, wide};
 use crate::progress::{Event, Progress, report};
@@ -160,14 +161,14 @@ impl Frozen {
     }
 
     /// Encodes the images in `range` of `stages`, each [n, d_l].
-    pub fn encode(&self, stages: &[ArrayView2<'_, f32>], range: std::ops::Range<usize>) -> Encoded {
+    pub fn encode(&self, stages: &[ArrayRows<'_, f32>], range: std::ops::Range<usize>) -> Encoded {
         let mut x = Array2::zeros((range.len(), self.architecture.inputs()));
         for (l, (adapter, stage)) in self.adapters.iter().zip(stages).enumerate() {
-            let features = stage.slice(s![range.clone(), ..]);
+            let features = stage.gather(range.clone());
             let part = match adapter {
-                FrozenAdapter::Sigmoid(dense) => dense.apply(features, sigmoid),
+                FrozenAdapter::Sigmoid(dense) => dense.apply(features.view(), sigmoid),
                 FrozenAdapter::Relu(dense, scale, shift) => {
-                    let mut part = dense.apply(features, |v| v.max(0.0));
+                    let mut part = dense.apply(features.view(), |v| v.max(0.0));
                     for mut row in part.rows_mut() {
                         for ((v, &scale), &shift) in row.iter_mut().zip(scale).zip(shift) {
                             *v = *v * scale + shift;
@@ -227,7 +228,7 @@ impl Frozen {
         if signals.is_empty() {
             return Ok(Vec::new());
         }
-        let (stages, ids) = (signals.stages()?, signals.ids());
+        let (stages, ids) = (signals.stage_rows()?, signals.ids());
         let mut answers = Vec::with_capacity(ids.len());
         // A block of chunks at a time, so that progress is told and stopping is possible in
         // between.

@@ -593,7 +593,7 @@ fn the_draws_have_the_mean_and_deviation_of_the_encoder() {
     let settings = Settings { draws: 4000, ..quick() };
     let model = Model::fit(&settings, &unlabelled, 2, Seed::new(1), &mut silent()).unwrap();
     let frozen = Frozen::new(&model.fitted.vae, &settings, Seed::new(2));
-    let encoded = frozen.encode(&unlabelled.stages().unwrap(), 0..20);
+    let encoded = frozen.encode(&unlabelled.stage_rows().unwrap(), 0..20);
     let mut z = Array2::zeros((settings.draws, frozen.architecture.code()));
     frozen.draw(&encoded, 3, 3, &mut z);
     for j in 0..frozen.architecture.code() {

@@ -2,6 +2,12 @@
 //! line of them says.
 //!
 //! Never here: how values are quoted or separated.
+//!
+//! ```
+//! use vabal::project::exchange::{Detail, columns};
+//!
+//! assert_eq!(columns::header(&[], Detail::Labels), ["path", "class", "split", "hash"]);
+//! ```
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -10,8 +16,8 @@ use serde_json::Value;
 
 use super::guesses::Guesses;
 use super::{
-    Act, Answer, Detail, Labels, MOST_CLASSES, MOST_TEXT, Reading, Record, Row, Source, State, shortened,
-    time,
+    Act, Answer, Detail, Labels, MOST_CLASSES, MOST_TEXT, Note, Reading, Record, Remark, Row, Source, State,
+    shortened, time,
 };
 use crate::error::{Complaint, Error, Result};
 
@@ -32,10 +38,12 @@ pub(super) enum Known {
     Source,
     Undoes,
     Token,
+    Note,
+    Flag,
 }
 
 /// What a column may be called, in small letters with `_`: ours first, then what others call it.
-const NAMES: [(Known, &[&str]); 14] = [
+const NAMES: [(Known, &[&str]); 16] = [
     (Known::Answer, &["answer"]),
     (Known::Path, &["path", "file_path", "filepath", "image_path"]),
     (Known::File, &["file", "file_name", "filename", "image", "image_name", "image_file", "img"]),
@@ -50,6 +58,9 @@ const NAMES: [(Known, &[&str]); 14] = [
     (Known::Source, &["source"]),
     (Known::Undoes, &["undoes"]),
     (Known::Token, &["token"]),
+    // Long names, which a column of other files that means something else does not have.
+    (Known::Note, &["image_note"]),
+    (Known::Flag, &["image_flag"]),
 ];
 
 /// Which of the columns of a file are known ones.
@@ -112,7 +123,7 @@ impl Columns {
         match (self.has(Known::Class), question) {
             _ if suggestions => Ok(()),
             (true, _) => Ok(()),
-            (false, None) if self.has(Known::Act) => Ok(()),
+            (false, None) if self.has(Known::Act) || self.has(Known::Note) || self.has(Known::Flag) => Ok(()),
             (false, None) => {
                 let missing = missing("the class of an image", &[Known::Class]);
                 Err(missing.hint(format!("give the {what} one of these names, or name it with --question")))
@@ -249,7 +260,7 @@ pub(super) fn record<'a>(
         path,
         file: text(Known::File),
         // Sums of another kind say nothing here.
-        hash: hash.filter(|hash| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())),
+        hash: hash.filter(|hash| is_hash(hash)),
         holdout: value(Known::Split).map(|split| matches!(split, "holdout" | "test")),
         answer: Answer {
             answer,
@@ -265,6 +276,23 @@ pub(super) fn record<'a>(
         },
         probabilities: Vec::new(),
     }))
+}
+
+/// What a line says of the image beside an answer; `None` where it says nothing. `value` is as of
+/// [`record`].
+pub(super) fn remark<'a>(value: impl Fn(Known) -> Option<&'a str>) -> Option<Remark> {
+    let note = value(Known::Note).unwrap_or_default().to_owned();
+    let flag =
+        value(Known::Flag).is_some_and(|text| matches!(text.to_lowercase().as_str(), "true" | "1" | "yes"));
+    if note.is_empty() && !flag {
+        return None;
+    }
+    let hash = value(Known::Hash).map(str::to_ascii_lowercase).filter(|hash| is_hash(hash));
+    Some(Remark { path: value(Known::Path)?.to_owned(), hash, note: Note { note, flag } })
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// What a line of suggestions says; the inner error is why it says none. `value` gives the value of
@@ -372,10 +400,10 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// The names of the columns that are written.
+/// The names of the columns that are written: those of notes and flags only where there are some.
 #[must_use]
-pub fn header(detail: Detail) -> &'static [&'static str] {
-    match detail {
+pub fn header(rows: &[Row], detail: Detail) -> Vec<&'static str> {
+    let own: &[&str] = match detail {
         Detail::Labels => &["path", "class", "split", "hash"],
         Detail::Answers => &[
             "answer",
@@ -392,7 +420,25 @@ pub fn header(detail: Detail) -> &'static [&'static str] {
             "undoes",
             "token",
         ],
+    };
+    let remarks: &[&str] = if has_remarks(rows, detail) { &["image_note", "image_flag"] } else { &[] };
+    [own, remarks].concat()
+}
+
+fn has_remark(row: &Row) -> bool {
+    row.note != Note::default()
+}
+
+fn has_remarks(rows: &[Row], detail: Detail) -> bool {
+    match detail {
+        Detail::Labels => labelled(rows).into_iter().any(|(row, _)| has_remark(row)),
+        Detail::Answers => rows.iter().any(has_remark),
     }
+}
+
+fn remark_cells(row: &Row) -> [Cell<'_>; 2] {
+    let note = Some(row.note.note.as_str()).filter(|note| !note.is_empty());
+    [Cell::text(note), Cell::text(row.note.flag.then_some("true"))]
 }
 
 /// The images that have a class, and that, by path.
@@ -410,16 +456,41 @@ pub(super) fn split(row: &Row) -> &'static str {
 /// The lines that are written, a cell for each name of [`header()`]: labels by path, answers by
 /// number.
 pub(super) fn lines(rows: &[Row], detail: Detail) -> Vec<Vec<Cell<'_>>> {
+    let remarks = has_remarks(rows, detail);
     match detail {
         Detail::Labels => labelled(rows)
             .into_iter()
-            .map(|(row, class)| [row.path.as_str(), class, split(row), &row.hash].map(Cell::some).to_vec())
+            .map(|(row, class)| {
+                let mut cells = [row.path.as_str(), class, split(row), &row.hash].map(Cell::some).to_vec();
+                if remarks {
+                    cells.extend(remark_cells(row));
+                }
+                cells
+            })
             .collect(),
         Detail::Answers => {
             let mut answers: Vec<(&Row, &Answer)> =
                 rows.iter().flat_map(|row| row.history.iter().map(move |answer| (row, answer))).collect();
             answers.sort_by_key(|(_, answer)| answer.answer);
-            answers.into_iter().map(|(row, answer)| cells(row, answer)).collect()
+            let mut lines: Vec<Vec<Cell<'_>>> =
+                answers.into_iter().map(|(row, answer)| cells(row, answer)).collect();
+            if remarks {
+                let none = [const { Cell::Text(None) }; 2];
+                lines.iter_mut().for_each(|line| line.extend(none.clone()));
+                // Lines of their own, after all answers: they belong to an image, not to one of
+                // them.
+                let mut noted: Vec<&Row> = rows.iter().filter(|row| has_remark(row)).collect();
+                noted.sort_by_key(|row| &row.path);
+                lines.extend(noted.into_iter().map(|row| {
+                    let mut line = vec![Cell::Text(None); header(&[], detail).len()];
+                    line[0] = Cell::Whole(None);
+                    [line[1], line[2], line[3]] =
+                        [row.path.as_str(), row.hash.as_str(), split(row)].map(Cell::some);
+                    line.extend(remark_cells(row));
+                    line
+                }));
+            }
+            lines
         }
     }
 }
@@ -465,7 +536,7 @@ pub fn table(rows: &[Row], detail: Detail) -> Vec<(&'static str, Column)> {
         };
         (*name, column)
     };
-    let mut table: Vec<(&str, Column)> = header(detail).iter().map(empty).collect();
+    let mut table: Vec<(&str, Column)> = header(rows, detail).iter().map(empty).collect();
     for line in lines(rows, detail) {
         for ((_, column), cell) in table.iter_mut().zip(line) {
             match (column, cell) {
@@ -473,6 +544,9 @@ pub fn table(rows: &[Row], detail: Detail) -> Vec<(&'static str, Column)> {
                     values.push(value.unwrap_or(-1))
                 }
                 (Column::Real(values), Cell::Real(value)) => values.push(value.unwrap_or(f64::NAN)),
+                // Of a line that is no answer.
+                (Column::Whole(values), Cell::Text(None)) => values.push(-1),
+                (Column::Real(values), Cell::Text(None)) => values.push(f64::NAN),
                 (Column::Text(values), cell) => values.push(cell.show().unwrap_or_default().into_owned()),
                 // The names above and the cells are written side by side; a test reads every
                 // column.

@@ -2,6 +2,14 @@
 //! line names the columns.
 //!
 //! Never here: what a column means (`columns`).
+//!
+//! ```
+//! use vabal::project::exchange::{Reading, csv};
+//!
+//! let labels = csv::read("path;class\na/1.png;scratch\n", &Reading::default())?;
+//! assert_eq!(labels.records[0].answer.class.as_deref(), Some("scratch"));
+//! # Ok::<(), vabal::Error>(())
+//! ```
 
 use std::borrow::Cow;
 
@@ -16,7 +24,7 @@ use crate::error::{Error, Result};
 #[must_use]
 pub fn write(rows: &[Row], detail: Detail) -> String {
     let mut text = String::new();
-    push_line(&mut text, columns::header(detail));
+    push_line(&mut text, columns::header(rows, detail));
     for line in columns::lines(rows, detail) {
         push_line(&mut text, line.into_iter().map(|cell| cell.show().unwrap_or_default()));
     }
@@ -80,8 +88,12 @@ pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
             Some(guesses) => columns::suggestion(line, &columns, guesses, field),
             None => columns::record(line, columns.has(Known::Answer), |known| field(columns.place(known)?)),
         };
+        let remark = columns::remark(|known| field(columns.place(known)?)).filter(|_| guesses.is_none());
+        let has_remark = remark.is_some();
+        labels.remarks.extend(remark);
         match read.map_err(inside)? {
             Ok(record) => labels.records.push(record),
+            Err(columns::NO_CLASS) if has_remark => {}
             Err(why) => labels.leave_out(format_args!("line {line}"), why),
         }
     }

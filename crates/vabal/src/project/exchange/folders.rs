@@ -3,6 +3,16 @@
 //! images are known again.
 //!
 //! Never here: pixels.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use vabal::progress::silent;
+//! use vabal::project::exchange::folders;
+//!
+//! let labels = folders::read(Path::new("sorted"), &mut silent())?; // sorted/scratch/1.png, …
+//! println!("{} images in class folders", labels.records.len());
+//! # Ok::<(), vabal::Error>(())
+//! ```
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -2,6 +2,15 @@
 //! with a line that lists the classes.
 //!
 //! Never here: what a key means (`columns`).
+//!
+//! ```
+//! use vabal::project::exchange::{Reading, json_lines};
+//!
+//! let text = r#"{"file_name": "a/1.png", "label": "scratch"}"#;
+//! let labels = json_lines::read(text, &Reading::default())?;
+//! assert_eq!(labels.records[0].answer.class.as_deref(), Some("scratch"));
+//! # Ok::<(), vabal::Error>(())
+//! ```
 
 use std::borrow::Cow;
 
@@ -35,10 +44,11 @@ pub fn write(rows: &[Row], classes: &[Class], detail: Detail) -> String {
         text.push_str(&json(&header));
         text.push('\n');
     }
+    let header = columns::header(rows, detail);
     for line in columns::lines(rows, detail) {
         text.push('{');
         let mut first = true;
-        for (name, cell) in columns::header(detail).iter().zip(line) {
+        for (name, cell) in header.iter().zip(line) {
             let value = match cell {
                 Cell::Text(text) => text.map(|text| json(&text)),
                 Cell::Whole(number) => number.map(|number| number.to_string()),
@@ -154,8 +164,12 @@ pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
                 columns::record(line, columns.has(Known::Answer), |known| field(columns.place(known)?))
             }
         };
+        let remark = columns::remark(|known| field(columns.place(known)?)).filter(|_| guesses.is_none());
+        let has_remark = remark.is_some();
+        labels.remarks.extend(remark);
         match read.map_err(inside)? {
             Ok(record) => labels.records.push(record),
+            Err(columns::NO_CLASS) if has_remark => {}
             Err(why) => labels.leave_out(format_args!("line {line}"), why),
         }
         last = Some((keys, columns));

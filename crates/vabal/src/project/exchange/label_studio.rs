@@ -2,6 +2,13 @@
 //! for each image.
 //!
 //! Never here: other kinds of annotation, the server.
+//!
+//! ```
+//! use vabal::project::exchange::{Class, label_studio};
+//!
+//! let class = Class { name: "scratch".into(), ..Class::default() };
+//! assert!(label_studio::interface(&[class]).contains(r#"<Choice value="scratch""#));
+//! ```
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -10,7 +17,9 @@ use serde_json::{Value, json};
 
 use super::columns::{self, split};
 use super::json_lines::{json, plain};
-use super::{Act, Answer, Class, Labels, MOST_TEXT, Reading, Record, Row, Source, State, shortened, time};
+use super::{
+    Act, Answer, Class, Labels, MOST_TEXT, Note, Reading, Record, Remark, Row, Source, State, shortened, time,
+};
 use crate::data::walk::claims;
 use crate::error::{Complaint, Error, Result};
 
@@ -91,6 +100,9 @@ fn task(row: &Row, writing: &Writing<'_>) -> Value {
         task["annotations"] =
             json!([{"result": says(class, None), "was_cancelled": false, "ground_truth": false}]);
     }
+    if row.note != Note::default() {
+        task["meta"] = json!({"note": row.note.note, "flag": row.note.flag});
+    }
     if let Some(suggestion) = &row.suggestion {
         task["predictions"] = json!([{
             "model_version": writing.model,
@@ -131,7 +143,9 @@ pub fn interface(classes: &[Class]) -> String {
     let choice = |class: &Class| {
         let colour =
             class.colour.as_deref().map_or(String::new(), |c| format!(" background=\"{}\"", escape(c)));
-        format!("    <Choice value=\"{}\"{colour}/>\n", escape(&class.name))
+        let hint = Some(&class.description).filter(|text| !text.is_empty());
+        let hint = hint.map_or(String::new(), |text| format!(" hint=\"{}\"", escape(text)));
+        format!("    <Choice value=\"{}\"{colour}{hint}/>\n", escape(&class.name))
     };
     let choices: String = classes.iter().map(choice).collect();
     format!(
@@ -163,6 +177,14 @@ pub fn read(text: &str, reading: &Reading) -> Result<Labels> {
         let data = |key: &str| task["data"][key].as_str();
         let hash =
             data("hash").filter(|hash| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()));
+        let note = Note {
+            note: task["meta"]["note"].as_str().unwrap_or_default().to_owned(),
+            flag: task["meta"]["flag"].as_bool().unwrap_or_default(),
+        };
+        if note != Note::default() && !reading.suggestions {
+            let (path, hash) = (address.path.to_owned(), hash.map(str::to_ascii_lowercase));
+            labels.remarks.push(Remark { path, hash, note });
+        }
         for annotation in said_of(task, reading) {
             let (class, regions) = choice(annotation, question.as_deref());
             for _ in 0..regions {

@@ -107,35 +107,35 @@ impl<'a> Index<'a> {
     /// content that the project does not have.
     #[must_use]
     pub fn find(&self, record: &Record) -> Found {
-        self.look(record).0
+        self.look(&record.path, record.hash.as_deref()).0
     }
 
     /// [`Index::find`], and whether the path itself says so: two paths that are one image by their
     /// ends may be of two images, one of which the project does not have.
-    pub(super) fn look(&self, record: &Record) -> (Found, bool) {
+    pub(super) fn look(&self, stated: &str, hash: Option<&str>) -> (Found, bool) {
         let exact = |path: &str| {
             let n = self.images.partition_point(|&(_, other, _)| other < path);
             self.images.get(n).is_some_and(|&(_, other, _)| other == path).then_some(n)
         };
-        let path = exact(&record.path);
-        if let Some(hash) = &record.hash {
-            let same = self.by_hash.get(hash.as_str()).map_or(&[][..], Vec::as_slice);
+        let path = exact(stated);
+        if let Some(hash) = hash {
+            let same = self.by_hash.get(hash).map_or(&[][..], Vec::as_slice);
             let still = path.filter(|&n| self.images[n].2 == hash);
-            if let Some(n) = still.or_else(|| self.one_of(same, &record.path)) {
+            if let Some(n) = still.or_else(|| self.one_of(same, stated)) {
                 return (self.image(n), true);
             }
         }
         if let Some(n) = path {
             return (self.image(n), true);
         }
-        let ways = ways(&record.path);
+        let ways = ways(stated);
         for way in ways.iter().filter(|way| !way.is_upload) {
             let sure = exact(&way.path).or_else(|| self.whole(Spelling::Exact, &way.path));
             if let Some(n) = sure {
                 return (self.image(n), true);
             }
         }
-        if record.hash.is_some() {
+        if hash.is_some() {
             return (Found::Unknown, false);
         }
         let mut named: Option<Few> = None;

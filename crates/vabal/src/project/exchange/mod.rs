@@ -2,8 +2,19 @@
 //! folders, Hugging Face's image folders, a table for Parquet, and a data sheet. Pure functions on
 //! plain rows; `docs/formats.md` has the columns.
 //!
-//! Never here: the store, HTTP, what a label is good for. What a file names and the project does
+//! Never here: the store, HTTP, what a label is good for. What a file names and What a file names and the project does
 //! not have is listed, and no error.
+//!
+//! ```
+//! use vabal::project::exchange::{Format, Reading, read};
+//!
+//! let sheet = b"file,class\na/1.png,scratch\na/2.png,spots\n";
+//! let labels = read(sheet, Format::Csv, &Reading::default())?;
+//! assert_eq!(labels.records[1].path, "a/2.png");
+//! assert_eq!(labels.records[1].answer.class.as_deref(), Some("spots"));
+//! // `Project::take_in` finds the images that these paths mean.
+//! # Ok::<(), vabal::Error>(())
+//! ```
 
 pub mod columns;
 pub mod csv;
@@ -11,11 +22,11 @@ pub mod folders;
 mod guesses;
 pub mod json_lines;
 pub mod label_studio;
-pub mod layout;
-pub mod matching;
+pub(super) mod layout;
+pub(super) mod matching;
 mod names;
-pub mod plan;
-pub mod sheet;
+pub(super) mod plan;
+pub(super) mod sheet;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -37,7 +48,7 @@ pub use plan::{Conflict, Plan, plan};
 pub use sheet::{Quality, Sheet};
 
 use super::words::words;
-pub use super::{Act, Source, State};
+pub use super::{Act, Note, Source, State};
 use crate::error::{Complaint, Error, Result};
 
 /// Larger files are refused: they are read as a whole.
@@ -90,6 +101,8 @@ pub struct Row {
     pub holdout: bool,
     /// What the model thinks.
     pub suggestion: Option<Suggestion>,
+    /// What people wrote of it, and whether it is flagged.
+    pub note: Note,
     /// Every answer, also those taken back, in the order in which they were given.
     pub history: Vec<Answer>,
 }
@@ -130,7 +143,7 @@ pub struct Answer {
 }
 
 /// A class of a project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Class {
     /// Its name.
     pub name: String,
@@ -140,6 +153,12 @@ pub struct Class {
     /// `#rrggbb`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub colour: Option<String>,
+    /// How it is told from others; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Images that show it, by their paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<String>,
 }
 
 /// How much of a project a file holds.
@@ -205,11 +224,24 @@ pub struct Record {
     pub probabilities: Vec<(String, f64)>,
 }
 
+/// What a file says of an image beside its answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Remark {
+    /// The image as the file calls it.
+    pub path: String,
+    /// SHA-256 of its content, as of a [`Record`].
+    pub hash: Option<String>,
+    /// The note and the flag.
+    pub note: Note,
+}
+
 /// What a file holds.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Labels {
     /// Every answer, in the order in which they were given.
     pub records: Vec<Record>,
+    /// Notes and flags of images.
+    pub remarks: Vec<Remark>,
     /// The classes, in their order, where the file lists them.
     pub classes: Vec<Class>,
     /// Whether the file numbers its answers: their times are not looked at for their order.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::matching::{Found, Index};
-use super::{Act, Answer, Class, Labels, Record, shortened};
+use super::{Act, Answer, Class, Labels, Note, Record, Remark, shortened};
 use crate::project::ImageId;
 
 /// What is to be stored of a file, and what cannot be.
@@ -22,6 +22,10 @@ pub struct Plan {
     /// Classes that the project does not have: those the file lists first, then in the order of the
     /// answers, also those that were only suggested.
     pub new_classes: Vec<Class>,
+    /// Notes and flags.
+    pub remarks: Vec<(ImageId, Note)>,
+    /// Images that show a class, by its name.
+    pub examples: Vec<(String, ImageId)>,
 }
 
 /// An answer and its image.
@@ -112,7 +116,7 @@ pub fn plan<'a>(
     for (record, image) in match_all(labels, images, &mut plan.unknown) {
         let named = [&record.answer.class, &record.answer.suggested];
         for class in named.into_iter().flatten().filter(|class| classes.insert(class)) {
-            plan.new_classes.push(Class { name: class.clone(), key: None, colour: None });
+            plan.new_classes.push(Class { name: class.clone(), ..Class::default() });
         }
         found.push((record, image));
     }
@@ -143,7 +147,37 @@ pub fn plan<'a>(
         plan.answers.push(Planned { image: *image, answer, contested, probabilities });
     }
     plan.conflicts = conflicts.into_values().collect();
+    plan.remarks = remarks(labels, images, &mut plan.unknown);
+    for class in &labels.classes {
+        let seen = class.examples.iter().filter_map(|path| match images.look(path, None).0 {
+            Found::Image(id) => Some((class.name.clone(), id)),
+            _ => None,
+        });
+        plan.examples.extend(seen);
+    }
     plan
+}
+
+/// Notes and flags with their images. An image that cannot be told is listed once, with those of
+/// the answers.
+fn remarks(labels: &Labels, images: &Index<'_>, unknown: &mut Vec<Unknown>) -> Vec<(ImageId, Note)> {
+    let mut seen: HashSet<String> = unknown.iter().map(|unknown| unknown.path.clone()).collect();
+    let mut all = Vec::new();
+    for Remark { path, hash, note } in &labels.remarks {
+        let why = match images.look(path, hash.as_deref()).0 {
+            Found::Image(id) => {
+                all.push((id, note.clone()));
+                continue;
+            }
+            Found::Ambiguous(count) => Why::Several(count),
+            Found::Named(id) => Why::OnlyTheName(images.path_of(id).to_owned()),
+            Found::Unknown => Why::Absent,
+        };
+        if seen.insert(path.clone()) {
+            unknown.push(Unknown { path: path.clone(), why });
+        }
+    }
+    all
 }
 
 /// Letters of a person's name to which a number is added: it stays below what a name may have.
@@ -156,7 +190,8 @@ fn match_all<'a>(
     images: &Index<'_>,
     unknown: &mut Vec<Unknown>,
 ) -> Vec<(&'a Record, ImageId)> {
-    let looked: Vec<(Found, bool)> = labels.records.iter().map(|record| images.look(record)).collect();
+    let looked: Vec<(Found, bool)> =
+        labels.records.iter().map(|record| images.look(&record.path, record.hash.as_deref())).collect();
     // Of every image, the paths that say so themselves, and the first two of those that only end as
     // it does.
     let mut claimed: HashMap<ImageId, (Option<&str>, Vec<&str>)> = HashMap::new();

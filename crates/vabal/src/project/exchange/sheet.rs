@@ -21,6 +21,8 @@ pub struct Sheet {
     pub folder: String,
     /// The names of the classes, in their order.
     pub classes: Vec<String>,
+    /// How classes are told from others: name and description, in the order of the classes.
+    pub descriptions: Vec<(String, String)>,
     /// Trainings, in order: number, and the strategy that chose after it, by name.
     pub rounds: Vec<(u64, String)>,
     /// What the last model was trained with: side of the images in pixels, images that the training
@@ -121,6 +123,9 @@ impl Sheet {
                 text,
                 format_args!("Imbalance: {ratio:.1}, the largest class to the smallest that has an image."),
             );
+        }
+        for (class, description) in &self.descriptions {
+            point(text, format_args!("{}: {}", plain(class), plain(description)));
         }
         if some.len() < counts.len() {
             point(text, format_args!("Classes without an image: {}.", counts.len() - some.len()));

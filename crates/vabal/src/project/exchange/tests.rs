@@ -33,6 +33,7 @@ pub(super) fn labelled(path: &str, class: &str, number: i64) -> Row {
         class: Some(class.into()),
         holdout: false,
         suggestion: None,
+        note: Note::default(),
         history: vec![answer],
     }
 }
@@ -42,5 +43,5 @@ pub(super) fn sum(bytes: &[u8]) -> String {
 }
 
 pub(super) fn class(name: &str) -> Class {
-    Class { name: name.into(), key: None, colour: None }
+    Class { name: name.into(), ..Class::default() }
 }

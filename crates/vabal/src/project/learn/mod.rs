@@ -3,6 +3,21 @@
 //!
 //! It reads at its beginning and writes at its end, so that people go on answering meanwhile. Never
 //! here: threads, who starts it and when, how answers are stored.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use vabal::progress::silent;
+//! use vabal::project::{Project, learn};
+//! use vabal::{Device, backbone};
+//!
+//! let mut project = Project::open(Path::new("steel"))?; // made by `vabal init`
+//! let context = learn::Context::new(Device::Cpu, Box::new(backbone::open));
+//! match learn::obstacle(&project)? {
+//!     Some(why) => println!("not yet: {why}"),
+//!     None => println!("round {}", learn::round(&mut project, &context, &mut silent())?),
+//! }
+//! # Ok::<(), vabal::Error>(())
+//! ```
 
 mod alike;
 mod context;
@@ -18,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rounds::is_void;
 use super::{ImageId, Prediction, Project, Queued, Settings, State, Summary, estimate};
-use crate::active::{Classifier, Heads, Learner, Lens, Pool, Strength, Trainer, choose, look};
+use crate::active::{Classifier, Heads, Learner, Lens, Partition, Strength, Trainer, choose, look};
 use crate::backbone::{Backbone, LinearModel};
 use crate::classify::{self, Training};
 use crate::data::folder::{self, Aspect, Reading};
@@ -409,7 +424,7 @@ impl Work<'_> {
     ) -> Result<Outcome> {
         let With { rows, features, learner, classifier, train, labels } = with;
         let open = rows.of(self.open()?);
-        let mut pool = Pool::new(&[train.clone(), open].concat())?;
+        let mut pool = Partition::new(&[train.clone(), open].concat())?;
         pool.learn(&train, &labels)?;
         let lens = Lens { learner, classifier, seed: self.seed };
         let strategy = Watched(STRATEGIES.by_name(&self.settings.strategy)?);

@@ -167,6 +167,58 @@ fn what_is_stopped_or_refused_leaves_nothing() {
     check_kept(&project);
 }
 
+#[test]
+fn notes_flags_descriptions_and_examples_go_along_and_change_nothing_that_is_there() {
+    let place = Place::new(4);
+    let mut project = place.made(plain());
+    say(&mut project, "ann", "1", (Act::Label, Some(0)), &[ImageId(1)]);
+    project.note_image(ImageId(1), "ann", Some("two\nlines, one \"quote\""), None).unwrap();
+    project.note_image(ImageId(3), "ann", None, Some(true)).unwrap();
+    project.describe_class(1, "dark").unwrap();
+    project.pin_example(1, ImageId(2), true).unwrap();
+    let rows = project.rows().unwrap();
+    let files = [
+        (Format::Csv, project.text(&rows, Format::Csv, Detail::Answers).unwrap()),
+        (Format::Csv, project.text(&rows, Format::Csv, Detail::Labels).unwrap()),
+        (Format::LabelStudio, project.text(&rows, Format::LabelStudio, Detail::Labels).unwrap()),
+        (Format::JsonLines, project.text(&rows, Format::JsonLines, Detail::Answers).unwrap()),
+    ];
+    let other = Place::new(4);
+    for (n, (format, text)) in files.iter().enumerate() {
+        let mut into = other_project(&other, n);
+        let labels = read(text.as_bytes(), *format, &Reading::default()).unwrap();
+        let taken = into.take_in(&labels, "bob", &mut silent()).unwrap();
+        // The file of labels has the labelled images alone.
+        let has_all = n != 1;
+        assert_eq!((taken.added, taken.remarks), (1, if has_all { 2 } else { 1 }), "{text}");
+        assert!(taken.left_out.is_empty(), "{taken:?}");
+        let notes: Vec<Note> = into.rows().unwrap().into_iter().map(|row| row.note).collect();
+        assert_eq!(notes[0], rows[0].note);
+        assert_eq!(notes[2].flag, has_all);
+        let guides = into.guides().unwrap();
+        if *format == Format::JsonLines {
+            assert_eq!((taken.guides, guides[0].description.as_str()), (2, "dark"));
+            assert_eq!(guides[0].examples[0].path, "001.png");
+        } else {
+            assert_eq!((taken.guides, guides.len()), (0, 0));
+        }
+        let again = into.take_in(&labels, "bob", &mut silent()).unwrap();
+        assert_eq!((again.added, again.remarks, again.guides), (0, 0, 0), "{text}");
+        into.note_image(ImageId(1), "eve", Some("another"), None).unwrap();
+        assert_eq!(into.take_in(&labels, "bob", &mut silent()).unwrap().remarks, 0);
+        assert_eq!(into.rows().unwrap()[0].note.note, "another");
+    }
+}
+
+/// A project of its own of the same images.
+fn other_project(place: &Place, n: usize) -> Project {
+    let classes = ["a", "b", "c", "d"].map(str::to_string);
+    let folder = place.project().with_file_name(format!("project {n}"));
+    let mut project = Project::create(&folder, &place.images(), &classes, plain()).unwrap();
+    project.import(&mut silent()).unwrap();
+    project
+}
+
 fn taken(project: &mut Project, text: &str) -> Taken {
     let labels = read(text.as_bytes(), Format::Csv, &Reading::default()).unwrap();
     project.take_in(&labels, "eve", &mut silent()).unwrap()

@@ -45,6 +45,8 @@ fn golden() -> Vec<Row> {
     let mut discarded = labelled("blurred.png", "x", 8);
     (discarded.history[0].act, discarded.history[0].class) = (Act::Discard, None);
     (discarded.state, discarded.class) = (State::Discarded, None);
+    discarded.note = Note { note: "Out of\nfocus, \"soft\"".into(), flag: true };
+    rows[2].note.note = "A twin of crack 1".into();
     rows.extend([undone, conflict, discarded]);
     rows
 }
@@ -76,6 +78,7 @@ fn a_sheet_says_what_the_rows_say() {
         name: "NEU | steel".into(),
         folder: "steel/images".into(),
         classes: vec!["crack".into(), " Rolled-in\nscale".into(), "never seen".into()],
+        descriptions: vec![("crack".into(), "Dark | thin.\nNever along the grain.".into())],
         rounds: [(1, "vabal"), (2, "vabal"), (4, "margin")].map(|(n, name)| (n, name.to_owned())).to_vec(),
         model: Some((64, 10_000)),
         backbone: None,
@@ -102,19 +105,23 @@ fn a_sheet_says_what_the_rows_say() {
 fn a_table_has_every_column_full() {
     for detail in [Detail::Labels, Detail::Answers] {
         let table = columns::table(&golden(), detail);
-        assert_eq!(table.iter().map(|column| column.0).collect::<Vec<_>>(), columns::header(detail));
+        assert_eq!(
+            table.iter().map(|column| column.0).collect::<Vec<_>>(),
+            columns::header(&golden(), detail)
+        );
         for (name, column) in &table {
             let rows = match column {
                 Column::Whole(values) => values.len(),
                 Column::Real(values) => values.len(),
                 Column::Text(values) => values.len(),
             };
-            assert_eq!(rows, if detail == Detail::Labels { 3 } else { 8 }, "{name}");
+            assert_eq!(rows, if detail == Detail::Labels { 3 } else { 10 }, "{name}");
         }
     }
     let table: BTreeMap<_, _> = columns::table(&golden(), Detail::Answers).into_iter().collect();
-    assert_eq!(table["answer"], Column::Whole((1..=8).collect()));
-    assert_eq!(table["undoes"], Column::Whole(vec![-1, -1, -1, -1, 4, -1, -1, -1]));
+    // Eight answers, and two images with a note.
+    assert_eq!(table["answer"], Column::Whole((1..=8).chain([-1, -1]).collect()));
+    assert_eq!(table["undoes"], Column::Whole(vec![-1, -1, -1, -1, 4, -1, -1, -1, -1, -1]));
     assert!(matches!(&table["seconds"], Column::Real(values) if values[4].is_nan() && values[0] == 1.5));
 }
 

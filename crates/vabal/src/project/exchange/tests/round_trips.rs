@@ -16,8 +16,9 @@ fn text() -> impl Strategy<Value = String> {
 /// A project: images, and answers of people in any order, undo included.
 fn project() -> impl Strategy<Value = Vec<Row>> {
     let answer = (0_usize..6, 0_usize..3, 0_usize..6, text(), any::<i64>(), 0.0..1e9, 0_usize..64);
-    (prop::collection::vec(text(), 1..6), prop::collection::vec(answer, 0..12)).prop_map(
-        |(paths, answers)| {
+    let notes = prop::collection::vec(text(), 6);
+    (prop::collection::vec(text(), 1..6), prop::collection::vec(answer, 0..12), notes).prop_map(
+        |(paths, answers, notes)| {
             let mut rows: Vec<Row> = Vec::new();
             for (n, path) in paths.into_iter().enumerate() {
                 let again = rows.iter().any(|row| row.path == path);
@@ -29,6 +30,10 @@ fn project() -> impl Strategy<Value = Vec<Row>> {
                     class: None,
                     holdout: n % 3 == 0,
                     suggestion: None,
+                    note: Note {
+                        note: if n % 2 == 0 { notes[n].clone() } else { String::new() },
+                        flag: n == 2,
+                    },
                     history: Vec::new(),
                 });
             }
@@ -85,7 +90,12 @@ proptest! {
     #[test]
     fn every_answer_comes_back_to_the_byte(rows in project(), marked: bool) {
         let expected: Vec<Vec<Answer>> = rows.iter().map(|row| row.history.clone()).collect();
-        let classes = [Class { name: " a,\"b\n".into(), key: Some("Digit1".into()), colour: None }, super::class("é")];
+        let classes = [Class {
+            key: Some("Digit1".into()),
+            description: "Dark\nlines, \"short\"".into(),
+            examples: vec!["a/1.png".into()],
+            ..super::class(" a,\"b\n")
+        }, super::class("é")];
         for format in [Format::Csv, Format::JsonLines] {
             let text = match format {
                 Format::Csv => csv::write(&rows, Detail::Answers),
@@ -95,6 +105,12 @@ proptest! {
             let labels = read(bytes.as_bytes(), format, &Reading::default()).unwrap();
             prop_assert_eq!(&histories(&rows, &labels), &expected, "{}", text);
             prop_assert_eq!(labels.left_out.len(), 0);
+            let said: Vec<(&str, &Note)> =
+                labels.remarks.iter().map(|remark| (remark.path.as_str(), &remark.note)).collect();
+            let noted = rows.iter().filter(|row| row.note != Note::default());
+            let mut noted: Vec<(&str, &Note)> = noted.map(|row| (row.path.as_str(), &row.note)).collect();
+            noted.sort_by_key(|(path, _)| *path);
+            prop_assert_eq!(said, noted);
             if format == Format::JsonLines {
                 prop_assert_eq!(&labels.classes[..], &classes[..]);
             }
