@@ -198,6 +198,7 @@ def test_what_is_labelled_may_come_apart_and_the_sample_is_of_the_rest() -> None
     with pytest.warns(vabal.VabalWarning, match="predicted as class 1, 2: .* a larger sample= helps"):
         few = vabal.plan("vabal", table=whole, n=20, sample=60)
     assert few.sampled == 60
+    vabal.plan("margin", table=whole, n=20, sample=60)  # fits nothing, so that there is nothing to doubt
 
 
 def test_a_plan_is_a_value_and_a_file(tmp_path: Path) -> None:
