@@ -48,7 +48,7 @@ def batch(rng, first, rows, options, layout, labelled=False):
     probs = np.exp(logits)
     # 1/2048 apart at most, so that they are the same in 16 bits.
     probs = np.round(probs / probs.sum(1, keepdims=True) * 2048) / 2048
-    name = "" if layout != "f16" else "_f16"
+    name = "" if layout == "list" else "_" + layout
     columns = {"probs" + name: packed(probs.astype("f4"), layout)}
     if options.features:
         centres = np.random.default_rng(7).normal(size=(options.classes, options.features)).astype("f4")

@@ -11,6 +11,7 @@ use vabal_query::progress::report;
 use vabal_query::{Error, Event, Result};
 
 use super::mapped::Map;
+use super::parquet::PACKED;
 use super::{Bytes, Dtype, Entry, Load, npz, torn};
 
 /// Bytes converted between two reports of progress.
@@ -140,6 +141,11 @@ impl Entry {
     /// # Errors
     /// Values of another kind, a torn file, no room for a temporary one, [`Error::Stopped`].
     pub fn floats(&self, load: &mut Load<'_, '_>) -> Result<Values<f32>> {
+        if self.dtype == Dtype::Other(PACKED.into()) {
+            let name = &self.name;
+            let hint = format!("call the column {name}_f16 or {name}_f32; of probs, --classes tells it too");
+            return Err(self.wrong("bytes of a type that is told", &hint));
+        }
         if !self.dtype.is_float() {
             return Err(self.wrong("float16, float32 or float64", "convert it: array.astype(\"float32\")"));
         }

@@ -10,7 +10,7 @@ use vabal_query::{Error, Result, files};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::parquet;
+use super::parquet::{self, Data};
 
 /// Writes `ids` \[n\], texts, and `features` [n, d], f32, whole or not at all; `about`, how they
 /// were made, as JSON, is with them: the array `backbone` of an archive, the metadata `backbone` of
@@ -31,6 +31,16 @@ pub fn write_features(path: &Path, ids: &[String], features: ArrayView2<'_, f32>
             files::write(path, &bytes)
         }
     }
+}
+
+/// Writes `ids` and arrays [n, d] as the columns of a Parquet file, whole or not at all.
+///
+/// # Errors
+/// Texts that are too long for a page, a file that cannot be written.
+pub fn write_rows(path: &Path, ids: &Data, arrays: &[(&str, ArrayView2<'_, f32>)]) -> Result<()> {
+    files::write_with(path, |file| {
+        parquet::write_lists(file, ids, arrays, None).map(drop).map_err(io::Error::other)
+    })
 }
 
 /// The ending of a file for features.

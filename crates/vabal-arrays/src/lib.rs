@@ -41,7 +41,7 @@ use std::sync::Arc;
 use vabal_query::{Error, Progress, Result};
 
 pub use convert::Values;
-pub use features::{features_ending, write_features};
+pub use features::{features_ending, write_features, write_rows};
 pub use mapped::Map;
 pub use parquet::{Data, write as write_parquet};
 

@@ -5,6 +5,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::parquet::PACKED;
 use crate::{Bytes, Dtype, Entry};
 
 impl Entry {
@@ -40,18 +41,17 @@ impl Entry {
         }
     }
 
-    /// The same with rows of `width` numbers where its rows are bytes that are as many in 16 bits,
-    /// and its name does not say of which type they are.
+    /// The same with rows of `width` numbers, where its rows are bytes that are as many in 16 or in
+    /// 32 bits, and its name does not say which.
     #[must_use]
     pub fn of_width(self, width: usize) -> Self {
-        match &self.bytes {
-            Bytes::Column(column)
-                if self.dtype == Dtype::F32 && column.packed().is_some_and(|bytes| bytes == 2 * width) =>
-            {
-                let shape = vec![self.shape[0], width];
-                Self { dtype: Dtype::F16, shape, ..self }
-            }
-            _ => self,
-        }
+        let Bytes::Column(column) = &self.bytes else { return self };
+        let dtype = match column.packed().filter(|_| self.dtype == Dtype::Other(PACKED.into())) {
+            Some(bytes) if bytes == 2 * width => Dtype::F16,
+            Some(bytes) if bytes == 4 * width => Dtype::F32,
+            _ => return self,
+        };
+        let shape = vec![self.shape[0], width];
+        Self { dtype, shape, ..self }
     }
 }

@@ -52,6 +52,7 @@ enum Command {
     Plan(commands::scale::PlanArgs),
     Score(commands::scale::Score),
     Pick(commands::scale::Pick),
+    Shortlist(commands::scale::ShortlistArgs),
     Report(commands::report::Report),
 }
 
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         | Command::Plan(_)
         | Command::Score(_)
         | Command::Pick(_)
+        | Command::Shortlist(_)
         | Command::Import(_)
         | Command::Export(_)
         | Command::Predict(_) => "stopped; nothing was written".to_owned(),
@@ -105,6 +107,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => commands::scale::plan(&args),
         Command::Score(args) => commands::scale::score(&args),
         Command::Pick(args) => commands::scale::pick(&args),
+        Command::Shortlist(args) => commands::scale::shortlist(&args),
         Command::Report(args) => commands::report::run(&args),
     };
     match result {

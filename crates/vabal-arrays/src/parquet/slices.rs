@@ -24,11 +24,11 @@ fn value(n: usize) -> f32 {
 }
 
 /// A file of rows in groups of `group`: `ids`; `features`, lists of `width`; and the same as bytes,
-/// `stage1_f32`, `stage2_f16` and `stage3` of fixed length, f32.
+/// `stage1_f32`, `stage2_f16` and `stage3_f32` of fixed length.
 fn written(rows: usize, width: usize, group: usize, settings: WriterProperties) -> Vec<u8> {
     let schema = format!(
         "message schema {{ required int64 ids; optional group features (LIST) {{ repeated group list {{ optional float element; }} }} \
-         required binary stage1_f32; optional binary stage2_f16; required fixed_len_byte_array({}) stage3; required binary names (UTF8); }}",
+         required binary stage1_f32; optional binary stage2_f16; required fixed_len_byte_array({}) stage3_f32; required binary names (UTF8); }}",
         4 * width
     );
     let schema = parse_message_type(&schema).unwrap();
@@ -162,7 +162,32 @@ fn what_is_wrong_in_a_slice_is_named_by_the_row_of_the_file() {
     let error = floats(&missing.slice(2..4).unwrap()).unwrap_err().to_string();
     assert!(error.contains("row 3") && error.contains("got: null"), "{error}");
     assert!(missing.slice(2..5).is_none());
+}
+
+#[test]
+fn bytes_are_of_the_type_that_their_name_or_their_width_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let read = |column: &str| {
+        let schema = parse_message_type(&format!("message schema {{ required binary {column}; }}")).unwrap();
+        let mut writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::default()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        // 1.0 twice in 16 bits.
+        let row = ByteArray::from(vec![0, 0x3c, 0, 0x3c]);
+        column.typed::<ByteArrayType>().write_batch(&[row], None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        std::fs::write(&path, writer.into_inner().unwrap()).unwrap();
+        open(&path).unwrap().remove(0)
+    };
+    assert_eq!(floats(&read("probs_f16")).unwrap()[..], [1.0, 1.0]);
+    assert_eq!(floats(&read("probs").of_width(2)).unwrap()[..], [1.0, 1.0]);
+    assert_eq!(floats(&read("probs").of_width(1)).unwrap()[..], [f32::from_bits(0x3c00_3c00)]);
+    // What the name says holds.
+    assert_eq!(floats(&read("probs_f32").of_width(2)).unwrap().len(), 1);
+    let error = floats(&read("features").of_width(3)).unwrap_err().to_string();
+    assert!(error.contains("features_f16 or features_f32"), "{error}");
     // Bytes of another name are texts, as they were.
-    let width = write(&[&[0, 1, 2, 3]]).of_width(7);
-    assert_eq!(width.dtype, Dtype::F16);
+    assert!(read("names_f16").dtype.is_text() && read("ids").dtype.is_text());
 }

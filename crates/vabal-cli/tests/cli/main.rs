@@ -16,5 +16,6 @@ mod rank;
 mod report;
 mod resume;
 mod scale;
+mod shortlist;
 mod streamed;
 mod support;

@@ -18,6 +18,8 @@ enum Layout {
     Lists,
     Bytes,
     Halves,
+    /// Under a name that does not say the type.
+    Untold(bool),
 }
 
 /// Writes whole numbers and floats as Parquet, in groups of rows.
@@ -30,7 +32,8 @@ fn parquet(path: &Path, arrays: &[Array], group: usize, layout: Layout) {
                 array.name
             )
         }
-        (_, Layout::Bytes) => format!("required binary {};", array.name),
+        (_, Layout::Bytes) => format!("required binary {}_f32;", array.name),
+        (_, Layout::Untold(_)) => format!("required binary {};", array.name),
         (_, Layout::Halves) => format!("required binary {}_f16;", array.name),
     };
     let schema: String = arrays.iter().map(column).collect();
@@ -54,7 +57,8 @@ fn parquet(path: &Path, arrays: &[Array], group: usize, layout: Layout) {
                 let there = vec![3; values.len()];
                 column.typed::<FloatType>().write_batch(values, Some(&there), Some(&lists)).unwrap();
             } else {
-                let array = if let Layout::Halves = layout { array.as_f2() } else { array.clone() };
+                let half = matches!(layout, Layout::Halves | Layout::Untold(true));
+                let array = if half { array.as_f2() } else { array.clone() };
                 let size = array.bytes.len() / n;
                 let values: Vec<ByteArray> =
                     array.bytes.chunks(size).map(|row| row.to_vec().into()).collect();
@@ -146,17 +150,18 @@ fn bytes_without_a_type_in_their_name_are_as_wide_as_the_plan_says() {
     let place = Place::new();
     labelled(&place);
     let all = pool(300, 0);
-    parquet(&place.path().join("f32.parquet"), &all, 64, Layout::Bytes);
-    parquet(&place.path().join("f16.parquet"), &all, 64, Layout::Halves);
-    vabal(&place, "plan f32.parquet --labelled l.npz -n 40 --out p.plan --quiet");
-    for name in ["f32", "f16"] {
-        // The same bytes under the name that does not say it.
-        let bytes = read(&place, &format!("{name}.parquet"));
-        let text = bytes.windows(4).filter(|four| four == b"_f16").count();
-        assert_eq!(text > 0, name == "f16");
-        vabal(&place, &format!("score {name}.parquet --plan p.plan --out {name}.jsonl --quiet"));
+    let layouts = [Layout::Lists, Layout::Untold(false), Layout::Untold(true)];
+    for (layout, name) in layouts.into_iter().zip(["lists", "f32", "f16"]) {
+        parquet(&place.path().join(format!("{name}.parquet")), &all, 64, layout);
     }
-    assert_eq!(read(&place, "f32.jsonl"), read(&place, "f16.jsonl"));
+    vabal(&place, "plan lists.parquet --labelled l.npz -n 40 --out p.plan --quiet");
+    for name in ["lists", "f32", "f16"] {
+        vabal(&place, &format!("score {name}.parquet --plan p.plan --out {name}.jsonl --quiet"));
+        assert_eq!(read(&place, &format!("{name}.jsonl")), read(&place, "lists.jsonl"));
+    }
+    let line = "plan f16.parquet --labelled l.npz -n 40 --out q.plan";
+    let error = refused(&place, &mut place.vabal(&line.split(' ').collect::<Vec<_>>()));
+    assert!(error.contains("features_f16 or features_f32"), "{error}");
 }
 
 /// Rows from which a pool is read in slices.
@@ -224,13 +229,29 @@ fn a_pool_that_is_too_large_to_be_held_is_ranked_as_one_that_is_held() {
     // What is said, without ids and with labels among the rows.
     let labels: Vec<i64> =
         (0..n).map(|row| if row % 1000 == 1 { (row / 1000 % 3) as i64 } else { -1 }).collect();
-    npz(&path("one.npz"), &changed(&without(&all, "ids"), i8s("labels", labels)), STORED);
+    npz(&path("one.npz"), &changed(&without(&all, "ids"), i8s("labels", labels.clone())), STORED);
     let output = place
         .vabal(&["rank", "--unlabelled", "one.npz", "-n", "4", "--strategy", "margin"])
         .output()
         .unwrap();
     let said = text(&output.stderr);
     insta::assert_snapshot!(format!("{}\n{said}", succeeded(output)));
+    // In two files, rows are called by their numbers in both together.
+    for (name, (first, end)) in [("a.npz", (0, 90_000)), ("b.npz", (90_000, n))] {
+        let part = |array: &Array| {
+            let row = array.bytes.len() / n;
+            let shape = [&[end - first], &array.shape[1..]].concat();
+            Array { bytes: array.bytes[first * row..end * row].to_vec(), shape, ..array.clone() }
+        };
+        let arrays = changed(&without(&all, "ids"), i8s("labels", labels.clone()));
+        npz(&path(name), &arrays.iter().map(part).collect::<Vec<_>>(), STORED);
+    }
+    for strategy in ["margin", "random", "vabal"] {
+        let rank = |pool: &str| {
+            vabal(&place, &format!("rank --unlabelled {pool} -n 50 --strategy {strategy} --quiet"))
+        };
+        assert_eq!(rank("a.npz b.npz"), rank("one.npz"), "{strategy}");
+    }
     let events = vabal(&place, "rank --unlabelled all.npz --labelled l.npz -n 2 --strategy margin --json");
     assert!(events.contains("\"phase\":\"score\"") && events.contains("\"event\":\"pick\""), "{events}");
 }

@@ -53,6 +53,13 @@ impl Names {
         match self {
             Self::Texts(texts) => hashed(texts),
             Self::Numbers(numbers) => {
+                // Those of most pools: nothing to sort.
+                if numbers.is_sorted_by(|a, b| a < b)
+                    && numbers.first().is_none_or(|&first| first >= 0)
+                    && let Some(ids) = numbers.iter().map(|&number| Id::try_from(number).ok()).collect()
+                {
+                    return Ok(ids);
+                }
                 let ranks = ranked(numbers)?;
                 let ids: Option<Vec<Id>> = numbers.iter().map(|&number| Id::try_from(number).ok()).collect();
                 Ok(ids.unwrap_or(ranks))

@@ -82,6 +82,16 @@ pub fn two_largest(values: &[f32]) -> (f32, usize, f32) {
     const WIDTH: usize = 16;
     let larger = |a: f32, b: f32| if a > b { a } else { b };
     let smaller = |a: f32, b: f32| if a > b { b } else { a };
+    if values.len() <= WIDTH {
+        // Of few values, one by one: to join lanes takes longer.
+        let (mut largest, mut place, mut next) = (NONE, 0, NONE);
+        for (n, &x) in values.iter().enumerate() {
+            next = larger(next, smaller(largest, x));
+            place = if x > largest { n } else { place };
+            largest = larger(largest, x);
+        }
+        return (largest, place, next);
+    }
     let (mut first, mut second) = ([NONE; WIDTH], [NONE; WIDTH]);
     for chunk in values.chunks(WIDTH) {
         for ((first, second), &x) in first.iter_mut().zip(&mut second).zip(chunk) {

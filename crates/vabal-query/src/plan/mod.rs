@@ -29,6 +29,7 @@
 //! Never here: files, processes, engines.
 
 mod sample;
+mod shortlist;
 #[cfg(test)]
 mod tests;
 mod top;
@@ -58,6 +59,8 @@ pub const SAMPLE: usize = 200_000;
 pub const MOST_PICKS: usize = 500_000;
 /// Rows of a predicted class in the sample below which what was fitted to them is to be doubted.
 pub const FEW: usize = 20;
+
+pub use shortlist::{LONGEST, Shortlist};
 
 /// The key of its metadata, and the version of its layout.
 const KIND: &str = "vabal.plan";

@@ -47,7 +47,7 @@ pub fn choose(args: &Rank, progress: &mut Progress<'_>) -> Result<Option<Chosen>
             let query = Query { unlabelled, labelled, labels: &[], classes, n, seed };
             Plan::make(&spec, STRATEGIES, &query, progress)?
         };
-        let tally = reading.score(&stream, &plan, progress)?;
+        let tally = reading.score(&stream, &plan, &|_, _, _| Ok(()), progress)?;
         if tally.candidates == 0 {
             return Err(nothing(tally.labelled.iter().sum()));
         }

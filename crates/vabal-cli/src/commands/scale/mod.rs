@@ -2,11 +2,13 @@
 //!
 //! Never here: how a plan is made, how rows are scored (`vabal::query::plan`).
 
+mod all;
 pub mod passes;
 mod pick;
 mod plan;
 mod score;
 mod scores;
+mod shortlist;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use super::rank::pool as rank;
 pub use pick::Pick;
 pub use plan::PlanArgs;
 pub use score::Score;
+pub use shortlist::ShortlistArgs;
 
 /// Makes a plan.
 ///
@@ -42,6 +45,14 @@ pub fn score(args: &Score) -> Result<()> {
 /// What the library says; files that cannot be read or written.
 pub fn pick(args: &Pick) -> Result<()> {
     pick::run(args)
+}
+
+/// Writes a shortlist.
+///
+/// # Errors
+/// What the library says; files that cannot be read or written.
+pub fn shortlist(args: &ShortlistArgs) -> Result<()> {
+    shortlist::run(args)
 }
 
 /// The arrays of each part, and where they are.

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use vabal::query::arrays::{Classes, Names, Pool};
-use vabal::query::plan::{Collected, FEW, Name, Plan, Sample, Top};
+use vabal::query::plan::{Collected, FEW, Name, Plan, Sample, Scored, Top};
 use vabal::query::progress::report;
 use vabal::query::{Needs, Query, Spec, class_counts, term};
 use vabal::{Event, Id, Label, Progress, Result, STRATEGIES, Seed, Signals};
@@ -25,6 +25,9 @@ pub struct Apart {
     pub labels: Vec<Label>,
     known: Known,
 }
+
+/// What is given each slice with its scores, by its number.
+pub type EachSlice<'e> = dyn Fn(usize, &[Name], &Scored) -> Result<()> + Sync + 'e;
 
 /// How the slices of a pool are read.
 pub struct Reading<'r> {
@@ -82,14 +85,15 @@ impl<'r> Reading<'r> {
     pub fn open(&self, slice: &Slice<'_>, progress: &mut Progress<'_>) -> Result<(Pool, Vec<Name>)> {
         let pool = slice.pool(self.apart.is_none(), &self.classes, progress)?;
         pool.require(self.strategy, self.needs, self.of_labelled)?;
-        if let Some(Names::Numbers(numbers)) = pool.candidate_names()
+        let given = pool.candidate_names();
+        if let Some(Names::Numbers(numbers)) = &given
             && numbers.iter().any(|&number| number < 0)
         {
             self.below.store(true, Ordering::SeqCst);
         }
-        let names = names(slice, &pool, self.numbered, progress)?;
+        let names = names(slice, &pool, given, self.numbered, progress)?;
         if let Some(apart) = &self.apart {
-            let ids = pool.signals(Needs::IDS, Needs::IDS, progress)?.0;
+            let ids = slice.signals(&pool, &names, Needs::IDS, progress)?;
             apart.known.check(slice, ids.ids(), &names)?;
         }
         Ok((pool, names))
@@ -113,8 +117,8 @@ impl<'r> Reading<'r> {
             |_| true,
             || Ok((Sample::new(sample, seed), classes, BTreeSet::new())),
             |(sample, classes, labelled), slice, progress| {
-                let (pool, _) = self.open(slice, progress)?;
-                sample.offer(slice.number, pool.signals(Needs::IDS, Needs::IDS, progress)?.0.ids());
+                let (pool, names) = self.open(slice, progress)?;
+                sample.offer(slice.number, slice.signals(&pool, &names, Needs::IDS, progress)?.ids());
                 *classes = pool.classes().max(*classes);
                 labelled.extend((!pool.labels().is_empty()).then_some(slice.number));
                 Ok(())
@@ -136,8 +140,9 @@ impl<'r> Reading<'r> {
                 |slice| rows.contains_key(&slice) || with_labels.contains(&slice),
                 || Ok(Vec::new()),
                 |found, slice, progress| {
-                    let pool = slice.pool(self.apart.is_none(), &self.classes, progress)?;
-                    let (unlabelled, labelled) = pool.signals(self.needs, self.of_labelled, progress)?;
+                    let (pool, names) = self.open(slice, progress)?;
+                    let unlabelled = slice.signals(&pool, &names, self.needs, progress)?;
+                    let labelled = slice.labelled(&pool, self.of_labelled, progress)?;
                     let rows = rows.get(&slice.number).map_or(&[][..], Vec::as_slice);
                     // Copies: what the rows were read into is let go.
                     let (mut open, mut closed) = (Collected::default(), Collected::default());
@@ -171,11 +176,17 @@ impl<'r> Reading<'r> {
         Ok(plan)
     }
 
-    /// Scores all rows: one pass.
+    /// Scores all rows: one pass. Each slice with its scores is also given to `each`.
     ///
     /// # Errors
     /// What the library says of the rows, and of the scores.
-    pub fn score(&self, stream: &Stream, plan: &Plan, progress: &mut Progress<'_>) -> Result<Tally> {
+    pub fn score(
+        &self,
+        stream: &Stream,
+        plan: &Plan,
+        each: &EachSlice<'_>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Tally> {
         let score = plan.scorer(STRATEGIES)?;
         let tallies = stream.each(
             "score",
@@ -185,9 +196,9 @@ impl<'r> Reading<'r> {
                 let (pool, names) = self.open(slice, progress)?;
                 tally.of_pool(&pool);
                 if names.is_empty() {
-                    return Ok(());
+                    return each(slice.number, &[], &Scored::default());
                 }
-                let (rows, _) = pool.signals(self.needs, Needs::IDS, progress)?;
+                let rows = slice.signals(&pool, &names, self.needs, progress)?;
                 let inside = |error: vabal::Error| error.inside(slice.place());
                 let scored = score.score(&rows, progress).map_err(inside)?;
                 if tally.terms.is_empty() {
@@ -196,7 +207,8 @@ impl<'r> Reading<'r> {
                 if let Some(predicted) = scored.terms.iter().find(|column| column.name == term::PREDICTED) {
                     predicted.values.iter().for_each(|&class| count(&mut tally.predicted, class as usize));
                 }
-                tally.top.push(&scored, |row| names[row].clone()).map_err(inside)
+                tally.top.push(&scored, |row| names[row].clone()).map_err(inside)?;
+                each(slice.number, &names, &scored)
             },
             progress,
         )?;

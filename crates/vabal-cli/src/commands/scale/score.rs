@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use vabal::query::Needs;
 use vabal::query::arrays::Classes;
-use vabal::{Progress, Result, STRATEGIES};
+use vabal::{Error, Progress, Result, STRATEGIES, files};
 
-use super::passes::Reading;
+use super::all::{self, All};
+use super::passes::{EachSlice, Reading};
 use super::scores::Scores;
 use super::{parts, read_plan};
 use crate::bar::watched;
@@ -35,6 +36,9 @@ pub struct Score {
     /// Of so many shares of the parts, this one alone
     #[arg(long, value_name = "I/K", value_parser = share)]
     pub part: Option<(usize, usize)>,
+    /// Write the scores of all rows, as .csv or .jsonl, and not the best for `vabal pick`
+    #[arg(long)]
+    pub all: bool,
     /// Print errors only
     #[arg(long)]
     pub quiet: bool,
@@ -54,7 +58,10 @@ fn share(text: &str) -> std::result::Result<(usize, usize), String> {
 /// What the library says; parts that cannot be read or do not fit the plan.
 pub fn run(args: &Score) -> Result<()> {
     place::check(&args.out, args.parts.iter().chain([&args.plan]).map(|path| &**path), "--out")?;
-    let scores = watched(args.quiet, |progress| score(args, progress))?;
+    if args.all {
+        return run_all(args);
+    }
+    let scores = watched(args.quiet, |progress| score(args, &|_, _, _| Ok(()), progress))?;
     scores.write(&args.out)?;
     if !args.quiet {
         let rows: u64 = scores.top.rows().iter().sum();
@@ -68,7 +75,33 @@ pub fn run(args: &Score) -> Result<()> {
     Ok(())
 }
 
-fn score(args: &Score, progress: &mut Progress<'_>) -> Result<Scores> {
+/// Writes the scores of all rows while they come.
+fn run_all(args: &Score) -> Result<()> {
+    all::format(&args.out)?;
+    let mut result = Err(Error::Stopped);
+    let written = files::write_with(&args.out, |file| {
+        result = watched(args.quiet, |progress| {
+            let all = All::new(&args.out, std::io::BufWriter::new(file))?;
+            let write = Error::io("write", &args.out);
+            let put = |slice: usize, names: &[_], scored: &_| {
+                all.put(slice, names, scored).map_err(Error::io("write", &args.out))
+            };
+            let scores = score(args, &put, progress)?;
+            all.finish().map_err(write)?;
+            Ok(scores.top.rows().iter().sum::<u64>())
+        });
+        // Why it failed is told below.
+        result.as_ref().map(drop).map_err(|error| std::io::Error::other(error.to_string()))
+    });
+    let rows = result?;
+    written?;
+    if !args.quiet {
+        say(format_args!("the scores of {} in {}", several(rows as usize, "row"), args.out.display()));
+    }
+    Ok(())
+}
+
+fn score(args: &Score, each: &EachSlice<'_>, progress: &mut Progress<'_>) -> Result<Scores> {
     let plan = read_plan(&args.plan)?;
     let mine: Vec<&PathBuf> = match args.part {
         Some((i, k)) => args.parts.iter().skip(i - 1).step_by(k).collect(),
@@ -78,7 +111,7 @@ fn score(args: &Score, progress: &mut Progress<'_>) -> Result<Scores> {
     let stream = Stream::new(parts(mine)?, needs).of_widths(Some(classes), plan.features());
     let numbered = args.parts.len() == 1;
     let reading = Reading::new(plan.spec.kind(), needs, Needs::IDS, Classes::Count(classes));
-    let mut top = Reading { numbered, ..reading }.score(&stream, &plan, progress)?.top;
+    let mut top = Reading { numbered, ..reading }.score(&stream, &plan, each, progress)?.top;
     top.settle();
     Ok(Scores { plan: plan.digest()?, n: plan.n, top })
 }

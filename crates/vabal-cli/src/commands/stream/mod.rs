@@ -10,15 +10,16 @@ use std::ops::Range;
 
 use vabal::query::Needs;
 use vabal::query::arrays::{Array, Classes, Group, Name, Pool};
-use vabal::{Progress, Result};
+use vabal::query::plan::Name as RowName;
+use vabal::{Progress, Result, Signals};
 use vabal_arrays::Entry;
 
 pub use rows::{Known, names};
 
 /// Bytes of the arrays of a slice, about, as f32.
-const SLICE: usize = 4 << 20;
+const SLICE: usize = 1 << 20;
 /// Rows of a slice.
-const MOST: usize = 1 << 16;
+const MOST: usize = 1 << 15;
 const LEAST: usize = 64;
 
 /// Files of a pool.
@@ -70,11 +71,14 @@ impl Stream {
         let mut slices = 0;
         for (part, (place, mut entries)) in parts.into_iter().enumerate() {
             let rows = |entry: &Entry| entry.shape.first().copied().unwrap_or(0);
-            let count = entries.iter().find(|entry| Name::of(&entry.name).is_some()).map_or(0, rows);
-            let apart = |entry: &Entry| rows(entry) == count && entry.slice(0..count).is_some() && count > 0;
-            let whole = !entries.iter().all(|entry| !is_read(entry, needs) || apart(entry));
+            let known = |entry: &&Entry| Name::of(&entry.name).is_some();
+            let count = entries.iter().find(known).map_or(0, rows);
+            let cut = |entry: &Entry| entry.slice(0..count).is_some();
+            // What does not fit together is told by who looks at the whole.
+            let fit = count > 0 && entries.iter().filter(known).all(|entry| rows(entry) == count);
+            let whole = !fit || !entries.iter().filter(|entry| is_read(entry, needs)).all(cut);
             if !whole {
-                entries.retain(|entry| Name::of(&entry.name).is_some() && apart(entry));
+                entries.retain(|entry| Name::of(&entry.name).is_some() && cut(entry));
             }
             for rows in if whole { vec![0..count] } else { stream.cut(&entries, count) } {
                 let first = slices;
@@ -157,6 +161,47 @@ impl Slice<'_> {
         &self.part.place
     }
 
+    /// What candidates may look at of it, whose names are these: of rows that are called by their
+    /// numbers, by those in all parts.
+    ///
+    /// # Errors
+    /// As [`Pool::signals`].
+    pub fn signals(
+        &self,
+        pool: &Pool,
+        names: &[RowName],
+        needs: Needs,
+        progress: &mut Progress<'_>,
+    ) -> Result<Signals<'static>> {
+        let rows = pool.signals(needs, Needs::IDS, progress)?.0;
+        let number = |name: &RowName| match name {
+            RowName::Number(number) => Some(*number),
+            RowName::Text(..) => None,
+        };
+        match names.iter().map(number).collect() {
+            Some(ids) if self.part.first > 0 => rows.with_ids(ids),
+            _ => Ok(rows),
+        }
+    }
+
+    /// What may be looked at of its labelled rows, likewise.
+    ///
+    /// # Errors
+    /// As [`Pool::signals`].
+    pub fn labelled(
+        &self,
+        pool: &Pool,
+        needs: Needs,
+        progress: &mut Progress<'_>,
+    ) -> Result<Signals<'static>> {
+        let rows = pool.signals(Needs::IDS, needs, progress)?.1;
+        if pool.labelled_are_named() || self.part.first == 0 {
+            return Ok(rows);
+        }
+        let ids = rows.ids().iter().map(|row| self.part.first as u64 + row).collect();
+        rows.with_ids(ids)
+    }
+
     /// Its rows as a pool; without their labels where what is labelled is elsewhere.
     ///
     /// # Errors
@@ -169,7 +214,6 @@ impl Slice<'_> {
     pub fn group(&self, labels: bool) -> Group {
         let kept =
             self.part.entries.iter().filter(|entry| labels || Name::of(&entry.name) != Some(Name::Labels));
-        let first = self.part.first + self.rows.start;
         let arrays = kept.map(|entry| {
             let entry = match self.part.whole {
                 true => entry.clone(),
@@ -177,7 +221,7 @@ impl Slice<'_> {
                 false => entry.slice(self.rows.clone()).unwrap_or_else(|| entry.clone()),
             };
             let (name, shape, place) = (entry.name.clone(), entry.shape.clone(), entry.place.clone());
-            Array::from_source(&name, shape, entry).at(place).from_row(first)
+            Array::from_source(&name, shape, entry).at(place).from_row(self.rows.start)
         });
         Group::new(arrays.collect()).at(&self.part.place)
     }

@@ -9,13 +9,19 @@ use vabal::{Error, Id, Progress, Result};
 
 use super::Slice;
 
-/// What the candidates of a slice are called; where they have no ids, by their rows if the pool is
+/// What the candidates of a slice are called: as it is `given`, and where they have no ids, by their rows if the pool is
 /// `alone`, one file.
 ///
 /// # Errors
 /// An id below 0; no ids.
-pub fn names(slice: &Slice<'_>, pool: &Pool, alone: bool, progress: &mut Progress<'_>) -> Result<Vec<Name>> {
-    match pool.candidate_names() {
+pub fn names(
+    slice: &Slice<'_>,
+    pool: &Pool,
+    given: Option<Names>,
+    alone: bool,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<Name>> {
+    match given {
         Some(Names::Texts(texts)) => Ok(texts.iter().map(|text| Name::text(text)).collect()),
         Some(Names::Numbers(numbers)) => numbers
             .iter()
@@ -32,7 +38,7 @@ pub fn names(slice: &Slice<'_>, pool: &Pool, alone: bool, progress: &mut Progres
             .collect(),
         None if alone => {
             let rows = pool.signals(Needs::IDS, Needs::IDS, progress)?.0;
-            Ok(rows.ids().iter().copied().map(Name::Number).collect())
+            Ok(rows.ids().iter().map(|row| Name::Number(slice.part.first as Id + row)).collect())
         }
         None => Err(Error::input("a part without ids")
             .at(slice.place())
