@@ -79,12 +79,15 @@ pub fn group(sources: &[OsString]) -> Result<Group> {
     Ok(Group::new(arrays?.into_iter().flatten().collect()).at(places.join(", ")))
 }
 
+/// The place of a part and its arrays.
+pub type Part = (String, Vec<Entry>);
+
 /// The same part by part, each with its place and its arrays; `None` where arrays of several parts
 /// stand beside others.
 ///
 /// # Errors
 /// As [`group`].
-pub fn parts(sources: &[OsString]) -> Result<Option<Vec<(String, Vec<Entry>)>>> {
+pub fn parts(sources: &[OsString]) -> Result<Option<Vec<Part>>> {
     let (mut all, places) = gathered(sources)?;
     if all.len() == 1 {
         return Ok(all.pop().map(|parts| places.into_iter().zip(parts.files).collect()));

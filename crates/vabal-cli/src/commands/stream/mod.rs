@@ -80,7 +80,8 @@ impl Stream {
             if !whole {
                 entries.retain(|entry| Name::of(&entry.name).is_some() && cut(entry));
             }
-            for rows in if whole { vec![0..count] } else { stream.cut(&entries, count) } {
+            let one = || std::iter::once(0..count).collect();
+            for rows in if whole { one() } else { stream.cut(&entries, count) } {
                 let first = slices;
                 slices += if whole { 1 } else { rows.len().div_ceil(stream.at_once) };
                 stream.units.push(Unit { part, rows, first });
