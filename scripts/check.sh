@@ -73,6 +73,9 @@ RUSTDOCFLAGS='-D warnings' cargo doc --locked --release --workspace --no-deps
 step 'the Python package'
 scripts/python.sh
 
+step 'pools in parts on Spark, Ray and Sail'
+scripts/engines.sh
+
 step 'links, commands and site of the documentation'
 scripts/docs.sh
 

@@ -41,7 +41,10 @@ environment() {
 environment engines
 environment sail
 
+# Not in python/: Ray's workers would find the package's source there.
+root=$PWD
+run() { (cd "$cache" && VABAL_ENGINES=$1 "$2/bin/pytest" -p no:cacheprovider --durations=5 -c "$root/python/pyproject.toml" "$root/python/tests/$3"); }
 say 'processes, Spark, Ray, and the recipes of docs/scale.md'
-(cd python && VABAL_ENGINES=all "$cache/engines/bin/pytest" -p no:cacheprovider --durations=5 tests/test_engines.py)
+run all engines test_engines.py
 say 'Sail'
-(cd python && VABAL_ENGINES=sail "$cache/sail/bin/pytest" -p no:cacheprovider tests/test_sail.py)
+run sail sail test_sail.py

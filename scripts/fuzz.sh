@@ -11,6 +11,8 @@ command -v cargo-fuzz >/dev/null || { printf 'error: cargo-fuzz is missing\n  hi
 corpus=${XDG_CACHE_HOME:-$HOME/.cache}/vabal-fuzz
 # Instrumentation is not of stable Rust; the compiler has it all the same.
 export RUSTC_BOOTSTRAP=1
+# Most targets write a file for each input.
+[ ! -w /dev/shm ] || export TMPDIR=/dev/shm
 # Almost all of it is safe Rust: what an address sanitiser would find is looked for by scripts/sanitizer.sh.
 fuzz() { cargo fuzz "$1" --sanitizer none "${@:2}"; }
 targets=("$@")

@@ -61,11 +61,14 @@ impl Plan {
                 let (unlabelled, labelled) = pool.signals(needs, of_labelled, &mut hear)?;
                 let seed = Seed::new(seed);
                 let unlabelled = sampled(unlabelled, sample, seed)?;
-                warn_of_few(&unlabelled, pool.classes(), &mut hear)?;
                 let (labels, classes) = (pool.labels(), pool.classes());
                 let (unlabelled, labelled) = (&unlabelled, &labelled);
                 let query = Query { unlabelled, labelled, labels, classes, n, seed };
-                Self::of(plan::Plan::make(&spec, STRATEGIES, &query, &mut hear)?)
+                let plan = plan::Plan::make(&spec, STRATEGIES, &query, &mut hear)?;
+                if !plan.arrays().is_empty() {
+                    warn_of_few(unlabelled, classes, &mut hear)?;
+                }
+                Self::of(plan)
             })
         });
         watch.finish(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from test_plan import pa, parts, picked, pq, table
 
 import vabal
 
+SCALE = (Path(__file__).parents[2] / "docs/scale.md").read_text(encoding="utf-8")
+RECIPES = dict(re.findall(r"^### (\w+)\n.*?^```python\n(.*?)^```$", SCALE, re.MULTILINE | re.DOTALL))
+"""The code of docs/scale.md, by engine."""
 STRATEGIES: tuple[vabal.StrategyName, ...] = ("margin", "vabal")
 LAYOUTS = ("list", "float32", "float16")
 
@@ -52,6 +56,19 @@ def make(folder: Path) -> Pool:
 
 def halves(column: Any) -> Any:
     return column.cast(pa.list_(pa.float16()))
+
+
+def check_recipe(
+    engine: str, pool: Pool, strategy: vabal.StrategyName, at: dict[str, str], names: dict[str, Any]
+) -> None:
+    """Runs the code of docs/scale.md, with addresses that are here and fewer picks."""
+    code = RECIPES[engine]
+    for there, here in {"10_000": "50", **at}.items():
+        assert there in code
+        code = code.replace(there, here)
+    exec(code, names)
+    plan = vabal.plan(strategy, table=pool.whole, n=50)
+    assert names["picks"].equals(picked(plan, [pool.whole]))
 
 
 def check_picks(spark: Any, pool: Pool) -> None:

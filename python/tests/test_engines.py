@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -17,15 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import LAYOUTS, STRATEGIES, Pool, check_errors, check_picks, make
+from engines import LAYOUTS, RECIPES, STRATEGIES, Pool, check_errors, check_picks, check_recipe, make
 from test_plan import pa, pq
 
 import vabal
 
 if os.environ.get("VABAL_ENGINES") != "all":
     pytest.skip("VABAL_ENGINES is not all: scripts/engines.sh", allow_module_level=True)
-
-SCALE = (Path(__file__).parents[2] / "docs/scale.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +78,13 @@ def spark() -> Iterator[Callable[[str], Any]]:
 CLUSTER = "local-cluster[2,1,1024]"
 
 
-def test_spark(spark: Callable[[str], Any], pool: Pool) -> None:
+def test_spark(spark: Callable[[str], Any], pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_picks(spark(CLUSTER), pool)
     check_errors(spark(CLUSTER), pool)
+    monkeypatch.chdir(tmp_path)
+    at = {"s3://bucket/pool": str(pool.folder / "list")}
+    check_recipe("Spark", pool, "vabal", at, {"spark": spark(CLUSTER), "vabal": vabal})
+    assert (tmp_path / "picks.csv").read_text().startswith("rank,id,score,predicted,")
 
 
 def test_spark_with_an_executor_killed_midway(spark: Callable[[str], Any], pool: Pool, tmp_path: Path) -> None:
@@ -129,9 +130,6 @@ def test_spark_connect(spark: Callable[[str], Any], pool: Pool) -> None:
         vabal.spark.pick(half, pool.plans["margin"])
 
 
-RECIPES = dict(re.findall(r"^### (\w+)\n.*?^```python\n(.*?)^```$", SCALE, re.MULTILINE | re.DOTALL))
-
-
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("engine", ["Dask", "Daft", "DuckDB", "Polars", "DataFusion"])
 def test_recipes(engine: str, strategy: vabal.StrategyName, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,6 +172,11 @@ def test_ray(layout: str, ray: Any, pool: Pool) -> None:
     for strategy, plan in pool.plans.items():
         if layout == "list" or strategy == "vabal":
             assert vabal.ray.pick(dataset, plan, actors=2).equals(pool.picks[strategy])
+
+
+def test_the_recipe_for_ray(ray: Any, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_recipe("Ray", pool, "margin", {"s3://bucket/pool": str(pool.folder / "list")}, {"ray": ray, "vabal": vabal})
 
 
 def test_ray_with_an_actor_killed_midway(ray: Any, pool: Pool, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 import pytest
-from engines import check_errors, check_picks, make
+from engines import check_errors, check_picks, check_recipe, make
 
 import vabal
 
@@ -24,11 +24,16 @@ def test_sail(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     server = importlib.import_module("pysail.spark").SparkConnectServer(ip="127.0.0.1", port=0)
     server.start(background=True)
     session = importlib.import_module("pyspark.sql").SparkSession
-    spark = session.builder.remote(f"sc://127.0.0.1:{server.listening_address[1]}").create()
+    address = f"sc://127.0.0.1:{server.listening_address[1]}"
+    spark = session.builder.remote(address).create()
     pool = make(tmp_path)
     try:
         check_picks(spark, pool)
         check_errors(spark, pool)
+        at = {"sc://localhost:50051": address, '"pool"': repr(str(pool.folder / "list"))}
+        names = {"SparkSession": session, "vabal": vabal}
+        check_recipe("Sail", pool, "vabal", at, names)
+        names["spark"].stop()
         half = spark.read.parquet(str(pool.folder / "half"))
         with pytest.raises(TypeError, match=r"cannot read columns of FLOAT16\n(.|\n)*hint: store .* as BINARY"):
             vabal.spark.pick(half, pool.plans["margin"])

@@ -19,7 +19,7 @@ from . import _arrays
 Batches: TypeAlias = Any
 """A table of pyarrow, pandas, polars or whatever else speaks Arrow, or an iterable of such tables or of batches."""
 Binary: TypeAlias = Literal["float16", "float32"]
-"""What the bytes of a BINARY column are, little endian."""
+"""What the bytes of a BINARY column are, little endian, where its name does not end in ``_f16`` and no width tells."""
 
 ARRAYS = ("features", "probs", "predicted", "mc_probs", "committee_probs", "labels", "ids")
 _ALIAS = {"ids": "id", "labels": "label"}
@@ -73,12 +73,15 @@ def find(there: Sequence[str], columns: Mapping[str, str] | None, needs: Iterabl
             )
     found = {}
     for name in ("ids", "labels", *needs):
-        column = told.get(name, name if name in there else _ALIAS.get(name, name))
-        if column in there:
-            found[name] = column
+        own = next((own for own in (name, f"{name}_f16", _ALIAS.get(name, name)) if own in there), name)
+        if told.get(name, own) in there:
+            found[name] = told.get(name, own)
         elif name == "features":
-            stages = {name for name in (*there, *told) if re.fullmatch(r"stage\d+", name)}
-            found |= {stage: told.get(stage, stage) for stage in sorted(stages, key=lambda stage: int(stage[5:]))}
+            stages = {stage: stage for stage in told if stage.startswith("stage")}
+            stages |= {
+                column.removesuffix("_f16"): column for column in there if re.fullmatch(r"stage\d+(_f16)?", column)
+            }
+            found |= {each: told.get(each, stages[each]) for each in sorted(stages, key=lambda each: int(each[5:]))}
         elif name == "probs":
             found |= {"predicted": told.get("predicted", "predicted")} if "predicted" in (*there, *told) else {}
     return found
@@ -195,18 +198,13 @@ def _of_bytes(
         lengths = np.diff(offsets)
         _even(lengths, row, " bytes")
         size, start, data = int(lengths[0]), int(offsets[0]), buffers[2]
-    types: list[Binary] = [binary] if binary else ["float16", "float32"]
+    types: list[Binary] = [binary] if binary else ["float32", "float16"]
     if width is not None:
         fit = [each for each in types if size == width * np.dtype(each).itemsize]
         if not fit:
             expected = " or ".join(f"{width * np.dtype(each).itemsize} bytes, {width} of {each}" for each in types)
             raise ValueError(f"rows of another width\n  where: {row(0)}\n  expected: {expected}\n  got: {size} bytes")
         types = fit
-    if len(types) > 1:
-        raise ValueError(
-            f"bytes may be float16 or float32\n  where: {row(0)}\n  expected: to be told\n  got: {size} bytes"
-            '\n  hint: binary="float16"; of probs=, classes= tells it too'
-        )
     little = np.dtype(types[0]).newbyteorder("<")
     if size == 0 or size % little.itemsize:
         raise ValueError(f"bytes that are no {types[0]}\n  where: {row(0)}\n  got: {size} bytes")
@@ -240,18 +238,19 @@ def gather(
     arrays: list[tuple[str, str, Any]] = []
     for name, column in found.items():
         values, place = batch.column(column), f"column {column}"
+        kind = binary or ("float16" if column.endswith("_f16") else None)
         if name == "ids":
             arrays.append((name, place, own))
         elif name in ("labels", "predicted"):
             arrays.append((name, place, _arrays.labels(_arrays.to_numpy(values), name, names)))
         elif name in ("mc_probs", "committee_probs"):
-            array = floats(values, place, called, None, binary)
+            array = floats(values, place, called, None, kind)
             if array.ndim == 2 and classes and array.shape[1] % classes == 0:
                 array = array.reshape(len(array), -1, classes)
             arrays.append((name, place, array))
         else:
             wide = classes if name == "probs" else width if name == "features" else None
-            array = floats(values, place, called, wide, binary)
+            array = floats(values, place, called, wide, kind)
             if wide is not None and array.ndim == 2 and array.shape[1] != wide:
                 what = "probabilities of another number of classes" if name == "probs" else "features of another width"
                 raise ValueError(f"{what}\n  where: {place}, {called(0)}\n  expected: {wide}\n  got: {array.shape[1]}")

@@ -168,9 +168,12 @@ impl<'r> Reading<'r> {
             labels.extend(of_slice);
         }
         let (unlabelled, labelled) = (&open.signals()?, &closed.signals()?);
-        warn_of_few(unlabelled, count, progress)?;
         let query: Query<'_> = Query { unlabelled, labelled, labels: &labels, classes: count, n, seed };
-        Plan::make(spec, STRATEGIES, &query, progress)
+        let plan = Plan::make(spec, STRATEGIES, &query, progress)?;
+        if !plan.arrays().is_empty() {
+            warn_of_few(unlabelled, count, progress)?;
+        }
+        Ok(plan)
     }
 
     /// Scores all rows: one pass. Each slice with its scores is also given to `each`.
