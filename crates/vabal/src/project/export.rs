@@ -38,7 +38,7 @@ impl Project {
     /// Writes the project to `out`: a file, or a folder with a data sheet. With `model`, the newest
     /// model goes with it: into the folder as `model.safetensors` and `model.onnx`, beside a file
     /// with these endings. Whole or not at all; an earlier file is replaced, a folder only by what
-    /// [`layout::write`] says.
+    /// `exchange::layout::write` says.
     ///
     /// # Errors
     /// No labelled image for folders, no model where one is wanted, a place that cannot be written;

@@ -1,5 +1,5 @@
 //! Labels from a folder with one sub-folder per class, with or without `train/` and `test/`, or as
-//! [`layout`] writes it: what lies in which folder, by content, so that copies of a project's
+//! `layout` writes it: what lies in which folder, by content, so that copies of a project's
 //! images are known again.
 //!
 //! Never here: pixels.
