@@ -14,6 +14,7 @@ use crate::protobuf::{Invalid, Message, Value, fields, varint};
 pub(crate) mod number {
     pub(crate) mod model {
         pub(crate) const GRAPH: u64 = 7;
+        pub(crate) const OPSET: u64 = 8;
         pub(crate) const METADATA: u64 = 14;
     }
     pub(crate) mod graph {
@@ -99,6 +100,9 @@ const LARGEST_PLAIN: u64 = 1 << 20;
 /// Elements of one array, at most: 16 GiB of f32.
 const MOST_ELEMENTS: u64 = 1 << 32;
 
+/// Graphs inside graphs, at most.
+const DEEPEST: usize = 8;
+
 /// Why a file is refused.
 pub(crate) type Reason = String;
 
@@ -111,6 +115,9 @@ impl<'a> Graph<'a> {
                 (number::model::METADATA, Value::Bytes(bytes)) => {
                     let (key, value) = entry(bytes)?;
                     metadata.insert(key, value);
+                }
+                (number::model::OPSET, Value::Bytes(bytes)) => {
+                    fields(bytes).try_for_each(|field| field.map(drop)).map_err(reason)?;
                 }
                 _ => {}
             }
@@ -130,7 +137,7 @@ impl<'a> Graph<'a> {
         for field in fields(graph) {
             match field.map_err(reason)? {
                 (number::graph::NODE, Value::Bytes(bytes)) => {
-                    let node = this.node(bytes)?;
+                    let node = this.node(bytes, DEEPEST)?;
                     for &output in node.outputs.iter().filter(|output| !output.is_empty()) {
                         if this.makers.insert(output, this.nodes.len()).is_some() {
                             return Err(format!("two operations make the value \"{output}\""));
@@ -153,7 +160,8 @@ impl<'a> Graph<'a> {
         Ok(this)
     }
 
-    fn node(&mut self, bytes: &'a [u8]) -> Result<Node<'a>, Reason> {
+    /// An operation, in which graphs go `depth` levels down.
+    fn node(&mut self, bytes: &'a [u8], depth: usize) -> Result<Node<'a>, Reason> {
         let mut node =
             Node { kind: "", inputs: Vec::new(), outputs: Vec::new(), nested: false, attributes: Vec::new() };
         for field in fields(bytes) {
@@ -162,7 +170,7 @@ impl<'a> Graph<'a> {
                 (2, Value::Bytes(name)) => node.outputs.push(text(name)?),
                 (4, Value::Bytes(kind)) => node.kind = text(kind)?,
                 (5, Value::Bytes(bytes)) => {
-                    let (name, nested) = self.attribute(bytes)?;
+                    let (name, nested) = self.attribute(bytes, depth)?;
                     node.attributes.push(name);
                     node.nested |= nested;
                 }
@@ -173,7 +181,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Checks an attribute; its name, and whether it is a graph.
-    fn attribute(&mut self, bytes: &'a [u8]) -> Result<(&'a str, bool), Reason> {
+    fn attribute(&mut self, bytes: &'a [u8], depth: usize) -> Result<(&'a str, bool), Reason> {
         let (mut name, mut nested, mut largest) = ("", false, 0);
         for field in fields(bytes) {
             match field.map_err(reason)? {
@@ -181,7 +189,10 @@ impl<'a> Graph<'a> {
                 (5 | 10, Value::Bytes(array)) => {
                     self.array(array)?;
                 }
-                (6 | 11, Value::Bytes(_)) => nested = true,
+                (6 | 11, Value::Bytes(graph)) => {
+                    self.check_inside(graph, depth)?;
+                    nested = true;
+                }
                 (8, Value::Varint(value)) => largest = largest.max(value.cast_signed().unsigned_abs()),
                 (8, Value::Bytes(packed)) => {
                     for value in varints(packed)? {
@@ -196,6 +207,24 @@ impl<'a> Graph<'a> {
             return Err(format!("the attribute {name} has the value {largest}"));
         }
         Ok((name, nested))
+    }
+
+    /// Checks a graph inside an operation: what runs the network reads all of it, and loops forever
+    /// at a number without an end.
+    fn check_inside(&mut self, graph: &'a [u8], depth: usize) -> Result<(), Reason> {
+        let depth = depth.checked_sub(1).ok_or_else(|| format!("graphs inside {DEEPEST} graphs"))?;
+        for field in fields(graph) {
+            match field.map_err(reason)? {
+                (number::graph::NODE, Value::Bytes(bytes)) => drop(self.node(bytes, depth)?),
+                (number::graph::INITIALIZER, Value::Bytes(bytes)) => drop(self.array(bytes)?),
+                (
+                    number::graph::INPUT | number::graph::OUTPUT | number::graph::VALUE_INFO,
+                    Value::Bytes(bytes),
+                ) => drop(port(bytes)?),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Checks that an array is as long as its shape says; its name.

@@ -318,6 +318,39 @@ fn every_complaint_says_what_is_wrong() {
     assert!(error.contains("not finite"), "{error}");
 }
 
+/// rten 0.27 loops forever at a number of ten bytes or more that all say "goes on".
+#[test]
+fn a_number_without_an_end_is_refused_wherever_it_stands() {
+    let endless = [&[0x08][..], &[0xff; 10]].concat();
+    let attribute = |graph: &[u8]| Message::default().text(1, "body").bytes(6, graph);
+    let inside = |graph: &[u8]| {
+        let small = Small::new(&[0, 3, 8, 8]).then("If", &["map"], "then", &[attribute(graph)]);
+        small.bytes()
+    };
+    let mut cases = [1, 5, 11, 12, 13].map(|number| inside(&field_of(number, &endless))).to_vec();
+    cases.push(inside(&endless));
+    let operation = node("If", &[], "inner", &[attribute(&endless)]);
+    cases.push(inside(Message::default().child(1, &operation).as_bytes()));
+    // The versions of the operations: such a number, and one that is cut off.
+    for versions in [&endless[..], &[0x62, 0x62]] {
+        cases.push([Small::new(&[0, 3, 8, 8]).bytes(), field_of(8, versions)].concat());
+    }
+    for bytes in cases {
+        let error = Backbone::of(bytes, "small", "small.onnx", BTreeMap::new(), &plain()).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("64 bits") || error.contains("longer than the file"), "{error}");
+    }
+    let deep = (0..9).fold(Message::default(), |graph, _| {
+        Message::default().child(1, &node("If", &[], "inner", &[attribute(graph.as_bytes())]))
+    });
+    let error = Backbone::of(inside(deep.as_bytes()), "small", "small.onnx", BTreeMap::new(), &plain());
+    assert!(error.unwrap_err().to_string().contains("inside 8 graphs"));
+}
+
+fn field_of(number: u64, bytes: &[u8]) -> Vec<u8> {
+    Message::default().bytes(number, bytes).into_bytes()
+}
+
 #[test]
 fn features_depend_on_all_that_the_key_says() {
     let small = Small::new(&[0, 3, 0, 0]).classifier();

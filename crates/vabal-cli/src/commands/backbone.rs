@@ -194,14 +194,19 @@ fn try_apart(path: &Path, settings: &Settings) -> Result<()> {
         .into())
 }
 
-/// Ends this process once it has taken too much memory, where the system tells how much it has.
-fn watch_memory() {
-    std::thread::spawn(|| {
+/// Ends this process once it has taken too long, which the process that waits for it sees to unless
+/// it was killed, or too much memory, where the system tells how much it has.
+fn watch() {
+    let start = Instant::now();
+    std::thread::spawn(move || {
         loop {
+            if start.elapsed() > LONGEST + Duration::from_secs(5) {
+                std::process::exit(TOO_MUCH);
+            }
             let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
             let pages = text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
             match pages {
-                None => return,
+                None => std::thread::sleep(Duration::from_secs(1)),
                 // Pages are no smaller on any system that has this file.
                 Some(pages) if pages * 4096 > MOST_MEMORY => std::process::exit(TOO_MUCH),
                 Some(_) => std::thread::sleep(Duration::from_millis(10)),
@@ -229,7 +234,7 @@ const LARGE: usize = 1000;
 pub fn run(args: &Backbones) -> Result<()> {
     let What::Show(args) = &args.what;
     if let Some(settings) = &args.here {
-        watch_memory();
+        watch();
         let settings = serde_json::from_str(settings).map_err(Error::input)?;
         Backbone::open(&PathBuf::from(&args.backbone), &settings)?;
         return Ok(());
