@@ -172,7 +172,8 @@ def test_every_layout_of_the_same_values_gives_the_same_bytes(strategy: vabal.St
     assert picked(plan, parts(other, 3)).equals(picked(plan, [whole]))
     binary: Any = "float16" if "16" in name else "float32"
     assert vabal.plan(strategy, table=other, n=50, binary=binary) == plan
-    names = [f"{name}_f16" if name in ("features", "probs") and "16" in binary else name for name in other.column_names]
+    ending = "_f16" if "16" in name else "_f32" if "binary" in name else ""
+    names = [column + ending if column in ("features", "probs") else column for column in other.column_names]
     assert vabal.plan(strategy, table=other.rename_columns(names), n=50) == plan
     assert picked(plan, [other.rename_columns(names)]).equals(picked(plan, [whole]))
 

@@ -19,9 +19,10 @@ from . import _arrays
 Batches: TypeAlias = Any
 """A table of pyarrow, pandas, polars or whatever else speaks Arrow, or an iterable of such tables or of batches."""
 Binary: TypeAlias = Literal["float16", "float32"]
-"""What the bytes of a BINARY column are, little endian, where its name does not end in ``_f16`` and no width tells."""
+"""What the bytes of a BINARY column are, little endian, where neither a width nor the ending of its name tells."""
 
 ARRAYS = ("features", "probs", "predicted", "mc_probs", "committee_probs", "labels", "ids")
+_ENDINGS: dict[str, Binary] = {"_f16": "float16", "_f32": "float32"}
 _ALIAS = {"ids": "id", "labels": "label"}
 _LARGEST_BATCH = 65_536
 
@@ -73,13 +74,13 @@ def find(there: Sequence[str], columns: Mapping[str, str] | None, needs: Iterabl
             )
     found = {}
     for name in ("ids", "labels", *needs):
-        own = next((own for own in (name, f"{name}_f16", _ALIAS.get(name, name)) if own in there), name)
+        own = next((own for own in (name, f"{name}_f16", f"{name}_f32", _ALIAS.get(name, name)) if own in there), name)
         if told.get(name, own) in there:
             found[name] = told.get(name, own)
         elif name == "features":
             stages = {stage: stage for stage in told if stage.startswith("stage")}
             stages |= {
-                column.removesuffix("_f16"): column for column in there if re.fullmatch(r"stage\d+(_f16)?", column)
+                column.partition("_")[0]: column for column in there if re.fullmatch(r"stage\d+(_f16|_f32)?", column)
             }
             found |= {each: told.get(each, stages[each]) for each in sorted(stages, key=lambda each: int(each[5:]))}
         elif name == "probs":
@@ -238,7 +239,7 @@ def gather(
     arrays: list[tuple[str, str, Any]] = []
     for name, column in found.items():
         values, place = batch.column(column), f"column {column}"
-        kind = binary or ("float16" if column.endswith("_f16") else None)
+        kind = binary or _ENDINGS.get(column[-4:])
         if name == "ids":
             arrays.append((name, place, own))
         elif name in ("labels", "predicted"):

@@ -145,7 +145,7 @@ class Plan:
                 "softmax"}``. ``ids`` are whole numbers from 0 or texts, unlike in all parts; arrays are lists, lists of
                 one length, or BINARY (little endian).
             binary: what BINARY is, "float16" or "float32". Else classes and widths tell, or a column's name that ends
-                in ``_f16``; otherwise it is float32.
+                in ``_f16`` or ``_f32``; otherwise it is float32.
 
         The columns: ``id``, ``score`` (larger is asked first), ``key`` and ``id`` for equal scores, ``class`` whose
         quota the row counts for, ``terms`` by ``names``, ``rows`` scored of the class on its first row and 0 on the

@@ -327,7 +327,7 @@ impl Column {
         self.packed
     }
 
-    /// Bytes of the first row of a column of bytes; 0 where there is none.
+    /// Bytes of the first row of a column of bytes; 0 of a column without rows.
     fn first_bytes(&self) -> Result<usize, String> {
         if self.leaf.physical_type() == Physical::FIXED_LEN_BYTE_ARRAY {
             return Ok(usize::try_from(self.leaf.type_length()).unwrap_or(0));

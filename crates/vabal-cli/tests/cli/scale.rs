@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::arrays::{Array, STORED, changed, i8s, npz, rows, texts, without};
-use crate::support::{Place, refused, succeeded, text};
+use crate::support::{Place, succeeded, text};
 
 /// `0.npz` to `3.npz`, 100 rows in parts of unlike length, `whole.npz`, all of them, and `l.npz`,
 /// 30 labelled rows.
@@ -31,14 +31,6 @@ fn names(n: usize, first: usize) -> Array {
     texts("ids", &(first..first + n).map(|row| format!("a/{row}.png")).collect::<Vec<_>>())
 }
 
-fn vabal(place: &Place, line: &str) -> String {
-    succeeded(place.vabal(&line.split(' ').collect::<Vec<_>>()).output().unwrap())
-}
-
-fn refusal(place: &Place, line: &str) -> String {
-    refused(place, &mut place.vabal(&line.split(' ').collect::<Vec<_>>()))
-}
-
 fn read(place: &Place, name: &str) -> String {
     fs::read_to_string(place.path().join(name)).unwrap()
 }
@@ -51,29 +43,22 @@ fn a_pool_in_parts_gives_the_picks_of_rank_byte_for_byte_however_it_is_split() {
             let rank = format!(
                 "rank --unlabelled whole.npz --labelled l.npz -n 20 --strategy {strategy} --out rank.csv --quiet"
             );
-            vabal(&place, &rank);
-            vabal(
-                &place,
-                &format!(
-                    "plan 2.npz 0.npz 3.npz 1.npz --labelled l.npz -n 30 --strategy {strategy} --out pool.plan"
-                ),
-            );
+            place.runs(&rank);
+            place.runs(&format!(
+                "plan 2.npz 0.npz 3.npz 1.npz --labelled l.npz -n 30 --strategy {strategy} --out pool.plan"
+            ));
             // On three machines, of which the last has no part.
             for share in 1..=3 {
-                vabal(
-                    &place,
-                    &format!("score 0.npz 1.npz --plan pool.plan --part {share}/3 --out s{share}.jsonl"),
-                );
+                place.runs(&format!(
+                    "score 0.npz 1.npz --plan pool.plan --part {share}/3 --out s{share}.jsonl"
+                ));
             }
-            vabal(&place, "score 3.npz 2.npz --plan pool.plan --out rest.jsonl");
-            vabal(
-                &place,
-                "pick s3.jsonl rest.jsonl s1.jsonl s2.jsonl --plan pool.plan -n 20 --out picks.csv",
-            );
+            place.runs("score 3.npz 2.npz --plan pool.plan --out rest.jsonl");
+            place.runs("pick s3.jsonl rest.jsonl s1.jsonl s2.jsonl --plan pool.plan -n 20 --out picks.csv");
             assert_eq!(read(&place, "picks.csv"), read(&place, "rank.csv"), "{strategy}");
             // The whole as one part.
-            vabal(&place, "score whole.npz --plan pool.plan --out whole.jsonl --quiet");
-            vabal(&place, "pick whole.jsonl --plan pool.plan -n 20 --out picks.csv --quiet");
+            place.runs("score whole.npz --plan pool.plan --out whole.jsonl --quiet");
+            place.runs("pick whole.jsonl --plan pool.plan -n 20 --out picks.csv --quiet");
             assert_eq!(read(&place, "picks.csv"), read(&place, "rank.csv"), "{strategy}");
         }
     }
@@ -82,7 +67,7 @@ fn a_pool_in_parts_gives_the_picks_of_rank_byte_for_byte_however_it_is_split() {
 #[test]
 fn labels_may_be_in_the_parts_and_what_is_done_is_said() {
     let place = place(numbers);
-    vabal(&place, "rank --unlabelled whole.npz --labelled l.npz -n 9 --out rank.csv --quiet");
+    place.runs("rank --unlabelled whole.npz --labelled l.npz -n 9 --out rank.csv --quiet");
     // The labelled rows are in a part of their own, and the others say that they have no label.
     for (name, n, first) in [("0.npz", 37, 0), ("1.npz", 1, 37), ("2.npz", 50, 38), ("3.npz", 12, 88)] {
         let mut arrays = changed(&rows(n, first), numbers(n, first));
@@ -91,9 +76,9 @@ fn labels_may_be_in_the_parts_and_what_is_done_is_said() {
         npz(&place.path().join(name), &changed(&arrays, i8s("labels", vec![-1; n])), STORED);
     }
     let said = [
-        vabal(&place, "plan 0.npz 1.npz 2.npz 3.npz l.npz -n 9 --out pool.plan"),
-        vabal(&place, "score 0.npz 1.npz 2.npz 3.npz l.npz --plan pool.plan --out scores.jsonl"),
-        vabal(&place, "pick scores.jsonl --plan pool.plan --out picks.csv"),
+        place.runs("plan 0.npz 1.npz 2.npz 3.npz l.npz -n 9 --out pool.plan"),
+        place.runs("score 0.npz 1.npz 2.npz 3.npz l.npz --plan pool.plan --out scores.jsonl"),
+        place.runs("pick scores.jsonl --plan pool.plan --out picks.csv"),
     ];
     assert_eq!(read(&place, "picks.csv"), read(&place, "rank.csv"));
     insta::assert_snapshot!(said.join("\n"));
@@ -123,9 +108,9 @@ fn a_sample_is_the_same_rows_however_the_pool_is_split() {
 #[test]
 fn what_does_not_fit_together_is_one_error() {
     let place = place(numbers);
-    vabal(&place, "plan 0.npz 1.npz --labelled l.npz -n 5 --out pool.plan");
-    vabal(&place, "score 0.npz --plan pool.plan --out a.jsonl");
-    vabal(&place, "plan 0.npz --labelled l.npz -n 6 --out other.plan");
+    place.runs("plan 0.npz 1.npz --labelled l.npz -n 5 --out pool.plan");
+    place.runs("score 0.npz --plan pool.plan --out a.jsonl");
+    place.runs("plan 0.npz --labelled l.npz -n 6 --out other.plan");
     npz(&place.path().join("none.npz"), &without(&rows(5, 300), "ids"), STORED);
     let mut narrow = changed(&rows(5, 300), numbers(5, 300));
     narrow.retain(|array| array.name != "stage2" && array.name != "labels");
@@ -157,7 +142,7 @@ fn what_does_not_fit_together_is_one_error() {
         "pick pool.plan --plan pool.plan --out x.csv",
         "pick a.jsonl --plan pool.plan --out x.txt",
     ];
-    let all: Vec<String> = lines.iter().map(|line| format!("## {line}\n{}", refusal(&place, line))).collect();
+    let all: Vec<String> = lines.iter().map(|line| format!("## {line}\n{}", place.refuses(line))).collect();
     assert!(!place.path().join("x.plan").exists() && !place.path().join("x.csv").exists());
     insta::assert_snapshot!(all.join("\n"));
     let share = ["score", "0.npz", "--plan", "pool.plan", "--part", "4/3", "--out", "x.jsonl"];

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::arrays::{Array, STORED, changed, f4, i8s, npz, of, rows, texts, without};
-use crate::support::{Place, refused, succeeded};
+use crate::support::Place;
 
 /// Rows of features, probabilities and ids.
 fn part(n: usize, first: usize, ids: Array) -> Vec<Array> {
@@ -33,14 +33,6 @@ fn place(ids: impl Fn(usize, usize) -> Array) -> Place {
     place
 }
 
-fn vabal(place: &Place, line: &str) -> String {
-    succeeded(place.vabal(&line.split(' ').collect::<Vec<_>>()).output().unwrap())
-}
-
-fn refusal(place: &Place, line: &str) -> String {
-    refused(place, &mut place.vabal(&line.split(' ').collect::<Vec<_>>()))
-}
-
 fn read(place: &Place, name: &str) -> String {
     fs::read_to_string(place.path().join(name)).unwrap()
 }
@@ -50,20 +42,17 @@ fn a_shortlist_is_the_same_rows_however_the_pool_is_split_and_rank_reads_it() {
     for ids in [numbers, names] {
         let place = place(ids);
         let rank = |pool: &str, out: &str| {
-            vabal(
-                &place,
-                &format!(
-                    "rank --unlabelled {pool} --labelled l.npz -n 20 --strategy badge --out {out} --quiet"
-                ),
-            );
+            place.runs(&format!(
+                "rank --unlabelled {pool} --labelled l.npz -n 20 --strategy badge --out {out} --quiet"
+            ));
             read(&place, out)
         };
-        vabal(&place, "shortlist whole.npz --labelled l.npz -n 120 --out whole.parquet --quiet");
-        let said = vabal(&place, "shortlist 2.npz 0.npz 1.npz --labelled l.npz -n 120 --out parts.parquet");
+        place.runs("shortlist whole.npz --labelled l.npz -n 120 --out whole.parquet --quiet");
+        let said = place.runs("shortlist 2.npz 0.npz 1.npz --labelled l.npz -n 120 --out parts.parquet");
         assert!(said.contains("of 900 rows in parts.parquet"), "{said}");
         assert_eq!(rank("whole.parquet", "a.csv"), rank("parts.parquet", "b.csv"));
         // As long as the pool, it is the pool.
-        vabal(&place, "shortlist whole.npz -n 3000 --out all.parquet --quiet");
+        place.runs("shortlist whole.npz -n 3000 --out all.parquet --quiet");
         assert_eq!(rank("all.parquet", "a.csv"), rank("whole.npz", "b.csv"));
     }
 }
@@ -71,11 +60,11 @@ fn a_shortlist_is_the_same_rows_however_the_pool_is_split_and_rank_reads_it() {
 #[test]
 fn the_scores_of_all_rows_come_in_the_order_of_the_pool() {
     let place = place(names);
-    vabal(&place, "plan 0.npz 1.npz 2.npz --labelled l.npz -n 900 --out p.plan --quiet");
-    vabal(&place, "score 0.npz 1.npz 2.npz --plan p.plan --all --out all.csv --quiet");
-    vabal(&place, "score 0.npz 1.npz 2.npz --plan p.plan --all --out all.jsonl --quiet");
-    vabal(&place, "score 0.npz 1.npz 2.npz --plan p.plan --out best.jsonl --quiet");
-    vabal(&place, "pick best.jsonl --plan p.plan --out picks.csv --quiet");
+    place.runs("plan 0.npz 1.npz 2.npz --labelled l.npz -n 900 --out p.plan --quiet");
+    place.runs("score 0.npz 1.npz 2.npz --plan p.plan --all --out all.csv --quiet");
+    place.runs("score 0.npz 1.npz 2.npz --plan p.plan --all --out all.jsonl --quiet");
+    place.runs("score 0.npz 1.npz 2.npz --plan p.plan --out best.jsonl --quiet");
+    place.runs("pick best.jsonl --plan p.plan --out picks.csv --quiet");
     let (all, picks) = (read(&place, "all.csv"), read(&place, "picks.csv"));
     let ids: Vec<&str> = all.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
     assert_eq!(ids, (0..900).map(|row| format!("a/{row}.png")).collect::<Vec<_>>());
@@ -89,13 +78,13 @@ fn the_scores_of_all_rows_come_in_the_order_of_the_pool() {
         serde_json::from_str(read(&place, "all.jsonl").lines().next().unwrap()).unwrap();
     assert_eq!((&first["id"], first["predicted"].is_u64()), (&"a/0.png".into(), true));
     let line = "score 0.npz --plan p.plan --all --out all.parquet";
-    assert!(refusal(&place, line).contains("with --all, a file ending in .csv"));
+    assert!(place.refuses(line).contains("with --all, a file ending in .csv"));
 }
 
 #[test]
 fn what_is_wrong_in_a_part_is_one_error_with_the_id() {
     let place = place(numbers);
-    vabal(&place, "plan whole.npz --labelled l.npz -n 5 --out p.plan --quiet");
+    place.runs("plan whole.npz --labelled l.npz -n 5 --out p.plan --quiet");
     let all = part(300, 0, numbers(300, 0));
     let id = 250 * 7_919 % 100_003;
     let broken = |name: &'static str, value: f32| {
@@ -106,7 +95,7 @@ fn what_is_wrong_in_a_part_is_one_error_with_the_id() {
     };
     let score = |arrays: &[Array]| {
         npz(&place.path().join("bad.npz"), arrays, STORED);
-        refusal(&place, "score 0.npz bad.npz --plan p.plan --out s.jsonl")
+        place.refuses("score 0.npz bad.npz --plan p.plan --out s.jsonl")
     };
     for (name, what) in [("features", "a feature is not finite"), ("probs", "a probability is out of range")]
     {
@@ -130,7 +119,7 @@ fn what_is_wrong_in_a_part_is_one_error_with_the_id() {
     assert!(error.contains("an id is below 0") && error.contains("got: -3"), "{error}");
     assert!(!place.path().join("s.jsonl").exists());
 
-    let list = |line: &str| refusal(&place, line);
+    let list = |line: &str| place.refuses(line);
     let error = list("shortlist whole.npz --labelled l.npz -n 8 --out c.parquet");
     assert!(error.contains("9, three a class, to 1000000"), "{error}");
     let error = list("shortlist whole.npz --labelled l.npz --out c.csv");

@@ -86,10 +86,6 @@ fn labelled(place: &Place) {
     npz(&place.path().join("l.npz"), &arrays, STORED);
 }
 
-fn vabal(place: &Place, line: &str) -> String {
-    succeeded(place.vabal(&line.split(' ').collect::<Vec<_>>()).output().unwrap())
-}
-
 fn read(place: &Place, name: &str) -> Vec<u8> {
     fs::read(place.path().join(name)).unwrap()
 }
@@ -101,12 +97,9 @@ fn layout_row_groups_and_parts_change_no_byte_of_the_picks() {
     let n = 1500;
     npz(&place.path().join("whole.npz"), &pool(n, 0), STORED);
     for strategy in ["margin", "vabal"] {
-        vabal(
-            &place,
-            &format!(
-                "rank --unlabelled whole.npz --labelled l.npz -n 70 --strategy {strategy} --out rank.csv --quiet"
-            ),
-        );
+        place.runs(&format!(
+            "rank --unlabelled whole.npz --labelled l.npz -n 70 --strategy {strategy} --out rank.csv --quiet"
+        ));
         for (case, (group, layout)) in [1, 7, 1000]
             .into_iter()
             .flat_map(|group| [Layout::Lists, Layout::Bytes, Layout::Halves].map(|layout| (group, layout)))
@@ -121,25 +114,23 @@ fn layout_row_groups_and_parts_change_no_byte_of_the_picks() {
                 parquet(&place.path().join(name), &pool(end - first, first), group, layout);
             }
             let names = names.join(" ");
-            vabal(
-                &place,
-                &format!("plan {names} --labelled l.npz -n 70 --strategy {strategy} --out p.plan --quiet"),
-            );
+            place.runs(&format!(
+                "plan {names} --labelled l.npz -n 70 --strategy {strategy} --out p.plan --quiet"
+            ));
             let mut scores = Vec::new();
             for part in 1..=count {
-                vabal(
-                    &place,
-                    &format!("score {names} --plan p.plan --part {part}/{count} --out {part}.jsonl --quiet"),
-                );
+                place.runs(&format!(
+                    "score {names} --plan p.plan --part {part}/{count} --out {part}.jsonl --quiet"
+                ));
                 scores.push(format!("{part}.jsonl"));
             }
-            vabal(&place, &format!("pick {} --plan p.plan --out picks.csv --quiet", scores.join(" ")));
+            place.runs(&format!("pick {} --plan p.plan --out picks.csv --quiet", scores.join(" ")));
             let case = format!("{strategy} {group} {layout:?} {count}");
             assert_eq!(read(&place, "picks.csv"), read(&place, "rank.csv"), "{case}");
             // All parts in one process: the same file of scores each time.
-            vabal(&place, &format!("score {names} --plan p.plan --out all.jsonl --quiet"));
+            place.runs(&format!("score {names} --plan p.plan --out all.jsonl --quiet"));
             let once = read(&place, "all.jsonl");
-            vabal(&place, &format!("score {names} --plan p.plan --out all.jsonl --quiet"));
+            place.runs(&format!("score {names} --plan p.plan --out all.jsonl --quiet"));
             assert_eq!(read(&place, "all.jsonl"), once, "{case}");
         }
     }
@@ -154,9 +145,9 @@ fn bytes_without_a_type_in_their_name_are_as_wide_as_the_plan_says() {
     for (layout, name) in layouts.into_iter().zip(["lists", "f32", "f16"]) {
         parquet(&place.path().join(format!("{name}.parquet")), &all, 64, layout);
     }
-    vabal(&place, "plan lists.parquet --labelled l.npz -n 40 --out p.plan --quiet");
+    place.runs("plan lists.parquet --labelled l.npz -n 40 --out p.plan --quiet");
     for name in ["lists", "f32", "f16"] {
-        vabal(&place, &format!("score {name}.parquet --plan p.plan --out {name}.jsonl --quiet"));
+        place.runs(&format!("score {name}.parquet --plan p.plan --out {name}.jsonl --quiet"));
         assert_eq!(read(&place, &format!("{name}.jsonl")), read(&place, "lists.jsonl"));
     }
     let line = "plan f16.parquet --labelled l.npz -n 40 --out q.plan";
@@ -205,12 +196,9 @@ fn a_pool_that_is_too_large_to_be_held_is_ranked_as_one_that_is_held() {
     let ways = ["all.parquet", "all.npz", "0.npz 1.npz", "1.npz 0.npz"];
     for strategy in ["margin", "entropy", "least-confidence", "random"] {
         let rank = |pool: &str, out: &str| {
-            vabal(
-                &place,
-                &format!(
-                    "rank --unlabelled {pool} --labelled l.npz -n 300 --strategy {strategy} --out {out} --quiet"
-                ),
-            )
+            place.runs(&format!(
+                "rank --unlabelled {pool} --labelled l.npz -n 300 --strategy {strategy} --out {out} --quiet"
+            ))
         };
         rank("p0.npz p1.npz i0.npz i1.npz", "held.csv");
         for way in ways {
@@ -219,11 +207,11 @@ fn a_pool_that_is_too_large_to_be_held_is_ranked_as_one_that_is_held() {
         }
     }
     // The Gaussian is of the sample, as in a plan.
-    vabal(&place, "plan 1.npz 0.npz --labelled l.npz -n 300 --out p.plan --quiet");
-    vabal(&place, "score 0.npz 1.npz --plan p.plan --out s.jsonl --quiet");
-    vabal(&place, "pick s.jsonl --plan p.plan --out planned.csv --quiet");
+    place.runs("plan 1.npz 0.npz --labelled l.npz -n 300 --out p.plan --quiet");
+    place.runs("score 0.npz 1.npz --plan p.plan --out s.jsonl --quiet");
+    place.runs("pick s.jsonl --plan p.plan --out planned.csv --quiet");
     for way in ways {
-        vabal(&place, &format!("rank --unlabelled {way} --labelled l.npz -n 300 --out picks.csv --quiet"));
+        place.runs(&format!("rank --unlabelled {way} --labelled l.npz -n 300 --out picks.csv --quiet"));
         assert_eq!(read(&place, "picks.csv"), read(&place, "planned.csv"), "{way}");
     }
     // What is said, without ids and with labels among the rows.
@@ -247,12 +235,11 @@ fn a_pool_that_is_too_large_to_be_held_is_ranked_as_one_that_is_held() {
         npz(&path(name), &arrays.iter().map(part).collect::<Vec<_>>(), STORED);
     }
     for strategy in ["margin", "random", "vabal"] {
-        let rank = |pool: &str| {
-            vabal(&place, &format!("rank --unlabelled {pool} -n 50 --strategy {strategy} --quiet"))
-        };
+        let rank =
+            |pool: &str| place.runs(&format!("rank --unlabelled {pool} -n 50 --strategy {strategy} --quiet"));
         assert_eq!(rank("a.npz b.npz"), rank("one.npz"), "{strategy}");
     }
-    let events = vabal(&place, "rank --unlabelled all.npz --labelled l.npz -n 2 --strategy margin --json");
+    let events = place.runs("rank --unlabelled all.npz --labelled l.npz -n 2 --strategy margin --json");
     assert!(events.contains("\"phase\":\"score\"") && events.contains("\"event\":\"pick\""), "{events}");
 }
 
@@ -298,5 +285,5 @@ fn what_is_wrong_in_one_row_of_a_large_pool_is_named() {
     assert!(errors[3].contains("of two kinds"), "{}", errors[3]);
     // Ids below 0 are numbered over the whole pool, which is then held.
     npz(&place.path().join("u.npz"), &ids(3, -5), STORED);
-    vabal(&place, "rank --unlabelled u.npz --labelled l.npz -n 5 --strategy margin --quiet");
+    place.runs("rank --unlabelled u.npz --labelled l.npz -n 5 --strategy margin --quiet");
 }

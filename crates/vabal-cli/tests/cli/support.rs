@@ -79,6 +79,16 @@ impl Place {
         command
     }
 
+    /// Runs a line of arguments, which has to succeed: what it prints.
+    pub fn runs(&self, line: &str) -> String {
+        succeeded(self.vabal(&line.split(' ').collect::<Vec<_>>()).output().unwrap())
+    }
+
+    /// Runs a line of arguments, which has to be refused: the error.
+    pub fn refuses(&self, line: &str) -> String {
+        refused(self, &mut self.vabal(&line.split(' ').collect::<Vec<_>>()))
+    }
+
     /// Text with this folder's name taken out.
     pub fn tidy(&self, text: &str) -> String {
         text.replace(&self.path().display().to_string(), "PLACE")

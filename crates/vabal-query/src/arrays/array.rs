@@ -214,7 +214,7 @@ pub struct Array {
     pub(super) name: String,
     pub(super) place: String,
     pub(super) shape: Vec<usize>,
-    /// The number of its first row, for messages, and for ids where there are none.
+    /// The number of its first row, for messages, and for ids of rows without an array `ids`.
     pub(super) first: usize,
     source: Box<dyn Source>,
 }

@@ -170,8 +170,8 @@ pub(super) fn guides(sql: &Transaction<'_>) -> Attempt<Vec<Guide>> {
     .collect()
 }
 
-/// Adds a note and a flag that a file has to those that are there: a note where there is none, a
-/// flag where it is not set. Whether anything is new; the inner error is why the note cannot be
+/// Adds the note and the flag of a file to an image: the note if the image has none, the flag if it
+/// is not set. Whether anything is new; the inner error is why the note cannot be
 /// taken.
 pub(super) fn add_note(
     sql: &Transaction<'_>,

@@ -81,7 +81,7 @@ impl<'r> Reading<'r> {
     /// The rows of a slice, and what its candidates are called.
     ///
     /// # Errors
-    /// As of [`Pool::new`] and [`Pool::require`]; ids that are none, or labelled.
+    /// As of [`Pool::new`] and [`Pool::require`]; an id that is missing, below 0, or labelled.
     pub fn open(&self, slice: &Slice<'_>, progress: &mut Progress<'_>) -> Result<(Pool, Vec<Name>)> {
         let pool = slice.pool(self.apart.is_none(), &self.classes, progress)?;
         pool.require(self.strategy, self.needs, self.of_labelled)?;

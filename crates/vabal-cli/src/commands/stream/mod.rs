@@ -138,8 +138,8 @@ impl Stream {
         })
     }
 
-    /// The same with columns of bytes of these widths read as numbers of 16 bits, where they are
-    /// that long: of probabilities, and of features.
+    /// The same with columns of bytes read as rows of these widths, of numbers of 16 or 32 bits,
+    /// whichever their length tells: of probabilities, and of features.
     pub fn of_widths(mut self, classes: Option<usize>, features: Option<usize>) -> Self {
         for part in &mut self.parts {
             let entries = std::mem::take(&mut part.entries).into_iter();

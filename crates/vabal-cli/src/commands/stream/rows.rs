@@ -9,8 +9,8 @@ use vabal::{Error, Id, Progress, Result};
 
 use super::Slice;
 
-/// What the candidates of a slice are called: as it is `given`, and where they have no ids, by their rows if the pool is
-/// `alone`, one file.
+/// What the candidates of a slice are called: as it is `given`, and where they have no ids, by
+/// their rows if the pool is `alone`, one file.
 ///
 /// # Errors
 /// An id below 0; no ids.
@@ -74,16 +74,17 @@ impl Known {
         (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
     }
 
+    fn contains(&self, id: Id) -> bool {
+        let at = self.at(id);
+        self.bits[at / 64] >> (at % 64) & 1 == 1 && self.ids.binary_search(&id).is_ok()
+    }
+
     /// Checks candidates.
     ///
     /// # Errors
     /// The first that is labelled, by what it is called.
     pub fn check(&self, slice: &Slice<'_>, ids: &[Id], names: &[Name]) -> Result<()> {
-        let labelled = |&id: &Id| {
-            let at = self.at(id);
-            self.bits[at / 64] >> (at % 64) & 1 == 1 && self.ids.binary_search(&id).is_ok()
-        };
-        let Some(row) = ids.iter().position(labelled) else { return Ok(()) };
+        let Some(row) = ids.iter().position(|&id| self.contains(id)) else { return Ok(()) };
         Err(Error::input("an id is in both pools")
             .at(slice.place())
             .expected("ids that are either unlabelled or labelled")
@@ -100,12 +101,8 @@ mod tests {
     #[test]
     fn a_known_id_is_found_whatever_its_hash() {
         let known = Known::new((0..1000).map(|i| i * i * 7_919).collect());
-        let found = |id: Id| {
-            let at = known.at(id);
-            known.bits[at / 64] >> (at % 64) & 1 == 1 && known.ids.binary_search(&id).is_ok()
-        };
-        assert!((0..1000).all(|i| found(i * i * 7_919)));
-        assert_eq!((1..5000).filter(|&id| found(id)).count(), 0);
-        assert!(!Known::new(Vec::new()).bits.is_empty());
+        assert!((0..1000).all(|i| known.contains(i * i * 7_919)));
+        assert_eq!((1..5000).filter(|&id| known.contains(id)).count(), 0);
+        assert!(!Known::new(Vec::new()).contains(0));
     }
 }
