@@ -35,8 +35,8 @@ impl Plan {
 
 #[pymethods]
 impl Plan {
-    /// Makes a plan of a sample of the rows without a label, and of the others. Also gives back the
-    /// warnings.
+    /// Makes a plan of a sample of the rows without a label, and of the others. They are some of
+    /// a pool's `rows`, or all of it. Also gives back the warnings.
     #[staticmethod]
     #[pyo3(signature = (strategy, pool, n, sample, seed, progress=None))]
     fn make(
@@ -44,7 +44,7 @@ impl Plan {
         strategy: (String, String),
         pool: &Bound<'_, Pool>,
         n: usize,
-        sample: usize,
+        sample: (usize, Option<usize>),
         seed: u64,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Self, Vec<String>)> {
@@ -60,11 +60,12 @@ impl Plan {
                 let mut hear = |event: Event<'_>| watch.hear(event);
                 let (unlabelled, labelled) = pool.signals(needs, of_labelled, &mut hear)?;
                 let seed = Seed::new(seed);
+                let (sample, rows) = (sample.0, sample.1.unwrap_or(unlabelled.len()));
                 let unlabelled = sampled(unlabelled, sample, seed)?;
                 let (labels, classes) = (pool.labels(), pool.classes());
                 let (unlabelled, labelled) = (&unlabelled, &labelled);
                 let query = Query { unlabelled, labelled, labels, classes, n, seed };
-                let plan = plan::Plan::make(&spec, STRATEGIES, &query, &mut hear)?;
+                let plan = plan::Plan::make(&spec, STRATEGIES, &query, rows, &mut hear)?;
                 if !plan.arrays().is_empty() {
                     warn_of_few(unlabelled, classes, &mut hear)?;
                 }

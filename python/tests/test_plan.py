@@ -28,6 +28,7 @@ BY_ROW: tuple[vabal.StrategyName, ...] = (
     "power-bald",
     "ensemble-vote-entropy",
     "vabal",
+    "vabal-paper",
 )
 
 

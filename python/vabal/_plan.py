@@ -286,6 +286,7 @@ def plan(
     n: int,
     seed: int = 1,
     sample: int = SAMPLE,
+    rows: int | None = None,
     stages: Sequence[ArrayLike] | None = None,
     predicted: ArrayLike | None = None,
     mc_probs: ArrayLike | None = None,
@@ -306,13 +307,15 @@ def plan(
     the picks are the same bytes. :mod:`vabal.spark` and :mod:`vabal.ray` do both on an engine.
 
     Give arrays as to :func:`vabal.select`, or a ``table`` with columns of their names. A strategy that scores row by
-    row: "vabal", "margin", "entropy", "least-confidence", "random", "bald", "power-bald", or an "ensemble-…".
+    row: "vabal", "vabal-paper", "vabal-official", "margin", "entropy", "least-confidence", "random", "bald",
+    "power-bald", or an "ensemble-…".
 
     What is not named below is as of :func:`vabal.select`.
 
     Args:
         n: the most that will be picked, at most 500,000.
         sample: how many rows without a label are looked at, those whose ids have the smallest hashes.
+        rows: how many rows without a label the pool has, where those given are a sample of it: a VAE takes as many steps.
         table: a table of pyarrow, pandas or polars, or an iterable of such, in place of the arrays.
         labelled: a table of what is labelled, where that is apart.
         columns: as of :meth:`Plan.batches`.
@@ -337,6 +340,7 @@ def plan(
     for name, number in (("n", wanted), ("sample", _arrays.whole(sample, "sample", LARGEST))):
         if number == 0:
             raise ValueError(f"{name}= asks for no rows\n  expected: 1 or more\n  got: 0")
+    rows = None if rows is None else _arrays.whole(rows, "rows", LARGEST)
     seed, json_settings = _arrays.whole(seed, "seed", 2**64 - 1), as_json(settings)
     if table is None:
         if labelled is not None or columns is not None:
@@ -347,7 +351,7 @@ def plan(
     else:
         pool = _of_tables(strategy, json_settings, (table, labelled), columns, binary, classes)
     with telling(progress) as told:
-        raw, warnings = _vabal.Plan.make((strategy, json_settings), pool, wanted, sample, seed, told)
+        raw, warnings = _vabal.Plan.make((strategy, json_settings), pool, wanted, (sample, rows), seed, told)
     tell(warnings)
     return Plan(raw)
 

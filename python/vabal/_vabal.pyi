@@ -79,7 +79,12 @@ class Model:
 class Plan:
     @staticmethod
     def make(
-        strategy: tuple[str, str], pool: Pool, n: int, sample: int, seed: int, progress: _Progress = None
+        strategy: tuple[str, str],
+        pool: Pool,
+        n: int,
+        sample: tuple[int, int | None],
+        seed: int,
+        progress: _Progress = None,
     ) -> tuple[Plan, list[str]]: ...
     def to_bytes(self) -> bytes: ...
     @staticmethod

@@ -98,7 +98,8 @@ def plan(
             none = f"({label} IS NULL" + (f" OR {label} < 0 OR isnan({label}))" if number else ")")
             known = rows.where(f"NOT {none}") if labelled is None else labelled
             rows = rows.where(none)
-        share = _share(sample, rows.count())
+        count = rows.count()
+        share = _share(sample, count)
         schema = rows.schema
         while True:
             drawn = rows.mapInArrow(_keep(found["ids"], seed, share), schema).toArrow()
@@ -111,6 +112,7 @@ def plan(
         n=n,
         seed=seed,
         sample=sample,
+        rows=count,
         classes=classes,
         table=tables[0],
         labelled=tables[1] if tables[1] is not None and tables[1].num_rows else None,

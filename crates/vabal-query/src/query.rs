@@ -184,12 +184,12 @@ pub trait ByRow {
         false
     }
 
-    /// Fits what scoring needs to a query whose candidates are a sample of the pool: arrays by
-    /// name. Nothing, if not said otherwise.
+    /// Fits what scoring needs to a query whose candidates are a sample of the pool's `rows`, or
+    /// all of them: arrays by name. Nothing, if not said otherwise.
     ///
     /// # Errors
     /// As [`Strategy::select`].
-    fn fit(&self, _sample: &Query<'_>, _progress: &mut Progress<'_>) -> Result<Arrays> {
+    fn fit(&self, _sample: &Query<'_>, _rows: usize, _progress: &mut Progress<'_>) -> Result<Arrays> {
         Ok(Arrays::new())
     }
 

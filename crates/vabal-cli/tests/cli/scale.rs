@@ -39,7 +39,7 @@ fn read(place: &Place, name: &str) -> String {
 fn a_pool_in_parts_gives_the_picks_of_rank_byte_for_byte_however_it_is_split() {
     for ids in [numbers, names] {
         let place = place(ids);
-        for strategy in ["vabal", "margin", "random"] {
+        for strategy in ["vabal", "vabal-official", "margin", "random"] {
             let rank = format!(
                 "rank --unlabelled whole.npz --labelled l.npz -n 20 --strategy {strategy} --out rank.csv --quiet"
             );

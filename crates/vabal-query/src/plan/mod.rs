@@ -11,7 +11,7 @@
 //! let sample = Signals::new(vec![1, 2]).with_probabilities(array![[0.9, 0.1], [0.6, 0.4]])?;
 //! let none = Signals::default();
 //! let query = Query { unlabelled: &sample, labelled: &none, labels: &[], classes: 2, n: 2, seed: Seed::new(1) };
-//! let plan = Plan::make(&STRATEGIES.find("margin")?, STRATEGIES, &query, &mut silent())?;
+//! let plan = Plan::make(&STRATEGIES.find("margin")?, STRATEGIES, &query, 2, &mut silent())?;
 //! let plan = Plan::from_bytes(&plan.to_bytes()?, "margin.plan")?;
 //!
 //! // On any number of machines, a part of the pool each.
@@ -94,12 +94,18 @@ struct Header {
 
 impl Plan {
     /// Makes a plan for at most `query.n` picks; the candidates of `query` are a sample of the
-    /// pool.
+    /// pool's `rows`, or all of them.
     ///
     /// # Errors
     /// A strategy that does not score row by row; more picks than [`MOST_PICKS`]; what
     /// [`Query::check`] and the strategy say.
-    pub fn make(spec: &Spec, table: Table, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Self> {
+    pub fn make(
+        spec: &Spec,
+        table: Table,
+        query: &Query<'_>,
+        rows: usize,
+        progress: &mut Progress<'_>,
+    ) -> Result<Self> {
         let strategy = table.build(spec)?;
         if query.n > MOST_PICKS {
             return Err(Error::input("more picks than a plan can have")
@@ -110,7 +116,7 @@ impl Plan {
                 .into());
         }
         query.check(&*strategy)?;
-        let arrays = by_row(&*strategy, spec)?.fit(query, progress)?;
+        let arrays = by_row(&*strategy, spec)?.fit(query, rows, progress)?;
         let labelled = query.class_counts();
         let (n, sampled, seed) = (query.n, query.unlabelled.len(), query.seed);
         Ok(Self { spec: spec.clone(), n, labelled, sampled, seed, arrays })
@@ -154,7 +160,8 @@ impl Plan {
     /// The number of features of a row, where the plan says it.
     #[must_use]
     pub fn features(&self) -> Option<usize> {
-        self.arrays.get("gaussian.origin").map(Array2::ncols)
+        let gaussian = self.arrays.get("gaussian.origin").map(Array2::ncols);
+        gaussian.or_else(|| crate::strategies::vabal_paper::width(&self.arrays))
     }
 
     /// SHA-256 of its bytes, in hexadecimal digits: what scores are of.
@@ -165,7 +172,8 @@ impl Plan {
         Ok(Sha256::digest(self.to_bytes()?).iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// The plan as a safetensors file: arrays of f64, everything else as JSON in the metadata.
+    /// The plan as a safetensors file: arrays of f64, or of f32 where that loses nothing, everything
+    /// else as JSON in the metadata.
     ///
     /// # Errors
     /// A file that cannot be made.
@@ -181,15 +189,21 @@ impl Plan {
             seed: self.seed.bytes(),
         };
         let json = serde_json::to_string(&header).map_err(|error| broken(error.to_string()))?;
-        let bytes: Vec<(&String, Vec<usize>, Vec<u8>)> = (self.arrays.iter())
+        let bytes: Vec<(&String, Dtype, Vec<usize>, Vec<u8>)> = (self.arrays.iter())
             .map(|(name, array)| {
-                let bytes = array.iter().flat_map(|value| value.to_le_bytes()).collect();
-                (name, array.shape().to_vec(), bytes)
+                let short = array.iter().all(|&value| f64::from(value as f32).to_bits() == value.to_bits());
+                let (dtype, bytes) = match short {
+                    true => {
+                        (Dtype::F32, array.iter().flat_map(|&value| (value as f32).to_le_bytes()).collect())
+                    }
+                    false => (Dtype::F64, array.iter().flat_map(|value| value.to_le_bytes()).collect()),
+                };
+                (name, dtype, array.shape().to_vec(), bytes)
             })
             .collect();
         let tensors = (bytes.iter())
-            .map(|(name, shape, bytes)| {
-                Ok((name.as_str(), TensorView::new(Dtype::F64, shape.clone(), bytes)?))
+            .map(|(name, dtype, shape, bytes)| {
+                Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?))
             })
             .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|error| broken(error.to_string()))?;
@@ -222,10 +236,12 @@ impl Plan {
             let &[rows, columns] = tensor.shape() else {
                 return Err(foreign(format!("{name} of shape {:?}", tensor.shape())));
             };
-            if tensor.dtype() != Dtype::F64 {
-                return Err(foreign(format!("{name} of type {:?}", tensor.dtype())));
-            }
-            let values = tensor.data().as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
+            let data = tensor.data();
+            let values = match tensor.dtype() {
+                Dtype::F32 => data.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect(),
+                Dtype::F64 => data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
+                other => return Err(foreign(format!("{name} of type {other:?}"))),
+            };
             let array = Array2::from_shape_vec((rows, columns), values);
             let array = array.map_err(|error| foreign(format!("{name}: {error}")))?;
             if let Some(value) = array.iter().find(|value| !value.is_finite()) {
@@ -273,7 +289,7 @@ fn by_row<'a>(strategy: &'a dyn Strategy, spec: &Spec) -> Result<&'a dyn ByRow> 
     strategy.by_row().ok_or_else(|| {
         Error::input("this strategy does not score each row alone")
             .at(format!("strategy {}", spec.kind()))
-            .expected("vabal with its Gaussian, a measure of uncertainty or of a committee, bald, power-bald, or random")
+            .expected("vabal, vabal-paper, vabal-official, a measure of uncertainty or of a committee, bald, power-bald, or random")
             .hint("`vabal rank` takes every strategy, on a pool that fits one machine")
             .into()
     })

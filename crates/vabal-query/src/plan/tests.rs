@@ -83,14 +83,19 @@ impl Made {
         })
     }
 
-    fn select(&self, name: &str, n: usize) -> Selection {
-        let strategy = STRATEGIES.by_name(name).unwrap();
+    fn select(&self, spec: &Spec, n: usize) -> Selection {
+        let strategy = STRATEGIES.build(spec).unwrap();
         self.with(&self.open(), n, |query| strategy.select(query, &mut silent()).unwrap())
     }
 
     fn plan(&self, name: &str, sample: &[usize], n: usize) -> Plan {
-        let spec = STRATEGIES.find(name).unwrap();
-        self.with(sample, n, |query| Plan::make(&spec, STRATEGIES, query, &mut silent()).unwrap())
+        self.plan_of(&STRATEGIES.find(name).unwrap(), sample, n)
+    }
+
+    fn plan_of(&self, spec: &Spec, sample: &[usize], n: usize) -> Plan {
+        self.with(sample, n, |query| {
+            Plan::make(spec, STRATEGIES, query, self.open().len(), &mut silent()).unwrap()
+        })
     }
 
     /// The best rows of one part.
@@ -118,6 +123,77 @@ const BY_ROW: [&str; 10] = [
     "ensemble-mutual-information",
 ];
 
+/// Asserts that the picks of a pool in parts are those of the whole, bit for bit.
+fn same_in_parts(made: &Made, spec: &Spec, order: &[usize], n: usize, parts: usize, batch: usize) {
+    let plan = made.plan_of(spec, &made.open(), n);
+    let plan = Plan::from_bytes(&plan.to_bytes().unwrap(), "a plan").unwrap();
+    let mut tops: Vec<Top> =
+        order.chunks(order.len().div_ceil(parts)).map(|rows| made.part(&plan, rows, batch)).collect();
+    let mut top = tops.pop().unwrap();
+    tops.into_iter().for_each(|other| top.merge(other).unwrap());
+    assert_eq!(top.rows().iter().sum::<u64>(), order.len() as u64);
+    let picks = top.finish(n, &plan.labelled).unwrap();
+    let whole = made.select(spec, n);
+    let id = |pick: &Candidate| match pick.name {
+        Name::Number(id) => id,
+        Name::Text(..) => 0,
+    };
+    let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<u64>>();
+    assert_eq!(picks.iter().map(id).collect::<Vec<_>>(), whole.ids, "{spec:?}");
+    let scores: Vec<f64> = picks.iter().map(|pick| pick.score).collect();
+    assert_eq!(bits(&scores), bits(&whole.scores), "{spec:?}");
+    for (place, term) in whole.terms.iter().enumerate() {
+        let values: Vec<f64> = picks.iter().map(|pick| pick.terms[place]).collect();
+        assert_eq!(bits(&values), bits(&term.values), "{spec:?} {}", term.name);
+    }
+}
+
+/// Every strategy with a VAE, small and quick.
+fn with_vae() -> Vec<Spec> {
+    let set = |name: &str, settings: &[(&str, serde_json::Value)]| {
+        let mut spec = STRATEGIES.find(name).unwrap();
+        for (key, value) in settings {
+            spec.set(STRATEGIES, key, value).unwrap();
+        }
+        spec
+    };
+    let few = |name: &str| set(name, &[("epochs", 3.into()), ("draws", 7.into()), ("latents", 3.into())]);
+    vec![few("vabal-paper"), few("vabal-official"), set("vabal", &[("model", "vae".into())])]
+}
+
+#[test]
+fn a_vae_in_a_plan_scores_parts_as_the_whole() {
+    for (width, classes, parts, batch) in [(5, 3, 3, 1), (600, 2, 2, 33)] {
+        let made = made(7, 150, 20, width, classes);
+        let mut order = made.open();
+        order.rotate_left(40);
+        for spec in with_vae() {
+            same_in_parts(&made, &spec, &order, 12, parts, batch);
+        }
+    }
+}
+
+#[test]
+fn a_vae_of_a_sample_takes_the_steps_of_all_rows() {
+    let made = made(7, 600, 20, 5, 3);
+    let spec = with_vae().swap_remove(0);
+    let steps = |rows: usize| {
+        let sample: Vec<usize> = made.open().into_iter().take(rows).collect();
+        made.with(&sample, 5, |query| {
+            let mut steps = 0;
+            let mut count = |event: crate::progress::Event<'_>| {
+                if let crate::progress::Event::Progress { phase: "vae", total, .. } = event {
+                    steps = total;
+                }
+                crate::progress::Flow::Continue
+            };
+            Plan::make(&spec, STRATEGIES, query, 600, &mut count).unwrap();
+            steps
+        })
+    };
+    assert_eq!((steps(600), steps(100)), (15, 15));
+}
+
 proptest! {
     #[test]
     fn however_a_pool_is_split_ordered_and_batched_the_picks_are_those_of_the_whole(
@@ -133,25 +209,7 @@ proptest! {
         order.rotate_left(turn % rows);
         order.swap(0, rows - 1);
         for name in BY_ROW {
-            let plan = made.plan(name, &made.open(), n);
-            let plan = Plan::from_bytes(&plan.to_bytes().unwrap(), "a plan").unwrap();
-            let mut tops: Vec<Top> =
-                order.chunks(rows.div_ceil(parts)).map(|rows| made.part(&plan, rows, batch)).collect();
-            let mut top = tops.pop().unwrap();
-            tops.into_iter().for_each(|other| top.merge(other).unwrap());
-            prop_assert_eq!(top.rows().iter().sum::<u64>(), rows as u64);
-            let picks = top.finish(n, &plan.labelled).unwrap();
-            let whole = made.select(name, n);
-            let ids: Vec<Id> = picks.iter().map(|pick| match pick.name { Name::Number(id) => id, Name::Text(..) => 0 }).collect();
-            prop_assert_eq!(&ids, &whole.ids, "{}", name);
-            let scores: Vec<u64> = picks.iter().map(|pick| pick.score.to_bits()).collect();
-            let expected: Vec<u64> = whole.scores.iter().map(|score| score.to_bits()).collect();
-            prop_assert_eq!(scores, expected, "{}", name);
-            for (place, term) in whole.terms.iter().enumerate() {
-                let values: Vec<u64> = picks.iter().map(|pick| pick.terms[place].to_bits()).collect();
-                let expected: Vec<u64> = term.values.iter().map(|value| value.to_bits()).collect();
-                prop_assert_eq!(values, expected, "{} {}", name, term.name);
-            }
+            same_in_parts(&made, &STRATEGIES.find(name).unwrap(), &order, n, parts, batch);
         }
     }
 
@@ -288,10 +346,10 @@ fn what_does_not_fit_a_plan_is_told() {
 
     let badge = STRATEGIES.find("badge").unwrap();
     let error =
-        made.with(&open, 5, |query| Plan::make(&badge, STRATEGIES, query, &mut silent()).unwrap_err());
+        made.with(&open, 5, |query| Plan::make(&badge, STRATEGIES, query, 5, &mut silent()).unwrap_err());
     assert!(error.to_string().contains("does not score each row alone"), "{error}");
     let margin = STRATEGIES.find("margin").unwrap();
-    let error =
-        made.with(&open, MOST_PICKS + 1, |q| Plan::make(&margin, STRATEGIES, q, &mut silent()).unwrap_err());
+    let error = made
+        .with(&open, MOST_PICKS + 1, |q| Plan::make(&margin, STRATEGIES, q, 5, &mut silent()).unwrap_err());
     assert!(error.to_string().contains("at most 500000"), "{error}");
 }

@@ -26,7 +26,9 @@ const WHOLE: usize = SAMPLE;
 pub fn choose(args: &Rank, progress: &mut Progress<'_>) -> Result<Option<Chosen>> {
     let spec = config::strategy(&args.strategy, &args.set)?;
     let strategy = STRATEGIES.build(&spec)?;
-    let (Some(by_row), None) = (strategy.by_row(), &args.model) else { return Ok(None) };
+    let (Some(by_row), None, None) = (strategy.by_row(), &args.model, &args.model_out) else {
+        return Ok(None);
+    };
     let Some(parts) = pool::parts(&args.unlabelled)? else { return Ok(None) };
     let (needs, of_labelled) = (strategy.needs(), strategy.needs_of_labelled());
     let stream = Stream::new(parts, needs).of_widths(args.classes, None);
@@ -45,7 +47,7 @@ pub fn choose(args: &Rank, progress: &mut Progress<'_>) -> Result<Option<Chosen>
             let none = Signals::default();
             let (unlabelled, labelled, n) = (&none, &none, args.n);
             let query = Query { unlabelled, labelled, labels: &[], classes, n, seed };
-            Plan::make(&spec, STRATEGIES, &query, progress)?
+            Plan::make(&spec, STRATEGIES, &query, stream.rows, progress)?
         };
         let tally = reading.score(&stream, &plan, &|_, _, _| Ok(()), progress)?;
         if tally.candidates == 0 {

@@ -169,7 +169,7 @@ impl<'r> Reading<'r> {
         }
         let (unlabelled, labelled) = (&open.signals()?, &closed.signals()?);
         let query: Query<'_> = Query { unlabelled, labelled, labels: &labels, classes: count, n, seed };
-        let plan = Plan::make(spec, STRATEGIES, &query, progress)?;
+        let plan = Plan::make(spec, STRATEGIES, &query, stream.rows, progress)?;
         if !plan.arrays().is_empty() {
             warn_of_few(unlabelled, count, progress)?;
         }

@@ -30,7 +30,7 @@ use crate::place;
     verbatim_doc_comment,
     after_help = "Examples:\n  vabal plan pool/*.parquet -n 10000 --out pool.plan\n  \
     vabal plan pool/*.parquet --labelled labelled.parquet -n 10000 --strategy margin --out pool.plan\n\n\
-    Strategies that score row by row: vabal, margin, entropy, least-confidence, random, bald,\n    power-bald, ensembles."
+    Strategies that score row by row: vabal, vabal-paper, vabal-official, margin, entropy,\n    least-confidence, random, bald, power-bald, ensembles."
 )]
 pub struct PlanArgs {
     /// Files of the pool, each with the same arrays

@@ -133,8 +133,7 @@ impl Strategy for Vabal {
     }
 
     fn by_row(&self) -> Option<&dyn ByRow> {
-        // The VAE draws for each row from a stream of the whole pool.
-        (self.0.model == Model::Gaussian).then_some(self)
+        Some(self)
     }
 
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
@@ -143,19 +142,9 @@ impl Strategy for Vabal {
             return Ok(Selection::default());
         }
         let labelled = query.class_counts();
-        let scored = match self.0.model {
-            Model::Gaussian => {
-                let (gaussian, scale) = self.gaussian(query, &labelled, progress)?;
-                let score = Agreement { tau: self.0.prior_correction, labelled, gaussian, scale };
-                score.score(query.unlabelled, progress)?
-            }
-            Model::Vae => {
-                let prediction = Prediction::of(query.unlabelled, &labelled, self.0.prior_correction)?;
-                let fitted = vae::Fitted::fit(query, &prediction.class, progress)?;
-                let seen = fitted.posterior(query.unlabelled, &prediction.class, progress)?;
-                scored(prediction, seen, &labelled)
-            }
-        };
+        let generative = self.generative(query, query.unlabelled.len(), progress)?;
+        let score = Agreement { tau: self.0.prior_correction, labelled, generative };
+        let scored = score.score(query.unlabelled, progress)?;
         if self.0.quotas {
             balanced::top(query, &scored.scores, &scored.classes, n, &scored.terms)
         } else {
@@ -165,17 +154,16 @@ impl Strategy for Vabal {
 }
 
 impl Vabal {
-    /// The Gaussian of a query, and what the features are to be multiplied by.
-    fn gaussian(
-        &self,
-        query: &Query<'_>,
-        labelled: &[usize],
-        progress: &mut Progress<'_>,
-    ) -> Result<(Gaussian, f64)> {
-        let predicted = Prediction::of(query.unlabelled, labelled, self.0.prior_correction)?.class;
+    /// The generative model of a query, whose candidates are all of a pool's `rows` or a sample.
+    fn generative(&self, query: &Query<'_>, rows: usize, progress: &mut Progress<'_>) -> Result<Generative> {
+        let counts = query.class_counts();
+        let predicted = Prediction::of(query.unlabelled, &counts, self.0.prior_correction)?.class;
+        if self.0.model == Model::Vae {
+            return Ok(Generative::Vae(Box::new(vae::Fitted::fit(query, rows, &predicted, progress)?)));
+        }
         let candidates = Candidates::of(query)?;
         let gaussian = Gaussian::fit(&candidates, &predicted, self.0.ridge, progress)?;
-        Ok((gaussian, candidates.scale))
+        Ok(Generative::Gaussian { gaussian, scale: candidates.scale })
     }
 }
 
@@ -188,33 +176,48 @@ impl ByRow for Vabal {
         true
     }
 
-    fn fit(&self, sample: &Query<'_>, progress: &mut Progress<'_>) -> Result<Arrays> {
-        let (gaussian, scale) = self.gaussian(sample, &sample.class_counts(), progress)?;
-        let mut arrays = gaussian.into_arrays();
-        arrays.insert(SCALE.into(), Array2::from_elem((1, 1), scale));
-        Ok(arrays)
+    fn fit(&self, sample: &Query<'_>, rows: usize, progress: &mut Progress<'_>) -> Result<Arrays> {
+        Ok(match self.generative(sample, rows, progress)? {
+            Generative::Vae(vae) => vae.to_arrays(),
+            Generative::Gaussian { gaussian, scale } => {
+                let mut arrays = gaussian.into_arrays();
+                arrays.insert(SCALE.into(), Array2::from_elem((1, 1), scale));
+                arrays
+            }
+        })
     }
 
     fn scorer(&self, fitted: &Fitted) -> Result<Box<dyn RowScore>> {
-        let scale = fitted.arrays.get(SCALE).and_then(|array| array.first()).copied();
-        Ok(Box::new(Agreement {
-            tau: self.0.prior_correction,
-            labelled: fitted.labelled.clone(),
-            gaussian: Gaussian::from_arrays(&fitted.arrays, fitted.labelled.len())?,
-            scale: scale.unwrap_or(1.0),
-        }))
+        let Fitted { seed, labelled, arrays } = fitted;
+        let generative = match self.0.model {
+            Model::Vae => Generative::Vae(Box::new(vae::Fitted::of_plan(labelled.len(), *seed, arrays)?)),
+            Model::Gaussian => Generative::Gaussian {
+                gaussian: Gaussian::from_arrays(arrays, labelled.len())?,
+                scale: arrays.get(SCALE).and_then(|array| array.first()).copied().unwrap_or(1.0),
+            },
+        };
+        Ok(Box::new(Agreement { tau: self.0.prior_correction, labelled: labelled.clone(), generative }))
     }
 }
 
 /// The name of the array with what features are multiplied by.
 const SCALE: &str = "scale";
 
-/// The score with a fitted Gaussian.
+/// A generative model, fitted.
+enum Generative {
+    /// With what the features are to be multiplied by.
+    Gaussian {
+        gaussian: Gaussian,
+        scale: f64,
+    },
+    Vae(Box<vae::Fitted>),
+}
+
+/// The score with a fitted generative model.
 struct Agreement {
     tau: f64,
     labelled: Vec<usize>,
-    gaussian: Gaussian,
-    scale: f64,
+    generative: Generative,
 }
 
 impl RowScore for Agreement {
@@ -223,15 +226,20 @@ impl RowScore for Agreement {
             return Ok(Scored::default());
         }
         let prediction = Prediction::of(rows, &self.labelled, self.tau)?;
-        let features = Rows::scaled(rows, self.scale)?;
-        if features.width() != self.gaussian.width() {
-            return Err(Error::input("unexpected width of features")
-                .expected(format!("{} columns, as of the sample", self.gaussian.width()))
-                .got(format!("{} columns", features.width()))
-                .hint("score with the features that the plan was made of")
-                .into());
-        }
-        let seen = self.gaussian.of_rows(&features, &prediction.class, progress)?;
+        let seen = match &self.generative {
+            Generative::Vae(vae) => vae.posterior(rows, &prediction.class, progress)?,
+            Generative::Gaussian { gaussian, scale } => {
+                let features = Rows::scaled(rows, *scale)?;
+                if features.width() != gaussian.width() {
+                    return Err(Error::input("unexpected width of features")
+                        .expected(format!("{} columns, as of the sample", gaussian.width()))
+                        .got(format!("{} columns", features.width()))
+                        .hint("score with the features that the plan was made of")
+                        .into());
+                }
+                gaussian.of_rows(&features, &prediction.class, progress)?
+            }
+        };
         Ok(scored(prediction, seen, &self.labelled))
     }
 }

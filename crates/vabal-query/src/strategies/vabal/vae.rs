@@ -6,10 +6,11 @@
 //! variance that makes the features most probable (Rybkin, Daniilidis & Levine 2021, "Simple and
 //! Effective VAE Training with Calibrated Decoders", Eq. 4). Never here: how a VAE is fitted.
 
-use super::super::vabal_paper::{Model, Preset, Settings};
+use super::super::vabal_paper::{Decoder, Model, Preset, Settings, of_sample};
 use super::generative::{Posterior, read};
 use crate::error::Result;
 use crate::progress::Progress;
+use crate::query::Arrays;
 use crate::rng::Seed;
 use crate::{Label, Query, Signals};
 
@@ -17,26 +18,48 @@ use crate::{Label, Query, Signals};
 /// (docs/strategies.md).
 const LAMBDA: f64 = 0.5;
 
-/// A VAE, and where its draws come from.
+/// A VAE, and its networks at work.
 pub(super) struct Fitted {
     model: Model,
-    seed: Seed,
+    decoder: Decoder,
+}
+
+fn settings() -> Settings {
+    Settings { lambda: LAMBDA, ..Settings::preset(Preset::Cross) }
 }
 
 impl Fitted {
-    /// Fits to the features of the unlabelled pool and the predicted classes.
+    /// Fits to the features of the unlabelled pool, a sample of `rows` rows or all of them, and the
+    /// predicted classes.
     ///
     /// # Errors
     /// As [`Model::fit`].
-    pub fn fit(query: &Query<'_>, predicted: &[Label], progress: &mut Progress<'_>) -> Result<Self> {
-        let settings = Settings { lambda: LAMBDA, ..Settings::preset(Preset::Cross) };
+    pub fn fit(
+        query: &Query<'_>,
+        rows: usize,
+        predicted: &[Label],
+        progress: &mut Progress<'_>,
+    ) -> Result<Self> {
+        let settings = of_sample(&settings(), query.unlabelled.len(), rows);
         let signals = query.unlabelled.features_alone()?.with_predicted(predicted.to_vec())?;
         let model = Model::fit(&settings, &signals, query.classes, query.seed, progress)?;
-        Ok(Self { model, seed: query.seed })
+        Ok(Self { decoder: model.decoder(query.seed), model })
     }
-}
 
-impl Fitted {
+    /// Of the arrays of a plan.
+    ///
+    /// # Errors
+    /// Arrays that are missing, or of another shape.
+    pub fn of_plan(classes: usize, seed: Seed, arrays: &Arrays) -> Result<Self> {
+        let model = Model::of_plan(&settings(), classes, arrays)?;
+        Ok(Self { decoder: model.decoder(seed), model })
+    }
+
+    /// As arrays of a plan.
+    pub fn to_arrays(&self) -> Arrays {
+        self.model.to_arrays()
+    }
+
     /// What it says of each candidate, row by row.
     ///
     /// # Errors
@@ -48,7 +71,7 @@ impl Fitted {
         progress: &mut Progress<'_>,
     ) -> Result<Posterior> {
         let read = |row: usize, logits: ndarray::ArrayViewMut1<'_, f64>| read(logits, predicted[row]);
-        let found = self.model.log_likelihoods(signals, self.seed, read, progress)?;
+        let found = self.model.log_likelihoods(&self.decoder, signals, read, progress)?;
         let (class, support) = found.into_iter().unzip();
         Ok(Posterior { class, support })
     }

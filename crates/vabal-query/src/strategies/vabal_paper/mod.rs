@@ -15,6 +15,7 @@
 //! # Ok::<(), vabal_query::Error>(())
 //! ```
 
+mod by_row;
 mod fit;
 mod loss;
 mod posterior;
@@ -26,14 +27,18 @@ mod vae;
 mod weights;
 
 use std::path::Path;
+use std::sync::Arc;
 
+pub(super) use by_row::of_sample;
+pub(super) use score::Decoder;
 pub use settings::{Absence, Adapter, Bundle, ClassSum, Hidden, KIND, Likelihood, Preset, Prior, Settings};
+pub(crate) use weights::width;
 
 use crate::Signals;
 use crate::arrays::ArrayRows;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, report};
-use crate::query::MOST_CLASSES;
+use crate::query::{ByRow, MOST_CLASSES};
 use crate::rng::Seed;
 use crate::term;
 use crate::{Column, Health, Needs, Query, Selection, Strategy};
@@ -66,6 +71,10 @@ impl Strategy for VabalPaper {
 
     fn reads_rows(&self) -> bool {
         true
+    }
+
+    fn by_row(&self) -> Option<&dyn ByRow> {
+        Some(self)
     }
 
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
@@ -158,30 +167,15 @@ impl Model {
                 .got(query.labels[row])
                 .into());
         }
-        let frozen = posterior::Frozen::new(&self.fitted.vae, &self.settings, query.seed);
-        let votes_labelled = frozen.votes(query.labelled, "difficulty", progress)?;
-        let draws = frozen.draws();
-        let measured = posterior::class_terms(&votes_labelled, query.labels, classes, draws);
-        let Settings { class_sum, likelihood, .. } = self.settings;
-        let drawn = score::drawn(&frozen, (class_sum, likelihood), query.unlabelled, progress)?;
-        let mut terms = measured.clone();
-        match self.settings.prior {
-            Prior::Labelled => {}
-            Prior::Unlabelled => {
-                terms.prior = posterior::prior(drawn.iter().map(|drawn| &drawn.votes), classes, draws);
-            }
-            Prior::Off => terms.prior.fill(1.0),
-        }
-        if !self.settings.difficulty {
-            terms.difficulty.fill(1.0);
-        }
-        let scored = score::score(&drawn, &terms, class_sum, draws);
-
-        let prior = if self.settings.prior == Prior::Off { &measured.prior } else { &terms.prior };
-        let health = self.health(query, &votes_labelled, &drawn, &measured.difficulty, prior)?;
+        let decoder = self.decoder(query.seed);
+        let votes_labelled = decoder.frozen.votes(query.labelled, "difficulty", progress)?;
+        let drawn = self.drawn(&decoder, query.unlabelled, progress)?;
+        let votes: Vec<&posterior::Votes> = drawn.iter().map(|drawn| &drawn.votes).collect();
+        let (terms, health) = self.terms(query, &votes_labelled, &votes)?;
         if let Some(warning) = &health.warning {
             report(progress, Event::Warning(warning))?;
         }
+        let scored = score::score(&drawn, &terms, self.settings.class_sum, self.settings.draws);
         let columns = self.columns(query.unlabelled, &terms, &drawn, &scored)?;
         let scores: Vec<f64> = scored.iter().map(|s| s.score).collect();
         let mut selection = Selection::top(query, &scores, columns, progress)?;
@@ -190,17 +184,58 @@ impl Model {
         Ok(selection)
     }
 
+    /// The networks at work: the draws of an image go by `seed` and its id alone.
+    pub(super) fn decoder(&self, seed: Seed) -> Decoder {
+        Decoder::new(Arc::new(posterior::Frozen::new(&self.fitted.vae, &self.settings, seed)))
+    }
+
+    fn drawn(
+        &self,
+        decoder: &Decoder,
+        rows: &Signals<'_>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<score::Drawn>> {
+        let Settings { class_sum, likelihood, .. } = self.settings;
+        score::drawn(decoder, (class_sum, likelihood), rows, progress)
+    }
+
+    /// The terms of classes as the score takes them, and the state of the VAE, from the votes on
+    /// both pools.
+    fn terms(
+        &self,
+        query: &Query<'_>,
+        votes_labelled: &[posterior::Votes],
+        votes_unlabelled: &[&posterior::Votes],
+    ) -> Result<(posterior::ClassTerms, Health)> {
+        let (classes, draws) = (self.classes(), self.settings.draws);
+        let measured = posterior::class_terms(votes_labelled, query.labels, classes, draws);
+        let mut terms = measured.clone();
+        match self.settings.prior {
+            Prior::Labelled => {}
+            Prior::Unlabelled => {
+                terms.prior = posterior::prior(votes_unlabelled.iter().copied(), classes, draws);
+            }
+            Prior::Off => terms.prior.fill(1.0),
+        }
+        if !self.settings.difficulty {
+            terms.difficulty.fill(1.0);
+        }
+        let prior = if self.settings.prior == Prior::Off { &measured.prior } else { &terms.prior };
+        let health = self.health(query, votes_labelled, votes_unlabelled, &measured.difficulty, prior)?;
+        Ok((terms, health))
+    }
+
     /// Calls `each` on every row with ln p(x | n) of all classes n, but for what is the same for
     /// all: the decoder's output has the variance of its error, and z is drawn by the encoder.
     pub(super) fn log_likelihoods<R: Send>(
         &self,
-        unlabelled: &Signals<'_>,
-        seed: Seed,
+        decoder: &Decoder,
+        rows: &Signals<'_>,
         each: impl Fn(usize, ndarray::ArrayViewMut1<'_, f64>) -> R + Sync,
         progress: &mut Progress<'_>,
     ) -> Result<Vec<R>> {
-        let frozen = posterior::Frozen::new(&self.fitted.vae, &self.settings, seed);
-        score::log_likelihoods(&frozen, self.fitted.losses.reconstruction, unlabelled, each, progress)
+        self.check_widths(rows)?;
+        score::log_likelihoods(decoder, self.fitted.losses.reconstruction, rows, each, progress)
     }
 
     /// The terms behind the scores, as far as they take part: the classifier's prediction, the
@@ -258,20 +293,20 @@ impl Model {
         &self,
         query: &Query<'_>,
         votes_labelled: &[posterior::Votes],
-        drawn: &[score::Drawn],
+        votes_unlabelled: &[&posterior::Votes],
         difficulty: &[f64],
         prior: &[f64],
     ) -> Result<Health> {
         let classes = self.fitted.vae.architecture.classes;
         let draws = f64::from(u32::try_from(self.settings.draws).unwrap_or(u32::MAX));
         let predicted = query.unlabelled.predicted()?;
-        let n = drawn.len() as f64;
+        let n = votes_unlabelled.len() as f64;
         let (mut means, mut agree) = (vec![0.0; classes], 0.0);
-        for (drawn, &label) in drawn.iter().zip(&predicted) {
-            agree += f64::from(drawn.votes.of(label)) / draws / n;
+        for (votes, &label) in votes_unlabelled.iter().zip(&predicted) {
+            agree += f64::from(votes.of(label)) / draws / n;
             means[label as usize] += 1.0 / n;
         }
-        let says = posterior::votes_by_class(drawn.iter().map(|drawn| &drawn.votes), classes);
+        let says = posterior::votes_by_class(votes_unlabelled.iter().copied(), classes);
         let says = says.iter().map(|&said| said as f64 / draws / n);
         let right = votes_labelled.iter().zip(query.labels);
         let right = right.map(|(votes, &label)| f64::from(votes.of(label)) / draws);

@@ -6,6 +6,8 @@
 //! − x)‖² with W = QR, where R is [H, H] and the rest is once per image. No sum over draws is
 //! stored. Never here: fitting.
 
+use std::sync::Arc;
+
 use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, s};
 
 use super::posterior::{ClassTerms, Encoded, Frozen, Votes, add_bias};
@@ -41,12 +43,12 @@ pub(super) struct Drawn {
 
 /// Draws and decodes every image of `unlabelled`, row by row.
 pub(super) fn drawn(
-    frozen: &Frozen,
+    decoder: &Decoder,
     (class_sum, likelihood): (ClassSum, Likelihood),
     unlabelled: &Signals<'_>,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<Drawn>> {
-    let decoder = Decoder::new(frozen);
+    let frozen = &decoder.frozen;
     let classes = frozen.architecture.classes;
     let each = |work: &mut Workspace, _row, encoded: &Encoded, row: usize, z: &mut Array2<f32>| {
         work.predicted.clear();
@@ -85,13 +87,13 @@ pub(super) fn drawn(
 /// same for all: the mean over draws of exp(−‖x̂ − x‖² / 2σ²), with the block of class n zeroed
 /// before decoding and σ² = `variance`.
 pub(super) fn log_likelihoods<R: Send>(
-    frozen: &Frozen,
+    decoder: &Decoder,
     variance: f64,
     unlabelled: &Signals<'_>,
     each: impl Fn(usize, ArrayViewMut1<'_, f64>) -> R + Sync,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<R>> {
-    let decoder = Decoder::new(frozen);
+    let frozen = &decoder.frozen;
     let (classes, draws) = (frozen.architecture.classes, frozen.draws());
     let halved = -0.5 / variance.max(f64::MIN_POSITIVE);
     let of = |work: &mut Workspace, row, encoded: &Encoded, at: usize, z: &mut Array2<f32>| {
@@ -139,8 +141,8 @@ pub(super) fn score(drawn: &[Drawn], terms: &ClassTerms, class_sum: ClassSum, dr
 }
 
 /// The decoder, arranged for errors rather than reconstructions.
-pub(super) struct Decoder<'a> {
-    frozen: &'a Frozen,
+pub(in crate::strategies) struct Decoder {
+    pub(super) frozen: Arc<Frozen>,
     /// −W₁ of the block of each class, [K, H] each.
     minus_first: Vec<Array2<f32>>,
     /// Rᵀ [H, H], lower triangular.
@@ -183,8 +185,8 @@ impl Workspace {
     }
 }
 
-impl<'a> Decoder<'a> {
-    pub fn new(frozen: &'a Frozen) -> Self {
+impl Decoder {
+    pub(super) fn new(frozen: Arc<Frozen>) -> Self {
         let architecture = &frozen.architecture;
         let first = &frozen.decoder[0].weight;
         let minus_first = (0..architecture.classes)
@@ -194,7 +196,7 @@ impl<'a> Decoder<'a> {
         Self { frozen, minus_first, r, q }
     }
 
-    pub fn target(&self, encoded: &Encoded, row: usize) -> Target {
+    pub(super) fn target(&self, encoded: &Encoded, row: usize) -> Target {
         let x = encoded.x.slice(s![row..=row, ..]);
         let rest = &ndarray::ArrayView1::from(&self.frozen.output.bias) - &x;
         let mut v = Array2::zeros((1, HIDDEN));
@@ -210,7 +212,7 @@ impl<'a> Decoder<'a> {
 
     /// The squared error of every draw with the block of every class zeroed: `each(n, error)`, less
     /// the part that [`Target::offset`] holds.
-    pub fn every_class(
+    pub(super) fn every_class(
         &self,
         z: &Array2<f32>,
         target: &Target,
@@ -235,7 +237,7 @@ impl<'a> Decoder<'a> {
 
     /// The squared error of every draw with the block of its own ŷ zeroed: `each(ŷ, error)`. Zeroes
     /// `z`.
-    pub fn predicted_class(
+    pub(super) fn predicted_class(
         &self,
         z: &mut Array2<f32>,
         target: &Target,
