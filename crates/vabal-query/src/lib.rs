@@ -45,7 +45,7 @@ pub mod term;
 pub use arrays::{Dense, MonteCarlo, Needs, Signals};
 pub use error::{Error, Result};
 pub use progress::{Event, Flow, Progress};
-pub use query::{Column, Health, Query, Selection, Strategy, available, class_counts};
+pub use query::{Column, Health, InParts, Query, Selection, Strategy, available, class_counts};
 pub use rng::Seed;
 pub use strategies::settings::{Spec, StrategySettings};
 pub use strategies::table::{Row, STRATEGIES, Table};

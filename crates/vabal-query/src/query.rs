@@ -163,11 +163,27 @@ pub trait Strategy: Send + Sync {
         None
     }
 
+    /// How it chooses, approximately, from a pool that is not held as a whole, although it compares
+    /// rows with each other.
+    fn in_parts(&self) -> Option<InParts> {
+        None
+    }
+
     /// Chooses `query.n` ids, or all of them where fewer are left.
     ///
     /// # Errors
     /// An array that is missing or has the wrong shape, a non-finite score, or [`Error::Stopped`].
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection>;
+}
+
+/// How a strategy that compares rows with each other chooses from a pool in parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InParts {
+    /// In several passes over all rows: [`plan::Seeding`](crate::plan::Seeding).
+    Seeding,
+    /// In two rounds: in each of several parts, cut by a hash of the id, and then among what was
+    /// chosen there: [`plan::Centres`](crate::plan::Centres).
+    Centres,
 }
 
 /// A strategy that scores each row alone, once something is fitted to a sample of the pool: a pool

@@ -2,6 +2,7 @@
 //!
 //! Never here: how files hold arrays (`vabal_arrays`), how a strategy chooses (`vabal::query`).
 
+mod in_parts;
 pub(super) mod pool;
 mod show;
 mod streamed;
@@ -204,6 +205,9 @@ fn nothing(labelled: usize) -> Error {
 
 fn choose(args: &Rank, chooser: &Chooser, progress: &mut vabal::Progress<'_>) -> Result<Chosen> {
     if let Some(chosen) = streamed::choose(args, progress)? {
+        return Ok(chosen);
+    }
+    if let Some(chosen) = in_parts::choose(args, progress)? {
         return Ok(chosen);
     }
     let pool = pool(args, chooser, progress)?;

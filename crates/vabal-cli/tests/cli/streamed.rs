@@ -243,6 +243,71 @@ fn a_pool_that_is_too_large_to_be_held_is_ranked_as_one_that_is_held() {
     assert!(events.contains("\"phase\":\"score\"") && events.contains("\"event\":\"pick\""), "{events}");
 }
 
+/// Rows with two classes and two features, of which few lie far away.
+fn wide_apart(rows: std::ops::Range<usize>) -> Vec<Array> {
+    let n = rows.len();
+    let p = rows.clone().flat_map(|row| {
+        let p = (row * 7_919 % 127 + 1) as f32 / 256.0;
+        [p, 1.0 - p]
+    });
+    let features = rows.clone().flat_map(|row| {
+        let far = if row * 7_919 % 100_003 < 3 { 40.0 } else { 1.0 };
+        [(row * 37 % 1_009) as f32 / 1_009.0 * far, (row * 53 % 997) as f32 / 997.0 * far]
+    });
+    vec![
+        f4("probs", &[n, 2], p.collect::<Vec<_>>()),
+        f4("features", &[n, 2], features.collect::<Vec<_>>()),
+        i8s("ids", rows.map(|row| row as i64 * 3 + 7)),
+    ]
+}
+
+#[test]
+fn strategies_that_compare_rows_choose_from_a_pool_in_slices_however_it_is_split() {
+    let place = Place::new();
+    let n = 1_000_501;
+    let path = |name: &str| place.path().join(name);
+    parquet(&path("all.parquet"), &wide_apart(0..n), 100_000, Layout::Lists);
+    npz(&path("0.npz"), &wide_apart(0..600_001), STORED);
+    npz(&path("1.npz"), &wide_apart(600_001..n), STORED);
+    let mut labelled = wide_apart(2_000_000..2_000_020);
+    labelled.push(i8s("labels", (0..20).map(|row| row % 2)));
+    npz(&path("l.npz"), &labelled, STORED);
+    // Several files side by side, in several parts, are held.
+    for (part, rows) in [0..600_001, 600_001..n].into_iter().enumerate() {
+        let arrays = wide_apart(rows);
+        npz(&path(&format!("p{part}.npz")), &without(&arrays, "ids"), STORED);
+        npz(&path(&format!("i{part}.npz")), &[of(&arrays, "ids").clone()], STORED);
+    }
+    for (strategy, note) in [
+        ("badge", "candidates are drawn in 5 passes"),
+        ("core-set", "core-set chooses in 1 parts, and then among what is chosen there"),
+    ] {
+        let rank = |pool: &str, out: &str| {
+            place.runs(&format!(
+                "rank --unlabelled {pool} --labelled l.npz -n 40 --strategy {strategy} --out {out} --json"
+            ))
+        };
+        let said = rank("all.parquet", "all.csv");
+        assert!(said.contains(note), "{said}");
+        for way in ["0.npz 1.npz", "1.npz 0.npz"] {
+            rank(way, "picks.csv");
+            assert_eq!(read(&place, "picks.csv"), read(&place, "all.csv"), "{strategy} {way}");
+        }
+        if strategy == "core-set" {
+            // One part, of which all that is chosen is chosen again.
+            rank("p0.npz p1.npz i0.npz i1.npz", "held.csv");
+            assert_eq!(read(&place, "held.csv"), read(&place, "all.csv"));
+        }
+        let picks = fs::read_to_string(path("all.csv")).unwrap();
+        let ids: std::collections::BTreeSet<usize> = (picks.lines().skip(1))
+            .map(|line| line.split(',').nth(1).unwrap().parse::<usize>().unwrap())
+            .collect();
+        assert_eq!(ids.len(), 40);
+        let far = ids.iter().filter(|&&id| (id - 7) / 3 * 7_919 % 100_003 < 3).count();
+        assert!(far > 4, "{far} of the few that lie far away\n{picks}");
+    }
+}
+
 #[test]
 fn what_is_wrong_in_one_row_of_a_large_pool_is_named() {
     let place = Place::new();

@@ -28,8 +28,11 @@
 //!
 //! Never here: files, processes, engines.
 
+mod centres;
 mod sample;
+mod seeding;
 mod shortlist;
+mod sum;
 #[cfg(test)]
 mod tests;
 mod top;
@@ -42,7 +45,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+pub use centres::Centres;
 pub use sample::{Collected, Sample};
+pub use seeding::{PASSES, Pass, Seeding};
 pub use top::{Candidate, Name, Top, text_id};
 
 pub use crate::query::{RowScore, Scored};

@@ -9,7 +9,7 @@ use crate::query::Scored;
 use crate::strategies::balanced::{fill, quotas};
 
 /// What a row is called: a number, or a text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Name {
     /// A whole number, 0 or more.
     Number(u64),
@@ -85,6 +85,12 @@ impl Top {
     #[must_use]
     pub fn terms(&self) -> &[String] {
         &self.terms
+    }
+
+    /// How many picks it is for.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.n
     }
 
     /// Rows that were pushed, by class.

@@ -39,6 +39,7 @@ use crate::arrays::argmax;
 use crate::error::Result;
 use crate::kernels::dot_products;
 use crate::progress::{Event, Progress, between_reports, report};
+use crate::query::InParts;
 use crate::rng::Rng;
 use crate::term;
 use crate::{Column, Id, Needs, Query, Selection, Strategy, available};
@@ -79,7 +80,27 @@ impl Strategy for Badge {
         true
     }
 
+    fn in_parts(&self) -> Option<InParts> {
+        Some(InParts::Seeding)
+    }
+
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
+        self.select_weighted(query, None, progress)
+    }
+}
+
+impl Badge {
+    /// Chooses among candidates each of which stands for so many rows, 1 where nothing is said: is
+    /// drawn with a chance that goes with its weight times D².
+    ///
+    /// # Errors
+    /// As [`Strategy::select`].
+    pub(crate) fn select_weighted(
+        &self,
+        query: &Query<'_>,
+        weights: Option<&[f64]>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Selection> {
         let n = available(query, progress)?;
         if n == 0 {
             return Ok(Selection::default());
@@ -89,7 +110,7 @@ impl Strategy for Badge {
         // In a random order that goes by the ids: an interval of it that is drawn from again has
         // nothing to do with what is next to what in the list.
         let order = query.seed.order("badge", query.unlabelled.ids());
-        let mut seeding = Seeding::new(&p, &x, order, query.unlabelled.ids());
+        let mut seeding = Seeding::new(&p, &x, order, query.unlabelled.ids(), weights);
         let mut rng = query.seed.stream("badge");
         let mut distances = Vec::with_capacity(n);
         // From no gradient at all.
@@ -141,7 +162,9 @@ struct Seeding<'a> {
     /// D² as far as it is known: that of the first `seen` gradients chosen; 0 once it is chosen.
     bound: Vec<f64>,
     seen: Vec<u32>,
-    /// The bounds of each block, added up.
+    /// How many rows each place stands for.
+    weight: Vec<f64>,
+    /// The bounds of each block times their weights, added up.
     sums: Vec<f64>,
     /// The places chosen, and a = p − onehot(ŷ) of each.
     chosen: Vec<usize>,
@@ -153,7 +176,13 @@ struct Seeding<'a> {
 }
 
 impl<'a> Seeding<'a> {
-    fn new(p: &'a Rows<'a>, x: &'a Rows<'a>, order: Vec<usize>, ids: &'a [Id]) -> Self {
+    fn new(
+        p: &'a Rows<'a>,
+        x: &'a Rows<'a>,
+        order: Vec<usize>,
+        ids: &'a [Id],
+        weights: Option<&[f64]>,
+    ) -> Self {
         let of = |a: &mut Vec<f32>, &row: &usize| {
             a.resize(p.width(), 0.0);
             let predicted = argmax(p.row(row).iter().copied());
@@ -163,7 +192,9 @@ impl<'a> Seeding<'a> {
         let (predicted, size): (Vec<u32>, Vec<f64>) =
             order.par_iter().with_min_len(256).map_init(Vec::new, of).unzip();
         let n = order.len();
+        let weight = weights.map_or(vec![1.0; n], |of| order.iter().map(|&row| of[row]).collect());
         Self {
+            weight,
             p,
             x,
             order,
@@ -201,7 +232,8 @@ impl<'a> Seeding<'a> {
 
     fn add_up(&mut self, block: usize) {
         let from = block * BLOCK;
-        self.sums[block] = self.bound[from..(from + BLOCK).min(self.bound.len())].iter().sum();
+        let places = from..(from + BLOCK).min(self.bound.len());
+        self.sums[block] = weighted(&self.bound[places.clone()], &self.weight[places]);
     }
 
     /// A place drawn with a chance that goes with its D², and that; none where every D² is 0.
@@ -262,7 +294,7 @@ impl<'a> Seeding<'a> {
         for place in from..(from + BLOCK).min(self.bound.len()) {
             if self.bound[place] > 0.0 {
                 last = place;
-                left -= self.bound[place];
+                left -= self.bound[place] * self.weight[place];
                 if left < 0.0 {
                     break;
                 }
@@ -304,7 +336,8 @@ impl<'a> Seeding<'a> {
                 report(progress, Event::Progress { phase: "compare", done, total, unit, loss: None })?;
             }
         }
-        self.sums = bounds.chunks(BLOCK).map(|bounds| bounds.iter().sum()).collect();
+        let blocks = bounds.chunks(BLOCK).zip(self.weight.chunks(BLOCK));
+        self.sums = blocks.map(|(bounds, weights)| weighted(bounds, weights)).collect();
         (self.bound, self.seen) = (bounds, seen);
         self.seen_in_all = self.chosen.len() * total;
         self.spent = 0;
@@ -359,6 +392,30 @@ struct Work {
     a: Vec<f32>,
     of_a: Vec<f32>,
     of_x: Vec<f32>,
+}
+
+fn weighted(bounds: &[f64], weights: &[f64]) -> f64 {
+    bounds.iter().zip(weights).map(|(bound, weight)| bound * weight).sum()
+}
+
+/// The gradient of a row, and what the classifier says of it.
+pub(crate) struct Gradient {
+    /// ŷ
+    pub predicted: u32,
+    /// a = p − onehot(ŷ), [C]
+    pub a: Vec<f32>,
+    /// ‖g‖²
+    pub size: f64,
+}
+
+impl Gradient {
+    /// Of a row with probabilities `p` and embedding `x`.
+    pub fn of(p: &[f32], x: &[f32]) -> Self {
+        let (predicted, mut a) = (argmax(p.iter().copied()), vec![0.0; p.len()]);
+        factor(p, predicted, &mut a);
+        let size = product(&a, &a) * product(x, x);
+        Self { predicted, a, size }
+    }
 }
 
 /// a = p − onehot(ŷ)

@@ -35,6 +35,7 @@ use crate::Id;
 use crate::error::Result;
 use crate::kernels::{distance_error, exact_squared_distance, squared_distances};
 use crate::progress::{Event, Progress, report};
+use crate::query::InParts;
 use crate::term;
 use crate::{Column, Needs, Query, Selection, Strategy, available};
 
@@ -74,6 +75,10 @@ impl Strategy for CoreSet {
 
     fn reads_rows(&self) -> bool {
         true
+    }
+
+    fn in_parts(&self) -> Option<InParts> {
+        Some(InParts::Centres)
     }
 
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {

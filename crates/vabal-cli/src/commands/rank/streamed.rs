@@ -53,11 +53,7 @@ pub fn choose(args: &Rank, progress: &mut Progress<'_>) -> Result<Option<Chosen>
         if tally.candidates == 0 {
             return Err(nothing(tally.labelled.iter().sum()));
         }
-        if args.n > tally.candidates {
-            let (n, left) = (args.n, tally.candidates);
-            let text = format!("asked for {n} images but {left} are left unlabelled; taking all of them");
-            report(progress, Event::Warning(&text))?;
-        }
+        warn_of_less(args.n, tally.candidates, progress)?;
         Ok((plan, tally))
     };
     let ran = run();
@@ -70,17 +66,51 @@ pub fn choose(args: &Rank, progress: &mut Progress<'_>) -> Result<Option<Chosen>
         Some(apart) => class_counts(&apart.labels, classes.max(plan.labelled.len())),
         None => tally.labelled.clone(),
     };
-    chosen(args, &plan, tally, labelled).map(Some)
+    let Tally { top, terms, candidates, predicted, classes, .. } = tally;
+    let picks = top.finish(args.n, &plan.labelled)?;
+    let classes = plan.labelled.len().max(classes);
+    chosen(args, picks, &terms, Counted { candidates, labelled, predicted, classes }).map(Some)
+}
+
+/// Says that there are fewer rows than were asked for, where it is so.
+///
+/// # Errors
+/// [`Error::Stopped`].
+pub fn warn_of_less(n: usize, left: usize, progress: &mut Progress<'_>) -> Result<()> {
+    if n > left {
+        let text = format!("asked for {n} images but {left} are left unlabelled; taking all of them");
+        report(progress, Event::Warning(&text))?;
+    }
+    Ok(())
+}
+
+/// What was counted over a pool.
+pub struct Counted {
+    /// Rows without a label.
+    pub candidates: usize,
+    /// Labelled rows of each class.
+    pub labelled: Vec<usize>,
+    /// Rows predicted as each class; empty where that was not counted.
+    pub predicted: Vec<usize>,
+    /// C.
+    pub classes: usize,
 }
 
 /// The picks, and what a person is told of them. Shares of classes are of predicted labels.
-fn chosen(args: &Rank, plan: &Plan, tally: Tally, labelled: Vec<usize>) -> Result<Chosen> {
-    let Tally { top, terms, candidates, predicted, classes, .. } = tally;
-    let picks = top.finish(args.n, &plan.labelled)?;
+///
+/// # Errors
+/// Names of two kinds.
+pub fn chosen(
+    args: &Rank,
+    picks: Vec<Candidate>,
+    terms: &[&'static str],
+    counted: Counted,
+) -> Result<Chosen> {
+    let Counted { candidates, labelled, predicted, classes } = counted;
     let terms: Vec<Column> = terms
-        .into_iter()
+        .iter()
         .enumerate()
-        .map(|(place, name)| Column { name, values: picks.iter().map(|pick| pick.terms[place]).collect() })
+        .map(|(place, &name)| Column { name, values: picks.iter().map(|pick| pick.terms[place]).collect() })
         .collect();
     let mut picked = Vec::new();
     if let Some(column) = terms.iter().find(|column| column.name == term::PREDICTED) {
@@ -101,7 +131,7 @@ fn chosen(args: &Rank, plan: &Plan, tally: Tally, labelled: Vec<usize>) -> Resul
         labelled: labelled.iter().sum(),
         strategy: args.strategy.clone(),
         seed: args.seed,
-        classes: (0..plan.labelled.len().max(classes)).map(of_class).collect(),
+        classes: (0..classes).map(of_class).collect(),
     };
     let ids = picks.iter().map(|pick| match pick.name {
         Name::Number(id) | Name::Text(id, _) => id,

@@ -1,0 +1,266 @@
+//! A ranking of a pool that is too large to be held, by strategies that compare rows with each
+//! other: BADGE in passes, core-set part by part.
+//!
+//! Never here: how slices are read (`commands::scale`), how candidates are drawn and compared
+//! (`vabal::query::plan`).
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use vabal::query::arrays::Classes;
+use vabal::query::plan::{Candidate, Centres, Collected, LONGEST, MOST_PICKS, Name, PASSES, Seeding};
+use vabal::query::progress::report;
+use vabal::query::{InParts, Query, Strategy, class_counts};
+use vabal::{Event, Id, Label, Progress, Result, STRATEGIES, Seed, Selection, Signals, config};
+
+use super::streamed::{chosen, warn_of_less};
+use super::{Chosen, Rank, nothing, pool};
+use crate::commands::scale::passes::{Reading, count};
+use crate::commands::stream::Stream;
+
+/// Rows up to which such a pool is held, and compared exactly.
+const WHOLE: usize = LONGEST;
+
+/// Chooses; `None` where the pool has to be looked at as a whole, or may be.
+///
+/// # Errors
+/// As [`super::run`].
+pub fn choose(args: &Rank, progress: &mut Progress<'_>) -> Result<Option<Chosen>> {
+    let strategy = STRATEGIES.build(&config::strategy(&args.strategy, &args.set)?)?;
+    let Some(way) = strategy.in_parts() else { return Ok(None) };
+    let Some(parts) = pool::parts(&args.unlabelled)? else { return Ok(None) };
+    let (needs, of_labelled) = (strategy.needs(), strategy.needs_of_labelled());
+    let stream = Stream::new(parts, needs).of_widths(args.classes, None);
+    if stream.rows <= WHOLE || args.n > MOST_PICKS {
+        return Ok(None);
+    }
+    let classes = args.classes.map_or(Classes::Guess, Classes::Count);
+    let mut reading = Reading { numbered: true, ..Reading::new(&args.strategy, needs, of_labelled, classes) };
+    // What is wrong or missing there is told by who looks at the whole.
+    let Ok(classes) = reading.labelled(&stream, &args.labelled, progress) else { return Ok(None) };
+    reading.classes = Classes::Count(classes);
+    let pool = InFiles { args, stream, reading, classes };
+    let ran = match way {
+        InParts::Seeding => pool.seeding(progress),
+        InParts::Centres => pool.centres(&*strategy, progress),
+    };
+    // Ids below 0 are numbered over the whole pool.
+    if pool.reading.below.load(Ordering::SeqCst) {
+        return Ok(None);
+    }
+    ran.map(Some).map_err(|error| error.or_hint("docs/formats.md says what arrays look like"))
+}
+
+struct InFiles<'a> {
+    args: &'a Rank,
+    stream: Stream,
+    reading: Reading<'a>,
+    classes: usize,
+}
+
+/// What is learnt of the rows of a pool beside the picks.
+#[derive(Default)]
+struct Counts {
+    candidates: usize,
+    labelled: Vec<usize>,
+}
+
+impl Counts {
+    fn merge(&mut self, other: &Self) {
+        self.candidates += other.candidates;
+        self.labelled.resize(self.labelled.len().max(other.labelled.len()), 0);
+        self.labelled.iter_mut().zip(&other.labelled).for_each(|(all, more)| *all += more);
+    }
+}
+
+/// Labelled rows and rows of a part, in the order of the pool.
+#[derive(Default)]
+struct Held {
+    rows: Collected,
+    names: Vec<Name>,
+    labelled: Collected,
+    labels: Vec<Label>,
+}
+
+impl InFiles<'_> {
+    fn seed(&self) -> Seed {
+        Seed::new(self.args.seed)
+    }
+
+    /// BADGE in passes.
+    fn seeding(&self, progress: &mut Progress<'_>) -> Result<Chosen> {
+        let text = format!(
+            "more than {WHOLE} rows: candidates are drawn in {PASSES} passes (k-means‖), and BADGE chooses among them"
+        );
+        report(progress, Event::Note(&text))?;
+        let mut seeding = Seeding::new(self.args.n, self.classes, self.seed());
+        let mut counts = Counts::default();
+        while !seeding.is_done() {
+            let phase = format!("pass {} of {PASSES}", seeding.done() + 1);
+            let found = self.stream.each(
+                &phase,
+                |_| true,
+                || Ok((seeding.pass(), Counts::default())),
+                |(pass, counts), slice, progress| {
+                    let (pool, names) = self.reading.open(slice, progress)?;
+                    counts.candidates += names.len();
+                    pool.labels().iter().for_each(|&label| count(&mut counts.labelled, label as usize));
+                    if names.is_empty() {
+                        return Ok(());
+                    }
+                    let rows = slice.signals(&pool, &names, self.reading.needs, progress)?;
+                    let seen = pass.see(&seeding, &rows, |row| names[row].clone());
+                    seen.map_err(|error| error.inside(slice.place()))
+                },
+                progress,
+            )?;
+            let (mut all, mut of_pass) = (seeding.pass(), Counts::default());
+            for (pass, counts) in found {
+                all.merge(pass)?;
+                of_pass.merge(&counts);
+            }
+            (seeding, counts) = (seeding.next(all)?, of_pass);
+        }
+        self.check(&counts, progress)?;
+        let (picks, terms) = seeding.select(self.args.n.min(counts.candidates), progress)?;
+        chosen(self.args, picks, &terms, self.facts(counts))
+    }
+
+    /// Core-set in two rounds.
+    fn centres(&self, strategy: &dyn Strategy, progress: &mut Progress<'_>) -> Result<Chosen> {
+        let width = match self.stream.first() {
+            Some(slice) => {
+                let (pool, names) = self.reading.open(&slice, progress)?;
+                let rows = slice.signals(&pool, &names, self.reading.needs, progress)?;
+                rows.embedding().map_or(1, |rows| rows.ncols())
+            }
+            None => 1,
+        };
+        let cut = Centres::of(self.stream.rows, width, self.seed());
+        let text = format!(
+            "more than {WHOLE} rows: core-set chooses in {} parts, and then among what is chosen there; the radius \
+             is at most 4 times the best",
+            cut.parts
+        );
+        report(progress, Event::Note(&text))?;
+        let (mut union, mut names, mut counts) = (Collected::default(), HashMap::new(), Counts::default());
+        let mut labelled: Option<(Signals<'static>, Vec<Label>)> = None;
+        for part in 0..cut.parts {
+            let phase = format!("part {} of {}", part + 1, cut.parts);
+            let (held, of_pass) = self.hold(&phase, |id| cut.part_of(id) == part, part == 0, progress)?;
+            counts = of_pass;
+            let (closed, labels) = match labelled.take() {
+                Some(labelled) => labelled,
+                None => (held.labelled.signals()?, held.labels),
+            };
+            let rows = held.rows.signals()?;
+            if !rows.is_empty() {
+                let selection = self.select(strategy, (&rows, &closed, &labels), progress)?;
+                let places: HashMap<Id, usize> =
+                    rows.ids().iter().enumerate().map(|(place, &id)| (id, place)).collect();
+                let picked: Vec<usize> = selection.ids.iter().map(|id| places[id]).collect();
+                union.add(&rows, &picked)?;
+                names.extend(picked.into_iter().map(|row| (rows.ids()[row], held.names[row].clone())));
+            }
+            labelled = Some((closed, labels));
+        }
+        self.check(&counts, progress)?;
+        let (closed, labels) = labelled.unwrap_or_default();
+        let union = union.signals()?;
+        let selection = self.select(strategy, (&union, &closed, &labels), progress)?;
+        let picks = selection.ids.iter().zip(&selection.scores).enumerate().map(|(place, (id, &score))| {
+            let terms = selection.terms.iter().map(|term| term.values[place]).collect();
+            Candidate { name: names[id].clone(), score, key: 0, class: 0, terms }
+        });
+        let terms: Vec<&'static str> = selection.terms.iter().map(|term| term.name).collect();
+        chosen(self.args, picks.collect(), &terms, self.facts(counts))
+    }
+
+    fn select(
+        &self,
+        strategy: &dyn Strategy,
+        (unlabelled, labelled, labels): (&Signals<'_>, &Signals<'_>, &[Label]),
+        progress: &mut Progress<'_>,
+    ) -> Result<Selection> {
+        let n = self.args.n.min(unlabelled.len());
+        let query = Query { unlabelled, labelled, labels, classes: self.classes, n, seed: self.seed() };
+        query.check(strategy)?;
+        strategy.select(&query, progress)
+    }
+
+    /// Reads the rows whose ids are `wanted`, and what is labelled where that is asked for.
+    fn hold(
+        &self,
+        phase: &str,
+        wanted: impl Fn(Id) -> bool + Sync,
+        with_labelled: bool,
+        progress: &mut Progress<'_>,
+    ) -> Result<(Held, Counts)> {
+        let Reading { needs, of_labelled, .. } = self.reading;
+        let found = self.stream.each(
+            phase,
+            |_| true,
+            || Ok((Vec::new(), Counts::default())),
+            |(found, counts), slice, progress| {
+                let (pool, names) = self.reading.open(slice, progress)?;
+                counts.candidates += names.len();
+                pool.labels().iter().for_each(|&label| count(&mut counts.labelled, label as usize));
+                let rows = slice.signals(&pool, &names, needs, progress)?;
+                let mine: Vec<usize> = (0..rows.len()).filter(|&row| wanted(rows.ids()[row])).collect();
+                let mut held = Held::default();
+                held.rows.add(&rows, &mine).map_err(|error| error.inside(slice.place()))?;
+                held.names = mine.iter().map(|&row| names[row].clone()).collect();
+                if with_labelled {
+                    let labelled = slice.labelled(&pool, of_labelled, progress)?;
+                    let all: Vec<usize> = (0..labelled.len()).collect();
+                    held.labelled.add(&labelled, &all).map_err(|error| error.inside(slice.place()))?;
+                    held.labels = pool.labels().to_vec();
+                }
+                found.push((
+                    slice.number,
+                    held.rows.signals()?,
+                    held.names,
+                    held.labelled.signals()?,
+                    held.labels,
+                ));
+                Ok(())
+            },
+            progress,
+        )?;
+        let (mut slices, mut counts) = (Vec::new(), Counts::default());
+        for (found, of_thread) in found {
+            slices.extend(found);
+            counts.merge(&of_thread);
+        }
+        slices.sort_unstable_by_key(|(number, ..)| *number);
+        let mut held = Held::default();
+        let all = |rows: &Signals<'_>| (0..rows.len()).collect::<Vec<_>>();
+        if let Some(apart) = self.reading.apart.as_ref().filter(|_| with_labelled) {
+            held.labelled.add(&apart.signals, &all(&apart.signals))?;
+            held.labels.extend_from_slice(&apart.labels);
+        }
+        for (_, rows, names, labelled, labels) in slices {
+            held.rows.add(&rows, &all(&rows))?;
+            held.names.extend(names);
+            held.labelled.add(&labelled, &all(&labelled))?;
+            held.labels.extend(labels);
+        }
+        Ok((held, counts))
+    }
+
+    fn check(&self, counts: &Counts, progress: &mut Progress<'_>) -> Result<()> {
+        if counts.candidates == 0 {
+            return Err(nothing(counts.labelled.iter().sum()));
+        }
+        warn_of_less(self.args.n, counts.candidates, progress)
+    }
+
+    fn facts(&self, counts: Counts) -> super::streamed::Counted {
+        let labelled = match &self.reading.apart {
+            Some(apart) => class_counts(&apart.labels, self.classes),
+            None => counts.labelled,
+        };
+        let (candidates, classes) = (counts.candidates, self.classes);
+        super::streamed::Counted { candidates, labelled, predicted: Vec::new(), classes }
+    }
+}
