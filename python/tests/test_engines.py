@@ -5,6 +5,7 @@ scripts/engines.sh runs this, in an environment that has the engines; elsewhere 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -146,14 +147,15 @@ def test_recipes(engine: str, strategy: vabal.StrategyName, pool: Pool, monkeypa
         assert names["picks"].equals(pool.picks[strategy]), layout
 
 
-@pytest.fixture(scope="module")
-def ray() -> Iterator[Any]:
+@contextlib.contextmanager
+def cluster(folder: Path) -> Iterator[Any]:
+    """Ray on three cores, whose workers look for modules in a folder first."""
     ray = importlib.import_module("ray")
     importlib.import_module("ray.data")
     with pytest.MonkeyPatch.context() as patch:
         # Else a machine that is busy starves the workers, which are nice by 15.
         patch.setenv("RAY_worker_niceness", "0")
-        path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
         ray.init(
             num_cpus=3,
             include_dashboard=False,
@@ -162,8 +164,30 @@ def ray() -> Iterator[Any]:
             runtime_env={"env_vars": {"PYTHONPATH": path}},
         )
         ray.data.DataContext.get_current().enable_progress_bars = False
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@pytest.mark.parametrize("name", ["vabal", "pyarrow"])
+def test_a_package_that_workers_of_ray_lack_is_named(name: str, pool: Pool, tmp_path: Path) -> None:
+    (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError(\"No module named '{name}'\", name='{name}')")
+    with (
+        cluster(tmp_path) as ray,
+        pytest.raises(
+            ModuleNotFoundError, match=rf"a worker of Ray has no {name}\n  hint: ray.init\(runtime_env="
+        ) as raised,
+    ):
+        rows = [{"ids": row, "probs": [0.5, 0.3, 0.2]} for row in range(9)]
+        vabal.ray.pick(ray.data.range(9).map(lambda row: rows[row["id"]]), pool.plans["margin"])
+    assert raised.value.name == name
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    with cluster(Path(__file__).parent) as ray:
         yield ray
-        ray.shutdown()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
