@@ -15,6 +15,7 @@ mod outlook;
 mod plan;
 mod pool;
 mod settings;
+mod shortlist;
 mod threads;
 mod watch;
 
@@ -100,6 +101,7 @@ fn _vabal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<embed::Backbone>()?;
     module.add_class::<plan::Plan>()?;
     module.add_class::<plan::Top>()?;
+    module.add_class::<shortlist::Shortlist>()?;
     module.add_function(wrap_pyfunction!(select, module)?)?;
     module.add_function(wrap_pyfunction!(check, module)?)?;
     module.add_function(wrap_pyfunction!(model::vabal_settings, module)?)?;
@@ -110,5 +112,6 @@ fn _vabal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(outlook::agreement, module)?)?;
     module.add_function(wrap_pyfunction!(outlook::outlook, module)?)?;
     module.add_function(wrap_pyfunction!(plan::sample_keys, module)?)?;
+    module.add_function(wrap_pyfunction!(shortlist::candidates, module)?)?;
     Ok(())
 }

@@ -187,7 +187,7 @@ fn warn_of_few(sample: &Signals<'_>, classes: usize, progress: &mut Progress<'_>
 }
 
 /// What the candidates without a label are called.
-fn names(pool: &Pool) -> PyResult<Names> {
+pub fn names(pool: &Pool) -> PyResult<Names> {
     let names = pool.0.candidate_names().ok_or_else(|| {
         let complaint =
             Error::input("a part without ids").expected("whole numbers or texts, unlike in all parts");
@@ -209,7 +209,8 @@ fn names(pool: &Pool) -> PyResult<Names> {
     }
 }
 
-fn name(names: &Names, row: usize) -> Name {
+/// What one of them is called.
+pub fn name(names: &Names, row: usize) -> Name {
     match names {
         // None is below 0.
         Names::Numbers(numbers) => Name::Number(numbers[row].unsigned_abs()),
@@ -218,7 +219,7 @@ fn name(names: &Names, row: usize) -> Name {
 }
 
 /// Ids of rows in some order: whole numbers, i64, or texts.
-type Ids = (Option<Py<PyBytes>>, Option<Vec<String>>);
+pub type Ids = (Option<Py<PyBytes>>, Option<Vec<String>>);
 /// Ids, scores, keys, classes, terms by row, how many rows there were of the class of the first
 /// candidate of each, 0 for the others; names of the terms.
 type Candidates = (Ids, Py<PyBytes>, Py<PyBytes>, Py<PyBytes>, Py<PyBytes>, Py<PyBytes>, Vec<String>);
@@ -337,16 +338,17 @@ impl Top {
 }
 
 /// A key as a signed number of the same order, for engines that have no others.
-fn ordered_key(key: u64) -> i64 {
+pub fn ordered_key(key: u64) -> i64 {
     (key ^ (1 << 63)).cast_signed()
 }
 
 /// Takes [`ordered_key`] back.
-fn ordered(key: i64) -> u64 {
+pub fn ordered(key: i64) -> u64 {
     key.cast_unsigned() ^ (1 << 63)
 }
 
-fn ids<'a>(py: Python<'_>, names: impl Iterator<Item = &'a Name>) -> PyResult<Ids> {
+/// What rows are called, for Python.
+pub fn ids<'a>(py: Python<'_>, names: impl Iterator<Item = &'a Name>) -> PyResult<Ids> {
     let (mut numbers, mut texts) = (Vec::new(), Vec::new());
     for name in names {
         match name {

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from test_plan import pa, parts, picked, pq, table
+from test_shortlist import known
 
 import vabal
 
 SCALE = (Path(__file__).parents[2] / "docs/scale.md").read_text(encoding="utf-8")
 RECIPES = dict(re.findall(r"^### (\w+)\n.*?^```python\n(.*?)^```$", SCALE, re.MULTILINE | re.DOTALL))
 """The code of docs/scale.md, by engine."""
+SHORTLIST = SCALE.split("### A shortlist on Spark and Sail\n")[1].split("```python\n")[1].split("```")[0]
 STRATEGIES: tuple[vabal.StrategyName, ...] = ("margin", "vabal")
 LAYOUTS = ("list", "float32", "float16")
 
@@ -58,15 +60,19 @@ def halves(column: Any) -> Any:
     return column.cast(pa.list_(pa.float16()))
 
 
+def changed(code: str, at: dict[str, str]) -> str:
+    """Code with other addresses."""
+    for there, here in at.items():
+        assert there in code
+        code = code.replace(there, here)
+    return code
+
+
 def check_recipe(
     engine: str, pool: Pool, strategy: vabal.StrategyName, at: dict[str, str], names: dict[str, Any]
 ) -> None:
     """Runs the code of docs/scale.md, with addresses that are here and fewer picks."""
-    code = RECIPES[engine]
-    for there, here in {"10_000": "50", **at}.items():
-        assert there in code
-        code = code.replace(there, here)
-    exec(code, names)
+    exec(changed(RECIPES[engine], {"10_000": "50", **at}), names)
     plan = vabal.plan(strategy, table=pool.whole, n=50)
     assert names["picks"].equals(picked(plan, [pool.whole]))
 
@@ -90,6 +96,40 @@ def check_picks(spark: Any, pool: Pool) -> None:
     df.createOrReplaceTempView("pool")
     best = spark.sql("SELECT max(score(ids, probs)) AS best FROM pool WHERE labels < 0").toArrow()
     assert best["best"].to_pylist() == pool.picks["margin"]["score"].to_pylist()[:1]
+
+
+def check_shortlist(spark: Any, pool: Pool) -> None:
+    """The list of every engine of data frames is that of one process, from every layout, whatever ids are."""
+    labelled = known()
+    expected = vabal.shortlist(pool.whole, labelled, n=90, seed=3)
+    apart = spark.createDataFrame(labelled)
+    for layout in LAYOUTS:
+        df = spark.read.parquet(str(pool.folder / layout))
+        binary: Any = None if layout == "list" else layout
+        assert vabal.spark.shortlist(df, labelled, n=90, seed=3, binary=binary).equals(expected), layout
+    df = spark.read.parquet(str(pool.folder / "list"))
+    assert vabal.spark.shortlist(df, apart, n=90, seed=3).equals(expected)
+    assert vabal.spark.shortlist(df, n=90).equals(vabal.shortlist(pool.whole, n=90))
+    bare = df.selectExpr("concat('image ', ids) AS `the id`", "probs AS softmax", "labels")
+    ids = pa.array([f"image {id}" for id in pool.whole["ids"].to_pylist()])
+    whole = pa.table({"ids": ids, "probs": pool.whole["probs"], "labels": pool.whole["labels"]})
+    columns = {"ids": "the id", "probs": "softmax"}
+    assert vabal.spark.shortlist(bare, n=90, columns=columns).equals(vabal.shortlist(whole, n=90))
+
+    at = {"s3://bucket/labelled": str(pool.folder / "labelled.parquet"), "n=500": "n=5"}
+    pq.write_table(labelled, at["s3://bucket/labelled"])
+    code = changed(SHORTLIST, at | {"candidates.parquet": str(pool.folder / "candidates.parquet")})
+    exec(code, names := {"spark": spark, "vabal": vabal, "pq": pq, "pool": df})
+    assert names["candidates"].equals(vabal.shortlist(pool.whole, labelled)) and len(names["chosen"]) == 5
+
+    with pytest.raises(ValueError, match=r"features of another width\n  where: column features, id \d+\n"):
+        vabal.spark.shortlist(df.selectExpr("ids", "slice(features, 1, 11) AS features", "probs"), labelled, n=90)
+    with pytest.raises(ValueError, match=r"where: column probs, row \d+, id \d+\n"):
+        vabal.spark.shortlist(df.selectExpr("ids", "transform(probs, p -> double('NaN')) AS probs"), n=90)
+    with pytest.raises(ValueError, match="there is no row to list"):
+        vabal.spark.shortlist(df.where("labels >= 0"), labelled, n=90)
+    with pytest.raises(ValueError, match="9, three a class, to 1000000"):
+        vabal.spark.shortlist(df, n=8)
 
 
 def check_errors(spark: Any, pool: Pool) -> None:

@@ -17,7 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import LAYOUTS, RECIPES, STRATEGIES, Pool, check_errors, check_picks, check_recipe, make
+from engines import (
+    LAYOUTS,
+    RECIPES,
+    STRATEGIES,
+    Pool,
+    check_errors,
+    check_picks,
+    check_recipe,
+    check_shortlist,
+    make,
+)
 from test_plan import pa, pq
 
 import vabal
@@ -81,6 +91,7 @@ CLUSTER = "local-cluster[2,1,1024]"
 
 def test_spark(spark: Callable[[str], Any], pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_picks(spark(CLUSTER), pool)
+    check_shortlist(spark(CLUSTER), pool)
     check_errors(spark(CLUSTER), pool)
     monkeypatch.chdir(tmp_path)
     at = {"s3://bucket/pool": str(pool.folder / "list")}
@@ -126,6 +137,7 @@ def test_spark_connect(spark: Callable[[str], Any], pool: Pool) -> None:
     df, plan = spark("connect").read.parquet(str(pool.folder / "float16")), pool.plans["vabal"]
     assert vabal.spark.pick(df, plan).equals(pool.picks["vabal"])
     assert vabal.spark.plan(df, n=50, seed=3, binary="float16", classes=3) == plan
+    assert vabal.spark.shortlist(df, n=90, binary="float16").equals(vabal.shortlist(pool.whole, n=90))
     half = spark("connect").read.parquet(str(pool.folder / "half"))
     with pytest.raises(TypeError, match=r"cannot read columns of FLOAT16\n(.|\n)*hint: store .* as BINARY"):
         vabal.spark.pick(half, pool.plans["margin"])

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 import pytest
-from engines import check_errors, check_picks, check_recipe, make
+from engines import check_errors, check_picks, check_recipe, check_shortlist, make
 
 import vabal
 
@@ -29,6 +29,7 @@ def test_sail(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     pool = make(tmp_path)
     try:
         check_picks(spark, pool)
+        check_shortlist(spark, pool)
         check_errors(spark, pool)
         at = {"sc://localhost:50051": address, '"pool"': repr(str(pool.folder / "list"))}
         names = {"SparkSession": session, "vabal": vabal}

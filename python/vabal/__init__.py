@@ -8,8 +8,8 @@ array([1])
 :func:`select` is all that most need; :func:`embed` gives features of images by a pretrained network;
 :class:`LinearHead` is a classifier of features, :func:`outlook` says when to stop; :class:`VaBAL` keeps the model
 behind the strategy "vabal-paper"; :mod:`vabal.compat` speaks the languages of scikit-activeml, modAL, baal and
-small-text, :mod:`vabal.hook` takes features out of a PyTorch model. A pool of any size: :func:`plan`, on Spark and Ray
-by :mod:`vabal.spark` and :mod:`vabal.ray`.
+small-text, :mod:`vabal.hook` takes features out of a PyTorch model. A pool of any size: :func:`plan` and
+:func:`shortlist`, on Spark and Ray by :mod:`vabal.spark` and :mod:`vabal.ray`.
 """
 
 import importlib
@@ -23,6 +23,7 @@ from ._plan import Plan, plan
 from ._progress import Progress
 from ._select import Health, Selection, Strategy, VabalWarning, select, strategies
 from ._settings import StrategyName
+from ._shortlist import shortlist
 from ._vabal import __version__
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ __all__ = [
     "plan",
     "ray",
     "select",
+    "shortlist",
     "spark",
     "strategies",
 ]

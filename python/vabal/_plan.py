@@ -180,7 +180,7 @@ class Plan:
         if len(score) < wanted:
             tell([f"asked for {wanted}, and there are no more than {len(score)}"])
         table: dict[str, Any] = {"rank": pa.array(np.arange(1, len(score) + 1))}
-        table |= {"id": _ids(numbers, texts), "score": pa.array(score)}
+        table |= {"id": column_of(numbers, texts), "score": pa.array(score)}
         for name, is_class, values in terms:
             column = np.frombuffer(values, np.float64)
             table[name] = pa.array(column.astype(np.int64) if is_class else column)
@@ -223,7 +223,7 @@ class Plan:
         count = len(scores) // 8
         offsets = np.arange(count + 1, dtype=np.int32) * len(names)
         columns = [
-            _ids(numbers, texts),
+            column_of(numbers, texts),
             pa.array(np.frombuffer(scores, np.float64)),
             pa.array(np.frombuffer(keys, np.int64)),
             pa.array(np.frombuffer(classes, np.int64).astype(np.int32)),
@@ -266,7 +266,8 @@ class Plan:
         return top
 
 
-def _ids(numbers: bytes | None, texts: list[str] | None) -> Any:
+def column_of(numbers: bytes | None, texts: list[str] | None) -> Any:
+    """Ids of the library as a column of Arrow."""
     pa = _columns.arrow()
     return pa.array(np.frombuffer(numbers or b"", np.int64)) if texts is None else pa.array(texts, pa.string())
 

@@ -4,6 +4,7 @@
 
     plan = vabal.spark.plan(pool, n=10_000)
     picks = vabal.spark.pick(pool, plan)
+    candidates = vabal.spark.shortlist(pool, labelled)  # for strategies that compare rows with each other
 
 Written for Spark Connect: it knows data frames alone, no context. Nothing of Spark is imported here.
 """
@@ -22,8 +23,9 @@ from ._plan import plan as make_plan
 from ._progress import Callback
 from ._select import as_json
 from ._settings import StrategyName
+from ._shortlist import Listing, Scan, nothing
 
-__all__ = ["pick", "plan"]
+__all__ = ["pick", "plan", "shortlist"]
 
 _INSTALL = "install vabal and pyarrow on the workers too: spark.archives, spark.addArtifacts, or %pip"
 _COLUMNS = "score double, key bigint, class int, terms array<double>, rows bigint, names string, plan string"
@@ -93,9 +95,7 @@ def plan(
             )
         rows, known = df.select(*map(_quoted, dict.fromkeys(found.values()))), labelled
         if "labels" in found:
-            label = _quoted(found["labels"])
-            number = dict(df.dtypes)[found["labels"]] != "string"
-            none = f"({label} IS NULL" + (f" OR {label} < 0 OR isnan({label}))" if number else ")")
+            none = _unlabelled(df, found["labels"])
             known = rows.where(f"NOT {none}") if labelled is None else labelled
             rows = rows.where(none)
         count = rows.count()
@@ -123,6 +123,63 @@ def plan(
     )
 
 
+def shortlist(
+    df: Any,
+    labelled: Any = None,
+    *,
+    n: int = 100_000,
+    seed: int = 1,
+    classes: int | Sequence[Any] | None = None,
+    columns: Mapping[str, str] | None = None,
+    binary: Binary | None = None,
+) -> Any:
+    """The shortlist of a data frame, as :func:`vabal.shortlist` gives it: a table of pyarrow with the columns ``ids``,
+    ``probs`` and, where the pool has them, ``features``.
+
+    Args:
+        df: the pool, a row for each image; rows with a label are left out.
+        labelled: a data frame, or a table, of what is labelled: ``features``, ``labels`` and ``ids``.
+        n: the most rows.
+        seed: of every random draw.
+        classes: as of :func:`vabal.shortlist`.
+        columns: as of :meth:`Plan.batches`.
+        binary: as of :meth:`Plan.batches`.
+
+    Two passes. In the first, each task is sent the features of at most 256 labelled rows, and gives ids with what they
+    go by, at most ``n`` and no arrays; one exchange joins these list by list. In the second the rows of the list are
+    fetched by a join, so that the driver receives ``n`` rows of features, once.
+    """
+    with told("Spark or Sail", _INSTALL):
+        scan = Scan.of(df.columns, columns, labelled is not None, binary)
+        found, known = scan.found, None
+        if labelled is not None:
+            if hasattr(labelled, "mapInArrow"):
+                own = dict.fromkeys(scan.of_labelled(labelled.columns).values())
+                labelled = labelled.select(*map(_quoted, own)).toArrow()
+            known = scan.table_of(labelled)
+        rows = df.where(_unlabelled(df, found["labels"])) if "labels" in found else df
+        rows = rows.select(*map(_quoted, scan.wanted))
+        first = rows.limit(1).toArrow()
+        if not first.num_rows:
+            raise nothing()
+        listing = scan.listing(first, known, n, seed, classes)
+        schema = f"id {_id_type(dict(df.dtypes)[found['ids']], found['ids'])}, list int, value bigint"
+        looked_at = rows.select(*map(_quoted, scan.looked_at))
+        columns = {name: column for name, column in found.items() if column in scan.looked_at}
+        scanned = looked_at.mapInArrow(_listing_task(listing, "batches", found=columns, binary=binary), schema)
+        merged = scanned.repartition("list").mapInArrow(_listing_task(listing, "merge"), schema)
+        ids = listing.ids(merged.toArrow())
+        listed = df.sparkSession.createDataFrame(_columns.arrow().table({found["ids"]: ids}))
+        drawn = rows.join(listed.hint("broadcast"), found["ids"], "left_semi")
+        return scan.finish(listing, ids, drawn.toArrow(), known, classes)
+
+
+def _unlabelled(df: Any, column: str) -> str:
+    """That a row has no label, as SQL."""
+    label, number = _quoted(column), dict(df.dtypes)[column] != "string"
+    return f"({label} IS NULL" + (f" OR {label} < 0 OR isnan({label}))" if number else ")")
+
+
 def _share(sample: int, rows: int) -> float:
     """Of the smallest keys, so many that at least `sample` of `rows` are below, by six standard deviations."""
     return min(1.0, (sample + 6 * sample**0.5 + 40) / rows) if rows else 1.0
@@ -136,6 +193,17 @@ def _task(plan: Plan, name: str, **rest: Any) -> Callable[[Iterator[Any]], Itera
         from vabal import Plan
 
         yield from getattr(Plan.from_bytes(data), name)(batches, **rest)
+
+    return task
+
+
+def _listing_task(listing: Listing, name: str, **rest: Any) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    data = listing.to_bytes()
+
+    def task(batches: Iterator[Any]) -> Iterator[Any]:
+        from vabal._shortlist import Listing
+
+        yield from getattr(Listing.from_bytes(data), name)(batches, **rest)
 
     return task
 

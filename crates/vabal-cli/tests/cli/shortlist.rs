@@ -50,6 +50,8 @@ fn a_shortlist_is_the_same_rows_however_the_pool_is_split_and_rank_reads_it() {
         place.runs("shortlist whole.npz --labelled l.npz -n 120 --out whole.parquet --quiet");
         let said = place.runs("shortlist 2.npz 0.npz 1.npz --labelled l.npz -n 120 --out parts.parquet");
         assert!(said.contains("of 900 rows in parts.parquet"), "{said}");
+        let bytes = |name: &str| fs::read(place.path().join(name)).unwrap();
+        assert!(bytes("whole.parquet") == bytes("parts.parquet"));
         assert_eq!(rank("whole.parquet", "a.csv"), rank("parts.parquet", "b.csv"));
         // As long as the pool, it is the pool.
         place.runs("shortlist whole.npz -n 3000 --out all.parquet --quiet");

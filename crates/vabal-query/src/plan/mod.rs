@@ -65,7 +65,7 @@ pub const MOST_PICKS: usize = 500_000;
 /// Rows of a predicted class in the sample below which what was fitted to them is to be doubted.
 pub const FEW: usize = 20;
 
-pub use shortlist::{LONGEST, Shortlist};
+pub use shortlist::{LONGEST, Listed, Shortlist};
 
 /// The key of its metadata, and the version of its layout.
 const KIND: &str = "vabal.plan";

@@ -18,11 +18,17 @@
 //! # Ok::<(), vabal_query::Error>(())
 //! ```
 //!
+//! On workers of an engine: [`Shortlist::to_bytes`] goes to each, [`Shortlist::listed`] comes back,
+//! ids with what they go by and no features, and [`Shortlist::add`] joins these.
+//!
 //! Never here: how parts are read.
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
-use crate::error::{Error, Result};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Complaint, Error, Result};
 use crate::kernels::{distance_error, exact_squared_distance, squared_distances, two_largest};
 use crate::rng::Seed;
 use crate::{Id, Label, Signals, class_counts};
@@ -33,12 +39,16 @@ pub const LONGEST: usize = 1_000_000;
 const ANCHORS: usize = 256;
 /// Rows that are compared with the anchors at once.
 const BLOCK: usize = 16;
+/// The key of its metadata, and the version of its layout.
+const KIND: &str = "vabal.shortlist";
+const VERSION: u32 = 1;
 
 /// Which rows are on the list: the same however the pool is split, and parts may be looked at apart
 /// and merged.
 #[derive(Debug, Clone)]
 pub struct Shortlist {
     seed: Seed,
+    size: usize,
     /// Features of labelled rows, of `width` each.
     anchors: Vec<f32>,
     width: usize,
@@ -47,6 +57,27 @@ pub struct Shortlist {
     /// By anchor.
     near: Vec<Smallest>,
     uniform: Smallest,
+}
+
+/// A row on one of the lists that a [`Shortlist`] is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    /// Which list: those of margins by predicted class, of neighbours by labelled row, the uniform
+    /// one.
+    pub list: usize,
+    /// What it goes by, smallest first: the bits of a margin or of a squared distance, f64 from 0
+    /// on, or a key.
+    pub value: u64,
+    /// Of the row.
+    pub id: Id,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    size: usize,
+    classes: usize,
+    seed: [u8; 32],
 }
 
 /// The rows with the smallest values.
@@ -67,18 +98,25 @@ impl Smallest {
         self.rows.peek().filter(|_| self.rows.len() >= self.size).map(|row| row.0)
     }
 
-    fn push(&mut self, row: (u64, u64, Id, usize, usize)) {
+    /// Adds a row, and says whether it is among the smallest so far.
+    fn push(&mut self, row: (u64, u64, Id, usize, usize)) -> bool {
         if self.rows.len() < self.size {
             self.rows.push(row);
-        } else if let Some(mut largest) = self.rows.peek_mut()
-            && row < *largest
-        {
-            *largest = row;
+            return true;
+        }
+        match self.rows.peek_mut() {
+            Some(mut largest) if row < *largest => {
+                *largest = row;
+                true
+            }
+            _ => false,
         }
     }
 
     fn merge(&mut self, other: Self) {
-        other.rows.into_iter().for_each(|row| self.push(row));
+        for row in other.rows {
+            self.push(row);
+        }
     }
 }
 
@@ -94,7 +132,7 @@ impl Shortlist {
         labelled: Option<(&Signals<'_>, &[Label])>,
         seed: Seed,
     ) -> Result<Self> {
-        let least = classes.saturating_mul(3).max(3);
+        let least = least(classes);
         if size < least || size > LONGEST {
             return Err(Error::input("a shortlist of a length that cannot be")
                 .at("size")
@@ -111,28 +149,52 @@ impl Shortlist {
                 anchors.extend_from_slice(rows.row(row));
             }
         }
+        Ok(Self::empty(size, classes, (anchors, width), seed))
+    }
+
+    fn empty(size: usize, classes: usize, (anchors, width): (Vec<f32>, usize), seed: Seed) -> Self {
         let count = anchors.len().checked_div(width).unwrap_or(0);
         let share = size / if count > 0 { 3 } else { 2 };
         let (margins, near) = (share / classes, share.checked_div(count).unwrap_or(0));
-        Ok(Self {
+        Self {
             seed,
+            size,
             anchors,
             width,
             margins: vec![Smallest::new(margins); classes],
             near: vec![Smallest::new(near); count],
             uniform: Smallest::new(share),
-        })
+        }
+    }
+
+    /// The most rows.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Number of classes C.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.margins.len()
+    }
+
+    /// Width of the features that rows are compared by, where there are labelled rows of rare
+    /// classes.
+    #[must_use]
+    pub fn features(&self) -> Option<usize> {
+        (!self.near.is_empty()).then_some(self.width)
     }
 
     /// Offers the rows of a part: their probabilities, and their features where there are labelled
-    /// rows to compare them with.
+    /// rows to compare them with. Gives those that are on the list by now, ascending.
     ///
     /// # Errors
     /// Arrays that are missing, or of another width; features that are not finite, by the id of
     /// their row.
-    pub fn offer(&mut self, part: usize, rows: &Signals<'_>) -> Result<()> {
+    pub fn offer(&mut self, part: usize, rows: &Signals<'_>) -> Result<Vec<usize>> {
         if rows.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let (ids, p) = (rows.ids(), rows.probability_rows()?);
         if p.columns() != self.margins.len() {
@@ -141,18 +203,28 @@ impl Shortlist {
                 .got(p.columns())
                 .into());
         }
-        let keys: Vec<u64> = ids.iter().map(|&id| self.seed.key("shortlist", id)).collect();
+        let keys: Vec<u64> = ids.iter().map(|&id| key(self.seed, id)).collect();
+        let mut taken = vec![false; ids.len()];
         for (row, (&id, &key)) in ids.iter().zip(&keys).enumerate() {
             let (largest, class, next) = two_largest(p.row(row));
             // Not below 0, so that its bits are in its order.
             let margin = (f64::from(largest) - f64::from(next)).max(0.0).to_bits();
-            self.margins[class].push((margin, key, id, part, row));
-            self.uniform.push((key, key, id, part, row));
+            taken[row] |= self.margins[class].push((margin, key, id, part, row));
+            taken[row] |= self.uniform.push((key, key, id, part, row));
         }
-        if !self.near.is_empty() { self.offer_near(part, rows, &keys) } else { Ok(()) }
+        if !self.near.is_empty() {
+            self.offer_near(part, rows, &keys, &mut taken)?;
+        }
+        Ok((0..taken.len()).filter(|&row| taken[row]).collect())
     }
 
-    fn offer_near(&mut self, part: usize, rows: &Signals<'_>, keys: &[u64]) -> Result<()> {
+    fn offer_near(
+        &mut self,
+        part: usize,
+        rows: &Signals<'_>,
+        keys: &[u64],
+        taken: &mut [bool],
+    ) -> Result<()> {
         let features = rows.checked_embedding_rows()?;
         if features.columns() != self.width {
             return Err(Error::input("unexpected width of features")
@@ -178,7 +250,7 @@ impl Shortlist {
                         continue;
                     }
                     let distance = exact_squared_distance(x, anchor).to_bits();
-                    near.push((distance, keys[row], rows.ids()[row], part, row));
+                    taken[row] |= near.push((distance, keys[row], rows.ids()[row], part, row));
                 }
             }
         }
@@ -190,6 +262,80 @@ impl Shortlist {
         self.margins.iter_mut().zip(other.margins).for_each(|(all, more)| all.merge(more));
         self.near.iter_mut().zip(other.near).for_each(|(all, more)| all.merge(more));
         self.uniform.merge(other.uniform);
+    }
+
+    /// All rows that are on its lists, for [`Shortlist::add`]; one that is on several is there for
+    /// each.
+    pub fn listed(&self) -> impl Iterator<Item = Listed> {
+        let lists = self.margins.iter().chain(&self.near).chain([&self.uniform]).enumerate();
+        lists.flat_map(|(list, of)| of.rows.iter().map(move |&(value, _, id, ..)| Listed { list, value, id }))
+    }
+
+    /// Adds a row that was on another one, of other parts, and says whether it is on this one now.
+    ///
+    /// # Errors
+    /// A list that there is not.
+    pub fn add(&mut self, row: Listed) -> Result<bool> {
+        let Listed { list, value, id } = row;
+        let lists = self.margins.len() + self.near.len() + 1;
+        let mut all = self.margins.iter_mut().chain(&mut self.near).chain([&mut self.uniform]);
+        let of = all.nth(list).ok_or_else(|| {
+            Error::input("a row of another shortlist")
+                .expected(format!("{lists} lists"))
+                .got(format!("list {list}"))
+        })?;
+        if of.worst().is_some_and(|worst| value > worst) {
+            return Ok(false);
+        }
+        Ok(of.push((value, key(self.seed, id), id, 0, 0)))
+    }
+
+    /// What scanning a part needs, as a safetensors file: features of labelled rows, and no row of
+    /// the pool.
+    ///
+    /// # Errors
+    /// A file that cannot be made.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let broken = |what: String| Error::from(Error::input("the shortlist cannot be written").got(what));
+        let (size, classes, seed) = (self.size, self.classes(), self.seed.bytes());
+        let json = serde_json::to_string(&Header { version: VERSION, size, classes, seed })
+            .map_err(|error| broken(error.to_string()))?;
+        let bytes: Vec<u8> = self.anchors.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let shape = vec![self.near.len(), self.width];
+        let view = TensorView::new(Dtype::F32, shape, &bytes).map_err(|error| broken(error.to_string()))?;
+        serialize([("anchors", view)], Some(HashMap::from([(KIND.to_owned(), json)])))
+            .map_err(|error| broken(error.to_string()))
+    }
+
+    /// An empty list of what [`Shortlist::to_bytes`] gave; `place` names it in errors.
+    ///
+    /// # Errors
+    /// Other bytes, or those of another version.
+    pub fn from_bytes(bytes: &[u8], place: &str) -> Result<Self> {
+        let foreign = |got: String| Error::from(unreadable(place, got));
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| foreign(error.to_string()))?;
+        let json = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KIND));
+        let json = json.ok_or_else(|| foreign("a file of another kind".into()))?;
+        let header: Header = serde_json::from_str(json).map_err(|error| foreign(error.to_string()))?;
+        let Header { version, size, classes, seed } = header;
+        if version != VERSION {
+            let what = unreadable(place, format!("version {version}"));
+            return Err(what.expected(format!("version {VERSION}")).into());
+        }
+        if classes == 0 || size < least(classes) || size > LONGEST {
+            return Err(foreign(format!("{size} rows of {classes} classes")));
+        }
+        let tensors = SafeTensors::deserialize(bytes).map_err(|error| foreign(error.to_string()))?;
+        let anchors = tensors.tensor("anchors").map_err(|error| foreign(error.to_string()))?;
+        let &[count, width] = anchors.shape() else {
+            return Err(foreign(format!("anchors of shape {:?}", anchors.shape())));
+        };
+        let values: Vec<f32> =
+            anchors.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        if anchors.dtype() != Dtype::F32 || count > ANCHORS || values.iter().any(|value| !value.is_finite()) {
+            return Err(foreign(format!("{count} anchors of type {:?}", anchors.dtype())));
+        }
+        Ok(Self::empty(size, classes, (values, width), Seed::of_bytes(seed)))
     }
 
     /// The rows that are on the list, by part, ascending.
@@ -206,6 +352,20 @@ impl Shortlist {
         }
         parts
     }
+}
+
+/// What equal values go by, and the uniform list.
+fn key(seed: Seed, id: Id) -> u64 {
+    seed.key("shortlist", id)
+}
+
+/// The shortest list.
+fn least(classes: usize) -> usize {
+    classes.saturating_mul(3).max(3)
+}
+
+fn unreadable(place: &str, got: String) -> Complaint {
+    Error::input("invalid shortlist").at(place).expected("the bytes of a shortlist").got(got)
 }
 
 /// At most `most` labelled rows of classes with at most as many labels as the mean of those that
@@ -244,6 +404,12 @@ mod tests {
         })
     }
 
+    fn sorted(rows: impl Iterator<Item = Listed>) -> Vec<(usize, u64, Id)> {
+        let mut rows: Vec<_> = rows.map(|row| (row.list, row.value, row.id)).collect();
+        rows.sort_unstable();
+        rows
+    }
+
     fn smallest(mut of: Vec<(f64, u64, Id)>, size: usize) -> impl Iterator<Item = Id> {
         of.sort_by(|a, b| a.partial_cmp(b).unwrap());
         of.truncate(size);
@@ -269,7 +435,9 @@ mod tests {
                 let rows = Signals::new(of.iter().map(|&row| ids[row]).collect())
                     .with_probabilities(p.select(Axis(0), of)).unwrap()
                     .with_embedding(x.select(Axis(0), of)).unwrap();
-                list.offer(part, &rows).unwrap();
+                let taken = list.offer(part, &rows).unwrap();
+                let listed: Vec<usize> = list.clone().rows().remove(&part).unwrap_or_default();
+                assert!(listed.iter().all(|row| taken.contains(row)));
             };
             let order: Vec<usize> = (0..rows).rev().collect();
             let batches: Vec<&[usize]> = order.chunks(batch).collect();
@@ -281,8 +449,17 @@ mod tests {
                     list
                 })
                 .collect();
+            // As on an engine: the state goes to the workers, rows of their lists come back in any order.
+            let read = || Shortlist::from_bytes(&empty.to_bytes().unwrap(), "state").unwrap();
+            let mut joined = read();
+            for (number, rows) in batches.iter().enumerate() {
+                let mut list = read();
+                offered(&mut list, number, rows);
+                list.listed().for_each(|row| { joined.add(row).unwrap(); });
+            }
             let mut list = lists.pop().unwrap();
             lists.into_iter().for_each(|other| list.merge(other));
+            prop_assert_eq!(sorted(joined.listed()), sorted(list.listed()));
             let got: BTreeSet<Id> = list.rows().into_iter()
                 .flat_map(|(part, rows)| rows.into_iter().map(move |row| (part, row)))
                 .map(|(part, row)| ids[batches[part][row]])
@@ -330,5 +507,21 @@ mod tests {
         let mut list = Shortlist::new(12, 2, Some((&closed, &[1])), Seed::new(1)).unwrap();
         let rows = rows.with_embedding(Array2::zeros((1, 2))).unwrap();
         assert!(list.offer(0, &rows).unwrap_err().to_string().contains("3 columns, as of what is labelled"));
+        assert!(list.add(Listed { list: 4, value: 0, id: 1 }).unwrap_err().to_string().contains("4 lists"));
+    }
+
+    #[test]
+    fn other_bytes_are_refused() {
+        let closed = Signals::new(vec![5]).with_embedding(Array2::zeros((1, 3))).unwrap();
+        let bytes = Shortlist::new(12, 2, Some((&closed, &[1])), Seed::new(1)).unwrap().to_bytes().unwrap();
+        let error = |bytes: &[u8]| Shortlist::from_bytes(bytes, "state").unwrap_err().to_string();
+        assert!(error(&bytes[..bytes.len() - 1]).contains("state"));
+        assert!(error(b"none").contains("the bytes of a shortlist"));
+        let replaced = |from: &str, to: &str| {
+            let place = bytes.windows(from.len()).position(|at| at == from.as_bytes()).unwrap();
+            [&bytes[..place], to.as_bytes(), &bytes[place + from.len()..]].concat()
+        };
+        assert!(error(&replaced("version\\\":1", "version\\\":2")).contains("version 2"));
+        assert!(error(&replaced("size\\\":12", "size\\\":05")).contains("state"));
     }
 }

@@ -24,6 +24,15 @@ impl Name {
     pub fn text(text: &str) -> Self {
         Self::Text(text_id(text), text.into())
     }
+
+    /// Numbers ascending, then texts by their UTF-8 bytes, for lists that people read.
+    #[must_use]
+    pub fn alphabetical(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Text(_, a), Self::Text(_, b)) => a.cmp(b),
+            _ => self.cmp(other),
+        }
+    }
 }
 
 impl std::fmt::Display for Name {

@@ -109,7 +109,7 @@ fn list(args: &ShortlistArgs, progress: &mut Progress<'_>) -> Result<(usize, Dat
                 return Ok(());
             }
             let rows = slice.signals(&pool, &names, reading.needs, progress)?;
-            list.offer(slice.number, &rows).map_err(|error| error.inside(slice.place()))
+            list.offer(slice.number, &rows).map(drop).map_err(|error| error.inside(slice.place()))
         },
         progress,
     )?;
@@ -136,18 +136,23 @@ fn list(args: &ShortlistArgs, progress: &mut Progress<'_>) -> Result<(usize, Dat
         .flatten()
         .collect();
     found.sort_unstable_by_key(|(slice, ..)| *slice);
-    let (mut kept, mut names) = (Collected::default(), Vec::new());
-    for (_, signals, more) in found {
-        kept.add(&signals, &(0..signals.len()).collect::<Vec<_>>())?;
-        names.extend(more);
+    let mut kept = Collected::default();
+    let mut places: Vec<(&Name, usize, usize)> = (found.iter().enumerate())
+        .flat_map(|(slice, (.., names))| names.iter().enumerate().map(move |(row, name)| (name, slice, row)))
+        .collect();
+    places.sort_by(|a, b| a.0.alphabetical(b.0));
+    for &(_, slice, row) in &places {
+        kept.add(&found[slice].1, &[row])?;
     }
+    let names: Vec<&Name> = places.into_iter().map(|(name, ..)| name).collect();
     let numbers: Option<Vec<i64>> = (names.iter())
         .map(|name| match name {
             Name::Number(number) => i64::try_from(*number).ok(),
             Name::Text(..) => None,
         })
         .collect();
-    let ids = numbers.map_or_else(|| Data::Texts(names.iter().map(Name::to_string).collect()), Data::Whole);
+    let ids =
+        numbers.map_or_else(|| Data::Texts(names.iter().map(ToString::to_string).collect()), Data::Whole);
     let signals = kept.signals()?;
     if signals.is_empty() {
         return Err(Error::input("there is no row to list")
