@@ -14,6 +14,7 @@ mod model;
 mod outlook;
 mod plan;
 mod pool;
+mod seeding;
 mod settings;
 mod shortlist;
 mod threads;
@@ -101,6 +102,8 @@ fn _vabal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<embed::Backbone>()?;
     module.add_class::<plan::Plan>()?;
     module.add_class::<plan::Top>()?;
+    module.add_class::<seeding::Seeding>()?;
+    module.add_class::<seeding::Pass>()?;
     module.add_class::<shortlist::Shortlist>()?;
     module.add_function(wrap_pyfunction!(select, module)?)?;
     module.add_function(wrap_pyfunction!(check, module)?)?;

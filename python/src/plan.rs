@@ -6,16 +6,16 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use vabal_query::arrays::Names;
 use vabal_query::plan::{self, Candidate, Collected, FEW, Name, RowScore, Sample, Scored};
-use vabal_query::progress::report;
+use vabal_query::progress::{report, silent};
 use vabal_query::{
-    Error, Event, Needs, Progress, Query, Result, STRATEGIES, Seed, Signals, class_counts, term,
+    Error, Event, InParts, Needs, Progress, Query, Result, STRATEGIES, Seed, Signals, class_counts, term,
 };
 
 use crate::complain::raise;
 use crate::pool::{Pool, whole};
 use crate::threads::with_workers;
 use crate::watch::Watch;
-use crate::{bytes, settings};
+use crate::{Answer, bytes, settings};
 
 /// All that scoring a row needs.
 #[pyclass(frozen, module = "vabal._vabal")]
@@ -27,6 +27,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The plan itself.
+    pub(crate) fn inner(&self) -> &plan::Plan {
+        &self.plan
+    }
+
     fn of(plan: plan::Plan) -> Result<Self> {
         let (needs, digest) = (plan.needs(STRATEGIES)?, plan.digest()?[..16].to_owned());
         Ok(Self { plan, needs, digest })
@@ -131,7 +136,48 @@ impl Plan {
     /// Width of the features, where the plan says it.
     #[getter]
     fn width(&self) -> Option<usize> {
-        self.plan.arrays().get("gaussian.origin").map(|origin| origin.ncols())
+        self.plan.features()
+    }
+
+    /// How it chooses: "rows", "passes" or "parts".
+    #[getter]
+    fn way(&self) -> PyResult<&'static str> {
+        Ok(match self.plan.in_parts(STRATEGIES).map_err(raise)? {
+            None => "rows",
+            Some(InParts::Seeding) => "passes",
+            Some(InParts::Centres) => "parts",
+        })
+    }
+
+    /// In how many parts it cuts a pool.
+    #[getter]
+    fn parts(&self) -> usize {
+        self.plan.centres().parts
+    }
+
+    /// The part, i32, of each row of a pool without a label.
+    fn part_of(&self, py: Python<'_>, pool: &Bound<'_, Pool>) -> PyResult<Py<PyBytes>> {
+        names(pool.get())?;
+        let (rows, _) = pool.get().0.signals(Needs::IDS, Needs::IDS, &mut silent()).map_err(raise)?;
+        let centres = self.plan.centres();
+        Ok(bytes(py, rows.ids().iter().flat_map(|&id| (centres.part_of(id) as i32).to_ne_bytes())))
+    }
+
+    /// Chooses at most `n` rows of a part, or of what was chosen of all parts.
+    fn choose(&self, py: Python<'_>, pool: &Bound<'_, Pool>, n: usize) -> PyResult<Answer> {
+        let pool = pool.get();
+        let missing = pool.0.require(self.plan.spec.kind(), self.needs, Needs::IDS);
+        missing.map_err(|complaint| PyTypeError::new_err(complaint.to_string()))?;
+        let mut watch = Watch::new(None);
+        let result = py.detach(|| {
+            with_workers(|| {
+                let mut hear = |event: Event<'_>| watch.hear(event);
+                let (rows, _) = pool.0.signals(self.needs, Needs::IDS, &mut hear)?;
+                self.plan.choose(STRATEGIES, &rows, n, &mut hear)
+            })
+        });
+        let (selection, warnings) = watch.finish(result)?;
+        Answer::new(py, pool, selection, warnings)
     }
 
     /// The score of each row of the pool without a label, f64.
@@ -224,7 +270,7 @@ pub type Ids = (Option<Py<PyBytes>>, Option<Vec<String>>);
 /// candidate of each, 0 for the others; names of the terms.
 type Candidates = (Ids, Py<PyBytes>, Py<PyBytes>, Py<PyBytes>, Py<PyBytes>, Py<PyBytes>, Vec<String>);
 /// Ids, scores, and the terms: name, whether its values are classes, values.
-type Picks = (Ids, Py<PyBytes>, Vec<(String, bool, Py<PyBytes>)>);
+pub(crate) type Picks = (Ids, Py<PyBytes>, Vec<(String, bool, Py<PyBytes>)>);
 
 /// The best rows of a part, or of several.
 #[pyclass(module = "vabal._vabal")]
@@ -373,8 +419,7 @@ pub fn ids<'a>(py: Python<'_>, names: impl Iterator<Item = &'a Name>) -> PyResul
 #[pyfunction]
 pub fn sample_keys(py: Python<'_>, pool: &Bound<'_, Pool>, seed: u64) -> PyResult<Py<PyBytes>> {
     names(pool.get())?;
-    let (rows, _) =
-        pool.get().0.signals(Needs::IDS, Needs::IDS, &mut vabal_query::progress::silent()).map_err(raise)?;
+    let (rows, _) = pool.get().0.signals(Needs::IDS, Needs::IDS, &mut silent()).map_err(raise)?;
     let seed = Seed::new(seed);
     Ok(bytes(py, rows.ids().iter().flat_map(|&id| Sample::key(seed, id).to_ne_bytes())))
 }

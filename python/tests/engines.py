@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_in_parts import IN_PARTS, made
+from test_in_parts import picked as picked_in_parts
 from test_plan import pa, parts, picked, pq, table
 from test_shortlist import known
 
@@ -84,6 +86,9 @@ def check_picks(spark: Any, pool: Pool) -> None:
         for strategy, plan in pool.plans.items():
             if layout == "list" or strategy == "vabal":
                 assert vabal.spark.pick(df, plan).equals(pool.picks[strategy]), (layout, strategy)
+    for strategy in IN_PARTS:
+        df, together = spark.read.parquet(str(pool.folder / "float16")), made(strategy, pool.whole)
+        assert vabal.spark.pick(df, together).equals(picked_in_parts(together, [pool.whole])), strategy
     df = spark.read.parquet(str(pool.folder / "list"))
     plan = pool.plans["vabal"]
     assert vabal.spark.plan(df, n=50, seed=3) == plan

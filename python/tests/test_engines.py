@@ -28,6 +28,8 @@ from engines import (
     check_shortlist,
     make,
 )
+from test_in_parts import IN_PARTS, made
+from test_in_parts import picked as picked_in_parts
 from test_plan import pa, pq
 
 import vabal
@@ -208,6 +210,15 @@ def test_ray(layout: str, ray: Any, pool: Pool) -> None:
     for strategy, plan in pool.plans.items():
         if layout == "list" or strategy == "vabal":
             assert vabal.ray.pick(dataset, plan, actors=2).equals(pool.picks[strategy])
+
+
+@pytest.mark.parametrize("strategy", IN_PARTS)
+def test_ray_by_strategies_that_compare_rows(strategy: vabal.StrategyName, ray: Any, pool: Pool) -> None:
+    dataset, plan = (
+        ray.data.read_parquet(str(pool.folder / "float16"), override_num_blocks=7),
+        made(strategy, pool.whole),
+    )
+    assert vabal.ray.pick(dataset, plan, actors=2).equals(picked_in_parts(plan, [pool.whole]))
 
 
 def test_the_recipe_for_ray(ray: Any, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,8 @@ def find(there: Sequence[str], columns: Mapping[str, str] | None, needs: Iterabl
             found |= {each: told.get(each, stages[each]) for each in sorted(stages, key=lambda each: int(each[5:]))}
         elif name == "probs":
             found |= {"predicted": told.get("predicted", "predicted")} if "predicted" in (*there, *told) else {}
+        elif name == "predicted":
+            found |= find(there, columns, ("probs",))
     return found
 
 

@@ -173,18 +173,8 @@ class Plan:
             batches: an iterable of batches or tables, or one table, in any order. Each part is to be there once.
             n: how many, if not as many as the plan may pick.
         """
-        wanted = self.n if n is None else _arrays.whole(n, "n", LARGEST)
-        (numbers, texts), scores, terms = self._joined(batches).finish(wanted)
-        pa = _columns.arrow()
-        score = np.frombuffer(scores, np.float64)
-        if len(score) < wanted:
-            tell([f"asked for {wanted}, and there are no more than {len(score)}"])
-        table: dict[str, Any] = {"rank": pa.array(np.arange(1, len(score) + 1))}
-        table |= {"id": column_of(numbers, texts), "score": pa.array(score)}
-        for name, is_class, values in terms:
-            column = np.frombuffer(values, np.float64)
-            table[name] = pa.array(column.astype(np.int64) if is_class else column)
-        return pa.table(table)
+        wanted = self._wanted(n)
+        return picks(*self._joined(batches).finish(wanted), wanted)
 
     def pandas_udf(self) -> Any:
         """A function of Spark's SQL: the score of a row, of its id and of what :attr:`needs` names, in that order. ::
@@ -197,6 +187,9 @@ class Plan:
         from . import spark
 
         return spark._score_udf(self)
+
+    def _wanted(self, n: int | None) -> int:
+        return self.n if n is None else _arrays.whole(n, "n", LARGEST)
 
     def _find(self, there: Sequence[str], columns: Mapping[str, str] | None) -> dict[str, str]:
         found = _columns.find(there, columns, self.needs)
@@ -266,6 +259,22 @@ class Plan:
         return top
 
 
+def picks(
+    ids: tuple[bytes | None, list[str] | None], scores: bytes, terms: list[tuple[str, bool, bytes]], wanted: int
+) -> Any:
+    """Picks as a table of pyarrow, with a warning where there are fewer than were wanted."""
+    pa = _columns.arrow()
+    score = np.frombuffer(scores, np.float64)
+    if len(score) < wanted:
+        tell([f"asked for {wanted}, and there are no more than {len(score)}"])
+    table: dict[str, Any] = {"rank": pa.array(np.arange(1, len(score) + 1))}
+    table |= {"id": column_of(*ids), "score": pa.array(score)}
+    for name, is_class, values in terms:
+        column = np.frombuffer(values, np.float64)
+        table[name] = pa.array(column.astype(np.int64) if is_class else column)
+    return pa.table(table)
+
+
 def column_of(numbers: bytes | None, texts: list[str] | None) -> Any:
     """Ids of the library as a column of Arrow."""
     pa = _columns.arrow()
@@ -307,8 +316,9 @@ def plan(
     is scored where it is, ``plan.batches(part)``, and the best are joined, ``plan.pick(…)``; however the pool is split,
     the picks are the same bytes. :mod:`vabal.spark` and :mod:`vabal.ray` do both on an engine.
 
-    Give arrays as to :func:`vabal.select`, or a ``table`` with columns of their names. A strategy that scores row by
-    row: "vabal", "vabal-paper", "vabal-official", "margin", "entropy", "least-confidence", "random", "bald",
+    Give arrays as to :func:`vabal.select`, or a ``table`` with columns of their names. "badge" and "core-set", which
+    compare rows with each other, are for :func:`vabal.spark.pick` and :func:`vabal.ray.pick`. A strategy that scores
+    row by row: "vabal", "vabal-paper", "vabal-official", "margin", "entropy", "least-confidence", "random", "bald",
     "power-bald", or an "ensemble-…".
 
     What is not named below is as of :func:`vabal.select`.
@@ -316,7 +326,8 @@ def plan(
     Args:
         n: the most that will be picked, at most 500,000.
         sample: how many rows without a label are looked at, those whose ids have the smallest hashes.
-        rows: how many rows without a label the pool has, where those given are a sample of it: a VAE takes as many steps.
+        rows: how many rows without a label the pool has, where those given are a sample of it: a VAE takes as many
+            steps, and core-set cuts the pool accordingly.
         table: a table of pyarrow, pandas or polars, or an iterable of such, in place of the arrays.
         labelled: a table of what is labelled, where that is apart.
         columns: as of :meth:`Plan.batches`.

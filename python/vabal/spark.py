@@ -15,7 +15,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from . import _arrays, _columns
+from . import _arrays, _columns, _in_parts
 from ._columns import Binary
 from ._engines import told
 from ._plan import SAMPLE, Plan, needs_of
@@ -49,13 +49,30 @@ def pick(
         binary: as of :meth:`Plan.batches`.
 
     Each partition is scored by one task, which gives what may be picked; after one exchange of these, by id, the driver
-    receives what is left.
+    receives what is left. "badge" takes five passes over the rows, after each of which candidates come to the driver,
+    at most some 2n a task; "core-set" one exchange of all rows, by parts, of each of which n come to the driver.
     """
     with told("Spark or Sail", _INSTALL):
         found = plan._find(df.columns, columns)
         kinds = dict(df.dtypes)
         schema = f"id {_id_type(kinds[found['ids']], found['ids'])}, {_COLUMNS}"
         chosen = df.select(*map(_quoted, dict.fromkeys(found.values())))
+        wanted, given = plan._wanted(n), {"columns": found, "binary": binary}
+        if plan._raw.way == "passes":
+
+            def run(state: bytes) -> Any:
+                task = _worker(plan, "look", state=state, **given)
+                return chosen.mapInArrow(task, f"{_in_parts.PASS} binary").toArrow().to_batches()
+
+            return _in_parts.by_passes(plan, run, wanted)
+        if plan._raw.way == "parts":
+            rows = chosen.select(*(_quoted(name) for role, name in found.items() if role != "labels"))
+            fields = ", ".join(f"{_quoted(name)} {kinds[name]}" for name in rows.columns)
+            tagged = chosen.mapInArrow(_worker(plan, "tag", **given), f"{fields}, {_in_parts.PART} int")
+            parts = tagged.repartition(plan._raw.parts, _in_parts.PART)
+            return _in_parts.by_parts(
+                plan, parts.mapInArrow(_worker(plan, "choose", **given), fields).toArrow(), found, binary, wanted
+            )
         scored = chosen.mapInArrow(_task(plan, "batches", columns=found, binary=binary), schema)
         merged = scored.repartition("id").mapInArrow(_task(plan, "merge"), schema)
         return plan.pick(merged.toArrow(), n)
@@ -193,6 +210,17 @@ def _task(plan: Plan, name: str, **rest: Any) -> Callable[[Iterator[Any]], Itera
         from vabal import Plan
 
         yield from getattr(Plan.from_bytes(data), name)(batches, **rest)
+
+    return task
+
+
+def _worker(plan: Plan, name: str, **rest: Any) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    data = plan.to_bytes()
+
+    def task(batches: Iterator[Any]) -> Iterator[Any]:
+        from vabal import Plan, _in_parts
+
+        yield from getattr(_in_parts, name)(Plan.from_bytes(data), batches, **rest)
 
     return task
 

@@ -54,9 +54,9 @@ pub use crate::query::{RowScore, Scored};
 
 use crate::error::{Complaint, Error, Result};
 use crate::progress::Progress;
-use crate::query::{Arrays, ByRow, Fitted};
+use crate::query::{Arrays, ByRow, Fitted, InParts};
 use crate::rng::Seed;
-use crate::{Needs, Query, Signals, Spec, Strategy, Table};
+use crate::{Needs, Query, Selection, Signals, Spec, Strategy, Table};
 
 /// Rows of the sample that a plan is made of, where nothing else is asked for.
 pub const SAMPLE: usize = 200_000;
@@ -102,8 +102,8 @@ impl Plan {
     /// pool's `rows`, or all of them.
     ///
     /// # Errors
-    /// A strategy that does not score row by row; more picks than [`MOST_PICKS`]; what
-    /// [`Query::check`] and the strategy say.
+    /// A strategy that compares rows with each other, and has no way to do so [in
+    /// parts](InParts); more picks than [`MOST_PICKS`]; what [`Query::check`] and the strategy say.
     pub fn make(
         spec: &Spec,
         table: Table,
@@ -121,7 +121,11 @@ impl Plan {
                 .into());
         }
         query.check(&*strategy)?;
-        let arrays = by_row(&*strategy, spec)?.fit(query, rows, progress)?;
+        let arrays = match strategy.in_parts() {
+            Some(InParts::Seeding) => Arrays::new(),
+            Some(InParts::Centres) => of_centres(query, rows)?,
+            None => by_row(&*strategy, spec)?.fit(query, rows, progress)?,
+        };
         let labelled = query.class_counts();
         let (n, sampled, seed) = (query.n, query.unlabelled.len(), query.seed);
         Ok(Self { spec: spec.clone(), n, labelled, sampled, seed, arrays })
@@ -136,6 +140,54 @@ impl Plan {
         let fitted = Fitted { seed: self.seed, labelled: self.labelled.clone(), arrays: self.arrays.clone() };
         let score = by_row(&*strategy, &self.spec)?.scorer(&fitted)?;
         Ok(Box::new(Checked { score, classes: self.labelled.len() }))
+    }
+
+    /// How it chooses, where it does not score each row alone.
+    ///
+    /// # Errors
+    /// A strategy that is not in `table`.
+    pub fn in_parts(&self, table: Table) -> Result<Option<InParts>> {
+        Ok(table.build(&self.spec)?.in_parts())
+    }
+
+    /// For [`InParts::Seeding`], before the first pass.
+    #[must_use]
+    pub fn seeding(&self) -> Seeding {
+        Seeding::new(self.n, self.labelled.len(), self.seed)
+    }
+
+    /// For [`InParts::Centres`], how the pool is cut.
+    #[must_use]
+    pub fn centres(&self) -> Centres {
+        let parts = self.arrays.get(PARTS).and_then(|parts| parts.first()).copied().unwrap_or(1.0);
+        Centres::new(parts as usize, self.seed)
+    }
+
+    /// For [`InParts::Centres`]: at most `n` of the rows of a part, or of those that were chosen
+    /// from all parts, beside what is labelled.
+    ///
+    /// # Errors
+    /// What [`Query::check`] and the strategy say.
+    pub fn choose(
+        &self,
+        table: Table,
+        rows: &Signals<'_>,
+        n: usize,
+        progress: &mut Progress<'_>,
+    ) -> Result<Selection> {
+        let strategy = table.build(&self.spec)?;
+        let labelled = match self.arrays.get(LABELLED) {
+            // Ids from here on are nobody's.
+            Some(features) => Signals::new((1 << 63..).take(features.nrows()).collect())
+                .with_embedding(features.mapv(|value| value as f32))?,
+            None => Signals::default(),
+        };
+        let labels = vec![0; labelled.len()];
+        let (classes, n) = (self.labelled.len(), n.min(rows.len()));
+        let query =
+            Query { unlabelled: rows, labelled: &labelled, labels: &labels, classes, n, seed: self.seed };
+        query.check(&*strategy)?;
+        strategy.select(&query, progress)
     }
 
     /// The arrays of a row that the score reads.
@@ -165,8 +217,9 @@ impl Plan {
     /// The number of features of a row, where the plan says it.
     #[must_use]
     pub fn features(&self) -> Option<usize> {
-        let gaussian = self.arrays.get("gaussian.origin").map(Array2::ncols);
-        gaussian.or_else(|| crate::strategies::vabal_paper::width(&self.arrays))
+        let width = |name| self.arrays.get(name).map(Array2::ncols);
+        let known = width("gaussian.origin").or_else(|| width(LABELLED));
+        known.or_else(|| crate::strategies::vabal_paper::width(&self.arrays))
     }
 
     /// SHA-256 of its bytes, in hexadecimal digits: what scores are of.
@@ -290,12 +343,37 @@ fn unreadable(place: &str, got: String) -> Complaint {
         .hint("make it again")
 }
 
+/// Of a plan of core-set: the features of what is labelled, and in how many parts a pool is cut.
+const LABELLED: &str = "labelled.features";
+const PARTS: &str = "parts";
+
+fn of_centres(query: &Query<'_>, rows: usize) -> Result<Arrays> {
+    let width = query.unlabelled.embedding().map_or(1, |features| features.ncols());
+    let parts = Centres::of(rows, width, query.seed).parts;
+    let mut arrays = Arrays::from([(PARTS.to_owned(), Array2::from_elem((1, 1), parts as f64))]);
+    if !query.labelled.is_empty() {
+        let features = query.labelled.checked_embedding_rows()?;
+        let values = features.iter().flatten().copied().map(f64::from).collect();
+        let array = Array2::from_shape_vec((features.len(), features.columns()), values);
+        arrays.insert(LABELLED.to_owned(), array.expect("rows of one width"));
+    }
+    Ok(arrays)
+}
+
+/// Checks that a strategy scores each row alone.
+///
+/// # Errors
+/// One that compares rows with each other.
+pub fn check_by_row(strategy: &dyn Strategy, spec: &Spec) -> Result<()> {
+    by_row(strategy, spec).map(drop)
+}
+
 fn by_row<'a>(strategy: &'a dyn Strategy, spec: &Spec) -> Result<&'a dyn ByRow> {
     strategy.by_row().ok_or_else(|| {
         Error::input("this strategy does not score each row alone")
             .at(format!("strategy {}", spec.kind()))
             .expected("vabal, vabal-paper, vabal-official, a measure of uncertainty or of a committee, bald, power-bald, or random")
-            .hint("`vabal rank` takes every strategy, on a pool that fits one machine")
+            .hint("`vabal rank` takes badge and core-set on a pool of any size on one machine, and after `vabal shortlist` every strategy")
             .into()
     })
 }

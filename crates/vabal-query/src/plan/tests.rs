@@ -344,9 +344,9 @@ fn what_does_not_fit_a_plan_is_told() {
     let error = Top::new(3, 1).push(&nan, |_| Name::text("a.png")).unwrap_err().to_string();
     assert!(error.contains("id a.png"), "{error}");
 
-    let badge = STRATEGIES.find("badge").unwrap();
+    let galaxy = STRATEGIES.find("galaxy").unwrap();
     let error =
-        made.with(&open, 5, |query| Plan::make(&badge, STRATEGIES, query, 5, &mut silent()).unwrap_err());
+        made.with(&open, 5, |query| Plan::make(&galaxy, STRATEGIES, query, 5, &mut silent()).unwrap_err());
     assert!(error.to_string().contains("does not score each row alone"), "{error}");
     let margin = STRATEGIES.find("margin").unwrap();
     let error = made

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use vabal::query::arrays::Classes;
-use vabal::query::plan::{Plan, SAMPLE};
+use vabal::query::plan::{Plan, SAMPLE, check_by_row};
 use vabal::{Error, Progress, Result, STRATEGIES, Seed, config, files};
 
 use super::parts;
@@ -102,6 +102,7 @@ pub fn run(args: &PlanArgs) -> Result<()> {
 fn make(args: &PlanArgs, progress: &mut Progress<'_>) -> Result<Plan> {
     let spec = config::strategy(&args.strategy, &args.set)?;
     let strategy = STRATEGIES.build(&spec)?;
+    check_by_row(&*strategy, &spec)?;
     let (needs, of_labelled) = (strategy.needs(), strategy.needs_of_labelled());
     let stream = Stream::new(parts(&args.parts)?, needs).of_widths(args.classes, None);
     let classes = args.classes.map_or(Classes::Guess, Classes::Count);
