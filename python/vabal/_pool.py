@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _arrays, _vabal
-from ._arrays import ArrayLike
+from ._settings import AllRows
 
 
 @dataclass(frozen=True)
@@ -22,31 +21,26 @@ class Arrays:
     rows: int
 
 
-def gather(
-    *,
-    features: ArrayLike | None = None,
-    probs: ArrayLike | None = None,
-    labels: ArrayLike | None = None,
-    stages: Sequence[ArrayLike] | None = None,
-    predicted: ArrayLike | None = None,
-    mc_probs: ArrayLike | None = None,
-    committee_probs: ArrayLike | None = None,
-    ids: ArrayLike | None = None,
-    classes: int | Sequence[Any] | None = None,
-) -> Arrays:
+def gather(**given: Unpack[AllRows]) -> Arrays:
     """Makes one pool of the arrays of a call."""
-    if features is not None and stages is not None:
+    stages, ids, classes = given.get("stages"), given.get("ids"), given.get("classes")
+    if given.get("features") is not None and stages is not None:
         raise TypeError("features= and stages= say the same: give one of them")
-    columns = [given for given in (labels, predicted) if given is not None]
-    if classes is None and (called := _arrays.column_names(probs)) and any(map(_arrays.holds_texts, columns)):
+    reals = {name: given.get(name) for name in ("features", "probs", "mc_probs", "committee_probs")}
+    columns = {name: given.get(name) for name in ("labels", "predicted")}
+    told_apart = (column for column in columns.values() if column is not None)
+    if (
+        classes is None
+        and (called := _arrays.column_names(reals["probs"]))
+        and any(map(_arrays.holds_texts, told_apart))
+    ):
         classes = called
     told, names = _arrays.class_names(classes)
     arrays: list[tuple[str, str, Any]] = []
     for l, stage in enumerate([] if stages is None else stages, 1):
         arrays.append((f"stage{l}", f"stages=, stage {l}", _arrays.reals(stage, "stages")))
-    reals = {"features": features, "probs": probs, "mc_probs": mc_probs, "committee_probs": committee_probs}
     arrays += [(name, f"{name}=", _arrays.reals(value, name)) for name, value in reals.items() if value is not None]
-    for name, value in {"labels": labels, "predicted": predicted}.items():
+    for name, value in columns.items():
         if value is not None:
             arrays.append((name, f"{name}=", _arrays.labels(value, name, names)))
     own = None

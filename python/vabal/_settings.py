@@ -44,17 +44,30 @@ StrategyName: TypeAlias = (
 """Every strategy."""
 
 
-class Call(TypedDict, total=False):
-    """The keywords of :func:`vabal.select` that have nothing to do with the strategy."""
+class Rows(TypedDict, total=False):
+    """The arrays of a call that are given by keyword."""
 
-    n: Required[int]
-    seed: int
     stages: Sequence[ArrayLike] | None
     predicted: ArrayLike | None
     mc_probs: ArrayLike | None
     committee_probs: ArrayLike | None
     ids: ArrayLike | None
     classes: int | Sequence[Any] | None
+
+
+class AllRows(Rows, total=False):
+    """All arrays of a call."""
+
+    features: ArrayLike | None
+    probs: ArrayLike | None
+    labels: ArrayLike | None
+
+
+class Call(Rows, total=False):
+    """The keywords of :func:`vabal.select` that have nothing to do with the strategy."""
+
+    n: Required[int]
+    seed: int
     progress: bool | Callback | None
 
 
