@@ -71,7 +71,7 @@ impl Plan {
                 let (unlabelled, labelled) = (&unlabelled, &labelled);
                 let query = Query { unlabelled, labelled, labels, classes, n, seed };
                 let plan = plan::Plan::make(&spec, STRATEGIES, &query, rows, &mut hear)?;
-                if !plan.arrays().is_empty() {
+                if built.by_row().is_some_and(|by_row| by_row.fits()) {
                     warn_of_few(unlabelled, classes, &mut hear)?;
                 }
                 Self::of(plan)

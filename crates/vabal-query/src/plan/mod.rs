@@ -122,7 +122,7 @@ impl Plan {
         }
         query.check(&*strategy)?;
         let arrays = match strategy.in_parts() {
-            Some(InParts::Seeding) => Arrays::new(),
+            Some(InParts::Seeding) => of_seeding(query)?,
             Some(InParts::Centres) => of_centres(query, rows)?,
             None => by_row(&*strategy, spec)?.fit(query, rows, progress)?,
         };
@@ -218,7 +218,8 @@ impl Plan {
     #[must_use]
     pub fn features(&self) -> Option<usize> {
         let width = |name| self.arrays.get(name).map(Array2::ncols);
-        let known = width("gaussian.origin").or_else(|| width(LABELLED));
+        let told = self.arrays.get(WIDTH).and_then(|width| width.first()).map(|&width| width as usize);
+        let known = told.or_else(|| width("gaussian.origin")).or_else(|| width(LABELLED));
         known.or_else(|| crate::strategies::vabal_paper::width(&self.arrays))
     }
 
@@ -346,6 +347,17 @@ fn unreadable(place: &str, got: String) -> Complaint {
 /// Of a plan of core-set: the features of what is labelled, and in how many parts a pool is cut.
 const LABELLED: &str = "labelled.features";
 const PARTS: &str = "parts";
+
+/// Of a plan of BADGE: the number of features of a row.
+const WIDTH: &str = "features.width";
+
+fn of_seeding(query: &Query<'_>) -> Result<Arrays> {
+    if query.unlabelled.is_empty() {
+        return Ok(Arrays::new());
+    }
+    let width = query.unlabelled.embedding()?.ncols() as f64;
+    Ok(Arrays::from([(WIDTH.to_owned(), Array2::from_elem((1, 1), width))]))
+}
 
 fn of_centres(query: &Query<'_>, rows: usize) -> Result<Arrays> {
     let width = query.unlabelled.embedding().map_or(1, |features| features.ncols());
