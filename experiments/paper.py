@@ -73,6 +73,20 @@ def table(name, files):
         print(f"| {name} | {strategy} | " + " | ".join(map(show, cells)) + " |", flush=True)
 
 
+def correlation(files):
+    """Fig. 6: Pearson's correlation of the labels of a class in the last round with its recall, by strategy, over classes and seeds."""
+    classes = {}
+    with open(files / "classes.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    last = max(int(row["round"]) for row in rows)
+    for row in rows:
+        if int(row["round"]) == last:
+            classes.setdefault(row["strategy"], []).append((float(row["labelled"]), float(row["recall"])))
+    print("| strategy | labels and recall of a class, correlation |\n|---|---|", flush=True)
+    for strategy, pairs in classes.items():
+        print(f"| {strategy} | {statistics.correlation(*zip(*pairs)):.2f} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=pathlib.Path, metavar="DIR", help="folder of the features")
@@ -83,7 +97,10 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     print("| comparison | strategy | average | final | rare classes among the labels | VAE agrees |\n|---|---|---|---|---|---|", flush=True)
     for name in args.only:
-        table(name, run(args, name))
+        files = run(args, name)
+        table(name, files)
+        if name == "fig4b":
+            correlation(files)
 
 
 if __name__ == "__main__":
