@@ -4,6 +4,7 @@
     python bench/scale.py                                   # 10⁶ and 10⁷ rows, 8 classes
     python bench/scale.py --rows 10000000 --classes 64 --strategies margin
     python bench/scale.py --rows 10000000 --features 64 --strategies vabal
+    python bench/scale.py --rows 2000000 --features 64 --strategies badge core-set --picks 500
     python bench/scale.py --rows 100000000 --ids none       # 3.5 GB on disk, deleted afterwards
     python bench/scale.py --layouts list f32 f16            # lists, and bytes of 32 and of 16 bits
     python bench/scale.py --opponents numpy duckdb spark vabal.spark
@@ -286,6 +287,7 @@ def main():
     parser.add_argument("--classes", type=int, default=8)
     parser.add_argument("--features", type=int, default=0, help="width of the features, for vabal")
     parser.add_argument("--strategies", nargs="+", default=["margin"])
+    parser.add_argument("--picks", type=int, default=N, help="how many vabal picks; opponents keep to the default")
     parser.add_argument("--layouts", nargs="+", default=["list"], choices=["list", "f32", "f16"])
     parser.add_argument("--ids", choices=["number", "none"], default="number")
     parser.add_argument("--codec", default="none")
@@ -336,7 +338,7 @@ def main():
                     return worst
 
                 for strategy in options.strategies:
-                    command = [program, "rank", "--quiet", "--strategy", strategy, "-n", str(N), "--unlabelled", pool]
+                    command = [program, "rank", "--quiet", "--strategy", strategy, "-n", str(options.picks), "--unlabelled", pool]
                     command += ["--labelled", labelled, "--out", pathlib.Path(name) / "picks.csv"]
                     row(strategy, version, *timed(command, RAYON_NUM_THREADS=str(options.threads)))
                     worst = set()

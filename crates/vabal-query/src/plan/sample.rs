@@ -70,6 +70,8 @@ impl Sample {
 /// Rows of several parts, one after another.
 #[derive(Debug, Clone, Default)]
 pub struct Collected {
+    /// Rows that room is made for.
+    expected: usize,
     ids: Vec<Id>,
     /// Width and values, of each stage.
     stages: Vec<(usize, Vec<f32>)>,
@@ -78,6 +80,12 @@ pub struct Collected {
 }
 
 impl Collected {
+    /// With room for so many rows.
+    #[must_use]
+    pub fn with_capacity(rows: usize) -> Self {
+        Self { expected: rows, ids: Vec::with_capacity(rows), ..Self::default() }
+    }
+
     /// Adds rows of a part: features, probabilities and predicted classes, as far as they are
     /// there.
     ///
@@ -91,8 +99,9 @@ impl Collected {
         let p = part.probabilities().ok();
         let predicted = if p.is_some() { None } else { part.predicted().ok() };
         if self.ids.is_empty() {
-            self.stages = stages.iter().map(|stage| (stage.ncols(), Vec::new())).collect();
-            self.probabilities = p.map(|p| (p.ncols(), Vec::new()));
+            let room = |width: usize| (width, Vec::with_capacity(self.expected * width));
+            self.stages = stages.iter().map(|stage| room(stage.ncols())).collect();
+            self.probabilities = p.map(|p| room(p.ncols()));
             self.predicted = predicted.as_ref().map(|_| Vec::new());
         }
         let widths: Vec<usize> = stages.iter().map(|stage| stage.ncols()).collect();

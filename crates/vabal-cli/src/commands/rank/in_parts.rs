@@ -233,7 +233,9 @@ impl InFiles<'_> {
             counts.merge(&of_thread);
         }
         slices.sort_unstable_by_key(|(number, ..)| *number);
-        let mut held = Held::default();
+        // Slices are let go one by one, while what they hold is put together.
+        let count = slices.iter().map(|(_, rows, ..)| rows.len()).sum();
+        let mut held = Held { rows: Collected::with_capacity(count), ..Held::default() };
         let all = |rows: &Signals<'_>| (0..rows.len()).collect::<Vec<_>>();
         if let Some(apart) = self.reading.apart.as_ref().filter(|_| with_labelled) {
             held.labelled.add(&apart.signals, &all(&apart.signals))?;
