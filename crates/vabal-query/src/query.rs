@@ -19,6 +19,9 @@ use crate::{Id, Label};
 /// More classes are a slip, and memory goes with them.
 pub(crate) const MOST_CLASSES: usize = 1 << 20;
 
+/// Rows of the sample that a [plan](crate::plan) is made of, where nothing else is asked for.
+pub const SAMPLE: usize = 200_000;
+
 /// What a strategy is asked: choose `n` of `unlabelled`.
 #[derive(Debug, Clone, Copy)]
 pub struct Query<'a> {

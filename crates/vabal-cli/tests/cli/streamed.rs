@@ -280,7 +280,7 @@ fn strategies_that_compare_rows_choose_from_a_pool_in_slices_however_it_is_split
     }
     for (strategy, note) in [
         ("badge", "candidates are drawn in 5 passes"),
-        ("core-set", "core-set chooses in 1 parts, and then among what is chosen there"),
+        ("core-set", "core-set chooses in 1 part, and then among what is chosen there"),
     ] {
         let rank = |pool: &str, out: &str| {
             place.runs(&format!(
@@ -306,6 +306,16 @@ fn strategies_that_compare_rows_choose_from_a_pool_in_slices_however_it_is_split
         let far = ids.iter().filter(|&&id| (id - 7) / 3 * 7_919 % 100_003 < 3).count();
         assert!(far > 4, "{far} of the few that lie far away\n{picks}");
     }
+    // What is labelled lies in the pool, the largest label last.
+    for (part, rows) in [0..600_001, 600_001..n].into_iter().enumerate() {
+        let labels = rows.clone().map(|row| if row + 20 < n { -1 } else { (row % 5) as i64 });
+        let arrays = changed(&wide_apart(rows.clone()), i8s("labels", labels.collect::<Vec<_>>()));
+        npz(&path(&format!("q{part}.npz")), &arrays, STORED);
+    }
+    for (pool, out) in [("q0.npz q1.npz", "one.csv"), ("q1.npz q0.npz", "other.csv")] {
+        place.runs(&format!("rank --unlabelled {pool} -n 40 --strategy core-set --out {out} --quiet"));
+    }
+    assert_eq!(read(&place, "one.csv"), read(&place, "other.csv"));
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub use sample::{Collected, Sample};
 pub use seeding::{PASSES, Pass, Seeding};
 pub use top::{Candidate, Name, Top, text_id};
 
-pub use crate::query::{RowScore, Scored};
+pub use crate::query::{RowScore, SAMPLE, Scored};
 
 use crate::error::{Complaint, Error, Result};
 use crate::progress::Progress;
@@ -58,8 +58,6 @@ use crate::query::{Arrays, ByRow, Fitted, InParts};
 use crate::rng::Seed;
 use crate::{Needs, Query, Selection, Signals, Spec, Strategy, Table};
 
-/// Rows of the sample that a plan is made of, where nothing else is asked for.
-pub const SAMPLE: usize = 200_000;
 /// The most picks of one plan.
 pub const MOST_PICKS: usize = 500_000;
 /// Rows of a predicted class in the sample below which what was fitted to them is to be doubted.

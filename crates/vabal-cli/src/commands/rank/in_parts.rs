@@ -17,6 +17,7 @@ use super::streamed::{chosen, warn_of_less};
 use super::{Chosen, Rank, nothing, pool};
 use crate::commands::scale::passes::{Reading, count};
 use crate::commands::stream::Stream;
+use crate::output::several;
 
 /// Rows up to which such a pool is held, and compared exactly.
 const WHOLE: usize = LONGEST;
@@ -38,7 +39,9 @@ pub fn choose(args: &Rank, progress: &mut Progress<'_>) -> Result<Option<Chosen>
     let mut reading = Reading { numbered: true, ..Reading::new(&args.strategy, needs, of_labelled, classes) };
     // What is wrong or missing there is told by who looks at the whole.
     let Ok(classes) = reading.labelled(&stream, &args.labelled, progress) else { return Ok(None) };
-    reading.classes = Classes::Count(classes);
+    if way == InParts::Seeding {
+        reading.classes = Classes::Count(classes);
+    }
     let pool = InFiles { args, stream, reading, classes };
     let ran = match way {
         InParts::Seeding => pool.seeding(progress),
@@ -138,9 +141,9 @@ impl InFiles<'_> {
         };
         let cut = Centres::of(self.stream.rows, width, self.seed());
         let text = format!(
-            "more than {WHOLE} rows: core-set chooses in {} parts, and then among what is chosen there; the radius \
-             is at most 4 times the best",
-            cut.parts
+            "more than {WHOLE} rows: core-set chooses in {}, and then among what is chosen there; the radius is at \
+             most 4 times the best",
+            several(cut.parts, "part")
         );
         report(progress, Event::Note(&text))?;
         let (mut union, mut names, mut counts) = (Collected::default(), HashMap::new(), Counts::default());
@@ -183,7 +186,8 @@ impl InFiles<'_> {
         progress: &mut Progress<'_>,
     ) -> Result<Selection> {
         let n = self.args.n.min(unlabelled.len());
-        let query = Query { unlabelled, labelled, labels, classes: self.classes, n, seed: self.seed() };
+        let classes = labels.iter().map(|&label| label as usize + 1).fold(self.classes, usize::max);
+        let query = Query { unlabelled, labelled, labels, classes, n, seed: self.seed() };
         query.check(strategy)?;
         strategy.select(&query, progress)
     }
@@ -262,7 +266,7 @@ impl InFiles<'_> {
             Some(apart) => class_counts(&apart.labels, self.classes),
             None => counts.labelled,
         };
-        let (candidates, classes) = (counts.candidates, self.classes);
+        let (candidates, classes) = (counts.candidates, self.classes.max(labelled.len()));
         super::streamed::Counted { candidates, labelled, predicted: Vec::new(), classes }
     }
 }

@@ -8,9 +8,8 @@ use ndarray::Array2;
 use super::posterior::{ClassTerms, Votes};
 use super::{Decoder, Model, Settings, VabalPaper, score, weights};
 use crate::error::{Error, Result};
-use crate::plan::SAMPLE;
 use crate::progress::{Event, Progress, report};
-use crate::query::{Arrays, ByRow, Fitted, RowScore, Scored};
+use crate::query::{Arrays, ByRow, Fitted, RowScore, SAMPLE, Scored};
 use crate::{Query, Signals};
 
 /// d_n and π_n as the score takes them, [2, C].
