@@ -342,12 +342,12 @@ def main():
                     command += ["--labelled", labelled, "--out", pathlib.Path(name) / "picks.csv"]
                     row(strategy, version, *timed(command, RAYON_NUM_THREADS=str(options.threads)))
                     worst = set()
-                    for name in options.opponents if strategy == "margin" else ():
-                        if layout != "list" and name in ("duckdb", "spark"):
+                    for other in options.opponents if strategy == "margin" else ():
+                        if layout != "list" and other in ("duckdb", "spark"):
                             continue
                         child = [sys.executable, __file__, "--child", pool, "--classes", str(options.classes)]
-                        child += ["--threads", str(options.threads), "--opponent", name]
-                        worst.add(round(row(strategy, peers[name], *timed(child)), 5))
+                        child += ["--threads", str(options.threads), "--opponent", other]
+                        worst.add(round(row(strategy, peers[other], *timed(child)), 5))
                     if len(worst) > 1:
                         sys.exit(f"the opponents do not agree: the last pick has a margin of {worst}")
     if options.figure:

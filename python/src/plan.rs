@@ -65,7 +65,7 @@ impl Plan {
                 let mut hear = |event: Event<'_>| watch.hear(event);
                 let (unlabelled, labelled) = pool.signals(needs, of_labelled, &mut hear)?;
                 let seed = Seed::new(seed);
-                let (sample, rows) = (sample.0, sample.1.unwrap_or(unlabelled.len()));
+                let (sample, rows) = (sample.0, sample.1.unwrap_or(0).max(unlabelled.len()));
                 let unlabelled = sampled(unlabelled, sample, seed)?;
                 let (labels, classes) = (pool.labels(), pool.classes());
                 let (unlabelled, labelled) = (&unlabelled, &labelled);

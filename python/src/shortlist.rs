@@ -7,7 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use vabal_query::arrays::Names;
-use vabal_query::plan::{self, Listed, Name};
+use vabal_query::plan::{self, Listed, Name, UNNAMED};
 use vabal_query::progress::silent;
 use vabal_query::{Error, Id, Needs, Seed};
 
@@ -16,9 +16,6 @@ use crate::complain::raise;
 use crate::plan::{Ids, ids, name, names, ordered, ordered_key};
 use crate::pool::{Pool, whole};
 use crate::threads::with_workers;
-
-/// From here on ids are nobody's: of labelled rows that have none.
-const UNNAMED: Id = 1 << 63;
 
 /// Names that are kept beyond twice the list, so that they are looked through now and then.
 const SPARE: usize = 1 << 16;
@@ -155,9 +152,7 @@ impl Shortlist {
         };
         for (row, (list, value)) in whole(lists)?.into_iter().zip(whole(values)?).enumerate() {
             let name = name(&called, row);
-            let id = match name {
-                Name::Number(id) | Name::Text(id, _) => id,
-            };
+            let id = name.id();
             let list = usize::try_from(list).unwrap_or(usize::MAX);
             if self.list.add(Listed { list, value: ordered(value), id }).map_err(raise)? {
                 self.called(name)?;

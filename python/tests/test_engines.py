@@ -214,11 +214,14 @@ def test_ray(layout: str, ray: Any, pool: Pool) -> None:
 
 @pytest.mark.parametrize("strategy", IN_PARTS)
 def test_ray_by_strategies_that_compare_rows(strategy: vabal.StrategyName, ray: Any, pool: Pool) -> None:
-    dataset, plan = (
-        ray.data.read_parquet(str(pool.folder / "float16"), override_num_blocks=7),
-        made(strategy, pool.whole),
-    )
-    assert vabal.ray.pick(dataset, plan, actors=2).equals(picked_in_parts(plan, [pool.whole]))
+    plan = made(strategy, pool.whole)
+    expected = picked_in_parts(plan, [pool.whole])
+    dataset = ray.data.read_parquet(str(pool.folder / "float16"), override_num_blocks=7)
+    assert vabal.ray.pick(dataset, plan, actors=2).equals(expected)
+    # All rows of a block are labelled.
+    known = pool.whole["labels"].to_numpy() >= 0
+    blocks = [pool.whole.filter(pa.array(rows)) for rows in (known, ~known)]
+    assert vabal.ray.pick(ray.data.from_arrow(blocks), plan).equals(expected)
 
 
 def test_the_recipe_for_ray(ray: Any, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

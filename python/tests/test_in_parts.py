@@ -31,6 +31,7 @@ def picked(plan: vabal.Plan, tables: list[Any], n: int | None = None) -> Any:
 
         return _in_parts.by_passes(plan, run, plan._wanted(n))
     rows = [batch for part in tables for batch in _in_parts.tag(plan, part, columns=found)]
+    assert all(batch.schema.equals(_in_parts.tagged(tables[0].schema, found)) for batch in rows)
     chosen: list[Any] = []
     for part in range(plan._raw.parts):
         mine = [batch.filter(pa.array(np.asarray(batch.column(_in_parts.PART)) == part)) for batch in rows]

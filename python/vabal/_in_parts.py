@@ -12,6 +12,7 @@ from . import _columns, _vabal
 from ._columns import Batches, Binary
 from ._plan import Plan, picks
 
+STRATEGIES = ("badge", "core-set")
 PASS = "vabal_pass"
 PART = "vabal_part"
 """The columns that workers add."""
@@ -52,8 +53,16 @@ def tag(plan: Plan, batches: Batches, *, columns: Mapping[str, str], binary: Bin
         if batch.num_rows:
             ids = _columns.gather(batch, {"ids": columns["ids"]}, classes=plan.classes)
             parts = np.frombuffer(plan._raw.part_of(_vabal.Pool(ids, plan.classes)), np.int32)
-            wanted = list(dict.fromkeys(column for name, column in columns.items() if name != "labels"))
-            yield pa.record_batch([*(batch.column(name) for name in wanted), pa.array(parts)], [*wanted, PART])
+            schema = tagged(batch.schema, columns)
+            rows = [batch.column(name) for name in schema.names[:-1]]
+            yield pa.record_batch([*rows, pa.array(parts)], schema=schema)
+
+
+def tagged(schema: Any, columns: Mapping[str, str]) -> Any:
+    """The columns that :func:`tag` gives of those of a pool."""
+    pa = _columns.arrow()
+    wanted = dict.fromkeys(column for name, column in columns.items() if name != "labels")
+    return pa.schema([*map(schema.field, wanted), pa.field(PART, pa.int32())])
 
 
 def choose(plan: Plan, batches: Batches, *, columns: Mapping[str, str], binary: Binary | None = None) -> Iterator[Any]:
@@ -72,9 +81,9 @@ def choose(plan: Plan, batches: Batches, *, columns: Mapping[str, str], binary: 
 def by_parts(plan: Plan, batches: Batches, columns: Mapping[str, str], binary: Binary | None, n: int) -> Any:
     """On the driver: the picks, of what the workers :func:`choose` of all parts."""
     pa, given = _columns.arrow(), list(_columns.batches_of(batches))
-    if not given:
+    union = pa.Table.from_batches(given) if given else None
+    if union is None or not union.num_rows:
         return picks((b"", None), b"", [("distance", False, b"")], n)
-    union = pa.Table.from_batches(given)
     rows, answer = _chosen(plan, union, columns, binary, n)
     ids = union.column(columns["ids"]).take(pa.array(rows))
     whole = pa.types.is_integer(ids.type)

@@ -116,6 +116,8 @@ def plan(
             known = rows.where(f"NOT {none}") if labelled is None else labelled
             rows = rows.where(none)
         count = rows.count()
+        if strategy in _in_parts.STRATEGIES:
+            sample = min(sample, 1000)  # nothing is fitted to it
         share = _share(sample, count)
         schema = rows.schema
         while True:

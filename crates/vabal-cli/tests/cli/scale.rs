@@ -81,6 +81,13 @@ fn labels_may_be_in_the_parts_and_what_is_done_is_said() {
         place.runs("pick scores.jsonl --plan pool.plan --out picks.csv"),
     ];
     assert_eq!(read(&place, "picks.csv"), read(&place, "rank.csv"));
+    // A VAE takes the steps of the rows without a label.
+    let vae = "--strategy vabal-official --set minimum_steps=0";
+    place.runs(&format!("rank --unlabelled whole.npz --labelled l.npz -n 9 {vae} --out rank.csv --quiet"));
+    place.runs(&format!("plan 0.npz 1.npz 2.npz 3.npz l.npz -n 9 {vae} --out vae.plan --quiet"));
+    place.runs("score 0.npz 1.npz 2.npz 3.npz l.npz --plan vae.plan --out vae.jsonl --quiet");
+    place.runs("pick vae.jsonl --plan vae.plan --out picks.csv --quiet");
+    assert_eq!(read(&place, "picks.csv"), read(&place, "rank.csv"));
     insta::assert_snapshot!(said.join("\n"));
 }
 

@@ -56,7 +56,7 @@ use crate::error::{Complaint, Error, Result};
 use crate::progress::Progress;
 use crate::query::{Arrays, ByRow, Fitted, InParts};
 use crate::rng::Seed;
-use crate::{Needs, Query, Selection, Signals, Spec, Strategy, Table};
+use crate::{Id, Needs, Query, Selection, Signals, Spec, Strategy, Table};
 
 /// The most picks of one plan.
 pub const MOST_PICKS: usize = 500_000;
@@ -64,6 +64,9 @@ pub const MOST_PICKS: usize = 500_000;
 pub const FEW: usize = 20;
 
 pub use shortlist::{LONGEST, Listed, Shortlist};
+
+/// Ids from here on are nobody's: of labelled rows that have none.
+pub const UNNAMED: Id = 1 << 63;
 
 /// The key of its metadata, and the version of its layout.
 const KIND: &str = "vabal.plan";
@@ -175,8 +178,7 @@ impl Plan {
     ) -> Result<Selection> {
         let strategy = table.build(&self.spec)?;
         let labelled = match self.arrays.get(LABELLED) {
-            // Ids from here on are nobody's.
-            Some(features) => Signals::new((1 << 63..).take(features.nrows()).collect())
+            Some(features) => Signals::new((UNNAMED..).take(features.nrows()).collect())
                 .with_embedding(features.mapv(|value| value as f32))?,
             None => Signals::default(),
         };

@@ -81,6 +81,8 @@ pub struct Seeding {
     near: Vec<u64>,
     /// The rows with the largest gradients, for where too few differ.
     largest: Top,
+    /// Rows that the first pass saw.
+    rows: Option<u64>,
 }
 
 /// A row that was drawn.
@@ -103,7 +105,8 @@ impl Drawn {
 #[derive(Debug, Clone)]
 pub struct Pass {
     number: usize,
-    most: usize,
+    /// Rows that are drawn in it on average.
+    expected: usize,
     /// D² of all rows, summed.
     sum: Sum,
     drawn: Vec<Drawn>,
@@ -125,7 +128,7 @@ impl Seeding {
     #[must_use]
     pub fn new(n: usize, classes: usize, seed: Seed) -> Self {
         let (drawn, near) = (Vec::new(), Vec::new());
-        Self { n, classes, seed, done: 0, drawn, near, largest: Top::new(n, 1) }
+        Self { n, classes, seed, done: 0, drawn, near, largest: Top::new(n, 1), rows: None }
     }
 
     /// Whether all passes are done.
@@ -152,7 +155,7 @@ impl Seeding {
         let counts = if self.done + 1 == PASSES { self.drawn.len() } else { 0 };
         Pass {
             number: self.done,
-            most: most(self.n),
+            expected: expected(self.n),
             sum: Sum::default(),
             drawn: Vec::new(),
             least: None,
@@ -169,13 +172,22 @@ impl Seeding {
     ///
     /// # Errors
     /// Another pass than the next one; features whose squares leave the range of f32.
-    pub fn next(mut self, pass: Pass) -> Result<Self> {
+    pub fn next(mut self, mut pass: Pass) -> Result<Self> {
         if pass.number != self.done || self.is_done() {
             return Err(Error::input("a pass in another order")
                 .expected(format!("pass {} of {PASSES}", self.done + 1))
                 .got(format!("pass {}", pass.number + 1))
                 .into());
         }
+        if let Some(rows) = self.rows.filter(|&rows| rows != pass.rows) {
+            return Err(Error::input("a pass saw another number of rows")
+                .at(format!("pass {} of {PASSES}", self.done + 1))
+                .expected(format!("{rows}, as the first pass"))
+                .got(pass.rows)
+                .hint("the pool has to be the same in all passes: store it first where it is drawn or grows")
+                .into());
+        }
+        self.rows = Some(pass.rows);
         if pass.magnitude > 0.0 && pass.magnitude < *SAFE.start() {
             return Err(out_of_range(pass.magnitude));
         }
@@ -184,11 +196,10 @@ impl Seeding {
             self.near = pass.near;
             return Ok(self);
         }
-        // Drawn with the chance n · D² / Σ D².
-        let least = pass.sum.value() / self.n.max(1) as f64;
-        let mut drawn = pass.drawn;
+        let least = pass.least_drawn();
+        let (mut drawn, most) = (std::mem::take(&mut pass.drawn), pass.most());
         drawn.sort_unstable_by(Drawn::order);
-        drawn.truncate(pass.most);
+        drawn.truncate(most);
         drawn.retain(|drawn| drawn.ratio > least);
         if self.done == 1 {
             self.largest = pass.largest;
@@ -269,9 +280,7 @@ impl Seeding {
 
     /// What draws of a candidate go by.
     fn id(&self, row: usize) -> u64 {
-        match self.drawn[row].name {
-            Name::Number(id) | Name::Text(id, _) => id,
-        }
+        self.drawn[row].name.id()
     }
 }
 
@@ -340,7 +349,7 @@ impl Pass {
             if near.squared > 0.0 && self.least.is_none_or(|least| ratio >= least) {
                 let (p, x) = (p.row(row).to_vec(), x.row(row).to_vec());
                 self.drawn.push(Drawn { name: name(row), p, x, ratio });
-                if self.drawn.len() >= 2 * self.most {
+                if self.drawn.len() >= 2 * self.most() {
                     self.shrink();
                 }
             }
@@ -368,7 +377,7 @@ impl Pass {
     /// # Errors
     /// Another pass, or features of another width.
     pub fn merge(&mut self, other: Self) -> Result<()> {
-        if (self.number, self.near.len(), self.most) != (other.number, other.near.len(), other.most)
+        if (self.number, self.near.len(), self.expected) != (other.number, other.near.len(), other.expected)
             || (self.width != other.width && self.width > 0 && other.width > 0)
         {
             return Err(Error::input("passes that do not fit together")
@@ -384,10 +393,21 @@ impl Pass {
         self.rows += other.rows;
         self.width = self.width.max(other.width);
         self.drawn.extend(other.drawn);
-        if self.drawn.len() >= 2 * self.most {
+        if self.drawn.len() >= 2 * self.most() {
             self.shrink();
         }
         Ok(())
+    }
+
+    /// As many as can be drawn, but for a chance below any that matters.
+    fn most(&self) -> usize {
+        2 * self.expected + 64
+    }
+
+    /// What D² over the draw of a row has to be above for it to be drawn: with the chance
+    /// `expected` · D² / Σ D². Of some of the rows, at most that of all.
+    fn least_drawn(&self) -> f64 {
+        self.sum.value() / self.expected as f64
     }
 
     /// Rows that were seen.
@@ -399,16 +419,16 @@ impl Pass {
     /// Cuts to the candidates that may still be drawn, best first.
     fn shrink(&mut self) {
         self.drawn.sort_unstable_by(Drawn::order);
-        if self.drawn.len() >= self.most {
-            self.drawn.truncate(self.most);
+        if self.drawn.len() >= self.most() {
+            self.drawn.truncate(self.most());
             self.least = self.drawn.last().map(|drawn| drawn.ratio);
         }
     }
 }
 
-/// As many as can be drawn in a pass, but for a chance below any that matters: n are expected.
-fn most(n: usize) -> usize {
-    2 * n + 64
+/// How many are drawn in a pass on average: n, or so many that four passes hardly draw fewer than n.
+fn expected(n: usize) -> usize {
+    n.max(16)
 }
 
 /// The candidate nearest to a row.

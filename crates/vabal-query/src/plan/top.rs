@@ -19,6 +19,14 @@ pub enum Name {
 }
 
 impl Name {
+    /// What draws and equal scores go by: the number, or the hash of the text.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        match self {
+            Self::Number(id) | Self::Text(id, _) => *id,
+        }
+    }
+
     /// A text.
     #[must_use]
     pub fn text(text: &str) -> Self {

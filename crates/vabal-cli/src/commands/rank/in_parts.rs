@@ -93,7 +93,7 @@ impl InFiles<'_> {
     /// BADGE in passes.
     fn seeding(&self, progress: &mut Progress<'_>) -> Result<Chosen> {
         let text = format!(
-            "more than {WHOLE} rows: candidates are drawn in {PASSES} passes (k-means‖), and BADGE chooses among them"
+            "more than {WHOLE} rows: candidates are drawn and counted in {PASSES} passes (k-means‖), and BADGE chooses among them"
         );
         report(progress, Event::Note(&text))?;
         let mut seeding = Seeding::new(self.args.n, self.classes, self.seed());
@@ -139,7 +139,8 @@ impl InFiles<'_> {
             }
             None => 1,
         };
-        let cut = Centres::of(self.stream.rows, width, self.seed());
+        let (_, all) = self.hold("count", |_| false, false, progress)?;
+        let cut = Centres::of(all.candidates, width, self.seed());
         let text = format!(
             "more than {WHOLE} rows: core-set chooses in {}, and then among what is chosen there; the radius is at \
              most 4 times the best",

@@ -133,9 +133,7 @@ pub fn chosen(
         seed: args.seed,
         classes: (0..classes).map(of_class).collect(),
     };
-    let ids = picks.iter().map(|pick| match pick.name {
-        Name::Number(id) | Name::Text(id, _) => id,
-    });
+    let ids = picks.iter().map(|pick| pick.name.id());
     let scores = picks.iter().map(|pick| pick.score).collect();
     let selection = Selection { ids: ids.collect::<Vec<Id>>(), scores, terms, ..Selection::default() };
     Ok(Chosen { names: names(&picks)?, selection, facts })

@@ -8,16 +8,13 @@ use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use vabal::query::arrays::{Classes, Names, Pool};
-use vabal::query::plan::{Collected, FEW, Name, Plan, Sample, Scored, Top};
+use vabal::query::plan::{Collected, FEW, Name, Plan, Sample, Scored, Top, UNNAMED};
 use vabal::query::progress::report;
 use vabal::query::{Needs, Query, Spec, class_counts, term};
 use vabal::{Event, Id, Label, Progress, Result, STRATEGIES, Seed, Signals};
 
 use crate::commands::rank::pool::group;
 use crate::commands::stream::{Known, Slice, Stream, names};
-
-/// From here on ids are nobody's: of labelled rows that have none.
-const UNNAMED: Id = 1 << 63;
 
 /// Labelled rows in files of their own.
 pub struct Apart {
@@ -115,9 +112,10 @@ impl<'r> Reading<'r> {
         let passes = stream.each(
             "sample",
             |_| true,
-            || Ok((Sample::new(sample, seed), classes, BTreeSet::new())),
-            |(sample, classes, labelled), slice, progress| {
+            || Ok((Sample::new(sample, seed), classes, BTreeSet::new(), 0)),
+            |(sample, classes, labelled, candidates), slice, progress| {
                 let (pool, names) = self.open(slice, progress)?;
+                *candidates += names.len();
                 sample.offer(slice.number, slice.signals(&pool, &names, Needs::IDS, progress)?.ids());
                 *classes = pool.classes().max(*classes);
                 labelled.extend((!pool.labels().is_empty()).then_some(slice.number));
@@ -126,7 +124,9 @@ impl<'r> Reading<'r> {
             progress,
         )?;
         let (mut all, mut count, mut with_labels) = (Sample::new(sample, seed), classes, BTreeSet::new());
-        for (sample, classes, labelled) in passes {
+        let mut candidates = 0;
+        for (sample, classes, labelled, of_thread) in passes {
+            candidates += of_thread;
             all.merge(sample);
             count = count.max(classes);
             with_labels.extend(labelled);
@@ -169,7 +169,7 @@ impl<'r> Reading<'r> {
         }
         let (unlabelled, labelled) = (&open.signals()?, &closed.signals()?);
         let query: Query<'_> = Query { unlabelled, labelled, labels: &labels, classes: count, n, seed };
-        let plan = Plan::make(spec, STRATEGIES, &query, stream.rows, progress)?;
+        let plan = Plan::make(spec, STRATEGIES, &query, candidates, progress)?;
         if !plan.arrays().is_empty() {
             warn_of_few(unlabelled, count, progress)?;
         }

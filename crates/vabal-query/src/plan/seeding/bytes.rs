@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::super::MOST_PICKS;
 use super::super::sum::Sum;
 use super::super::top::{Candidate, Name, Top};
-use super::{Drawn, Pass, Seeding, most};
+use super::{Drawn, PASSES, Pass, Seeding, expected};
 use crate::error::{Error, Result};
 use crate::rng::Seed;
 use crate::term;
@@ -78,6 +78,7 @@ impl Seeding {
             done: self.done,
             near: self.near.clone(),
             largest: listed(&self.largest),
+            rows: self.rows.unwrap_or(0),
             ..Header::of(&self.drawn)
         };
         to_bytes(&header, &self.drawn)
@@ -89,9 +90,13 @@ impl Seeding {
     /// Other bytes, or torn ones.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (header, drawn) = from_bytes(bytes, SEEDING)?;
-        let Header { n, classes, seed, done, near, largest, .. } = header;
-        let (seed, largest) = (Seed::of_bytes(seed), top(n, largest)?);
-        Ok(Self { n, classes, seed, done, drawn, near, largest })
+        let Header { n, classes, seed, done, near, largest, rows, .. } = header;
+        let counted = if done == PASSES { drawn.len() } else { 0 };
+        if done > PASSES || near.len() != counted || drawn.iter().any(|drawn| drawn.p.len() != classes) {
+            return Err(broken(format!("{done} passes, {} counts, {classes} classes", near.len())));
+        }
+        let (seed, largest, rows) = (Seed::of_bytes(seed), top(n, largest)?, (done > 0).then_some(rows));
+        Ok(Self { n, classes, seed, done, drawn, near, largest, rows })
     }
 }
 
@@ -101,6 +106,8 @@ impl Pass {
     /// # Errors
     /// Bytes that cannot be made.
     pub fn to_bytes(mut self) -> Result<Vec<u8>> {
+        let least = self.least_drawn();
+        self.drawn.retain(|drawn| drawn.ratio > least);
         self.shrink();
         self.largest.settle();
         let has_first = self.first.is_some();
@@ -130,7 +137,7 @@ impl Pass {
         let first = if header.has_first { drawn.pop() } else { None };
         Ok(Self {
             number: header.done,
-            most: most(header.n),
+            expected: expected(header.n),
             sum: Sum::of(header.sum),
             drawn,
             least: None,

@@ -169,6 +169,9 @@ fn what_does_not_fit_is_told() {
     assert!(pass.see(&seeding, &narrow, name).unwrap_err().to_string().contains("width of features"));
     let next = seeding.clone().next(pass.clone()).unwrap();
     assert!(next.clone().next(pass.clone()).unwrap_err().to_string().contains("pass 2 of 5"));
+    let mut fewer = next.pass();
+    fewer.see(&next, &signals(&made, &all[1..]), name).unwrap();
+    assert!(next.clone().next(fewer).unwrap_err().to_string().contains("40, as the first pass"));
     assert!(next.select(5, &mut silent()).unwrap_err().to_string().contains("5 passes"));
     let bytes = pass.to_bytes().unwrap();
     for end in 0..bytes.len() {
