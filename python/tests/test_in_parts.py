@@ -73,7 +73,7 @@ def test_what_is_wrong_is_named(strategy: vabal.StrategyName) -> None:
     with pytest.raises(ValueError, match="duplicate id"):
         picked(plan, [whole, whole])
     narrow = whole.slice(400).set_column(1, "features", listed(np.ones((len(whole) - 400, 3), np.float32)))
-    with pytest.raises(ValueError, match="fit together|of different lengths"):
+    with pytest.raises(ValueError, match="of another width|of different lengths"):
         picked(plan, [whole.slice(0, 400), narrow])
     with pytest.warns(UserWarning, match="asked for 800, and there are no more than 640"):
         assert picked(made(strategy, whole, 800), [whole]).num_rows == 640
