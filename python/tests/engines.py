@@ -87,7 +87,7 @@ def check_picks(spark: Any, pool: Pool) -> None:
             if layout == "list" or strategy == "vabal":
                 assert vabal.spark.pick(df, plan).equals(pool.picks[strategy]), (layout, strategy)
     for strategy in IN_PARTS:
-        df, together = spark.read.parquet(str(pool.folder / "float16")), made(strategy, pool.whole)
+        df, together = spark.read.parquet(str(pool.folder / "float16")).coalesce(2), made(strategy, pool.whole)
         assert vabal.spark.pick(df, together).equals(picked_in_parts(together, [pool.whole])), strategy
     df = spark.read.parquet(str(pool.folder / "list"))
     plan = pool.plans["vabal"]
@@ -109,10 +109,10 @@ def check_shortlist(spark: Any, pool: Pool) -> None:
     expected = vabal.shortlist(pool.whole, labelled, n=90, seed=3)
     apart = spark.createDataFrame(labelled)
     for layout in LAYOUTS:
-        df = spark.read.parquet(str(pool.folder / layout))
+        df = spark.read.parquet(str(pool.folder / layout)).coalesce(2)
         binary: Any = None if layout == "list" else layout
         assert vabal.spark.shortlist(df, labelled, n=90, seed=3, binary=binary).equals(expected), layout
-    df = spark.read.parquet(str(pool.folder / "list"))
+    df = spark.read.parquet(str(pool.folder / "list")).coalesce(2)
     assert vabal.spark.shortlist(df, apart, n=90, seed=3).equals(expected)
     assert vabal.spark.shortlist(df, n=90).equals(vabal.shortlist(pool.whole, n=90))
     bare = df.selectExpr("concat('image ', ids) AS `the id`", "probs AS softmax", "labels")
