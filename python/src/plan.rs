@@ -5,7 +5,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use vabal_query::arrays::Names;
-use vabal_query::plan::{self, Candidate, Collected, FEW, Name, RowScore, Sample, Scored};
+use vabal_query::plan::{self, Candidate, Collected, FEW, Name, RowScore, Sample};
 use vabal_query::progress::{report, silent};
 use vabal_query::{
     Error, Event, InParts, Needs, Progress, Query, Result, STRATEGIES, Seed, Signals, class_counts, term,
@@ -165,31 +165,28 @@ impl Plan {
 
     /// Chooses at most `n` rows of a part, or of what was chosen of all parts.
     fn choose(&self, py: Python<'_>, pool: &Bound<'_, Pool>, n: usize) -> PyResult<Answer> {
-        let pool = pool.get();
-        let missing = pool.0.require(self.plan.spec.kind(), self.needs, Needs::IDS);
-        missing.map_err(|complaint| PyTypeError::new_err(complaint.to_string()))?;
-        let mut watch = Watch::new(None);
-        let result = py.detach(|| {
-            with_workers(|| {
-                let mut hear = |event: Event<'_>| watch.hear(event);
-                let (rows, _) = pool.0.signals(self.needs, Needs::IDS, &mut hear)?;
-                self.plan.choose(STRATEGIES, &rows, n, &mut hear)
-            })
-        });
-        let (selection, warnings) = watch.finish(result)?;
-        Answer::new(py, pool, selection, warnings)
+        let choose =
+            |rows: &Signals<'_>, hear: &mut Progress<'_>| self.plan.choose(STRATEGIES, rows, n, hear);
+        let (selection, warnings) = self.over(py, pool.get(), choose)?;
+        Answer::new(py, pool.get(), selection, warnings)
     }
 
     /// The score of each row of the pool without a label, f64.
     fn scores(&self, py: Python<'_>, pool: &Bound<'_, Pool>) -> PyResult<Py<PyBytes>> {
         let score = self.plan.scorer(STRATEGIES).map_err(raise)?;
-        let scored = self.scored(py, &*score, pool.get())?;
+        let (scored, _) = self.over(py, pool.get(), |rows, hear| score.score(rows, hear))?;
         Ok(bytes(py, scored.scores.iter().flat_map(|value| value.to_ne_bytes())))
     }
 }
 
 impl Plan {
-    fn scored(&self, py: Python<'_>, score: &dyn RowScore, pool: &Pool) -> PyResult<Scored> {
+    /// Does `work` with the rows of a pool without a label, and gives back the warnings too.
+    fn over<T: Send>(
+        &self,
+        py: Python<'_>,
+        pool: &Pool,
+        work: impl FnOnce(&Signals<'_>, &mut Progress<'_>) -> Result<T> + Send,
+    ) -> PyResult<(T, Vec<String>)> {
         let missing = pool.0.require(self.plan.spec.kind(), self.needs, Needs::IDS);
         missing.map_err(|complaint| PyTypeError::new_err(complaint.to_string()))?;
         let mut watch = Watch::new(None);
@@ -197,10 +194,10 @@ impl Plan {
             with_workers(|| {
                 let mut hear = |event: Event<'_>| watch.hear(event);
                 let (rows, _) = pool.0.signals(self.needs, Needs::IDS, &mut hear)?;
-                score.score(&rows, &mut hear)
+                work(&rows, &mut hear)
             })
         });
-        Ok(watch.finish(result)?.0)
+        watch.finish(result)
     }
 }
 
@@ -293,7 +290,8 @@ impl Top {
     /// Scores the rows of a pool that have no label, and adds them.
     fn push(&mut self, py: Python<'_>, pool: &Bound<'_, Pool>) -> PyResult<()> {
         let names = names(pool.get())?;
-        let scored = self.plan.get().scored(py, &*self.score, pool.get())?;
+        let score = |rows: &Signals<'_>, hear: &mut Progress<'_>| self.score.score(rows, hear);
+        let (scored, _) = self.plan.get().over(py, pool.get(), score)?;
         py.detach(|| self.top.push(&scored, |row| name(&names, row))).map_err(raise)
     }
 

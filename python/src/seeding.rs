@@ -14,7 +14,7 @@ use crate::threads::with_workers;
 
 /// The candidates so far.
 #[pyclass(module = "vabal._vabal")]
-pub struct Seeding(Option<plan::Seeding>);
+pub struct Seeding(plan::Seeding);
 
 /// What a pass over some rows found.
 #[pyclass(module = "vabal._vabal")]
@@ -23,49 +23,41 @@ pub struct Pass {
     pass: plan::Pass,
 }
 
-impl Seeding {
-    fn get(&self) -> PyResult<&plan::Seeding> {
-        self.0.as_ref().ok_or_else(|| {
-            raise(vabal_query::Error::input("this seeding has failed or ended").hint("begin anew").into())
-        })
-    }
-}
-
 #[pymethods]
 impl Seeding {
     /// Before the first pass.
     #[new]
     fn new(plan: &Plan) -> Self {
-        Self(Some(plan.inner().seeding()))
+        Self(plan.inner().seeding())
     }
 
     /// Reads what `to_bytes` gave.
     #[staticmethod]
     fn from_bytes(bytes: &[u8]) -> PyResult<Self> {
-        Ok(Self(Some(plan::Seeding::from_bytes(bytes).map_err(raise)?)))
+        Ok(Self(plan::Seeding::from_bytes(bytes).map_err(raise)?))
     }
 
     /// What a worker needs.
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        Ok(PyBytes::new(py, &self.get()?.to_bytes().map_err(raise)?))
+        Ok(PyBytes::new(py, &self.0.to_bytes().map_err(raise)?))
     }
 
     /// Whether all passes are done.
     #[getter]
-    fn is_done(&self) -> PyResult<bool> {
-        Ok(self.get()?.is_done())
+    fn is_done(&self) -> bool {
+        self.0.is_done()
     }
 
     /// Goes on to the next pass, after `pass` over all rows.
     fn next(&mut self, py: Python<'_>, pass: &Pass) -> PyResult<()> {
-        let (seeding, pass) = (self.get()?.clone(), pass.pass.clone());
-        self.0 = Some(py.detach(|| seeding.next(pass)).map_err(raise)?);
+        let (seeding, pass) = (self.0.clone(), pass.pass.clone());
+        self.0 = py.detach(|| seeding.next(pass)).map_err(raise)?;
         Ok(())
     }
 
     /// The picks, at most `n`, after the last pass.
     fn finish(&self, py: Python<'_>, n: usize) -> PyResult<Picks> {
-        let seeding = self.get()?.clone();
+        let seeding = self.0.clone();
         let (picks, terms): (Vec<Candidate>, _) =
             py.detach(|| with_workers(|| seeding.select(n, &mut silent()))).map_err(raise)?;
         let term = |(place, &name): (usize, &&'static str)| {
@@ -84,9 +76,9 @@ impl Seeding {
 impl Pass {
     /// Of no rows yet.
     #[new]
-    fn new(seeding: &Seeding) -> PyResult<Self> {
-        let seeding = seeding.get()?.clone();
-        Ok(Self { pass: seeding.pass(), seeding })
+    fn new(seeding: &Seeding) -> Self {
+        let seeding = seeding.0.clone();
+        Self { pass: seeding.pass(), seeding }
     }
 
     /// Looks at the rows of a pool that have no label.

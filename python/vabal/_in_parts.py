@@ -44,7 +44,7 @@ def by_passes(plan: Plan, run: Callable[[bytes], Iterable[Any]], n: int) -> Any:
     return picks(*seeding.finish(n), n)
 
 
-def tag(plan: Plan, batches: Batches, *, columns: Mapping[str, str], binary: Binary | None = None) -> Iterator[Any]:
+def tag(plan: Plan, batches: Batches, *, columns: Mapping[str, str]) -> Iterator[Any]:
     """On a worker: rows without a label, with the part that each is in."""
     pa = _columns.arrow()
     for batch in _columns.batches_of(batches):

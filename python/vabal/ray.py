@@ -91,7 +91,7 @@ def pick(
             sent, pa = plan.to_bytes(), importlib.import_module("pyarrow")
 
             def tag(block: Any) -> Any:
-                rows = _in_parts.tag(Plan.from_bytes(sent), block, columns=found, binary=binary)
+                rows = _in_parts.tag(Plan.from_bytes(sent), block, columns=found)
                 return pa.Table.from_batches(rows, _in_parts.tagged(block.schema, found))
 
             def choose(block: Any) -> Any:

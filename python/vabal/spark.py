@@ -68,7 +68,7 @@ def pick(
         if plan._raw.way == "parts":
             rows = chosen.select(*(_quoted(name) for role, name in found.items() if role != "labels"))
             fields = ", ".join(f"{_quoted(name)} {kinds[name]}" for name in rows.columns)
-            tagged = chosen.mapInArrow(_worker(plan, "tag", **given), f"{fields}, {_in_parts.PART} int")
+            tagged = chosen.mapInArrow(_worker(plan, "tag", columns=found), f"{fields}, {_in_parts.PART} int")
             parts = tagged.repartition(plan._raw.parts, _in_parts.PART)
             return _in_parts.by_parts(
                 plan, parts.mapInArrow(_worker(plan, "choose", **given), fields).toArrow(), found, binary, wanted

@@ -61,6 +61,7 @@ mod tests {
     use ndarray::{Array2, Axis};
     use proptest::prelude::{prop_assert, proptest};
 
+    use super::super::tests::uniform;
     use super::*;
     use crate::progress::silent;
     use crate::strategies::core_set::CoreSet;
@@ -93,13 +94,7 @@ mod tests {
         fn the_radius_is_at_most_four_times_the_best(
             seed in 0_u64..500, rows in 4_usize..12, n in 1_usize..4, parts in 1_usize..4, labelled in 0_usize..2,
         ) {
-            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-            let x = Array2::from_shape_simple_fn((rows, 2), || {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                (state >> 40) as f32
-            });
+            let x = Array2::from_shape_simple_fn((rows, 2), uniform(seed));
             let select = |of: &[usize]| {
                 let signals = |rows: &[usize]| {
                     let signals = Signals::new(rows.iter().map(|&row| row as Id).collect());

@@ -276,10 +276,8 @@ impl Plan {
     /// Another file, a torn one, or one of a later version.
     pub fn from_bytes(bytes: &[u8], place: &str) -> Result<Self> {
         let foreign = |got: String| Error::from(unreadable(place, got));
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| foreign(error.to_string()))?;
-        let json = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KIND));
-        let json = json.ok_or_else(|| foreign("a file of another kind".into()))?;
-        let version = serde_json::from_str::<Value>(json).ok().and_then(|v| v["version"].as_u64());
+        let json = header(bytes, KIND).map_err(foreign)?;
+        let version = serde_json::from_str::<Value>(&json).ok().and_then(|v| v["version"].as_u64());
         if version != Some(u64::from(VERSION)) {
             let got = version.map_or("a file without a version".into(), |v| format!("version {v}"));
             let expected = format!("version {VERSION}");
@@ -288,7 +286,7 @@ impl Plan {
                 .hint("make the plan with this vabal")
                 .into());
         }
-        let header: Header = serde_json::from_str(json).map_err(|error| foreign(error.to_string()))?;
+        let header: Header = serde_json::from_str(&json).map_err(|error| foreign(error.to_string()))?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|error| foreign(error.to_string()))?;
         let mut arrays = Arrays::new();
         for (name, tensor) in tensors.tensors() {
@@ -315,6 +313,13 @@ impl Plan {
         let spec = Spec::of(kind, settings);
         Ok(Self { spec, n, labelled, sampled, seed: Seed::of_bytes(seed), arrays })
     }
+}
+
+/// What the metadata of a safetensors file say under `kind`, or what is wrong with it.
+fn header(bytes: &[u8], kind: &str) -> std::result::Result<String, String> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
+    let json = metadata.metadata().as_ref().and_then(|metadata| metadata.get(kind));
+    json.cloned().ok_or_else(|| "a file of another kind".to_owned())
 }
 
 /// A score that looks at no array of other classes.

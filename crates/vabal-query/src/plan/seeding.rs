@@ -433,9 +433,9 @@ fn expected(n: usize) -> usize {
 
 /// The candidate nearest to a row.
 struct Near {
-    /// Its place; 0 where there is none yet.
+    /// Its place among the candidates; 0 in the first pass, which has no candidates.
     place: usize,
-    /// D²; ‖g‖² where there is none yet.
+    /// D²; ‖g‖² in the first pass.
     squared: f64,
     /// ŷ of the row.
     predicted: u32,

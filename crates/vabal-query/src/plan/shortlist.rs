@@ -313,10 +313,8 @@ impl Shortlist {
     /// Other bytes, or those of another version.
     pub fn from_bytes(bytes: &[u8], place: &str) -> Result<Self> {
         let foreign = |got: String| Error::from(unreadable(place, got));
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| foreign(error.to_string()))?;
-        let json = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KIND));
-        let json = json.ok_or_else(|| foreign("a file of another kind".into()))?;
-        let header: Header = serde_json::from_str(json).map_err(|error| foreign(error.to_string()))?;
+        let json = super::header(bytes, KIND).map_err(foreign)?;
+        let header: Header = serde_json::from_str(&json).map_err(|error| foreign(error.to_string()))?;
         let Header { version, size, classes, seed } = header;
         if version != VERSION {
             let what = unreadable(place, format!("version {version}"));

@@ -8,7 +8,18 @@ use crate::progress::silent;
 use crate::query::Scored;
 use crate::{Column, Id, Label, STRATEGIES, Selection, Signals};
 
-/// A pool with a few labels, from a generator that needs no crate.
+/// Numbers from 0 to 1, by xorshift.
+pub(super) fn uniform(seed: u64) -> impl FnMut() -> f32 {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1_u32 << 24) as f32
+    }
+}
+
+/// A pool with a few labels.
 struct Made {
     ids: Vec<Id>,
     features: Array2<f32>,
@@ -20,13 +31,7 @@ struct Made {
 }
 
 fn made(seed: u64, rows: usize, labelled: usize, width: usize, classes: usize) -> Made {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut draw = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1_u32 << 24) as f32
-    };
+    let mut draw = uniform(seed);
     let all = rows + labelled;
     let mut p = Array2::from_shape_fn((all, classes), |(row, class)| {
         draw() + 0.01 + f32::from(u8::from(class == row % classes))

@@ -7,14 +7,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
-use vabal::query::arrays::Classes;
-use vabal::query::plan::{Candidate, Centres, Collected, LONGEST, MOST_PICKS, Name, PASSES, Seeding};
+use vabal::query::arrays::{Classes, Pool};
+use vabal::query::plan::{Candidate, Centres, Collected, LONGEST, Name, PASSES, Seeding};
 use vabal::query::progress::report;
 use vabal::query::{InParts, Query, Strategy, class_counts};
 use vabal::{Event, Id, Label, Progress, Result, STRATEGIES, Seed, Selection, Signals, config};
 
-use super::streamed::{chosen, warn_of_less};
-use super::{Chosen, Rank, nothing, pool};
+use super::streamed::{Counted, chosen, open, warn_of_less};
+use super::{Chosen, Rank, nothing};
 use crate::commands::scale::passes::{Reading, count};
 use crate::commands::stream::Stream;
 use crate::output::several;
@@ -29,16 +29,9 @@ const WHOLE: usize = LONGEST;
 pub fn choose(args: &Rank, progress: &mut Progress<'_>) -> Result<Option<Chosen>> {
     let strategy = STRATEGIES.build(&config::strategy(&args.strategy, &args.set)?)?;
     let Some(way) = strategy.in_parts() else { return Ok(None) };
-    let Some(parts) = pool::parts(&args.unlabelled)? else { return Ok(None) };
-    let (needs, of_labelled) = (strategy.needs(), strategy.needs_of_labelled());
-    let stream = Stream::new(parts, needs).of_widths(args.classes, None);
-    if stream.rows <= WHOLE || args.n > MOST_PICKS {
+    let Some((stream, mut reading, classes)) = open(args, &*strategy, WHOLE, progress)? else {
         return Ok(None);
-    }
-    let classes = args.classes.map_or(Classes::Guess, Classes::Count);
-    let mut reading = Reading { numbered: true, ..Reading::new(&args.strategy, needs, of_labelled, classes) };
-    // What is wrong or missing there is told by who looks at the whole.
-    let Ok(classes) = reading.labelled(&stream, &args.labelled, progress) else { return Ok(None) };
+    };
     if way == InParts::Seeding {
         reading.classes = Classes::Count(classes);
     }
@@ -69,6 +62,11 @@ struct Counts {
 }
 
 impl Counts {
+    fn add(&mut self, pool: &Pool, names: &[Name]) {
+        self.candidates += names.len();
+        pool.labels().iter().for_each(|&label| count(&mut self.labelled, label as usize));
+    }
+
     fn merge(&mut self, other: &Self) {
         self.candidates += other.candidates;
         self.labelled.resize(self.labelled.len().max(other.labelled.len()), 0);
@@ -106,8 +104,7 @@ impl InFiles<'_> {
                 || Ok((seeding.pass(), Counts::default())),
                 |(pass, counts), slice, progress| {
                     let (pool, names) = self.reading.open(slice, progress)?;
-                    counts.candidates += names.len();
-                    pool.labels().iter().for_each(|&label| count(&mut counts.labelled, label as usize));
+                    counts.add(&pool, &names);
                     if names.is_empty() {
                         return Ok(());
                     }
@@ -139,20 +136,20 @@ impl InFiles<'_> {
             }
             None => 1,
         };
-        let (_, all) = self.hold("count", |_| false, false, progress)?;
-        let cut = Centres::of(all.candidates, width, self.seed());
+        let counts = self.count(progress)?;
+        self.check(&counts, progress)?;
+        let cut = Centres::of(counts.candidates, width, self.seed());
         let text = format!(
             "more than {WHOLE} rows: core-set chooses in {}, and then among what is chosen there; the radius is at \
              most 4 times the best",
             several(cut.parts, "part")
         );
         report(progress, Event::Note(&text))?;
-        let (mut union, mut names, mut counts) = (Collected::default(), HashMap::new(), Counts::default());
+        let (mut union, mut names) = (Collected::default(), HashMap::new());
         let mut labelled: Option<(Signals<'static>, Vec<Label>)> = None;
         for part in 0..cut.parts {
             let phase = format!("part {} of {}", part + 1, cut.parts);
-            let (held, of_pass) = self.hold(&phase, |id| cut.part_of(id) == part, part == 0, progress)?;
-            counts = of_pass;
+            let held = self.hold(&phase, |id| cut.part_of(id) == part, part == 0, progress)?;
             let (closed, labels) = match labelled.take() {
                 Some(labelled) => labelled,
                 None => (held.labelled.signals()?, held.labels),
@@ -168,7 +165,6 @@ impl InFiles<'_> {
             }
             labelled = Some((closed, labels));
         }
-        self.check(&counts, progress)?;
         let (closed, labels) = labelled.unwrap_or_default();
         let union = union.signals()?;
         let selection = self.select(strategy, (&union, &closed, &labels), progress)?;
@@ -193,6 +189,24 @@ impl InFiles<'_> {
         strategy.select(&query, progress)
     }
 
+    /// Counts the rows, without their arrays.
+    fn count(&self, progress: &mut Progress<'_>) -> Result<Counts> {
+        let found = self.stream.each(
+            "count",
+            |_| true,
+            || Ok(Counts::default()),
+            |counts, slice, progress| {
+                let (pool, names) = self.reading.open(slice, progress)?;
+                counts.add(&pool, &names);
+                Ok(())
+            },
+            progress,
+        )?;
+        let mut all = Counts::default();
+        found.iter().for_each(|counts| all.merge(counts));
+        Ok(all)
+    }
+
     /// Reads the rows whose ids are `wanted`, and what is labelled where that is asked for.
     fn hold(
         &self,
@@ -200,16 +214,14 @@ impl InFiles<'_> {
         wanted: impl Fn(Id) -> bool + Sync,
         with_labelled: bool,
         progress: &mut Progress<'_>,
-    ) -> Result<(Held, Counts)> {
+    ) -> Result<Held> {
         let Reading { needs, of_labelled, .. } = self.reading;
         let found = self.stream.each(
             phase,
             |_| true,
-            || Ok((Vec::new(), Counts::default())),
-            |(found, counts), slice, progress| {
+            || Ok(Vec::new()),
+            |found, slice, progress| {
                 let (pool, names) = self.reading.open(slice, progress)?;
-                counts.candidates += names.len();
-                pool.labels().iter().for_each(|&label| count(&mut counts.labelled, label as usize));
                 let rows = slice.signals(&pool, &names, needs, progress)?;
                 let mine: Vec<usize> = (0..rows.len()).filter(|&row| wanted(rows.ids()[row])).collect();
                 let mut held = Held::default();
@@ -232,11 +244,7 @@ impl InFiles<'_> {
             },
             progress,
         )?;
-        let (mut slices, mut counts) = (Vec::new(), Counts::default());
-        for (found, of_thread) in found {
-            slices.extend(found);
-            counts.merge(&of_thread);
-        }
+        let mut slices: Vec<_> = found.into_iter().flatten().collect();
         slices.sort_unstable_by_key(|(number, ..)| *number);
         // Slices are let go one by one, while what they hold is put together.
         let count = slices.iter().map(|(_, rows, ..)| rows.len()).sum();
@@ -252,7 +260,7 @@ impl InFiles<'_> {
             held.labelled.add(&labelled, &all(&labelled))?;
             held.labels.extend(labels);
         }
-        Ok((held, counts))
+        Ok(held)
     }
 
     fn check(&self, counts: &Counts, progress: &mut Progress<'_>) -> Result<()> {
@@ -262,12 +270,12 @@ impl InFiles<'_> {
         warn_of_less(self.args.n, counts.candidates, progress)
     }
 
-    fn facts(&self, counts: Counts) -> super::streamed::Counted {
+    fn facts(&self, counts: Counts) -> Counted {
         let labelled = match &self.reading.apart {
             Some(apart) => class_counts(&apart.labels, self.classes),
             None => counts.labelled,
         };
         let (candidates, classes) = (counts.candidates, self.classes.max(labelled.len()));
-        super::streamed::Counted { candidates, labelled, predicted: Vec::new(), classes }
+        Counted { candidates, labelled, predicted: Vec::new(), classes }
     }
 }

@@ -9,7 +9,7 @@ use vabal::query::arrays::{Classes, Names};
 use vabal::query::plan::{Candidate, MOST_PICKS, Name, Plan, SAMPLE};
 use vabal::query::progress::report;
 use vabal::query::summary::Class;
-use vabal::query::{Column, Query, class_counts, term};
+use vabal::query::{Column, Query, Strategy, class_counts, term};
 use vabal::{Error, Event, Id, Progress, Result, STRATEGIES, Seed, Selection, Signals, config};
 
 use super::{Chosen, Facts, Rank, nothing, pool};
@@ -29,16 +29,9 @@ pub fn choose(args: &Rank, progress: &mut Progress<'_>) -> Result<Option<Chosen>
     let (Some(by_row), None, None) = (strategy.by_row(), &args.model, &args.model_out) else {
         return Ok(None);
     };
-    let Some(parts) = pool::parts(&args.unlabelled)? else { return Ok(None) };
-    let (needs, of_labelled) = (strategy.needs(), strategy.needs_of_labelled());
-    let stream = Stream::new(parts, needs).of_widths(args.classes, None);
-    if stream.rows <= WHOLE || args.n > MOST_PICKS {
+    let Some((stream, mut reading, classes)) = open(args, &*strategy, WHOLE, progress)? else {
         return Ok(None);
-    }
-    let classes = args.classes.map_or(Classes::Guess, Classes::Count);
-    let mut reading = Reading { numbered: true, ..Reading::new(&args.strategy, needs, of_labelled, classes) };
-    // What is wrong or missing there is told by who looks at the whole.
-    let Ok(classes) = reading.labelled(&stream, &args.labelled, progress) else { return Ok(None) };
+    };
     let seed = Seed::new(args.seed);
     let mut run = || {
         let plan = if by_row.fits() {
@@ -70,6 +63,30 @@ pub fn choose(args: &Rank, progress: &mut Progress<'_>) -> Result<Option<Chosen>
     let picks = top.finish(args.n, &plan.labelled)?;
     let classes = plan.labelled.len().max(classes);
     chosen(args, picks, &terms, Counted { candidates, labelled, predicted, classes }).map(Some)
+}
+
+/// The slices of a pool of more than `whole` rows, how they are read, and as how many classes the
+/// first of them and what is labelled have; `None` where the pool has to be looked at as a whole.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn open<'a>(
+    args: &'a Rank,
+    strategy: &dyn Strategy,
+    whole: usize,
+    progress: &mut Progress<'_>,
+) -> Result<Option<(Stream, Reading<'a>, usize)>> {
+    let Some(parts) = pool::parts(&args.unlabelled)? else { return Ok(None) };
+    let (needs, of_labelled) = (strategy.needs(), strategy.needs_of_labelled());
+    let stream = Stream::new(parts, needs).of_widths(args.classes, None);
+    if stream.rows <= whole || args.n > MOST_PICKS {
+        return Ok(None);
+    }
+    let classes = args.classes.map_or(Classes::Guess, Classes::Count);
+    let mut reading = Reading { numbered: true, ..Reading::new(&args.strategy, needs, of_labelled, classes) };
+    // What is wrong or missing there is told by who looks at the whole.
+    let Ok(classes) = reading.labelled(&stream, &args.labelled, progress) else { return Ok(None) };
+    Ok(Some((stream, reading, classes)))
 }
 
 /// Says that there are fewer rows than were asked for, where it is so.

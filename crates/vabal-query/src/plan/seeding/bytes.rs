@@ -101,7 +101,7 @@ impl Seeding {
 }
 
 impl Pass {
-    /// All of it as bytes, for whoever merges.
+    /// All of it as bytes, for the driver.
     ///
     /// # Errors
     /// Bytes that cannot be made.
@@ -202,10 +202,8 @@ fn to_bytes(header: &Header, drawn: &[Drawn]) -> Result<Vec<u8>> {
 }
 
 fn from_bytes(bytes: &[u8], kind: &str) -> Result<(Header, Vec<Drawn>)> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-    let json = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KIND));
-    let mut header: Header =
-        serde_json::from_str(json.ok_or_else(|| broken("no header"))?).map_err(broken)?;
+    let json = super::super::header(bytes, KIND).map_err(broken)?;
+    let mut header: Header = serde_json::from_str(&json).map_err(broken)?;
     let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
     let rows = |name: &str| {
         let tensor = tensors.tensor(name).map_err(broken)?;

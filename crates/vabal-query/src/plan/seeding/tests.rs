@@ -3,19 +3,14 @@
 use ndarray::{Array2, Axis};
 use proptest::prelude::{prop, prop_assert_eq, proptest};
 
+use super::super::tests::uniform;
 use super::*;
 use crate::progress::silent;
 use crate::{Id, Strategy};
 
 /// Clusters of these sizes, far apart, of a class each; ids in no order.
 fn clusters(seed: u64, sizes: &[usize], width: usize) -> (Vec<Id>, Array2<f32>, Array2<f32>, Vec<usize>) {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut draw = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1_u32 << 24) as f32
-    };
+    let mut draw = uniform(seed);
     let of: Vec<usize> = sizes.iter().enumerate().flat_map(|(n, &size)| vec![n; size]).collect();
     let mut p = Array2::from_shape_fn((of.len(), sizes.len()), |(row, class)| {
         0.1 + draw() * 0.05 + f32::from(u8::from(of[row] == class)) * 0.3

@@ -15,9 +15,9 @@ use crate::{Query, Signals};
 /// d_n and π_n as the score takes them, [2, C].
 const TERMS: &str = "class.terms";
 
-/// These settings for a sample of `sampled` of a pool's `rows`: with as many steps as all of these
-/// rows take, up to [`SAMPLE`]. What a VAE learns goes by its steps, not by how often it sees a
-/// row.
+/// These settings for a sample of `sampled` of a pool's `rows`: with as many steps as training on
+/// `rows` rows takes, or on [`SAMPLE`] where there are more. How much a VAE learns depends on the
+/// number of steps, not on the number of epochs.
 pub(in crate::strategies) fn of_sample(settings: &Settings, sampled: usize, rows: usize) -> Settings {
     let mut settings = settings.clone();
     if sampled < rows {
