@@ -21,6 +21,14 @@ use crate::progress::Progress;
 /// Rows that go through the decoder together: as many as stay in the second-level cache.
 const TILE: usize = 256;
 
+/// `error`, or the largest f32 where it is beyond f32. An image far from all that the VAE was fitted
+/// to can have a σ of e⁴⁰ and more; it is the least likely of all, which is no reason to score no
+/// image.
+fn finite(error: f64) -> f64 {
+    // Of a NaN and a number, `min` is the number.
+    error.min(f64::from(f32::MAX))
+}
+
 /// The score of one image and what it is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Scored {
@@ -59,7 +67,7 @@ pub(super) fn drawn(
         }
         let target = decoder.target(encoded, row);
         let of = |error: f32| {
-            let loss = f64::from(error) / target.inputs + target.offset;
+            let loss = finite(error.into()) / target.inputs + target.offset;
             match likelihood {
                 Likelihood::Exp => (-loss).exp(),
                 Likelihood::Inverse => 1.0 / loss,
@@ -95,13 +103,13 @@ pub(super) fn log_likelihoods<R: Send>(
 ) -> Result<Vec<R>> {
     let frozen = &decoder.frozen;
     let (classes, draws) = (frozen.architecture.classes, frozen.draws());
-    let halved = -0.5 / variance.max(f64::MIN_POSITIVE);
+    let halved = -0.5 / variance.max(f64::from(f32::MIN_POSITIVE));
     let of = |work: &mut Workspace, row, encoded: &Encoded, at: usize, z: &mut Array2<f32>| {
         let target = decoder.target(encoded, at);
         let mut logs = Array2::zeros((classes, draws));
         let mut draw = vec![0; classes];
         decoder.every_class(z, &target, work, |n, error| {
-            logs[[n, draw[n]]] = halved * f64::from(error);
+            logs[[n, draw[n]]] = halved * finite(error.into());
             draw[n] += 1;
         });
         let mut of_classes: Array1<f64> = logs.rows().into_iter().map(log_mean_exp).collect();
@@ -204,7 +212,7 @@ impl Decoder {
         let square = |values: &Array2<f32>| values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
         let inputs = rest.len() as f64;
         Target {
-            offset: (square(&rest) - square(&v)).max(0.0) / inputs + encoded.kl[row],
+            offset: (square(&rest) - square(&v)).max(0.0) / inputs + finite(encoded.kl[row]),
             v: v.into_raw_vec_and_offset().0,
             inputs,
         }

@@ -76,6 +76,63 @@ fn the_same_seed_gives_the_same_picks_bit_for_bit_with_any_threads_and_any_order
 }
 
 #[test]
+fn an_image_far_from_all_that_the_vae_was_fitted_to_is_the_least_likely_and_fails_nothing() {
+    let (near, _) = planted(&[30, 20], 0);
+    let (labelled, labels) = planted(&[5, 5], 100);
+    // The pool with row 3 further and further away, up to where f32 ends.
+    let far: Vec<Signals<'_>> = [1e3, 1e6, 1e12, 1e20, 1e36]
+        .into_iter()
+        .map(|scale| {
+            let stages = near.stages().unwrap().into_iter().map(|stage| {
+                let mut stage = stage.to_owned();
+                stage.row_mut(3).mapv_inplace(|v| v * scale);
+                stage
+            });
+            Signals::new(near.ids().to_vec())
+                .with_probabilities(near.probabilities().unwrap().to_owned())
+                .and_then(|signals| signals.with_stages(stages.collect()))
+                .unwrap()
+        })
+        .collect();
+    for preset in [Preset::Paper, Preset::Official, Preset::Cross] {
+        for likelihood in [Likelihood::Exp, Likelihood::Inverse, Likelihood::Energy] {
+            for class_sum in [ClassSum::Predicted, ClassSum::All] {
+                let settings =
+                    Settings { epochs: 3, minimum_steps: 0, batch: 16, draws: 7, ..Settings::preset(preset) };
+                let settings = Settings { likelihood, class_sum, ..settings };
+                let model = Model::fit(&settings, &near, 2, Seed::new(1), &mut silent()).unwrap();
+                for far in &far {
+                    let case = format!("{preset:?} {likelihood:?} {class_sum:?}");
+                    let query = query(far, &labelled, &labels, 2, 50);
+                    let selection =
+                        model.select(&query, &mut silent()).unwrap_or_else(|e| panic!("{case}: {e}"));
+                    assert!(
+                        selection.terms.iter().all(|column| column.values.iter().all(|v| v.is_finite())),
+                        "{case}"
+                    );
+                    let mut logs = model
+                        .log_likelihoods(
+                            &model.decoder(query.seed),
+                            far,
+                            |_, row| row.to_owned(),
+                            &mut silent(),
+                        )
+                        .unwrap();
+                    let of_far = logs.swap_remove(3);
+                    assert!(of_far.iter().all(|log| log.is_finite()), "{case}: {of_far}");
+                    // A sigmoid between features and VAE holds every image near.
+                    if settings.adapter == Adapter::Relu {
+                        let expected = if likelihood == Likelihood::Energy { 49 } else { 0 };
+                        assert_eq!(selection.ids.iter().position(|&id| id == 3), Some(expected), "{case}");
+                        assert!(logs.iter().flatten().all(|&log| log > of_far[0]), "{case}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn constant_features_are_said_to_be() {
     let select = |n: usize| {
         let unlabelled = Signals::new((0..n as Id).collect())
