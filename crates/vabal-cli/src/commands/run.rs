@@ -15,10 +15,12 @@ use crate::{data_dir, interrupt};
 /// Run an experiment: strategies × seeds × rounds
 ///
 /// Everything goes into one folder. Stopped or killed, the same command goes on from the last
-/// finished step and ends with the same picks and metrics.
+/// finished step and ends with the same picks and metrics. More seeds and strategies may join a
+/// folder later.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal run experiments/cifar10-plus-1.toml\n  \
     vabal run experiments/neu.toml --set data.path=NEU-CLS-64 --set 'seeds=[1]'\n  \
+    vabal run experiments/neu.toml --set data.path=NEU-CLS-64 --set 'seeds=[1,2,3]'\n  \
     vabal run experiments/cifar10-plus-1.toml --print-config")]
 pub struct Run {
     /// The configuration, TOML; what it leaves out is the preset's

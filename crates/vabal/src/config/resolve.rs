@@ -74,7 +74,8 @@ impl Config {
     }
 
     /// The first key, in alphabetical order, whose value in `stored` (a resolved configuration as
-    /// TOML) is not this one's: (key, stored value, this value), absent ones as "nothing".
+    /// TOML) is not this one's: (key, stored value, this value), absent ones as "nothing". Seeds and
+    /// strategies that this one adds, with their settings, are no difference.
     ///
     /// # Errors
     /// `stored` is not TOML.
@@ -85,7 +86,27 @@ impl Config {
         if let Some(Value::Table(classifier)) = stored.get_mut("classifier") {
             classifier.entry("kind").or_insert_with(|| Value::String("network".into()));
         }
-        Ok(difference(&Value::Table(stored), &Value::Table(table_of(self)?), ""))
+        let ours = table_of(self)?;
+        add(&mut stored, &ours);
+        Ok(difference(&Value::Table(stored), &Value::Table(ours), ""))
+    }
+}
+
+/// Adds to `stored` the seeds, the strategies and the settings of strategies that only `ours` has.
+fn add(stored: &mut Table, ours: &Table) {
+    for key in ["seeds", "strategies"] {
+        if let (Some(Value::Array(stored)), Some(Value::Array(ours))) = (stored.get_mut(key), ours.get(key))
+            && stored.iter().all(|value| ours.contains(value))
+        {
+            stored.clone_from(ours);
+        }
+    }
+    let Some(Value::Table(ours)) = ours.get("strategy") else { return };
+    let all = stored.entry("strategy").or_insert_with(|| Value::Table(Table::new()));
+    if let Value::Table(all) = all {
+        for (name, settings) in ours {
+            all.entry(name).or_insert_with(|| settings.clone());
+        }
     }
 }
 

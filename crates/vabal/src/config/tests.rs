@@ -207,8 +207,25 @@ fn the_first_difference_names_key_and_both_values() {
     let other = parse("", &["classifier.epochs=7"]).unwrap().to_toml().unwrap();
     let (key, stored, ours) = config.first_difference(&other).unwrap().unwrap();
     assert_eq!((key.as_str(), stored.as_str(), ours.as_str()), ("classifier.epochs", "7", "200"));
-    let fewer = parse("", &["strategies=[random]"]).unwrap().to_toml().unwrap();
-    assert!(config.first_difference(&fewer).unwrap().is_some());
+}
+
+#[test]
+fn seeds_and_strategies_may_be_added_and_not_taken_away() {
+    let of = |sets: &[&str]| parse("", sets).unwrap();
+    let stored = of(&["seeds=[2]", "strategies=[random]"]).to_toml().unwrap();
+    let difference = |sets: &[&str]| of(sets).first_difference(&stored).unwrap();
+    assert_eq!(difference(&["seeds=[1,2]", "strategies=[vabal,random,bald]"]), None);
+    assert_eq!(
+        difference(&["seeds=[2]", "strategies=[random,b]", "strategy.b={kind=\"bald\",draws=3}"]),
+        None
+    );
+    let key = |sets: &[&str]| difference(sets).unwrap().0;
+    assert_eq!(key(&["seeds=[1,3]", "strategies=[random]"]), "seeds");
+    assert_eq!(key(&["seeds=[2]", "strategies=[vabal]"]), "strategies");
+    assert_eq!(key(&["seeds=[1,2]", "strategies=[random]", "rounds.count=3"]), "rounds.count");
+    let bald = of(&["seeds=[2]", "strategies=[bald]"]).to_toml().unwrap();
+    let draws = of(&["seeds=[2]", "strategies=[bald,random]", "strategy.bald.draws=3"]);
+    assert_eq!(draws.first_difference(&bald).unwrap().unwrap().0, "strategy.bald.draws");
 }
 
 #[test]

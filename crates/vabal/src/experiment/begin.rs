@@ -48,7 +48,7 @@ pub(super) fn describe<T: Items>(
     device: Device,
 ) -> Result<Summary> {
     let fingerprint = fingerprint(data);
-    if let (Some(summary), Some(stored)) = (store.summary()?, store.value("data_sha256")?) {
+    if let (Some(mut summary), Some(stored)) = (store.summary()?, store.value("data_sha256")?) {
         if stored != fingerprint {
             return Err(Error::input("the data set has changed since this run started")
                 .at(&data.name)
@@ -56,6 +56,12 @@ pub(super) fn describe<T: Items>(
                 .got(format!("SHA-256 {fingerprint}"))
                 .hint("bring the old data back, or choose another --out")
                 .into());
+        }
+        // Seeds and strategies may have been added.
+        let config = config.to_toml()?;
+        if summary.config != config {
+            summary.config = config;
+            store.put_values(&[("summary", to_json(&summary)?)])?;
         }
         return Ok(summary);
     }

@@ -4,6 +4,7 @@
 //! store has happened, whole, and nothing else has. Never here: what a step is, what is worth
 //! storing.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -61,7 +62,8 @@ impl Store {
     ///
     /// # Errors
     /// A folder that cannot be written, that another process is using, or that belongs to another
-    /// configuration; a store that is damaged or of a newer version.
+    /// configuration; a store that is damaged or of a newer version. Seeds and strategies that
+    /// `config` adds to those of the folder join it.
     pub fn open(folder: &Path, config: &Config) -> Result<Self> {
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let lock = lock(folder)?;
@@ -69,10 +71,8 @@ impl Store {
         let fail = crate::sqlite::failed(path.clone());
         let mut connection = Connection::open(&path).map_err(&fail)?;
         let made = KIND.version_of(&connection, &path)?.is_some();
-        if made && !has_begun(&connection).map_err(&fail)? {
-            // Its data could not be used, and nothing was done: a fixed configuration goes on here.
-            files::write(&folder.join(CONFIG), config.to_toml()?.as_bytes())?;
-        } else {
+        // Where its data could not be used, nothing was done: a fixed configuration goes on here.
+        if !made || has_begun(&connection).map_err(&fail)? {
             check_config(folder, config)?;
         }
         Kind::make_durable(&connection).map_err(&fail)?;
@@ -82,7 +82,25 @@ impl Store {
             transaction.commit().map_err(&fail)?;
         }
         connection.execute_batch(include_str!("asked.sql")).map_err(&fail)?;
-        Ok(Self { connection, path, has_asked: true, _lock: Some(lock) })
+        let mut store = Self { connection, path, has_asked: true, _lock: Some(lock) };
+        store.reopen(config)?;
+        // Last: a process killed before it finds what it found, and does the same again.
+        files::write(&folder.join(CONFIG), config.to_toml()?.as_bytes())?;
+        Ok(store)
+    }
+
+    /// Marks a finished experiment as not finished where `config` has runs that it has not.
+    fn reopen(&mut self, config: &Config) -> Result<()> {
+        let begun: HashSet<(String, u64)> =
+            self.runs()?.into_iter().map(|run| (run.record.strategy, run.record.seed)).collect();
+        let mut all = config
+            .seeds
+            .iter()
+            .flat_map(|&seed| config.strategies.iter().map(move |strategy| (strategy.clone(), seed)));
+        if all.all(|run| begun.contains(&run)) {
+            return Ok(());
+        }
+        self.step(|sql| sql.execute("DELETE FROM experiment WHERE key = 'finished'", []).map(|_| ()))
     }
 
     /// Opens the store of `folder` for reading only.
@@ -435,14 +453,12 @@ pub(super) fn not_begun(folder: &Path) -> Error {
         .into()
 }
 
-/// Keeps the resolved configuration as `config.toml`; an error where another one is there.
+/// An error where `folder` has a `config.toml` that is another configuration.
 fn check_config(folder: &Path, config: &Config) -> Result<()> {
     let path = folder.join(CONFIG);
     let stored = match fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return files::write(&path, config.to_toml()?.as_bytes());
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Error::io("read", &path)(error)),
     };
     let difference = config.first_difference(&stored).map_err(|error| match error {
@@ -458,7 +474,7 @@ fn check_config(folder: &Path, config: &Config) -> Result<()> {
             .at(format!("{key}, in {}", path.display()))
             .expected(stored)
             .got(ours)
-            .hint("choose another folder with --out, or go back to the configuration it began with")
+            .hint("choose another folder with --out, or go back to its configuration; only seeds and strategies may be added")
             .into()),
     }
 }

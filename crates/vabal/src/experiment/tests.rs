@@ -202,6 +202,40 @@ fn a_finished_experiment_is_not_run_again() {
 }
 
 #[test]
+fn seeds_and_strategies_join_a_finished_experiment_and_one_that_was_stopped() {
+    let sorted = |folder: &Path| {
+        let mut runs = results(folder);
+        runs.sort_by(|a, b| (a.seed, &a.strategy).cmp(&(b.seed, &b.strategy)));
+        runs
+    };
+    let whole = tempfile::tempdir().unwrap();
+    run_with(&config(&[]), whole.path(), &data(), &Digesting::default(), &mut go_on).unwrap();
+    for stop_after in [1, 4, usize::MAX] {
+        let (folder, learner) = (tempfile::tempdir().unwrap(), Digesting::default());
+        let begin = config(&["seeds=[2]", "strategies=[margin,random]"]);
+        let mut rounds = 0;
+        let mut stop = |event: Event<'_>| {
+            rounds += usize::from(matches!(event, Event::Round { .. }));
+            if rounds >= stop_after { Flow::Stop } else { Flow::Continue }
+        };
+        let begun = run_with(&begin, folder.path(), &data(), &learner, &mut stop);
+        assert_eq!(begun.is_ok(), stop_after == usize::MAX);
+        let trained = learner.trained.load(Ordering::SeqCst);
+        let grown = run_with(&config(&[]), folder.path(), &data(), &learner, &mut go_on).unwrap();
+        assert!(!grown.already);
+        assert_eq!(grown.summary.config, config(&[]).to_toml().unwrap());
+        assert_eq!(sorted(folder.path()), sorted(whole.path()), "stopped after {stop_after} rounds");
+        if stop_after == usize::MAX {
+            // Of two seeds each the first round, once, and two more rounds of three strategies.
+            assert_eq!((trained, learner.trained.load(Ordering::SeqCst)), (5, 14));
+        }
+        assert!(run_with(&config(&[]), folder.path(), &data(), &learner, &mut go_on).unwrap().already);
+        let fewer = run_with(&begin, folder.path(), &data(), &learner, &mut go_on).unwrap_err().to_string();
+        assert!(fewer.contains("where: seeds") && fewer.contains("may be added"), "{fewer}");
+    }
+}
+
+#[test]
 fn the_share_done_grows_from_0_to_1() {
     let folder = tempfile::tempdir().unwrap();
     let mut last = 0.0;
