@@ -49,7 +49,7 @@ use store::Store;
 pub fn read(folder: &Path) -> Result<(Summary, Vec<RunRecord>)> {
     let store = Store::open_for_reading(folder)?;
     let summary = store.summary()?.ok_or_else(|| store::not_begun(folder))?;
-    let runs = store.runs()?.into_iter().map(|run| run.record).collect();
+    let runs = store.records(&summary)?;
     Ok((summary, runs))
 }
 

@@ -127,5 +127,5 @@ pub fn run_with<T: Items>(
 
 pub(super) fn outcome(store: &Store, already: bool) -> Result<Outcome> {
     let summary = store.summary()?.ok_or_else(|| Error::input("a finished run holds no summary"))?;
-    Ok(Outcome { summary, runs: store.runs()?.into_iter().map(|run| run.record).collect(), already })
+    Ok(Outcome { runs: store.records(&summary)?, summary, already })
 }

@@ -284,6 +284,25 @@ impl Store {
         self.value("summary")?.map(|text| KIND.parsed(&text, &self.path)).transpose()
     }
 
+    /// The records of all runs in the order of the configuration in `summary`, seed by seed, also
+    /// where a seed or a strategy joined later.
+    ///
+    /// # Errors
+    /// The store cannot be read, or is damaged.
+    pub fn records(&self, summary: &Summary) -> Result<Vec<RunRecord>> {
+        let config: toml::Table = summary.config.parse().unwrap_or_default();
+        let place = |key: &str, value: toml::Value| {
+            let values = config.get(key).and_then(toml::Value::as_array);
+            values.and_then(|values| values.iter().position(|other| *other == value))
+        };
+        let mut records: Vec<RunRecord> = self.runs()?.into_iter().map(|run| run.record).collect();
+        records.sort_by_cached_key(|run| {
+            let seed = place("seeds", toml::Value::Integer(run.seed.cast_signed()));
+            (seed, place("strategies", toml::Value::String(run.strategy.clone())))
+        });
+        Ok(records)
+    }
+
     /// Every run as far as it has come, in the order in which they began.
     ///
     /// # Errors

@@ -203,11 +203,6 @@ fn a_finished_experiment_is_not_run_again() {
 
 #[test]
 fn seeds_and_strategies_join_a_finished_experiment_and_one_that_was_stopped() {
-    let sorted = |folder: &Path| {
-        let mut runs = results(folder);
-        runs.sort_by(|a, b| (a.seed, &a.strategy).cmp(&(b.seed, &b.strategy)));
-        runs
-    };
     let whole = tempfile::tempdir().unwrap();
     run_with(&config(&[]), whole.path(), &data(), &Digesting::default(), &mut go_on).unwrap();
     for stop_after in [1, 4, usize::MAX] {
@@ -224,7 +219,7 @@ fn seeds_and_strategies_join_a_finished_experiment_and_one_that_was_stopped() {
         let grown = run_with(&config(&[]), folder.path(), &data(), &learner, &mut go_on).unwrap();
         assert!(!grown.already);
         assert_eq!(grown.summary.config, config(&[]).to_toml().unwrap());
-        assert_eq!(sorted(folder.path()), sorted(whole.path()), "stopped after {stop_after} rounds");
+        assert_eq!(results(folder.path()), results(whole.path()), "stopped after {stop_after} rounds");
         if stop_after == usize::MAX {
             // Of two seeds each the first round, once, and two more rounds of three strategies.
             assert_eq!((trained, learner.trained.load(Ordering::SeqCst)), (5, 14));
