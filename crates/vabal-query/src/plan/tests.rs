@@ -331,6 +331,16 @@ fn what_does_not_fit_a_plan_is_told() {
     assert!(rows(broken, p).contains("id 2"));
     assert!(rows(Array2::zeros((2, 6)), Array2::from_elem((2, 2), 0.5)).contains("classes"));
 
+    for strategy in ["vabal-paper", "vabal-official"] {
+        let plan = made.plan(strategy, &open, 10);
+        let mut broken = Array2::zeros((2, 6));
+        broken[[1, 2]] = f32::NAN;
+        let p = Array2::from_elem((2, 3), 1.0 / 3.0);
+        let rows = Signals::new(vec![1, 2]).with_probabilities(p).unwrap().with_embedding(broken).unwrap();
+        let error = plan.scorer(STRATEGIES).unwrap().score(&rows, &mut silent()).unwrap_err().to_string();
+        assert!(error.contains("id 2, stage 1"), "{strategy}: {error}");
+    }
+
     let error = made.part(&plan, &open, 20).finish(11, &plan.labelled).unwrap_err().to_string();
     assert!(error.contains("at most 10"), "{error}");
     let mut twice = made.part(&plan, &open, 20);

@@ -106,7 +106,7 @@ impl Badge {
             return Ok(Selection::default());
         }
         let p = Rows::over(query.unlabelled.probability_rows()?);
-        let ([x], scale) = Rows::of([query.unlabelled])?;
+        let ([x], scale) = Rows::of([query.unlabelled], progress)?;
         // In a random order that goes by the ids: an interval of it that is drawn from again has
         // nothing to do with what is next to what in the list.
         let order = query.seed.order("badge", query.unlabelled.ids());

@@ -84,7 +84,7 @@ impl Strategy for CoreSet {
     fn select(&self, query: &Query<'_>, progress: &mut Progress<'_>) -> Result<Selection> {
         let n = available(query, progress)?;
         let ids = query.unlabelled.ids();
-        let ([rows, labelled], scale) = Rows::of([query.unlabelled, query.labelled])?;
+        let ([rows, labelled], scale) = Rows::of([query.unlabelled, query.labelled], progress)?;
         let mut cover = Cover::new(&rows, ids, labelled.iter().collect());
         let (mut chosen, mut distances): (Vec<usize>, Vec<f64>) = (Vec::new(), Vec::new());
         let lowest = (0..ids.len()).min_by_key(|&row| ids[row]);

@@ -9,9 +9,10 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
+use super::rows::compare_sizes;
 use crate::Query;
 use crate::error::Result;
-use crate::kernels::{Threads, matmul, wide};
+use crate::kernels::{Threads, magnitude, matmul, wide};
 use crate::progress::{Event, Progress, between_reports, report};
 use crate::{Id, Label};
 
@@ -31,8 +32,13 @@ pub(super) enum Place {
 /// listed: id, where it comes from, features [d].
 ///
 /// # Errors
-/// An embedding that is missing or not finite.
-pub(super) fn both<'a>(query: &'a Query<'_>) -> Result<Vec<(Id, Place, &'a [f32])>> {
+/// An embedding that is missing, not finite, or far too large in one row; [`Error::Stopped`].
+///
+/// [`Error::Stopped`]: crate::Error::Stopped
+pub(super) fn both<'a>(
+    query: &'a Query<'_>,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<(Id, Place, &'a [f32])>> {
     let mut images = Vec::with_capacity(query.unlabelled.len() + query.labelled.len());
     for (pool, is_labelled) in [(query.unlabelled, false), (query.labelled, true)] {
         if pool.is_empty() {
@@ -43,6 +49,8 @@ pub(super) fn both<'a>(query: &'a Query<'_>) -> Result<Vec<(Id, Place, &'a [f32]
             images.push((pool.ids()[row], place, features));
         }
     }
+    let sizes = images.par_iter().map(|&(.., features)| magnitude(features)).collect();
+    compare_sizes(&[query.unlabelled, query.labelled], sizes, progress)?;
     images.par_sort_unstable_by_key(|&(id, ..)| id);
     Ok(images)
 }

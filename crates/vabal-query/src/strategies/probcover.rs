@@ -102,7 +102,7 @@ impl Strategy for ProbCover {
         if n == 0 {
             return Ok(Selection::default());
         }
-        let images = both(query)?;
+        let images = both(query, progress)?;
         let points = Points::new(images.iter().map(|&(.., features)| features).collect());
         let squared = if self.0.radius > 0.0 {
             points.square(self.0.radius)

@@ -100,7 +100,7 @@ impl Strategy for Similar {
         if n == 0 {
             return Ok(Selection::default());
         }
-        let images = both(query)?;
+        let images = both(query, progress)?;
         let rare = self.rare(query);
         let of = |keep: &dyn Fn(Place) -> bool| -> Vec<usize> {
             (0..images.len()).filter(|&i| keep(images[i].1)).collect()

@@ -92,7 +92,7 @@ impl Strategy for TypiClust {
         if n == 0 {
             return Ok(Selection::default());
         }
-        let images = both(query)?;
+        let images = both(query, progress)?;
         let points = Points::new(images.iter().map(|&(.., features)| features).collect());
         let k = (query.labelled.len() + n).min(self.0.max_clusters);
         let found = k_means(&points, k, &mut query.seed.stream("k-means"), progress)?;

@@ -7,6 +7,7 @@ use ndarray::ArrayViewMut1;
 
 use super::super::rows::Rows;
 use crate::error::Result;
+use crate::progress::Progress;
 use crate::{Label, Query};
 
 /// The unlabelled pool, and the labelled one beside it.
@@ -26,10 +27,12 @@ impl<'a> Candidates<'a> {
     /// Of both pools of a query.
     ///
     /// # Errors
-    /// Features that are missing or not finite.
-    pub fn of(query: &'a Query<'a>) -> Result<Self> {
+    /// Features that are missing, not finite, or far too large in one row; [`Error::Stopped`].
+    ///
+    /// [`Error::Stopped`]: crate::Error::Stopped
+    pub fn of(query: &'a Query<'a>, progress: &mut Progress<'_>) -> Result<Self> {
         let Query { unlabelled, labelled, labels, classes, .. } = *query;
-        let ([open, closed], scale) = Rows::of([unlabelled, labelled])?;
+        let ([open, closed], scale) = Rows::of([unlabelled, labelled], progress)?;
         let (open, closed) = ((open, unlabelled.rows_by_id()), (closed, labelled.rows_by_id()));
         Ok(Self { open, closed, scale, labels, classes })
     }

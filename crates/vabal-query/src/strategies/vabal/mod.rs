@@ -161,7 +161,7 @@ impl Vabal {
         if self.0.model == Model::Vae {
             return Ok(Generative::Vae(Box::new(vae::Fitted::fit(query, rows, &predicted, progress)?)));
         }
-        let candidates = Candidates::of(query)?;
+        let candidates = Candidates::of(query, progress)?;
         let gaussian = Gaussian::fit(&candidates, &predicted, self.0.ridge, progress)?;
         Ok(Generative::Gaussian { gaussian, scale: candidates.scale })
     }

@@ -10,13 +10,14 @@ use rand::seq::SliceRandom;
 use super::loss::{Losses, Objective, Scratch, step};
 use super::settings::Settings;
 use super::vae::{Architecture, Vae};
-use crate::Label;
-use crate::Signals;
+use crate::arrays::ArrayRows;
 use crate::error::{Error, Result};
+use crate::kernels::magnitude;
 use crate::progress::{Event, Progress, report};
 use crate::rng::Seed;
 use crate::strategies::adam::Adam;
 use crate::strategies::layers::resize;
+use crate::{Id, Label, Signals};
 
 /// A fitted VAE, and how its last epoch went.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,7 +116,27 @@ pub(super) fn fit(
             )?;
         }
     }
+    // A batch with a feature beyond some 1e18 has a variance beyond f32. Its own losses are finite,
+    // as all its images become the same.
+    if vae.running.iter().chain(&vae.parameters).any(|value| !value.is_finite()) {
+        return Err(too_large(&stages, unlabelled.ids()));
+    }
     Ok(Fitted { losses: summary.losses(), target_variance: summary.variance(), vae })
+}
+
+/// The error of features whose squares are beyond f32, by the largest of them.
+fn too_large(stages: &[ArrayRows<'_, f32>], ids: &[Id]) -> Error {
+    let sizes = stages.iter().enumerate().flat_map(|(l, stage)| {
+        stage.iter().enumerate().map(move |(row, features)| (magnitude(features), l, row))
+    });
+    let most = sizes.max_by(|(a, ..), (b, ..)| a.total_cmp(b));
+    let (size, stage, row) = most.expect("a pool that a VAE was fitted to is not empty");
+    Error::input("features are too large for the VAE")
+        .at(format!("id {}, stage {}", ids[row], stage + 1))
+        .expected("features whose squares are numbers of f32")
+        .got(format!("{size:e}"))
+        .hint("leave this row out, or divide all features by a number")
+        .into()
 }
 
 /// What one step sees.

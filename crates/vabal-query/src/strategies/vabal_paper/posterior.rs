@@ -228,7 +228,7 @@ impl Frozen {
         if signals.is_empty() {
             return Ok(Vec::new());
         }
-        let (stages, ids) = (signals.stage_rows()?, signals.ids());
+        let (stages, ids) = (signals.checked_stage_rows()?, signals.ids());
         let mut answers = Vec::with_capacity(ids.len());
         // A block of chunks at a time, so that progress is told and stopping is possible in
         // between.

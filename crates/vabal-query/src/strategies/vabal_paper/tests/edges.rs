@@ -133,6 +133,46 @@ fn an_image_far_from_all_that_the_vae_was_fitted_to_is_the_least_likely_and_fail
 }
 
 #[test]
+fn a_vae_is_fitted_to_a_pool_with_a_huge_row_or_says_which_row_it_is() {
+    let (labelled, labels) = planted(&[5, 5], 100);
+    let mut refused = 0;
+    for scale in [1e3, 1e6, 1e12, 1e20, 1e36] {
+        let (near, _) = planted(&[30, 20], 0);
+        let stages = near.stages().unwrap().into_iter().map(|stage| {
+            let mut stage = stage.to_owned();
+            stage.row_mut(3).mapv_inplace(|v| v * scale);
+            stage
+        });
+        let far = Signals::new(near.ids().to_vec())
+            .with_probabilities(near.probabilities().unwrap().to_owned())
+            .and_then(|signals| signals.with_stages(stages.collect()))
+            .unwrap();
+        for preset in [Preset::Paper, Preset::Official, Preset::Cross] {
+            let settings =
+                Settings { epochs: 3, minimum_steps: 0, batch: 16, draws: 7, ..Settings::preset(preset) };
+            let query = query(&far, &labelled, &labels, 2, 50);
+            match VabalPaper::new(settings).unwrap().select(&query, &mut silent()) {
+                Ok(selection) => {
+                    assert!(scale < 1e19, "{preset:?} {scale}");
+                    let values = || selection.terms.iter().flat_map(|column| &column.values);
+                    assert!(
+                        values().chain(&selection.scores).all(|value| value.is_finite()),
+                        "{preset:?} {scale}"
+                    );
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    let expected = ["features are too large for the VAE", "the loss of the VAE became"];
+                    assert!(expected.iter().any(|part| text.contains(part)), "{preset:?} {scale}: {text}");
+                    refused += usize::from(text.contains("where: id 3"));
+                }
+            }
+        }
+    }
+    assert!(refused >= 3, "{refused}");
+}
+
+#[test]
 fn constant_features_are_said_to_be() {
     let select = |n: usize| {
         let unlabelled = Signals::new((0..n as Id).collect())
