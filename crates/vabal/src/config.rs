@@ -300,6 +300,12 @@ impl Config {
         Ok(())
     }
 
+    /// The runs: every strategy for every seed, seed by seed.
+    pub fn runs(&self) -> impl Iterator<Item = (String, u64)> {
+        let of = |&seed: &u64| self.strategies.iter().map(move |strategy| (strategy.clone(), seed));
+        self.seeds.iter().flat_map(of)
+    }
+
     /// The strategy called `name` in this configuration.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::{data_dir, interrupt};
 /// Run an experiment: strategies × seeds × rounds
 ///
 /// Everything goes into one folder. Stopped or killed, the same command goes on from the last
-/// finished step and ends with the same picks and metrics. More seeds and strategies may join a
+/// finished step and ends with the same picks and metrics. Seeds and strategies may be added to a
 /// folder later.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  vabal run experiments/cifar10-plus-1.toml\n  \

@@ -74,40 +74,70 @@ impl Config {
     }
 
     /// The first key, in alphabetical order, whose value in `stored` (a resolved configuration as
-    /// TOML) is not this one's: (key, stored value, this value), absent ones as "nothing". Seeds and
-    /// strategies that this one adds, with their settings, are no difference.
+    /// TOML) is not this one's: (key, stored value, this value), absent ones as "nothing". Seeds,
+    /// strategies, and settings of strategies that only one of the two has are no difference.
     ///
     /// # Errors
     /// `stored` is not TOML.
     pub fn first_difference(&self, stored: &str) -> Result<Option<(String, String, String)>> {
-        let mut stored: Table = toml::from_str(stored)
-            .map_err(|error| Error::input("a stored configuration is not TOML").got(error.message()))?;
-        // Before there were classifiers of two kinds, none said which.
-        if let Some(Value::Table(classifier)) = stored.get_mut("classifier") {
-            classifier.entry("kind").or_insert_with(|| Value::String("network".into()));
+        let (mut stored, mut ours) = (stored_table(stored)?, table_of(self)?);
+        for key in RUNS {
+            stored.remove(key);
+            ours.remove(key);
         }
-        let ours = table_of(self)?;
-        add(&mut stored, &ours);
+        let (mut before, mut now) = (settings(&mut stored), settings(&mut ours));
+        before.retain(|name, _| now.contains_key(name));
+        now.retain(|name, _| before.contains_key(name));
+        stored.insert(STRATEGY.into(), Value::Table(before));
+        ours.insert(STRATEGY.into(), Value::Table(now));
         Ok(difference(&Value::Table(stored), &Value::Table(ours), ""))
+    }
+
+    /// This configuration with the seeds and strategies of `stored`, a resolved one as TOML, after its
+    /// own.
+    ///
+    /// # Errors
+    /// `stored` is not a configuration.
+    pub fn with_runs_of(&self, stored: &str) -> Result<Self> {
+        let (mut stored, mut all) = (stored_table(stored)?, table_of(self)?);
+        for key in RUNS {
+            if let (Some(Value::Array(stored)), Some(Value::Array(all))) = (stored.get(key), all.get_mut(key))
+            {
+                let more: Vec<Value> = stored.iter().filter(|value| !all.contains(value)).cloned().collect();
+                all.extend(more);
+            }
+        }
+        let mut of_strategies = settings(&mut stored);
+        of_strategies.extend(settings(&mut all));
+        all.insert(STRATEGY.into(), Value::Table(of_strategies));
+        all.try_into().map_err(|error: toml::de::Error| {
+            Error::input("a stored configuration cannot be used").got(error.message()).into()
+        })
     }
 }
 
-/// Adds to `stored` the seeds, the strategies and the settings of strategies that only `ours` has.
-fn add(stored: &mut Table, ours: &Table) {
-    for key in ["seeds", "strategies"] {
-        if let (Some(Value::Array(stored)), Some(Value::Array(ours))) = (stored.get_mut(key), ours.get(key))
-            && stored.iter().all(|value| ours.contains(value))
-        {
-            stored.clone_from(ours);
-        }
+/// The keys whose values are the runs of a configuration.
+const RUNS: [&str; 2] = ["seeds", "strategies"];
+/// The key of the settings of strategies.
+const STRATEGY: &str = "strategy";
+
+/// Takes the settings of the strategies out of a configuration.
+fn settings(config: &mut Table) -> Table {
+    match config.remove(STRATEGY) {
+        Some(Value::Table(settings)) => settings,
+        _ => Table::new(),
     }
-    let Some(Value::Table(ours)) = ours.get("strategy") else { return };
-    let all = stored.entry("strategy").or_insert_with(|| Value::Table(Table::new()));
-    if let Value::Table(all) = all {
-        for (name, settings) in ours {
-            all.entry(name).or_insert_with(|| settings.clone());
-        }
+}
+
+/// A resolved configuration that was stored, also one of before there were classifiers of two kinds,
+/// when none said which.
+fn stored_table(stored: &str) -> Result<Table> {
+    let mut stored: Table = toml::from_str(stored)
+        .map_err(|error| Error::input("a stored configuration is not TOML").got(error.message()))?;
+    if let Some(Value::Table(classifier)) = stored.get_mut("classifier") {
+        classifier.entry("kind").or_insert_with(|| Value::String("network".into()));
     }
+    Ok(stored)
 }
 
 /// The built-in strategy called `name` with `sets`, each `key=value`, laid over its default

@@ -210,22 +210,34 @@ fn the_first_difference_names_key_and_both_values() {
 }
 
 #[test]
-fn seeds_and_strategies_may_be_added_and_not_taken_away() {
+fn seeds_and_strategies_are_no_difference_and_their_settings_are() {
     let of = |sets: &[&str]| parse("", sets).unwrap();
-    let stored = of(&["seeds=[2]", "strategies=[random]"]).to_toml().unwrap();
+    let stored = of(&["seeds=[2]", "strategies=[random,bald]"]).to_toml().unwrap();
     let difference = |sets: &[&str]| of(sets).first_difference(&stored).unwrap();
-    assert_eq!(difference(&["seeds=[1,2]", "strategies=[vabal,random,bald]"]), None);
-    assert_eq!(
-        difference(&["seeds=[2]", "strategies=[random,b]", "strategy.b={kind=\"bald\",draws=3}"]),
-        None
-    );
+    for strategies in ["[vabal,random,bald]", "[random]", "[entropy]"] {
+        assert_eq!(difference(&["seeds=[1,2]", &format!("strategies={strategies}")]), None, "{strategies}");
+    }
+    assert_eq!(difference(&["strategies=[random,b]", "strategy.b={kind=\"bald\",draws=3}"]), None);
     let key = |sets: &[&str]| difference(sets).unwrap().0;
-    assert_eq!(key(&["seeds=[1,3]", "strategies=[random]"]), "seeds");
-    assert_eq!(key(&["seeds=[2]", "strategies=[vabal]"]), "strategies");
-    assert_eq!(key(&["seeds=[1,2]", "strategies=[random]", "rounds.count=3"]), "rounds.count");
-    let bald = of(&["seeds=[2]", "strategies=[bald]"]).to_toml().unwrap();
-    let draws = of(&["seeds=[2]", "strategies=[bald,random]", "strategy.bald.draws=3"]);
-    assert_eq!(draws.first_difference(&bald).unwrap().unwrap().0, "strategy.bald.draws");
+    assert_eq!(key(&["seeds=[1,2]", "rounds.count=3"]), "rounds.count");
+    assert_eq!(key(&["strategies=[bald,random]", "strategy.bald.draws=3"]), "strategy.bald.draws");
+}
+
+#[test]
+fn a_configuration_takes_on_the_runs_of_another_after_its_own() {
+    let stored =
+        parse("", &["seeds=[3,1]", "strategies=[b,random]", "strategy.b={kind=\"bald\",draws=3}"]).unwrap();
+    let ours = parse("", &["seeds=[1,2]", "strategies=[vabal,random]"]).unwrap();
+    let all = ours.with_runs_of(&stored.to_toml().unwrap()).unwrap();
+    assert_eq!(
+        (all.seeds.clone(), all.strategies.clone()),
+        (vec![1, 2, 3], ["vabal", "random", "b"].map(String::from).into())
+    );
+    assert_eq!(all.strategy.keys().collect::<Vec<_>>(), ["b", "vabal"]);
+    assert_eq!(all.with_runs_of(&ours.to_toml().unwrap()).unwrap(), all);
+    assert_eq!(ours.with_runs_of(&ours.to_toml().unwrap()).unwrap(), ours);
+    let runs: Vec<(String, u64)> = ours.runs().collect();
+    assert_eq!(runs[..3], [("vabal".into(), 1), ("random".into(), 1), ("vabal".into(), 2)]);
 }
 
 #[test]

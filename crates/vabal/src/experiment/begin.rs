@@ -4,12 +4,13 @@
 //! Never here: rounds.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use super::measure::machine;
 use super::record::{Pick, Summary};
-use super::store::Store;
+use super::store::{Store, keep_config};
 use crate::active::{HiddenLabels, Oracle, Partition};
 use crate::config::Config;
 use crate::data::{DataSet, Items};
@@ -43,11 +44,12 @@ fn first_pool<T: Items>(config: &Config, data: &DataSet<T>, seed: u64) -> Result
 /// Stores what the experiment is about, or checks that it is still about the same.
 pub(super) fn describe<T: Items>(
     store: &mut Store,
+    folder: &Path,
     config: &Config,
     data: &DataSet<T>,
     device: Device,
 ) -> Result<Summary> {
-    let fingerprint = fingerprint(data);
+    let (fingerprint, device) = (fingerprint(data), ("device".to_string(), device.to_string()));
     if let (Some(mut summary), Some(stored)) = (store.summary()?, store.value("data_sha256")?) {
         if stored != fingerprint {
             return Err(Error::input("the data set has changed since this run started")
@@ -57,16 +59,20 @@ pub(super) fn describe<T: Items>(
                 .hint("bring the old data back, or choose another --out")
                 .into());
         }
-        // Seeds and strategies may have been added.
-        let config = config.to_toml()?;
-        if summary.config != config {
-            summary.config = config;
+        // Seeds and strategies may have been added, and not on the same device.
+        let config = config.with_runs_of(&summary.config)?.to_toml()?;
+        if summary.config != config || !summary.machine.contains(&device) {
+            summary.config.clone_from(&config);
+            if !summary.machine.contains(&device) {
+                summary.machine.push(device);
+            }
             store.put_values(&[("summary", to_json(&summary)?)])?;
         }
+        keep_config(folder, &config)?;
         return Ok(summary);
     }
     let mut machine = machine();
-    machine.push(("device".into(), device.to_string()));
+    machine.push(device);
     let summary = Summary {
         name: config.name.clone(),
         data: data.name.clone(),

@@ -99,20 +99,20 @@ pub(super) fn grid<T: Items>(
 ) -> Result<Outcome> {
     let weights = out.join("weights");
     fs::create_dir_all(&weights).map_err(Error::io("create", &weights))?;
-    let summary = describe(&mut store, config, data, device)?;
+    let summary = describe(&mut store, out, config, data, device)?;
     let mut stored: HashMap<(String, u64), Progressed> = HashMap::new();
     for run in store.runs()? {
         stored.insert((run.record.strategy.clone(), run.record.seed), run);
     }
-    let done = stored.values().map(|run| run.record.rounds.len()).sum();
     let first = |&seed: &u64| {
         let run = stored.values().filter(|run| run.record.seed == seed);
         (seed, Mutex::new(run.filter_map(|run| run.record.rounds.first()).next().cloned()))
     };
     let firsts = config.seeds.iter().map(first).collect();
-    let runs: Vec<(String, u64)> = (config.seeds.iter())
-        .flat_map(|&seed| config.strategies.iter().map(move |name| (name.clone(), seed)))
-        .collect();
+    let mut runs: Vec<(String, u64)> = config.runs().collect();
+    let done = runs.iter().filter_map(|run| stored.get(run)).map(|run| run.record.rounds.len()).sum();
+    // What is stored counts as done when a worker takes it.
+    runs.sort_by_key(|run| !stored.contains_key(run));
     let workers = match config.classifier {
         config::Classifier::Linear(_) | config::Classifier::Frozen(_) => {
             rayon::current_num_threads().clamp(1, runs.len())
@@ -145,7 +145,7 @@ pub(super) fn grid<T: Items>(
     grid.share_out(workers)?;
     let Ledger { store, .. } = grid.ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
     let outcome = outcome(&store, false)?;
-    store.finish()?;
+    store.finish(config)?;
     Ok(outcome)
 }
 

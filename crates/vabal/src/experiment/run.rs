@@ -48,8 +48,8 @@ pub fn run(
 ) -> Result<Outcome> {
     config.check()?;
     let mut store = Store::open(out, config)?;
-    if store.is_finished()? {
-        return outcome(&store, true);
+    if store.is_finished(config)? {
+        return already(store);
     }
     store.event("started", &format!("on {device}"))?;
     let mut warnings = Vec::new();
@@ -118,11 +118,17 @@ pub fn run_with<T: Items>(
 ) -> Result<Outcome> {
     config.check()?;
     let store = Store::open(out, config)?;
-    if store.is_finished()? {
-        return outcome(&store, true);
+    if store.is_finished(config)? {
+        return already(store);
     }
     let firsts = first_pools(config, data)?;
     grid((config, firsts), store, out, Device::Cpu, data, learner, observer)
+}
+
+fn already(store: Store) -> Result<Outcome> {
+    let outcome = outcome(&store, true)?;
+    store.close()?;
+    Ok(outcome)
 }
 
 pub(super) fn outcome(store: &Store, already: bool) -> Result<Outcome> {

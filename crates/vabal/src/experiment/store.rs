@@ -4,7 +4,7 @@
 //! store has happened, whole, and nothing else has. Never here: what a step is, what is worth
 //! storing.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -62,8 +62,7 @@ impl Store {
     ///
     /// # Errors
     /// A folder that cannot be written, that another process is using, or that belongs to another
-    /// configuration; a store that is damaged or of a newer version. Seeds and strategies that
-    /// `config` adds to those of the folder join it.
+    /// configuration, seeds and strategies apart; a store that is damaged or of a newer version.
     pub fn open(folder: &Path, config: &Config) -> Result<Self> {
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let lock = lock(folder)?;
@@ -71,9 +70,13 @@ impl Store {
         let fail = crate::sqlite::failed(path.clone());
         let mut connection = Connection::open(&path).map_err(&fail)?;
         let made = KIND.version_of(&connection, &path)?.is_some();
+        let begun = made && has_begun(&connection).map_err(&fail)?;
         // Where its data could not be used, nothing was done: a fixed configuration goes on here.
-        if !made || has_begun(&connection).map_err(&fail)? {
+        if begun || !made {
             check_config(folder, config)?;
+        }
+        if !begun {
+            keep_config(folder, &config.to_toml()?)?;
         }
         Kind::make_durable(&connection).map_err(&fail)?;
         if !made {
@@ -82,25 +85,7 @@ impl Store {
             transaction.commit().map_err(&fail)?;
         }
         connection.execute_batch(include_str!("asked.sql")).map_err(&fail)?;
-        let mut store = Self { connection, path, has_asked: true, _lock: Some(lock) };
-        store.reopen(config)?;
-        // Last: a process killed before it finds what it found, and does the same again.
-        files::write(&folder.join(CONFIG), config.to_toml()?.as_bytes())?;
-        Ok(store)
-    }
-
-    /// Marks a finished experiment as not finished where `config` has runs that it has not.
-    fn reopen(&mut self, config: &Config) -> Result<()> {
-        let begun: HashSet<(String, u64)> =
-            self.runs()?.into_iter().map(|run| (run.record.strategy, run.record.seed)).collect();
-        let mut all = config
-            .seeds
-            .iter()
-            .flat_map(|&seed| config.strategies.iter().map(move |strategy| (strategy.clone(), seed)));
-        if all.all(|run| begun.contains(&run)) {
-            return Ok(());
-        }
-        self.step(|sql| sql.execute("DELETE FROM experiment WHERE key = 'finished'", []).map(|_| ()))
+        Ok(Self { connection, path, has_asked: true, _lock: Some(lock) })
     }
 
     /// Opens the store of `folder` for reading only.
@@ -255,25 +240,48 @@ impl Store {
         })
     }
 
-    /// Marks the experiment as finished, and folds the write-ahead log into the one file, so that
-    /// it can be copied and read from anywhere.
+    /// Marks the runs of `config` as finished, and closes the store.
     ///
     /// # Errors
     /// The store cannot be written.
-    pub fn finish(mut self) -> Result<()> {
+    pub fn finish(mut self, config: &Config) -> Result<()> {
+        let mut finished = self.finished()?;
+        finished.extend(config.runs());
+        let finished = to_json(&finished)?;
         self.step(|sql| {
             insert_event(sql, "finished", "")?;
-            sql.execute("INSERT OR REPLACE INTO experiment VALUES ('finished', 'true')", []).map(|_| ())
+            sql.execute("INSERT OR REPLACE INTO experiment VALUES ('finished', ?1)", [finished]).map(|_| ())
         })?;
+        self.close()
+    }
+
+    /// Folds the write-ahead log into the one file, so that it can be copied and read from anywhere.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn close(self) -> Result<()> {
         self.connection.execute_batch("PRAGMA journal_mode = DELETE").map_err(self.fail())
     }
 
-    /// Whether [`Store::finish`] was reached.
+    /// Whether [`Store::finish`] was reached with all runs of `config`.
     ///
     /// # Errors
-    /// The store cannot be read.
-    pub fn is_finished(&self) -> Result<bool> {
-        Ok(self.value("finished")?.is_some())
+    /// The store cannot be read, or is damaged.
+    pub fn is_finished(&self, config: &Config) -> Result<bool> {
+        let finished = self.finished()?;
+        Ok(config.runs().all(|run| finished.contains(&run)))
+    }
+
+    /// The finished runs, each a strategy and a seed.
+    fn finished(&self) -> Result<BTreeSet<(String, u64)>> {
+        match self.value("finished")?.as_deref() {
+            None => Ok(BTreeSet::new()),
+            // From before runs could be added.
+            Some("true") => {
+                Ok(self.runs()?.into_iter().map(|run| (run.record.strategy, run.record.seed)).collect())
+            }
+            Some(text) => KIND.parsed(text, &self.path),
+        }
     }
 
     /// What the report must know beside the runs; `None` before the data were first read.
@@ -285,7 +293,7 @@ impl Store {
     }
 
     /// The records of all runs in the order of the configuration in `summary`, seed by seed, also
-    /// where a seed or a strategy joined later.
+    /// where a seed or a strategy was added later.
     ///
     /// # Errors
     /// The store cannot be read, or is damaged.
@@ -472,6 +480,15 @@ pub(super) fn not_begun(folder: &Path) -> Error {
         .into()
 }
 
+/// Keeps `config` as the configuration of `folder`, unless it is that already.
+pub(super) fn keep_config(folder: &Path, config: &str) -> Result<()> {
+    let path = folder.join(CONFIG);
+    if fs::read(&path).is_ok_and(|stored| stored == config.as_bytes()) {
+        return Ok(());
+    }
+    files::write(&path, config.as_bytes())
+}
+
 /// An error where `folder` has a `config.toml` that is another configuration.
 fn check_config(folder: &Path, config: &Config) -> Result<()> {
     let path = folder.join(CONFIG);
@@ -493,7 +510,7 @@ fn check_config(folder: &Path, config: &Config) -> Result<()> {
             .at(format!("{key}, in {}", path.display()))
             .expected(stored)
             .got(ours)
-            .hint("choose another folder with --out, or go back to its configuration; only seeds and strategies may be added")
+            .hint("choose another folder with --out, or go back to its configuration; only seeds and strategies may change")
             .into()),
     }
 }

@@ -202,7 +202,7 @@ fn a_finished_experiment_is_not_run_again() {
 }
 
 #[test]
-fn seeds_and_strategies_join_a_finished_experiment_and_one_that_was_stopped() {
+fn seeds_and_strategies_may_be_added_to_an_experiment_that_is_finished_or_was_stopped() {
     let whole = tempfile::tempdir().unwrap();
     run_with(&config(&[]), whole.path(), &data(), &Digesting::default(), &mut go_on).unwrap();
     for stop_after in [1, 4, usize::MAX] {
@@ -225,8 +225,16 @@ fn seeds_and_strategies_join_a_finished_experiment_and_one_that_was_stopped() {
             assert_eq!((trained, learner.trained.load(Ordering::SeqCst)), (5, 14));
         }
         assert!(run_with(&config(&[]), folder.path(), &data(), &learner, &mut go_on).unwrap().already);
-        let fewer = run_with(&begin, folder.path(), &data(), &learner, &mut go_on).unwrap_err().to_string();
-        assert!(fewer.contains("where: seeds") && fewer.contains("may be added"), "{fewer}");
+        // What was asked for and stopped at once may be dropped again.
+        let other = config(&["seeds=[7]", "strategies=[entropy]"]);
+        let mut at_once = |_: Event<'_>| Flow::Stop;
+        let stopped = run_with(&other, folder.path(), &data(), &learner, &mut at_once);
+        assert!(matches!(stopped, Err(Error::Stopped)));
+        assert!(run_with(&config(&[]), folder.path(), &data(), &learner, &mut go_on).unwrap().already);
+        // With fewer there is nothing left to do, and nothing is lost.
+        let fewer = run_with(&begin, folder.path(), &data(), &learner, &mut go_on).unwrap();
+        assert!(fewer.already && fewer.runs.len() == 6, "{}", fewer.runs.len());
+        assert!(!folder.path().join("store.sqlite-wal").exists());
     }
 }
 
@@ -243,6 +251,23 @@ fn the_share_done_grows_from_0_to_1() {
     };
     run_with(&config(&[]), folder.path(), &data(), &Digesting::default(), &mut check).unwrap();
     assert!((last - 1.0).abs() < 1e-9, "{last}");
+}
+
+#[test]
+fn what_is_stored_counts_as_done_before_what_was_added() {
+    let folder = tempfile::tempdir().unwrap();
+    let begin = config(&["strategies=[entropy,margin]", "seeds=[2]"]);
+    run_with(&begin, folder.path(), &data(), &Digesting::default(), &mut go_on).unwrap();
+    let mut first = None;
+    let mut check = |event: Event<'_>| {
+        if let Event::Work { whole, at: Some(_), .. } = event {
+            first.get_or_insert(whole);
+        }
+        Flow::Continue
+    };
+    run_with(&config(&[]), folder.path(), &data(), &Digesting::default(), &mut check).unwrap();
+    // Two of six runs.
+    assert!(first.is_some_and(|first| first > 0.3), "{first:?}");
 }
 
 #[test]

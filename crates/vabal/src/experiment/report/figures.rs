@@ -1,5 +1,7 @@
 //! Every figure of the report: which numbers it shows, and what its caption must say.
 
+use std::cmp::Reverse;
+
 use super::chart::{Bars, Chart, DotRow, Dots, Lines, Pictures, Point, Scatter};
 use super::reasons;
 use super::section::Section;
@@ -275,20 +277,26 @@ pub fn seconds(section: &Section<'_>, strategy: &str, phases: &[String]) -> Vec<
     phases.iter().map(of).collect()
 }
 
-/// A round in which something was asked, by the lowest seed of each strategy: (round, (strategy,
-/// record)).
+/// A round in which something was asked, by one seed: (round, (strategy, record)).
 pub type Asked<'a> = (usize, Vec<(&'a str, &'a RoundRecord)>);
 
-/// The first round in which something was asked, and the last one where it is another.
+/// The first round in which something was asked, and the last one where it is another: of the lowest
+/// seed among those that the most strategies have asked with, so that all saw the same labels.
 #[must_use]
 pub fn asked<'a>(section: &'a Section<'_>) -> Vec<Asked<'a>> {
-    let runs: Vec<(&str, &RunRecord)> = section
+    let all: Vec<(&str, &RunRecord)> = section
         .strategies
         .iter()
-        .filter_map(|(name, _)| {
-            Some((name.as_str(), section.runs(name).into_iter().find(|r| !r.rounds.is_empty())?))
-        })
+        .flat_map(|(name, _)| section.runs(name).into_iter().map(move |run| (name.as_str(), run)))
+        .filter(|(_, run)| run.rounds.iter().any(|round| !round.picks.is_empty()))
         .collect();
+    let strategies = |seed: u64| all.iter().filter(|(_, run)| run.seed == seed).count();
+    let Some(seed) =
+        all.iter().map(|(_, run)| run.seed).max_by_key(|&seed| (strategies(seed), Reverse(seed)))
+    else {
+        return Vec::new();
+    };
+    let runs: Vec<(&str, &RunRecord)> = all.into_iter().filter(|(_, run)| run.seed == seed).collect();
     let asks = |n: usize| -> Vec<(&'a str, &'a RoundRecord)> {
         let round =
             |run: &'a RunRecord| run.rounds.iter().find(|round| round.round == n && !round.picks.is_empty());

@@ -372,7 +372,7 @@ impl Writer<'_> {
         };
         let _ = writeln!(
             self.out,
-            "<h{level}>At the end of round {round}</h{level}>\n<p>{shared} The lowest seed, best first.</p>"
+            "<h{level}>At the end of round {round}</h{level}>\n<p>{shared} One seed, best first.</p>"
         );
         for (name, record) in strategies {
             let _ = writeln!(self.out, "<h{0}>{1}</h{0}>\n<ol class=\"picks\">", level + 1, escape(name));

@@ -265,6 +265,27 @@ fn the_pictures_of_the_first_picks_are_in_the_raster_image() {
 }
 
 #[test]
+fn what_was_asked_first_is_shown_of_one_seed_that_all_strategies_have() {
+    let mut made = small();
+    let seeds = |made: &Experiment| {
+        let section = Section::new(made);
+        let (_, asked) = figures::asked(&section).remove(0);
+        let of = |record: &RoundRecord| {
+            made.runs.iter().find(|run| run.rounds.contains(record)).map(|run| run.seed)
+        };
+        asked.iter().map(|(_, record)| of(record).unwrap()).collect::<Vec<_>>()
+    };
+    for run in &mut made.runs {
+        // The rounds of each run are its own.
+        run.rounds[0].unlabelled = 90 + run.seed as usize;
+    }
+    assert_eq!(seeds(&made), [1, 1]);
+    // Seed 1 was added and has not come to the second strategy.
+    made.runs.retain(|run| (run.strategy.as_str(), run.seed) != ("vabal", 1));
+    assert_eq!(seeds(&made), [2, 2]);
+}
+
+#[test]
 fn the_same_records_give_the_same_bytes() {
     let shape = Shape { strategies: vec!["random", "vabal"], seeds: 2, rounds: 2, classes: 3 };
     assert_eq!(make(&[experiment(&shape)], "f").unwrap(), make(&[experiment(&shape)], "f").unwrap());
