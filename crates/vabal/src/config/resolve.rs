@@ -111,7 +111,10 @@ impl Config {
         of_strategies.extend(settings(&mut all));
         all.insert(STRATEGY.into(), Value::Table(of_strategies));
         all.try_into().map_err(|error: toml::de::Error| {
-            Error::input("a stored configuration cannot be used").got(error.message()).into()
+            Error::input("a stored configuration cannot be used")
+                .got(error.message())
+                .hint("choose another folder with --out")
+                .into()
         })
     }
 }

@@ -75,25 +75,27 @@ fn the_same_seed_gives_the_same_picks_bit_for_bit_with_any_threads_and_any_order
     assert_eq!(first.ids, select(&listed_otherwise, 2).ids);
 }
 
+/// `pool` with the features of row 3 times `scale`.
+fn with_a_far_row(pool: &Signals<'_>, scale: f32) -> Signals<'static> {
+    let stages = pool.stages().unwrap().into_iter().map(|stage| {
+        let mut stage = stage.to_owned();
+        stage.row_mut(3).mapv_inplace(|v| v * scale);
+        stage
+    });
+    Signals::new(pool.ids().to_vec())
+        .with_probabilities(pool.probabilities().unwrap().to_owned())
+        .and_then(|signals| signals.with_stages(stages.collect()))
+        .unwrap()
+}
+
+/// Factors up to where f32 ends.
+const FAR: [f32; 5] = [1e3, 1e6, 1e12, 1e20, 1e36];
+
 #[test]
 fn an_image_far_from_all_that_the_vae_was_fitted_to_is_the_least_likely_and_fails_nothing() {
     let (near, _) = planted(&[30, 20], 0);
     let (labelled, labels) = planted(&[5, 5], 100);
-    // The pool with row 3 further and further away, up to where f32 ends.
-    let far: Vec<Signals<'_>> = [1e3, 1e6, 1e12, 1e20, 1e36]
-        .into_iter()
-        .map(|scale| {
-            let stages = near.stages().unwrap().into_iter().map(|stage| {
-                let mut stage = stage.to_owned();
-                stage.row_mut(3).mapv_inplace(|v| v * scale);
-                stage
-            });
-            Signals::new(near.ids().to_vec())
-                .with_probabilities(near.probabilities().unwrap().to_owned())
-                .and_then(|signals| signals.with_stages(stages.collect()))
-                .unwrap()
-        })
-        .collect();
+    let far = FAR.map(|scale| with_a_far_row(&near, scale));
     for preset in [Preset::Paper, Preset::Official, Preset::Cross] {
         for likelihood in [Likelihood::Exp, Likelihood::Inverse, Likelihood::Energy] {
             for class_sum in [ClassSum::Predicted, ClassSum::All] {
@@ -135,18 +137,10 @@ fn an_image_far_from_all_that_the_vae_was_fitted_to_is_the_least_likely_and_fail
 #[test]
 fn a_vae_is_fitted_to_a_pool_with_a_huge_row_or_says_which_row_it_is() {
     let (labelled, labels) = planted(&[5, 5], 100);
+    let (near, _) = planted(&[30, 20], 0);
     let mut refused = 0;
-    for scale in [1e3, 1e6, 1e12, 1e20, 1e36] {
-        let (near, _) = planted(&[30, 20], 0);
-        let stages = near.stages().unwrap().into_iter().map(|stage| {
-            let mut stage = stage.to_owned();
-            stage.row_mut(3).mapv_inplace(|v| v * scale);
-            stage
-        });
-        let far = Signals::new(near.ids().to_vec())
-            .with_probabilities(near.probabilities().unwrap().to_owned())
-            .and_then(|signals| signals.with_stages(stages.collect()))
-            .unwrap();
+    for scale in FAR {
+        let far = with_a_far_row(&near, scale);
         for preset in [Preset::Paper, Preset::Official, Preset::Cross] {
             let settings =
                 Settings { epochs: 3, minimum_steps: 0, batch: 16, draws: 7, ..Settings::preset(preset) };
